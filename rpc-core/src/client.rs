@@ -1,0 +1,29 @@
+//! The client side of one wire.
+
+use std::time::Duration;
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{Method, Result};
+
+/// How long a client waits for an answer unless it is told otherwise.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A client of one wire: it carries any method of any service.
+///
+/// A generated client such as `ToolkitClient<C: Caller>` turns it back into the service's own trait.
+///
+/// # Notes for implementers
+/// `args` serializes as a struct whose fields are the arguments, in order and by name; wires with positions use the
+/// order. An answer of the server that is an error has the origin [`Remote`](crate::Origin::Remote); what the client
+/// concludes by itself, [`Local`](crate::Origin::Local): `UNAVAILABLE` when there is no connection,
+/// `DEADLINE_EXCEEDED` when the answer is late, `INTERNAL` when it can't be read. A call that is dropped is cancelled.
+/// Many calls may be in flight at the same time.
+pub trait Caller: Send + Sync + 'static {
+    /// Calls `method` with `args` and waits for its reply.
+    fn call<A: Serialize + Send + Sync, R: DeserializeOwned>(
+        &self,
+        method: &'static Method,
+        args: &A,
+    ) -> impl Future<Output = Result<R>> + Send;
+}

@@ -1,0 +1,334 @@
+//! What a service looks like from outside: the source of every schema and introspection answer.
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value};
+
+use crate::{
+    Result, RpcError,
+    shape::{Shape, Types},
+};
+
+/// A service: its names, methods, types and documentation. Made once per trait, by the code that `#[service]` writes.
+#[derive(Debug)]
+pub struct ServiceDescriptor {
+    full_name: String,
+    package: &'static str,
+    name: &'static str,
+    docs: &'static str,
+    methods: Vec<Method>,
+    types: Types,
+    definitions: Map<String, Value>,
+}
+
+/// One method of a service.
+#[derive(Debug)]
+pub struct Method {
+    index: usize,
+    name: &'static str,
+    path: String,
+    docs: &'static str,
+    arguments: Vec<Argument>,
+    reply: Type,
+    signature: String,
+}
+
+/// One argument of a method.
+#[derive(Debug)]
+pub struct Argument {
+    name: &'static str,
+    r#type: Type,
+}
+
+/// The type of an argument or of a reply.
+#[derive(Debug)]
+pub struct Type {
+    rust: &'static str,
+    shape: Result<Shape, String>,
+    schema: Schema,
+}
+
+impl ServiceDescriptor {
+    /// Starts the descriptor of the service `name` in `package`.
+    pub fn builder(package: &'static str, name: &'static str, docs: &'static str) -> Builder {
+        let settings = SchemaSettings::draft07().with(|settings| settings.definitions_path = DEFINITIONS_PATH.into());
+        Builder {
+            descriptor: Self {
+                full_name: if package.is_empty() { name.to_owned() } else { format!("{package}.{name}") },
+                package,
+                name,
+                docs,
+                methods: Vec::new(),
+                types: Types::new(),
+                definitions: Map::new(),
+            },
+            schemas: settings.into_generator(),
+        }
+    }
+
+    /// Package and name, such as `everywire.v1.Toolkit`.
+    pub fn full_name(&self) -> &str {
+        &self.full_name
+    }
+
+    /// The package, such as `everywire.v1`; it may be empty.
+    pub fn package(&self) -> &'static str {
+        self.package
+    }
+
+    /// The name of the trait.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The trait's documentation.
+    pub fn docs(&self) -> &'static str {
+        self.docs
+    }
+
+    /// The methods in the order of their declaration.
+    pub fn methods(&self) -> &[Method] {
+        &self.methods
+    }
+
+    /// The method with this name.
+    pub fn method(&self, name: &str) -> Option<&Method> {
+        self.methods.iter().find(|method| method.name == name)
+    }
+
+    /// The shapes of all named types.
+    pub fn types(&self) -> &Types {
+        &self.types
+    }
+
+    /// JSON Schemas (draft 7) of all named types. [`Type::schema`] refers to them as `#/components/schemas/NAME`.
+    pub fn definitions(&self) -> &Map<String, Value> {
+        &self.definitions
+    }
+
+    /// Checks every type with `carries`; the error names the method, the place and the reason.
+    ///
+    /// For wires that know types before calls: their [`check`](crate::Transport::check) is this.
+    pub fn check_types(&self, wire: &str, carries: impl Fn(&Shape, &Types) -> Result<(), String>) -> Result<()> {
+        for method in &self.methods {
+            let arguments = method.arguments.iter().map(|argument| (argument.name, &argument.r#type));
+            for (place, r#type) in arguments.chain([("reply", &method.reply)]) {
+                let verdict = r#type.shape().and_then(|shape| carries(shape, &self.types));
+                verdict.map_err(|reason| {
+                    RpcError::failed_precondition(format!(
+                        "{wire} can't carry {}.{}, {place}: {}: {reason}",
+                        self.full_name, method.name, r#type.rust
+                    ))
+                })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where [`ServiceDescriptor::definitions`] is to be placed in a document, so that references find it.
+const DEFINITIONS_PATH: &str = "/components/schemas";
+
+impl Method {
+    /// The position among the service's methods.
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
+    /// The name as the trait has it, such as `next_id`.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The name in the world, such as `/everywire.v1.Toolkit/NextId`.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The last part of [`path`](Self::path): the name in camel case.
+    pub fn camel_name(&self) -> &str {
+        self.path.rsplit('/').next().unwrap_or(self.name)
+    }
+
+    /// The method's documentation.
+    pub fn docs(&self) -> &'static str {
+        self.docs
+    }
+
+    /// The arguments in order.
+    pub fn arguments(&self) -> &[Argument] {
+        &self.arguments
+    }
+
+    /// The type of the reply.
+    pub fn reply(&self) -> &Type {
+        &self.reply
+    }
+
+    /// How many arguments a call must have: those before the trailing optional ones.
+    pub fn required_arguments(&self) -> usize {
+        self.arguments.iter().rposition(|argument| !argument.is_optional()).map_or(0, |last| last + 1)
+    }
+
+    /// The method in one line for people, such as `add(a: i64, b: i64) -> i64`.
+    pub fn signature(&self) -> &str {
+        &self.signature
+    }
+}
+
+impl Argument {
+    /// The argument's name.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The argument's type.
+    pub fn r#type(&self) -> &Type {
+        &self.r#type
+    }
+
+    /// Whether the type is an `Option`. Trailing optional arguments may be left out of a call.
+    pub fn is_optional(&self) -> bool {
+        matches!(self.r#type.shape, Ok(Shape::Option(_)))
+    }
+}
+
+impl Type {
+    /// The type as the trait writes it, such as `Option<u64>`.
+    pub fn rust(&self) -> &'static str {
+        self.rust
+    }
+
+    /// The shape, or the reason why the type has none and only self-describing wires carry it.
+    pub fn shape(&self) -> Result<&Shape, String> {
+        self.shape.as_ref().map_err(Clone::clone)
+    }
+
+    /// The JSON Schema (draft 7).
+    pub fn schema(&self) -> &Schema {
+        &self.schema
+    }
+}
+
+/// Collects the methods of a [`ServiceDescriptor`].
+///
+/// ```
+/// use rpc_core::ServiceDescriptor;
+///
+/// let mut service = ServiceDescriptor::builder("demo.v1", "Calculator", "Adds.");
+/// service.method("add", "Adds two integers.").argument::<i64>("a", "i64").argument::<i64>("b", "i64").reply::<i64>("i64");
+/// let service = service.build();
+/// assert_eq!(service.methods()[0].path(), "/demo.v1.Calculator/Add");
+/// assert_eq!(service.methods()[0].signature(), "add(a: i64, b: i64) -> i64");
+/// ```
+#[derive(Debug)]
+pub struct Builder {
+    descriptor: ServiceDescriptor,
+    schemas: SchemaGenerator,
+}
+
+/// Collects one method; [`reply`](Self::reply) ends it.
+#[derive(Debug)]
+pub struct MethodBuilder<'a> {
+    service: &'a mut Builder,
+    name: &'static str,
+    docs: &'static str,
+    arguments: Vec<Argument>,
+}
+
+impl Builder {
+    /// Starts the next method.
+    pub fn method(&mut self, name: &'static str, docs: &'static str) -> MethodBuilder<'_> {
+        MethodBuilder { service: self, name, docs, arguments: Vec::new() }
+    }
+
+    /// The descriptor with all methods so far.
+    pub fn build(mut self) -> ServiceDescriptor {
+        self.descriptor.definitions = self.schemas.take_definitions(true);
+        self.descriptor
+    }
+
+    /// Describes `T` and keeps the named types inside it.
+    fn describe<T: Serialize + DeserializeOwned + JsonSchema>(&mut self, rust: &'static str) -> Type {
+        let shape = Shape::of::<T>().and_then(|(shape, types)| self.keep(types).map(|()| shape));
+        Type { rust, shape, schema: self.schemas.subschema_for::<T>() }
+    }
+
+    fn keep(&mut self, types: Types) -> Result<(), String> {
+        for (name, container) in types {
+            match self.descriptor.types.get(&name) {
+                Some(other) if *other != container => {
+                    return Err(format!("two different types are called `{name}`; rename one with serde(rename)"));
+                }
+                _ => self.descriptor.types.insert(name, container),
+            };
+        }
+        Ok(())
+    }
+}
+
+impl MethodBuilder<'_> {
+    /// Adds the next argument; `rust` is its type as the source has it.
+    #[must_use]
+    pub fn argument<T: Serialize + DeserializeOwned + JsonSchema>(
+        mut self,
+        name: &'static str,
+        rust: &'static str,
+    ) -> Self {
+        let r#type = self.service.describe::<T>(rust);
+        self.arguments.push(Argument { name, r#type });
+        self
+    }
+
+    /// Sets the reply and adds the method to the service.
+    pub fn reply<T: Serialize + DeserializeOwned + JsonSchema>(self, rust: &'static str) {
+        let Self { service, name, docs, arguments } = self;
+        let reply = service.describe::<T>(rust);
+        let arguments_text: Vec<_> =
+            arguments.iter().map(|argument| format!("{}: {}", argument.name, argument.r#type.rust)).collect();
+        let descriptor = &mut service.descriptor;
+        descriptor.methods.push(Method {
+            index: descriptor.methods.len(),
+            name,
+            path: format!("/{}/{}", descriptor.full_name, camel_case(name)),
+            docs,
+            signature: format!("{name}({}) -> {}", arguments_text.join(", "), reply.rust),
+            arguments,
+            reply,
+        });
+    }
+}
+
+/// `next_id` as `NextId`.
+fn camel_case(name: &str) -> String {
+    let words = name.split('_').filter(|word| !word.is_empty());
+    words.map(|word| word[..1].to_uppercase() + &word[1..]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trailing_options_are_not_required() {
+        let mut service = ServiceDescriptor::builder("", "Demo", "");
+        service
+            .method("wait_for", "")
+            .argument::<Option<u8>>("a", "Option<u8>")
+            .argument::<u8>("b", "u8")
+            .argument::<Option<u8>>("c", "Option<u8>")
+            .reply::<()>("()");
+        let service = service.build();
+        assert_eq!(service.full_name(), "Demo");
+        assert_eq!(service.methods()[0].camel_name(), "WaitFor");
+        assert_eq!(service.methods()[0].required_arguments(), 2);
+    }
+
+    #[test]
+    fn a_type_without_a_shape_is_named_with_its_place() {
+        let mut service = ServiceDescriptor::builder("demo.v1", "Demo", "");
+        service.method("put", "").argument::<Value>("value", "Value").reply::<()>("()");
+        let error = service.build().check_types("gRPC", |_, _| Ok(())).unwrap_err();
+        assert!(error.message().starts_with("gRPC can't carry demo.v1.Demo.put, value: Value: "), "{error}");
+    }
+}

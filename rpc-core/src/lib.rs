@@ -1,0 +1,19 @@
+//! What every wire of everywire shares, and no wire's name.
+
+mod client;
+mod descriptor;
+mod error;
+mod limits;
+pub mod memory;
+mod server;
+mod service;
+pub mod shape;
+
+pub use client::{Caller, DEFAULT_TIMEOUT};
+pub use descriptor::{Argument, Builder, Method, MethodBuilder, ServiceDescriptor, Type};
+pub use error::{Code, Origin, Result, RpcError, fault_number};
+pub use limits::Limits;
+pub use rpc_core_macros::service;
+pub use server::{DEFAULT_GRACE, Server, Transport};
+pub use service::{Call, Service, bad_arguments, invoke, unknown_method};
+pub use tokio_util::sync::CancellationToken;

@@ -1,0 +1,111 @@
+//! One service on many wires: start together, stop together.
+
+use std::{pin::Pin, sync::Arc, time::Duration};
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::{Result, RpcError, Service, ServiceDescriptor};
+
+/// A server of one wire, bound and not yet serving.
+///
+/// # Notes for implementers
+/// Binding happens in a constructor, so that a taken port is an error before anything runs. [`serve`](Self::serve) owns
+/// every task that it starts: dropping its future ends all of them.
+pub trait Transport: Send + 'static {
+    /// Where it can be reached, for people: `xmlrpc http://127.0.0.1:4242`.
+    fn endpoint(&self) -> String;
+
+    /// Refuses a service whose types or names this wire can't carry. Runs before any wire serves.
+    fn check(&self, _descriptor: &ServiceDescriptor) -> Result<()> {
+        Ok(())
+    }
+
+    /// Serves until `shutdown`; then takes no new call, finishes those in flight and returns.
+    fn serve<S: Service>(self, service: Arc<S>, shutdown: CancellationToken)
+    -> impl Future<Output = Result<()>> + Send;
+}
+
+/// How long calls in flight may take to finish after the stop, unless it is told otherwise.
+pub const DEFAULT_GRACE: Duration = Duration::from_secs(10);
+
+type Serving = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
+
+struct Mount<S> {
+    endpoint: String,
+    checked: Result<()>,
+    serve: Box<dyn FnOnce(Arc<S>, CancellationToken) -> Serving + Send>,
+}
+
+/// One service value, mounted on any number of wires.
+pub struct Server<S> {
+    service: Arc<S>,
+    mounts: Vec<Mount<S>>,
+    grace: Duration,
+}
+
+impl<S: Service> Server<S> {
+    /// A server of `service`, on no wire yet.
+    pub fn new(service: S) -> Self {
+        Self { service: Arc::new(service), mounts: Vec::new(), grace: DEFAULT_GRACE }
+    }
+
+    /// Adds a wire.
+    #[must_use]
+    pub fn mount(mut self, transport: impl Transport) -> Self {
+        self.mounts.push(Mount {
+            endpoint: transport.endpoint(),
+            checked: transport.check(self.service.descriptor()),
+            serve: Box::new(|service, shutdown| Box::pin(transport.serve(service, shutdown))),
+        });
+        self
+    }
+
+    /// Sets how long calls in flight may take to finish after the stop.
+    #[must_use]
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// Where each wire can be reached.
+    pub fn endpoints(&self) -> impl Iterator<Item = &str> {
+        self.mounts.iter().map(|mount| mount.endpoint.as_str())
+    }
+
+    /// Serves on every wire until `shutdown` completes, then lets calls in flight finish within the grace time.
+    ///
+    /// If a wire refuses the service, no wire serves. If a wire fails later, all are stopped and its error returned.
+    pub async fn serve_until(self, shutdown: impl Future<Output = ()>) -> Result<()> {
+        for mount in &self.mounts {
+            mount.checked.clone()?;
+        }
+        let stop = CancellationToken::new();
+        let mut serving = JoinSet::new();
+        for mount in self.mounts {
+            serving.spawn(named(mount.endpoint, (mount.serve)(Arc::clone(&self.service), stop.clone())));
+        }
+        let outcome = tokio::select! {
+            () = shutdown => Ok(()),
+            ended = next_failure(&mut serving) => ended,
+        };
+        stop.cancel();
+        let Ok(drained) = tokio::time::timeout(self.grace, next_failure(&mut serving)).await else {
+            tracing::warn!(grace = ?self.grace, "calls in flight outlasted the grace time and are cut off");
+            return outcome;
+        };
+        outcome.and(drained)
+    }
+}
+
+async fn named(endpoint: String, serving: Serving) -> Result<()> {
+    serving.await.map_err(|error| RpcError::new(error.code(), format!("{endpoint}: {}", error.message())))
+}
+
+/// Waits until a wire fails, or until all have ended.
+async fn next_failure(serving: &mut JoinSet<Result<()>>) -> Result<()> {
+    while let Some(ended) = serving.join_next().await {
+        ended.map_err(RpcError::internal)??;
+    }
+    Ok(())
+}
