@@ -1,5 +1,6 @@
 //! What every wire of everywire shares, and no wire's name.
 
+mod arguments;
 mod client;
 mod descriptor;
 mod error;
@@ -9,11 +10,13 @@ mod server;
 mod service;
 pub mod shape;
 
+pub use arguments::bad_arguments;
 pub use client::{Caller, DEFAULT_TIMEOUT};
 pub use descriptor::{Argument, Builder, Method, MethodBuilder, ServiceDescriptor, Type};
 pub use error::{Code, Origin, Result, RpcError, fault_number};
 pub use limits::Limits;
 pub use rpc_core_macros::service;
 pub use server::{DEFAULT_GRACE, Server, Transport};
-pub use service::{Call, Service, bad_arguments, invoke, unknown_method};
+pub use service::{Call, Outcome, Service, invoke, unknown_method};
 pub use tokio_util::sync::CancellationToken;
+pub use {schemars, serde};

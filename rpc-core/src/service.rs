@@ -3,9 +3,9 @@
 use std::{any::Any, panic::AssertUnwindSafe};
 
 use futures_util::FutureExt;
-use serde::{Deserializer, Serialize, de::DeserializeOwned};
+use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Code, Method, Result, RpcError, ServiceDescriptor};
+use crate::{Code, Method, Result, RpcError, ServiceDescriptor, arguments::Arguments};
 
 /// Methods that can be called by name. `#[service]` writes it for a trait.
 pub trait Service: Send + Sync + 'static {
@@ -30,11 +30,26 @@ pub trait Call: Send {
     /// Decodes the arguments; called at most once.
     ///
     /// `A` is a struct whose fields are the arguments, to be read by position or by name. Arguments that do not fit are
-    /// [`bad_arguments`].
+    /// [`bad_arguments`](crate::bad_arguments).
     fn args<A: DeserializeOwned>(&mut self) -> Result<A>;
 
     /// Encodes the outcome, reply or error.
     fn reply<R: Serialize>(self, outcome: Result<R>) -> Self::Reply;
+}
+
+/// What a method returns: [`Result<T>`](crate::Result), under any alias.
+#[diagnostic::on_unimplemented(
+    message = "a service's method returns `rpc_core::Result<T>`, not `{Self}`",
+    label = "not an `rpc_core::Result`",
+    note = "every remote call can fail, so the error belongs to the signature"
+)]
+pub trait Outcome {
+    /// The `T`.
+    type Reply;
+}
+
+impl<T> Outcome for Result<T> {
+    type Reply = T;
 }
 
 /// Runs one method: decodes its arguments, calls it, encodes the outcome. Generated code calls this.
@@ -46,7 +61,7 @@ where
     F: Future<Output = Result<R>> + Send,
 {
     let outcome = AssertUnwindSafe(async {
-        let args = call.args().map_err(|error| explain(method, error))?;
+        let Arguments(args) = call.args().map_err(|error| explain(method, error))?;
         run(args).await
     })
     .catch_unwind()
@@ -64,67 +79,6 @@ pub fn unknown_method<C: Call>(descriptor: &ServiceDescriptor, method: &str, cal
         descriptor.full_name(),
         known.join(", ")
     ))))
-}
-
-/// The error for arguments that could not be decoded, naming the one at fault.
-///
-/// A wire calls this after its ordinary decoding failed: reading `arguments` once more, slowly, finds the place, so
-/// that good calls don't pay for the search.
-pub fn bad_arguments<'de, A: DeserializeOwned>(arguments: impl Deserializer<'de>) -> RpcError {
-    match serde_path_to_error::deserialize::<_, A>(arguments) {
-        Err(error) => RpcError::invalid_argument(locate(error.path(), field_names::<A>(), &error.inner().to_string())),
-        Ok(_) => RpcError::invalid_argument("the arguments do not fit, or more follow than the method takes"),
-    }
-}
-
-fn locate(path: &serde_path_to_error::Path, names: &[&str], problem: &str) -> String {
-    use serde_path_to_error::Segment;
-    let mut segments = path.iter();
-    let argument = match segments.next() {
-        Some(Segment::Seq { index }) => names.get(*index).map(ToString::to_string),
-        Some(Segment::Map { key }) => Some(key.clone()),
-        _ => None,
-    };
-    let Some(argument) = argument else { return problem.to_owned() };
-    let rest: String = segments
-        .map(|segment| match segment {
-            Segment::Seq { index } => format!("[{index}]"),
-            other => format!(".{other}"),
-        })
-        .collect();
-    format!("argument `{argument}{rest}`: {problem}")
-}
-
-/// The names of a struct's fields, as its `Deserialize` announces them.
-fn field_names<A: DeserializeOwned>() -> &'static [&'static str] {
-    struct Announced<'a>(&'a mut &'static [&'static str]);
-
-    impl<'de> Deserializer<'de> for Announced<'_> {
-        type Error = serde::de::value::Error;
-
-        fn deserialize_struct<V: serde::de::Visitor<'de>>(
-            self,
-            _name: &'static str,
-            fields: &'static [&'static str],
-            _visitor: V,
-        ) -> Result<V::Value, Self::Error> {
-            *self.0 = fields;
-            Err(serde::de::Error::custom("only the names were asked for"))
-        }
-
-        fn deserialize_any<V: serde::de::Visitor<'de>>(self, _visitor: V) -> Result<V::Value, Self::Error> {
-            Err(serde::de::Error::custom("not a struct"))
-        }
-
-        serde::forward_to_deserialize_any! {
-            bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit
-            unit_struct newtype_struct seq tuple tuple_struct map enum identifier ignored_any
-        }
-    }
-
-    let mut names: &'static [&'static str] = &[];
-    let _ = A::deserialize(Announced(&mut names));
-    names
 }
 
 /// Says what the method takes, where its arguments did not fit.

@@ -1,5 +1,37 @@
+//! `#[service]`: a trait becomes a service and a client of every wire. Documented where it is re-exported, in `rpc_core`.
+
 use proc_macro::TokenStream;
+
+mod expand;
+mod model;
+
+/// Makes a trait callable over every wire.
+///
+/// # What you write
+/// ```ignore
+/// #[rpc_core::service(package = "demo.v1")]
+/// pub trait Calculator {
+///     /// Adds two integers.
+///     async fn add(&self, a: i64, b: i64) -> rpc_core::Result<i64>;
+/// }
+/// ```
+/// Every method is `async`, takes `&self` and owned arguments, and returns `rpc_core::Result<T>`. Arguments and replies
+/// are types with serde's `Serialize` and `Deserialize` and schemars' `JsonSchema`. Trailing arguments whose type is an
+/// `Option` may be left out of a call.
+///
+/// # What you get
+/// - the trait itself, with each `async fn` as a method that returns `impl Future + Send`; write `async fn` in its
+///   implementations
+/// - `CalculatorService<T: Calculator>`, which implements `rpc_core::Service`: mount it on a `Server`
+/// - `CalculatorClient<C: Caller>`, which implements `Calculator` itself over any wire
+/// - `CalculatorService::descriptor()`: names, types and documentation
+///
+/// The whole expansion of this trait stands in `rpc-core/tests/expanded/calculator.rs`.
+///
+/// # Parameters
+/// - `package`: a dotted name that comes before the trait's in the world, such as `demo.v1`. Required.
+/// - `crate`: the path of `rpc_core`, where it is re-exported by another crate. Default `::rpc_core`.
 #[proc_macro_attribute]
-pub fn service(_a: TokenStream, i: TokenStream) -> TokenStream {
-    i
+pub fn service(parameters: TokenStream, item: TokenStream) -> TokenStream {
+    expand::service(parameters.into(), item.into()).into()
 }

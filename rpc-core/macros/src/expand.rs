@@ -1,0 +1,243 @@
+//! From a [`Service`] to tokens: one function per generated item.
+
+use proc_macro2::{Literal, TokenStream};
+use quote::{quote, quote_spanned};
+use syn::{GenericArgument, Path, PathArguments, Type, parse2, spanned::Spanned};
+
+use crate::model::{self, Method, Parameters, Service, docs, plain};
+
+pub(crate) fn service(parameters: TokenStream, item: TokenStream) -> TokenStream {
+    match parse2(parameters).and_then(|parameters| Ok((parameters, model::parse(item)?))) {
+        Ok((parameters, (service, None))) => expand(&parameters, &service),
+        Ok((parameters, (service, Some(errors)))) => {
+            let errors = errors.into_compile_error();
+            let outcomes = check_outcomes(&parameters.rpc_core, &service);
+            quote! { #errors #outcomes }
+        }
+        Err(error) => error.into_compile_error(),
+    }
+}
+
+fn expand(parameters: &Parameters, service: &Service) -> TokenStream {
+    let rpc_core = &parameters.rpc_core;
+    let declared = declared_trait(service);
+    let service_struct = service_struct(service);
+    let client_struct = client_struct(service);
+    let arguments = service.methods.iter().map(|method| arguments_struct(rpc_core, method));
+    let descriptor = descriptor(parameters, service);
+    let service_impl = service_impl(rpc_core, service);
+    let client_impl = client_impl(rpc_core, service);
+    quote! {
+        #declared
+        #service_struct
+        #client_struct
+        const _: () = {
+            #(#arguments)*
+            #descriptor
+            #service_impl
+            #client_impl
+        };
+    }
+}
+
+/// The trait as written, with futures that are known to be `Send`.
+fn declared_trait(service: &Service) -> TokenStream {
+    let Service { attributes, visibility, name, methods } = service;
+    let methods = methods.iter().map(|method| {
+        let Method { attributes, name, outcome, .. } = method;
+        let arguments = typed_arguments(method);
+        quote! {
+            #(#attributes)*
+            fn #name(&self, #arguments) -> impl ::core::future::Future<Output = #outcome> + ::core::marker::Send;
+        }
+    });
+    quote! {
+        #(#attributes)*
+        #visibility trait #name: ::core::marker::Send + ::core::marker::Sync + 'static {
+            #(#methods)*
+        }
+    }
+}
+
+fn service_struct(service: &Service) -> TokenStream {
+    let Service { visibility, name, .. } = service;
+    let service_name = service.service_name();
+    let struct_docs = format!("[`{name}`] as a service: what a server mounts on its wires.");
+    let new_docs = format!("Serves `inner`, an implementation of [`{name}`].");
+    quote! {
+        #[doc = #struct_docs]
+        #[derive(Debug, Clone)]
+        #visibility struct #service_name<T> {
+            inner: T,
+        }
+
+        impl<T: #name> #service_name<T> {
+            #[doc = #new_docs]
+            pub fn new(inner: T) -> Self {
+                Self { inner }
+            }
+        }
+    }
+}
+
+fn client_struct(service: &Service) -> TokenStream {
+    let Service { visibility, name, .. } = service;
+    let client_name = service.client_name();
+    let struct_docs = format!("[`{name}`] over a wire.");
+    quote! {
+        #[doc = #struct_docs]
+        #[derive(Debug, Clone)]
+        #visibility struct #client_name<C> {
+            caller: C,
+        }
+
+        impl<C> #client_name<C> {
+            /// Calls through `caller`, the client of one wire.
+            pub fn new(caller: C) -> Self {
+                Self { caller }
+            }
+        }
+    }
+}
+
+fn arguments_struct(rpc_core: &Path, method: &Method) -> TokenStream {
+    let name = method.arguments_name();
+    let fields = typed_arguments(method);
+    let serde = quote!(#rpc_core::serde).to_string().replace(' ', "");
+    quote! {
+        #[derive(#rpc_core::serde::Serialize, #rpc_core::serde::Deserialize)]
+        #[serde(crate = #serde, deny_unknown_fields)]
+        struct #name {
+            #fields
+        }
+    }
+}
+
+fn descriptor(parameters: &Parameters, service: &Service) -> TokenStream {
+    let Parameters { package, rpc_core } = parameters;
+    let service_name = service.service_name();
+    let name = plain(&service.name);
+    let docs_text = docs(&service.attributes);
+    let methods = service.methods.iter().map(|method| described_method(rpc_core, method));
+    quote! {
+        static __DESCRIPTOR: ::std::sync::LazyLock<#rpc_core::ServiceDescriptor> = ::std::sync::LazyLock::new(|| {
+            let mut service = #rpc_core::ServiceDescriptor::builder(#package, #name, #docs_text);
+            #(#methods)*
+            service.build()
+        });
+
+        impl #service_name<()> {
+            /// The names, types and documentation of the service.
+            pub fn descriptor() -> &'static #rpc_core::ServiceDescriptor {
+                &__DESCRIPTOR
+            }
+        }
+    }
+}
+
+fn described_method(rpc_core: &Path, method: &Method) -> TokenStream {
+    let name = method.wire_name();
+    let docs = docs(&method.attributes);
+    let arguments = method.arguments.iter().map(|argument| {
+        let (name, r#type) = (plain(&argument.name), &argument.r#type);
+        let text = type_text(r#type);
+        quote!(.argument::<#r#type>(#name, #text))
+    });
+    let reply = reply_type(rpc_core, &method.outcome);
+    let text = type_text(reply_text(&method.outcome));
+    quote! {
+        service.method(#name, #docs) #(#arguments)* .reply::<#reply>(#text);
+    }
+}
+
+fn service_impl(rpc_core: &Path, service: &Service) -> TokenStream {
+    let trait_name = &service.name;
+    let service_name = service.service_name();
+    let arms = service.methods.iter().enumerate().map(|(index, method)| {
+        let (index, wire_name) = (Literal::usize_unsuffixed(index), method.wire_name());
+        let (name, arguments_name) = (&method.name, method.arguments_name());
+        let names: Vec<_> = method.arguments.iter().map(|argument| &argument.name).collect();
+        quote! {
+            #wire_name => {
+                #rpc_core::invoke(
+                    &__DESCRIPTOR.methods()[#index],
+                    call,
+                    |#arguments_name { #(#names),* }| self.inner.#name(#(#names),*),
+                )
+                .await
+            }
+        }
+    });
+    quote! {
+        impl<__Inner: #trait_name> #rpc_core::Service for #service_name<__Inner> {
+            fn descriptor(&self) -> &'static #rpc_core::ServiceDescriptor {
+                &__DESCRIPTOR
+            }
+
+            async fn dispatch<__Call: #rpc_core::Call>(&self, method: &str, call: __Call) -> __Call::Reply {
+                match method {
+                    #(#arms)*
+                    _ => #rpc_core::unknown_method(&__DESCRIPTOR, method, call),
+                }
+            }
+        }
+    }
+}
+
+fn client_impl(rpc_core: &Path, service: &Service) -> TokenStream {
+    let trait_name = &service.name;
+    let client_name = service.client_name();
+    let methods = service.methods.iter().enumerate().map(|(index, method)| {
+        let Method { name, outcome, .. } = method;
+        let (index, arguments_name) = (Literal::usize_unsuffixed(index), method.arguments_name());
+        let arguments = typed_arguments(method);
+        let names = method.arguments.iter().map(|argument| &argument.name);
+        quote! {
+            async fn #name(&self, #arguments) -> #outcome {
+                self.caller.call(&__DESCRIPTOR.methods()[#index], &#arguments_name { #(#names),* }).await
+            }
+        }
+    });
+    quote! {
+        impl<__Caller: #rpc_core::Caller> #trait_name for #client_name<__Caller> {
+            #(#methods)*
+        }
+    }
+}
+
+/// Lets the compiler judge the return types although nothing else is generated, so that one build shows every error.
+fn check_outcomes(rpc_core: &Path, service: &Service) -> TokenStream {
+    let replies = service.methods.iter().map(|method| reply_type(rpc_core, &method.outcome));
+    quote! {
+        const _: fn() = || {
+            #(let _: ::core::option::Option<#replies> = ::core::option::Option::None;)*
+        };
+    }
+}
+
+fn typed_arguments(method: &Method) -> TokenStream {
+    let names = method.arguments.iter().map(|argument| &argument.name);
+    let types = method.arguments.iter().map(|argument| &argument.r#type);
+    quote!(#(#names: #types),*)
+}
+
+/// The `T` of an outcome `Result<T>`, whatever the alias: the compiler looks it up.
+fn reply_type(rpc_core: &Path, outcome: &Type) -> TokenStream {
+    quote_spanned!(outcome.span()=> <#outcome as #rpc_core::Outcome>::Reply)
+}
+
+/// The `T` of `Result<T>` as people read it. Only for display: nothing is decided by it.
+fn reply_text(outcome: &Type) -> &Type {
+    let Type::Path(path) = outcome else { return outcome };
+    let Some(PathArguments::AngleBracketed(arguments)) = path.path.segments.last().map(|last| &last.arguments) else {
+        return outcome;
+    };
+    match arguments.args.first() {
+        Some(GenericArgument::Type(reply)) => reply,
+        _ => outcome,
+    }
+}
+
+fn type_text(r#type: &Type) -> String {
+    quote!(#r#type).to_string().replace(' ', "").replace(',', ", ")
+}
