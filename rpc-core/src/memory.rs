@@ -6,6 +6,11 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{Call, Caller, Method, Result, RpcError, Service, bad_arguments};
 
+/// Calls `method` with `args`, a JSON array (by position) or object (by name); the reply is JSON too.
+pub async fn call<S: Service>(service: &S, method: &str, args: String) -> Result<String> {
+    service.dispatch(method, MemoryCall { args }).await
+}
+
 /// A client of a service in the same process.
 #[derive(Debug)]
 pub struct Client<S> {
@@ -25,8 +30,8 @@ impl<S: Service> Caller for Client<S> {
         method: &'static Method,
         args: &A,
     ) -> Result<R> {
-        let call = MemoryCall { args: serde_json::to_string(args).map_err(RpcError::internal)? };
-        let reply = self.service.dispatch(method.name(), call).await;
+        let args = serde_json::to_string(args).map_err(RpcError::internal)?;
+        let reply = call(&*self.service, method.name(), args).await;
         let reply = reply.map_err(|error| {
             let remote = RpcError::remote(error.code(), error.message());
             error.data().cloned().into_iter().fold(remote, RpcError::with_data)

@@ -1,1 +1,12 @@
-//! Placeholder.
+//! The showcase service: `add`, a lock, ids and a rate limiter behind one trait, [`Toolkit`].
+//!
+//! It knows no wire. [`Embedded`] keeps everything in this process and needs no server.
+
+mod embedded;
+pub mod id;
+pub mod limiter;
+pub mod lock;
+mod toolkit;
+
+pub use embedded::Embedded;
+pub use toolkit::{LockGrant, LockState, Permit, Toolkit, ToolkitClient, ToolkitService};

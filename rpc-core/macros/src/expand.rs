@@ -62,8 +62,8 @@ fn declared_trait(service: &Service) -> TokenStream {
 fn service_struct(service: &Service) -> TokenStream {
     let Service { visibility, name, .. } = service;
     let service_name = service.service_name();
-    let struct_docs = format!("[`{name}`] as a service: what a server mounts on its wires.");
-    let new_docs = format!("Serves `inner`, an implementation of [`{name}`].");
+    let struct_docs = format!(" [`{name}`] as a service: what a server mounts on its wires.");
+    let new_docs = format!(" Serves `inner`, an implementation of [`{name}`].");
     quote! {
         #[doc = #struct_docs]
         #[derive(Debug, Clone)]
@@ -83,7 +83,7 @@ fn service_struct(service: &Service) -> TokenStream {
 fn client_struct(service: &Service) -> TokenStream {
     let Service { visibility, name, .. } = service;
     let client_name = service.client_name();
-    let struct_docs = format!("[`{name}`] over a wire.");
+    let struct_docs = format!(" [`{name}`] over a wire.");
     quote! {
         #[doc = #struct_docs]
         #[derive(Debug, Clone)]
@@ -240,4 +240,35 @@ fn reply_text(outcome: &Type) -> &Type {
 
 fn type_text(r#type: &Type) -> String {
     quote!(#r#type).to_string().replace(' ', "").replace(',', ", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COMMITTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/expanded/calculator.rs");
+
+    /// The expansion, as a file that people read. `UPDATE_EXPANDED=1 cargo test -p rpc-core-macros` writes it anew.
+    #[test]
+    fn the_committed_expansion_is_the_present_one() {
+        let expanded = service(
+            quote!(package = "demo.v1"),
+            quote! {
+                /// Adds.
+                pub trait Calculator {
+                    /// Adds two integers.
+                    async fn add(&self, a: i64, b: i64) -> Result<i64>;
+                    /// Adds any number of integers, and `start` if it is there.
+                    async fn sum(&self, numbers: Vec<i64>, start: Option<i64>) -> Result<i64>;
+                }
+            },
+        );
+        let readable = prettyplease::unparse(&parse2(expanded).expect("the expansion is Rust"));
+        let readable = format!("// What #[service] makes of the trait in `rpc-core/tests/expanded.rs`.\n{readable}");
+        if std::env::var_os("UPDATE_EXPANDED").is_some() {
+            std::fs::write(COMMITTED, &readable).expect("the file can be written");
+        }
+        let committed = std::fs::read_to_string(COMMITTED).unwrap_or_default();
+        assert_eq!(readable, committed, "the expansion changed; see the test's comment");
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, format_ident};
 use syn::{
     Attribute, Error, Expr, FnArg, Ident, ItemTrait, LitStr, Meta, Pat, Path, ReceiverKind, Result, ReturnType,
@@ -108,8 +108,9 @@ impl Parse for Parameters {
                 input.parse::<Token![,]>()?;
             }
         }
-        let package = package
-            .ok_or_else(|| input.error("a service needs the package of its name: #[service(package = \"demo.v1\")]"))?;
+        let package = package.ok_or_else(|| {
+            Error::new(Span::call_site(), "a service needs the package of its name: #[service(package = \"demo.v1\")]")
+        })?;
         Ok(Self { package, rpc_core })
     }
 }

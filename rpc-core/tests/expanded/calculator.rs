@@ -1,0 +1,119 @@
+// What #[service] makes of the trait in `rpc-core/tests/expanded.rs`.
+/// Adds.
+pub trait Calculator: ::core::marker::Send + ::core::marker::Sync + 'static {
+    /// Adds two integers.
+    fn add(
+        &self,
+        a: i64,
+        b: i64,
+    ) -> impl ::core::future::Future<Output = Result<i64>> + ::core::marker::Send;
+    /// Adds any number of integers, and `start` if it is there.
+    fn sum(
+        &self,
+        numbers: Vec<i64>,
+        start: Option<i64>,
+    ) -> impl ::core::future::Future<Output = Result<i64>> + ::core::marker::Send;
+}
+/// [`Calculator`] as a service: what a server mounts on its wires.
+#[derive(Debug, Clone)]
+pub struct CalculatorService<T> {
+    inner: T,
+}
+impl<T: Calculator> CalculatorService<T> {
+    /// Serves `inner`, an implementation of [`Calculator`].
+    pub fn new(inner: T) -> Self {
+        Self { inner }
+    }
+}
+/// [`Calculator`] over a wire.
+#[derive(Debug, Clone)]
+pub struct CalculatorClient<C> {
+    caller: C,
+}
+impl<C> CalculatorClient<C> {
+    /// Calls through `caller`, the client of one wire.
+    pub fn new(caller: C) -> Self {
+        Self { caller }
+    }
+}
+const _: () = {
+    #[derive(::rpc_core::serde::Serialize, ::rpc_core::serde::Deserialize)]
+    #[serde(crate = "::rpc_core::serde", deny_unknown_fields)]
+    struct __AddArguments {
+        a: i64,
+        b: i64,
+    }
+    #[derive(::rpc_core::serde::Serialize, ::rpc_core::serde::Deserialize)]
+    #[serde(crate = "::rpc_core::serde", deny_unknown_fields)]
+    struct __SumArguments {
+        numbers: Vec<i64>,
+        start: Option<i64>,
+    }
+    static __DESCRIPTOR: ::std::sync::LazyLock<::rpc_core::ServiceDescriptor> = ::std::sync::LazyLock::new(||
+    {
+        let mut service = ::rpc_core::ServiceDescriptor::builder(
+            "demo.v1",
+            "Calculator",
+            "Adds.",
+        );
+        service
+            .method("add", "Adds two integers.")
+            .argument::<i64>("a", "i64")
+            .argument::<i64>("b", "i64")
+            .reply::<<Result<i64> as ::rpc_core::Outcome>::Reply>("i64");
+        service
+            .method("sum", "Adds any number of integers, and `start` if it is there.")
+            .argument::<Vec<i64>>("numbers", "Vec<i64>")
+            .argument::<Option<i64>>("start", "Option<i64>")
+            .reply::<<Result<i64> as ::rpc_core::Outcome>::Reply>("i64");
+        service.build()
+    });
+    impl CalculatorService<()> {
+        /// The names, types and documentation of the service.
+        pub fn descriptor() -> &'static ::rpc_core::ServiceDescriptor {
+            &__DESCRIPTOR
+        }
+    }
+    impl<__Inner: Calculator> ::rpc_core::Service for CalculatorService<__Inner> {
+        fn descriptor(&self) -> &'static ::rpc_core::ServiceDescriptor {
+            &__DESCRIPTOR
+        }
+        async fn dispatch<__Call: ::rpc_core::Call>(
+            &self,
+            method: &str,
+            call: __Call,
+        ) -> __Call::Reply {
+            match method {
+                "add" => {
+                    ::rpc_core::invoke(
+                            &__DESCRIPTOR.methods()[0],
+                            call,
+                            |__AddArguments { a, b }| self.inner.add(a, b),
+                        )
+                        .await
+                }
+                "sum" => {
+                    ::rpc_core::invoke(
+                            &__DESCRIPTOR.methods()[1],
+                            call,
+                            |__SumArguments { numbers, start }| {
+                                self.inner.sum(numbers, start)
+                            },
+                        )
+                        .await
+                }
+                _ => ::rpc_core::unknown_method(&__DESCRIPTOR, method, call),
+            }
+        }
+    }
+    impl<__Caller: ::rpc_core::Caller> Calculator for CalculatorClient<__Caller> {
+        async fn add(&self, a: i64, b: i64) -> Result<i64> {
+            self.caller.call(&__DESCRIPTOR.methods()[0], &__AddArguments { a, b }).await
+        }
+        async fn sum(&self, numbers: Vec<i64>, start: Option<i64>) -> Result<i64> {
+            self.caller
+                .call(&__DESCRIPTOR.methods()[1], &__SumArguments { numbers, start })
+                .await
+        }
+    }
+};

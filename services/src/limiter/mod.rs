@@ -1,0 +1,5 @@
+//! Rate limiters.
+
+mod slot;
+
+pub use slot::SlotLimiter;

@@ -1,0 +1,82 @@
+//! The trait that every wire serves, and its types.
+
+use rpc_core::Result;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A distributed lock, distributed ids, a rate limiter, and an adder to begin with.
+#[rpc_core::service(package = "everywire.v1")]
+pub trait Toolkit {
+    /// Adds two integers. A sum beyond 64 bits is `OUT_OF_RANGE`.
+    async fn add(&self, a: i64, b: i64) -> Result<i64>;
+
+    /// Takes the lock `name` for `ttl_ms` milliseconds (1 to 86,400,000), waiting up to `wait_ms` milliseconds (absent or
+    /// 0: try once; at most 3,600,000) in the order of arrival. An absent `owner` is made up and returned. The owner may
+    /// take it again: each grant adds one hold.
+    async fn lock(&self, name: String, ttl_ms: u64, wait_ms: Option<u64>, owner: Option<String>) -> Result<LockGrant>;
+
+    /// Gives one hold of the lock back; true if `owner` had it. The last hold frees the lock.
+    async fn unlock(&self, name: String, owner: String) -> Result<bool>;
+
+    /// Lets `owner` keep the lock for `ttl_ms` milliseconds (1 to 86,400,000) from now on; granted only if it still has it.
+    async fn renew(&self, name: String, owner: String, ttl_ms: u64) -> Result<LockGrant>;
+
+    /// Looks at a lock.
+    async fn lock_state(&self, name: String) -> Result<LockState>;
+
+    /// The next id: unique, and growing with time (Snowflake: 41 bits of milliseconds, 10 of worker, 12 of sequence).
+    async fn next_id(&self) -> Result<u64>;
+
+    /// The next `count` ids (1 to 100,000), growing.
+    async fn next_ids(&self, count: u32) -> Result<Vec<u64>>;
+
+    /// Takes `permits` (absent: 1) of what `resource` allows per time slot: go or sorry.
+    async fn acquire(&self, resource: String, permits: Option<u32>) -> Result<Permit>;
+}
+
+/// The answer to `lock` and `renew`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LockGrant {
+    /// Whether the caller has the lock now.
+    pub granted: bool,
+    /// Who asked: the name to unlock and renew with.
+    pub owner: String,
+    /// The fencing token: greater than every token granted for this lock before; the same on re-entry. 0 if not granted.
+    pub token: u64,
+    /// Milliseconds until the lock expires: of the caller's hold, or if not granted of the present holder's.
+    pub ttl_ms: u64,
+    /// How often the owner holds it. 0 if not granted.
+    pub holds: u32,
+    /// Whether `token` keeps its promise with this backend. Always true here; false for a quorum of independent servers.
+    pub fenced: bool,
+}
+
+/// The answer to `lock_state`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LockState {
+    /// Whether somebody has it.
+    pub held: bool,
+    /// Who has it.
+    pub owner: Option<String>,
+    /// The holder's fencing token. 0 if nobody holds it.
+    pub token: u64,
+    /// Milliseconds since the holder took it. 0 if nobody holds it.
+    pub held_ms: u64,
+    /// Milliseconds until it expires. 0 if nobody holds it.
+    pub ttl_ms: u64,
+    /// How many wait for it.
+    pub waiting: u32,
+}
+
+/// The answer to `acquire`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Permit {
+    /// Go, or sorry.
+    pub go: bool,
+    /// Permits per time slot.
+    pub limit: u32,
+    /// Permits left in the present slot.
+    pub remaining: u32,
+    /// Milliseconds until the present slot ends. 0 if go.
+    pub retry_after_ms: u64,
+}
