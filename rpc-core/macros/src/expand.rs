@@ -18,6 +18,7 @@ pub(crate) fn service(parameters: TokenStream, item: TokenStream) -> TokenStream
     }
 }
 
+/// Not every program uses both halves, so neither is dead code.
 fn expand(parameters: &Parameters, service: &Service) -> TokenStream {
     let rpc_core = &parameters.rpc_core;
     let declared = declared_trait(service);
@@ -66,11 +67,13 @@ fn service_struct(service: &Service) -> TokenStream {
     let new_docs = format!(" Serves `inner`, an implementation of [`{name}`].");
     quote! {
         #[doc = #struct_docs]
+        #[allow(dead_code)]
         #[derive(Debug, Clone)]
         #visibility struct #service_name<T> {
             inner: T,
         }
 
+        #[allow(dead_code)]
         impl<T: #name> #service_name<T> {
             #[doc = #new_docs]
             pub fn new(inner: T) -> Self {
@@ -86,11 +89,13 @@ fn client_struct(service: &Service) -> TokenStream {
     let struct_docs = format!(" [`{name}`] over a wire.");
     quote! {
         #[doc = #struct_docs]
+        #[allow(dead_code)]
         #[derive(Debug, Clone)]
         #visibility struct #client_name<C> {
             caller: C,
         }
 
+        #[allow(dead_code)]
         impl<C> #client_name<C> {
             /// Calls through `caller`, the client of one wire.
             pub fn new(caller: C) -> Self {
@@ -126,6 +131,7 @@ fn descriptor(parameters: &Parameters, service: &Service) -> TokenStream {
             service.build()
         });
 
+        #[allow(dead_code)]
         impl #service_name<()> {
             /// The names, types and documentation of the service.
             pub fn descriptor() -> &'static #rpc_core::ServiceDescriptor {

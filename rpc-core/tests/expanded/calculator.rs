@@ -15,10 +15,12 @@ pub trait Calculator: ::core::marker::Send + ::core::marker::Sync + 'static {
     ) -> impl ::core::future::Future<Output = Result<i64>> + ::core::marker::Send;
 }
 /// [`Calculator`] as a service: what a server mounts on its wires.
+#[allow(dead_code)]
 #[derive(Debug, Clone)]
 pub struct CalculatorService<T> {
     inner: T,
 }
+#[allow(dead_code)]
 impl<T: Calculator> CalculatorService<T> {
     /// Serves `inner`, an implementation of [`Calculator`].
     pub fn new(inner: T) -> Self {
@@ -26,10 +28,12 @@ impl<T: Calculator> CalculatorService<T> {
     }
 }
 /// [`Calculator`] over a wire.
+#[allow(dead_code)]
 #[derive(Debug, Clone)]
 pub struct CalculatorClient<C> {
     caller: C,
 }
+#[allow(dead_code)]
 impl<C> CalculatorClient<C> {
     /// Calls through `caller`, the client of one wire.
     pub fn new(caller: C) -> Self {
@@ -68,6 +72,7 @@ const _: () = {
             .reply::<<Result<i64> as ::rpc_core::Outcome>::Reply>("i64");
         service.build()
     });
+    #[allow(dead_code)]
     impl CalculatorService<()> {
         /// The names, types and documentation of the service.
         pub fn descriptor() -> &'static ::rpc_core::ServiceDescriptor {
