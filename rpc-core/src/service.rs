@@ -1,6 +1,6 @@
 //! The server side of one service, and one request to it.
 
-use std::{any::Any, panic::AssertUnwindSafe};
+use std::{any::Any, panic::AssertUnwindSafe, sync::Arc};
 
 use futures_util::FutureExt;
 use serde::{Serialize, de::DeserializeOwned};
@@ -16,6 +16,16 @@ pub trait Service: Send + Sync + 'static {
     ///
     /// It never panics: a panic of the method is an `INTERNAL` error.
     fn dispatch<C: Call>(&self, method: &str, call: C) -> impl Future<Output = C::Reply> + Send;
+}
+
+impl<S: Service> Service for Arc<S> {
+    fn descriptor(&self) -> &'static ServiceDescriptor {
+        (**self).descriptor()
+    }
+
+    fn dispatch<C: Call>(&self, method: &str, call: C) -> impl Future<Output = C::Reply> + Send {
+        (**self).dispatch(method, call)
+    }
 }
 
 /// One request as its wire received it: a codec in two functions.

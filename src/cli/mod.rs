@@ -1,0 +1,42 @@
+//! The command line: one file per command.
+
+mod call;
+mod limits;
+mod schema;
+mod serve;
+
+use clap::{Parser, Subcommand};
+use rpc_core::Result;
+use tracing_subscriber::EnvFilter;
+
+/// One service on every wire: XML-RPC, JSON-RPC, gRPC and ZeroMQ (zerorpc) at the same time.
+///
+/// Without a command it serves.
+#[derive(Debug, Parser)]
+#[command(version, args_conflicts_with_subcommands = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: serve::Serve,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(serve::Serve),
+    Call(call::Call),
+    Schema(schema::Schema),
+}
+
+impl Cli {
+    /// Runs the command. The log goes to standard error; `RUST_LOG` sets what it says.
+    pub(crate) async fn run(self) -> Result<()> {
+        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+        match self.command.unwrap_or(Command::Serve(self.serve)) {
+            Command::Serve(serve) => serve.run().await,
+            Command::Call(call) => call.run().await,
+            Command::Schema(schema) => schema.run(),
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! `everywire schema`: the service as other tools read it.
+
+use clap::{Args, ValueEnum};
+use everywire::{grpc, jsonrpc, services::ToolkitService};
+use rpc_core::{Result, RpcError};
+
+/// Print the service's schema: the .proto for gRPC, or the OpenRPC document for JSON-RPC
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Schema {
+    format: Format,
+}
+
+#[derive(Debug, Clone, ValueEnum)]
+enum Format {
+    /// Protocol Buffers 3
+    Proto,
+    /// OpenRPC 1.3, the answer to rpc.discover
+    Openrpc,
+}
+
+impl Schema {
+    pub(crate) fn run(self) -> Result<()> {
+        let service = ToolkitService::descriptor();
+        match self.format {
+            Format::Proto => print!("{}", grpc::schema::proto(service)),
+            Format::Openrpc => {
+                let document = jsonrpc::schema::openrpc(service);
+                println!("{}", serde_json::to_string_pretty(&document).map_err(RpcError::internal)?);
+            }
+        }
+        Ok(())
+    }
+}

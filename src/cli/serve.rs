@@ -1,0 +1,151 @@
+//! `everywire serve`: the toolkit on every wire.
+
+use std::{convert::Infallible, pin::pin, str::FromStr, time::Duration};
+
+use clap::Args;
+use everywire::{
+    grpc, jsonrpc,
+    services::{Embedded, ToolkitService, id::Snowflake},
+    xmlrpc, zerorpc,
+};
+use rpc_core::{CancellationToken, Limits, Result, RpcError, Server, Service};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::limits::LimitFlags;
+
+/// Serve add, lock, ids and limiter on every wire (this is the default)
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Serve {
+    /// XML-RPC over HTTP
+    #[arg(long, value_name = "ADDR|off", default_value = "127.0.0.1:4242")]
+    xmlrpc: Wire,
+    /// ZeroMQ, the zerorpc protocol
+    #[arg(long, value_name = "ADDR|off", default_value = "127.0.0.1:4243")]
+    zerorpc: Wire,
+    /// JSON-RPC over HTTP and WebSocket
+    #[arg(long, value_name = "ADDR|off", default_value = "127.0.0.1:4244")]
+    jsonrpc: Wire,
+    /// gRPC
+    #[arg(long, value_name = "ADDR|off", default_value = "127.0.0.1:50051")]
+    grpc: Wire,
+    /// The worker id in the ids, 0 to 1023: another one for each server that makes ids at the same time
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    worker: u16,
+    /// Time for calls in flight to finish after Ctrl-C or SIGTERM; a second signal ends at once
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
+    grace: Duration,
+    #[command(flatten)]
+    limits: LimitFlags,
+}
+
+/// Where a wire listens, if it does.
+#[derive(Debug, Clone)]
+struct Wire(Option<String>);
+
+impl FromStr for Wire {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(Self((text != "off").then(|| text.to_owned())))
+    }
+}
+
+impl Serve {
+    pub(crate) async fn run(self) -> Result<()> {
+        let signals = Signals::listen()?;
+        let grace = self.grace;
+        let server = self.mounted().await?;
+        run_until_signal(server, signals, grace).await
+    }
+
+    /// Binds every wire that is on, and prints what listens where.
+    async fn mounted(self) -> Result<Server<ToolkitService<Embedded>>> {
+        let limits = Limits::from(self.limits);
+        let toolkit = Embedded::new(Snowflake::new(self.worker)?);
+        let mut server = Server::new(ToolkitService::new(toolkit)).grace(self.grace);
+        let mut listing = Listing::default();
+        if let Wire(Some(address)) = &self.xmlrpc {
+            let wire = xmlrpc::Server::bind(address).await?.limits(limits.clone());
+            let url = format!("http://{}", wire.address());
+            let python = format!("from xmlrpc.client import ServerProxy; print(ServerProxy('{url}').add(3, 4))");
+            listing.add("XML-RPC", &url, &format!("python3 -c \"{python}\""));
+            server = server.mount(wire);
+        }
+        if let Wire(Some(address)) = &self.jsonrpc {
+            let wire = jsonrpc::Server::bind(address).await?.limits(limits.clone());
+            let (http, ws) = (format!("http://{}", wire.address()), format!("ws://{}", wire.address()));
+            let body = r#"{"jsonrpc": "2.0", "id": 1, "method": "add", "params": [3, 4]}"#;
+            listing.add("JSON-RPC", &format!("{http} {ws}"), &format!("curl {http} --json '{body}'"));
+            server = server.mount(wire);
+        }
+        if let Wire(Some(address)) = &self.grpc {
+            let wire = grpc::Server::bind(address).await?.limits(limits.clone());
+            let at = wire.address();
+            listing.add("gRPC", &format!("http://{at}"), &format!("everywire call grpc://{at} add 3 4"));
+            server = server.mount(wire);
+        }
+        if let Wire(Some(address)) = &self.zerorpc {
+            let wire = zerorpc::Server::bind(address).await?.limits(limits);
+            let url = format!("tcp://{}", wire.address());
+            let python = format!("import zerorpc; c = zerorpc.Client('{url}'); print(c.add(3, 4)); c.close()");
+            listing.add("zerorpc", &url, &format!("python3 -c \"{python}\""));
+            server = server.mount(wire);
+        }
+        println!("{}", listing.0);
+        Ok(server)
+    }
+}
+
+/// What listens where, with one line to try for each wire.
+struct Listing(String);
+
+impl Default for Listing {
+    fn default() -> Self {
+        let version = env!("CARGO_PKG_VERSION");
+        Self(format!(
+            "everywire {version}. Ctrl-C stops it.\n\
+             Locks live in memory: a restart forgets them, and fencing tokens begin at 1 again.\n"
+        ))
+    }
+}
+
+impl Listing {
+    fn add(&mut self, wire: &str, urls: &str, try_it: &str) {
+        self.0 += &format!("\n  {wire:<9} {urls}\n            {try_it}\n");
+    }
+}
+
+async fn run_until_signal<S: Service>(server: Server<S>, mut signals: Signals, grace: Duration) -> Result<()> {
+    let stop = CancellationToken::new();
+    let mut serving = pin!(server.serve_until(stop.clone().cancelled_owned()));
+    tokio::select! {
+        ended = &mut serving => return ended,
+        () = signals.next() => stop.cancel(),
+    }
+    let grace = humantime::format_duration(grace);
+    eprintln!("stopping: calls in flight have {grace} to finish; a second signal ends them");
+    tokio::select! {
+        ended = serving => ended,
+        () = signals.next() => Err(RpcError::cancelled("a second signal ended the calls in flight")),
+    }
+}
+
+/// Ctrl-C and SIGTERM.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self> {
+        let listen = |kind| signal(kind).map_err(|error| RpcError::internal(format_args!("no signals: {error}")));
+        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! What every implementation of the toolkit keeps: in the process, and over each wire.
+
+use std::{collections::HashSet, time::Duration};
+
+use everywire::{
+    Code,
+    services::{Embedded, Toolkit, ToolkitClient, ToolkitService, id::Snowflake},
+};
+use tokio::time::{Instant, sleep};
+
+use crate::harness::{Wires, on_every_wire, soon};
+
+pub fn embedded() -> Embedded {
+    Embedded::new(Snowflake::new(1).unwrap())
+}
+
+#[tokio::test]
+async fn the_embedded_toolkit_keeps_the_contract() {
+    soon("in the process", contract(&embedded(), "in the process")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_wire_keeps_the_contract() {
+    let wires = Wires::serve(ToolkitService::new(embedded())).await;
+    on_every_wire!(wires, |wire, caller| { contract(&ToolkitClient::new(caller), wire).await });
+}
+
+/// `wire` keeps the names of one run apart from the others'.
+async fn contract(toolkit: &impl Toolkit, wire: &str) {
+    adds(toolkit, wire).await;
+    locks_exclude(toolkit, &format!("{wire}: exclusion")).await;
+    locks_re_enter(toolkit, &format!("{wire}: re-entry")).await;
+    leases_end_and_renew(toolkit, &format!("{wire}: lease")).await;
+    waits_are_granted(toolkit, &format!("{wire}: wait")).await;
+    waits_end(toolkit, &format!("{wire}: patience")).await;
+    bad_arguments_are_named(toolkit, wire).await;
+    ids_grow(toolkit, wire).await;
+    permits_run_out(toolkit, wire).await;
+}
+
+async fn adds(toolkit: &impl Toolkit, wire: &str) {
+    for (a, b) in [(3, 4), (88, 77), (0, 0), (-1, 1), (i64::MAX, 0), (i64::MIN, 0), (i64::MIN, i64::MAX)] {
+        assert_eq!(toolkit.add(a, b).await, Ok(a + b), "{wire}: add({a}, {b})");
+    }
+    let error = toolkit.add(i64::MAX, 1).await.unwrap_err();
+    assert_eq!(error.code(), Code::OutOfRange, "{wire}");
+    assert_eq!(error.message(), "the sum of 9223372036854775807 and 1 is beyond 64 bits", "{wire}");
+}
+
+async fn locks_exclude(toolkit: &impl Toolkit, name: &str) {
+    let first = toolkit.lock(name.into(), 60_000, None, Some("first".into())).await.unwrap();
+    assert!(first.granted && first.token > 0 && first.fenced && first.holds == 1, "{name}: {first:?}");
+    assert_eq!(first.owner, "first", "{name}");
+    let second = toolkit.lock(name.into(), 60_000, Some(0), None).await.unwrap();
+    assert!(!second.granted && second.token == 0 && second.ttl_ms <= 60_000 && second.ttl_ms > 50_000, "{name}: {second:?}");
+    assert!(!second.owner.is_empty(), "{name}: an absent owner is made up");
+    let state = toolkit.lock_state(name.into()).await.unwrap();
+    assert_eq!((state.held, state.owner.as_deref(), state.token), (true, Some("first"), first.token), "{name}");
+    assert_eq!(toolkit.unlock(name.into(), "second".into()).await, Ok(false), "{name}: only the owner unlocks");
+    assert_eq!(toolkit.unlock(name.into(), "first".into()).await, Ok(true), "{name}");
+    let state = toolkit.lock_state(name.into()).await.unwrap();
+    assert_eq!((state.held, state.owner, state.waiting), (false, None, 0), "{name}");
+    let third = toolkit.lock(name.into(), 60_000, None, None).await.unwrap();
+    assert!(third.granted && third.token > first.token, "{name}: tokens grow: {third:?}");
+}
+
+async fn locks_re_enter(toolkit: &impl Toolkit, name: &str) {
+    let lock = || toolkit.lock(name.into(), 60_000, None, Some("owner".into()));
+    let (first, second) = (lock().await.unwrap(), lock().await.unwrap());
+    assert_eq!((second.token, second.holds), (first.token, 2), "{name}");
+    for expected in [true, true, false] {
+        assert_eq!(toolkit.unlock(name.into(), "owner".into()).await, Ok(expected), "{name}");
+    }
+}
+
+async fn leases_end_and_renew(toolkit: &impl Toolkit, name: &str) {
+    let grant = toolkit.lock(name.into(), 200, None, Some("owner".into())).await.unwrap();
+    let renewed = toolkit.renew(name.into(), "owner".into(), 300).await.unwrap();
+    assert!(renewed.granted && renewed.token == grant.token && renewed.ttl_ms > 200, "{name}: {renewed:?}");
+    assert!(!toolkit.renew(name.into(), "other".into(), 300).await.unwrap().granted, "{name}");
+    let waited = Instant::now();
+    while toolkit.lock_state(name.into()).await.unwrap().held {
+        assert!(waited.elapsed() < Duration::from_secs(5), "{name}: a lease of 300 ms never ends");
+        sleep(Duration::from_millis(10)).await;
+    }
+    assert!(!toolkit.renew(name.into(), "owner".into(), 300).await.unwrap().granted, "{name}: lost is lost");
+}
+
+async fn waits_are_granted(toolkit: &impl Toolkit, name: &str) {
+    let first = toolkit.lock(name.into(), 60_000, None, Some("first".into())).await.unwrap();
+    let wait = toolkit.lock(name.into(), 60_000, Some(20_000), Some("second".into()));
+    let release = async {
+        while toolkit.lock_state(name.into()).await.unwrap().waiting == 0 {
+            sleep(Duration::from_millis(1)).await;
+        }
+        toolkit.unlock(name.into(), "first".into()).await
+    };
+    let (second, released) = tokio::join!(wait, release);
+    let second = second.unwrap();
+    assert_eq!(released, Ok(true), "{name}");
+    assert!(second.granted && second.owner == "second" && second.token > first.token, "{name}: {second:?}");
+}
+
+async fn waits_end(toolkit: &impl Toolkit, name: &str) {
+    toolkit.lock(name.into(), 60_000, None, Some("first".into())).await.unwrap();
+    let start = Instant::now();
+    let second = toolkit.lock(name.into(), 60_000, Some(100), Some("second".into())).await.unwrap();
+    assert!(!second.granted && start.elapsed() >= Duration::from_millis(100), "{name}: {second:?}");
+    assert_eq!(toolkit.lock_state(name.into()).await.unwrap().waiting, 0, "{name}");
+}
+
+async fn bad_arguments_are_named(toolkit: &impl Toolkit, wire: &str) {
+    let errors = [
+        ("`ttl_ms` is 0", toolkit.lock("name".into(), 0, None, None).await.unwrap_err()),
+        ("`name` is empty", toolkit.lock(String::new(), 1, None, None).await.unwrap_err()),
+        ("`count` is 0", toolkit.next_ids(0).await.unwrap_err()),
+        ("`count` is 100001", toolkit.next_ids(100_001).await.unwrap_err()),
+    ];
+    for (expected, error) in errors {
+        assert_eq!(error.code(), Code::InvalidArgument, "{wire}: {expected}");
+        assert!(error.message().starts_with(expected), "{wire}: {expected}: {error}");
+    }
+}
+
+async fn ids_grow(toolkit: &impl Toolkit, wire: &str) {
+    let mut ids = vec![toolkit.next_id().await.unwrap()];
+    ids.extend(toolkit.next_ids(5_000).await.unwrap());
+    ids.push(toolkit.next_id().await.unwrap());
+    assert_eq!(ids.len(), 5_002, "{wire}");
+    assert_eq!(ids.iter().collect::<HashSet<_>>().len(), ids.len(), "{wire}: unique");
+    assert!(ids.is_sorted(), "{wire}: they grow");
+    assert!(ids.iter().all(|id| (id >> 12) & 1_023 == 1 && id >> 63 == 0), "{wire}: they carry worker 1");
+}
+
+async fn permits_run_out(toolkit: &impl Toolkit, wire: &str) {
+    let resource = format!("{wire}: resource");
+    let first = toolkit.acquire(resource.clone(), None).await.unwrap();
+    assert_eq!((first.go, first.limit, first.remaining, first.retry_after_ms), (true, 5, 4, 0), "{wire}");
+    assert!(toolkit.acquire(resource.clone(), Some(4)).await.unwrap().go, "{wire}");
+    let sorry = toolkit.acquire(resource, Some(1)).await.unwrap();
+    assert!(!sorry.go && sorry.retry_after_ms > 0 && sorry.retry_after_ms <= 800, "{wire}: {sorry:?}");
+}

@@ -1,0 +1,107 @@
+//! One service value mounted on every wire, on free ports, and a client of each wire.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use everywire::{Server, Service, grpc, jsonrpc, rpc_core::CancellationToken, rpc_core::memory, xmlrpc, zerorpc};
+use tokio::{task::JoinHandle, time::timeout};
+
+/// Longer than any test waits for something that should happen at once.
+pub const SOON: Duration = Duration::from_secs(30);
+
+/// A running server. It stops when this is dropped.
+pub struct Wires<S> {
+    service: Arc<S>,
+    pub xmlrpc: SocketAddr,
+    pub jsonrpc: SocketAddr,
+    pub grpc: SocketAddr,
+    pub zerorpc: SocketAddr,
+    stop: CancellationToken,
+    serving: Option<JoinHandle<everywire::Result<()>>>,
+}
+
+impl<S: Service> Wires<S> {
+    /// Serves on free ports.
+    pub async fn serve(service: S) -> Self {
+        let free = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self::serve_at(service, [free; 4]).await
+    }
+
+    /// Serves XML-RPC, JSON-RPC, gRPC and zerorpc on these ports.
+    pub async fn serve_at(service: S, addresses: [SocketAddr; 4]) -> Self {
+        let service = Arc::new(service);
+        let [xml, json, proto, zero] = addresses.map(|address| address.to_string());
+        let xml = xmlrpc::Server::bind(&xml).await.unwrap();
+        let json = jsonrpc::Server::bind(&json).await.unwrap();
+        let proto = grpc::Server::bind(&proto).await.unwrap();
+        let zero = zerorpc::Server::bind(&zero).await.unwrap();
+        let stop = CancellationToken::new();
+        let (xmlrpc, jsonrpc, grpc, zerorpc) = (xml.address(), json.address(), proto.address(), zero.address());
+        let server = Server::new(Arc::clone(&service)).mount(xml).mount(json).mount(proto).mount(zero);
+        let serving = Some(tokio::spawn(server.serve_until(stop.clone().cancelled_owned())));
+        Self { service, xmlrpc, jsonrpc, grpc, zerorpc, stop, serving }
+    }
+
+    pub fn addresses(&self) -> [SocketAddr; 4] {
+        [self.xmlrpc, self.jsonrpc, self.grpc, self.zerorpc]
+    }
+
+    pub fn memory(&self) -> memory::Client<S> {
+        memory::Client::new(Arc::clone(&self.service))
+    }
+
+    pub async fn xmlrpc(&self) -> xmlrpc::Client {
+        xmlrpc::Client::connect(&format!("http://{}", self.xmlrpc)).await.unwrap()
+    }
+
+    pub async fn jsonrpc(&self) -> jsonrpc::Client {
+        jsonrpc::Client::connect(&format!("http://{}", self.jsonrpc)).await.unwrap()
+    }
+
+    pub async fn jsonrpc_ws(&self) -> jsonrpc::Client {
+        jsonrpc::Client::connect(&format!("ws://{}", self.jsonrpc)).await.unwrap()
+    }
+
+    pub async fn grpc(&self) -> grpc::Client {
+        grpc::Client::connect(&format!("http://{}", self.grpc)).await.unwrap()
+    }
+
+    pub async fn zerorpc(&self) -> zerorpc::Client {
+        zerorpc::Client::connect(&format!("tcp://{}", self.zerorpc)).await.unwrap()
+    }
+
+    /// Begins the stop, and says later how it went.
+    pub fn stop(&mut self) -> JoinHandle<everywire::Result<()>> {
+        self.stop.cancel();
+        self.serving.take().unwrap()
+    }
+}
+
+impl<S> Drop for Wires<S> {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// Runs a block once per wire, with the wire's name and a client of it.
+macro_rules! on_every_wire {
+    ($wires:expr, |$wire:ident, $caller:ident| $block:block) => {{
+        let wires = &$wires;
+        on_every_wire!(@one "memory", wires.memory(), $wire, $caller, $block);
+        on_every_wire!(@one "xmlrpc", wires.xmlrpc().await, $wire, $caller, $block);
+        on_every_wire!(@one "jsonrpc over HTTP", wires.jsonrpc().await, $wire, $caller, $block);
+        on_every_wire!(@one "jsonrpc over WebSocket", wires.jsonrpc_ws().await, $wire, $caller, $block);
+        on_every_wire!(@one "grpc", wires.grpc().await, $wire, $caller, $block);
+        on_every_wire!(@one "zerorpc", wires.zerorpc().await, $wire, $caller, $block);
+    }};
+    (@one $name:literal, $client:expr, $wire:ident, $caller:ident, $block:block) => {{
+        let $wire = $name;
+        let $caller = $client;
+        $crate::harness::soon($wire, async $block).await;
+    }};
+}
+pub(crate) use on_every_wire;
+
+/// Waits for what should happen at once; names `what` if it doesn't.
+pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    timeout(SOON, future).await.unwrap_or_else(|_| panic!("{what}: no end within {SOON:?}"))
+}

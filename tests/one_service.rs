@@ -1,0 +1,94 @@
+//! One process, one service value: what one wire does, the others see.
+
+use std::time::Duration;
+
+use everywire::{
+    Code, Origin,
+    services::{Toolkit, ToolkitClient, ToolkitService},
+};
+use tokio::time::timeout;
+
+use crate::{
+    contract::embedded,
+    harness::{Wires, on_every_wire, soon},
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_taken_over_one_wire_is_held_on_every_other() {
+    let wires = Wires::serve(ToolkitService::new(embedded())).await;
+    on_every_wire!(wires, |taker, caller| {
+        let name = format!("taken over {taker}");
+        let grant = ToolkitClient::new(caller).lock(name.clone(), 60_000, None, Some(taker.into())).await.unwrap();
+        on_every_wire!(wires, |wire, caller| {
+            let toolkit = ToolkitClient::new(caller);
+            let state = toolkit.lock_state(name.clone()).await.unwrap();
+            assert_eq!((state.held, state.owner.as_deref(), state.token), (true, Some(taker), grant.token), "{wire}");
+            assert!(!toolkit.lock(name.clone(), 1_000, None, Some("other".into())).await.unwrap().granted, "{wire}");
+        });
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_lets_calls_in_flight_finish_and_takes_no_new_ones() {
+    let mut wires = Wires::serve(ToolkitService::new(embedded())).await;
+    let holder = ToolkitClient::new(wires.memory());
+    let mut waiting = Vec::new();
+    on_every_wire!(wires, |wire, caller| {
+        let toolkit = ToolkitClient::new(caller);
+        holder.lock(wire.into(), 60_000, None, Some("holder".into())).await.unwrap();
+        let call = async move { (wire, toolkit.lock(wire.into(), 60_000, Some(20_000), None).await, toolkit) };
+        waiting.push(tokio::spawn(async move {
+            let (wire, outcome, toolkit) = call.await;
+            (wire, outcome.map(|grant| grant.granted), toolkit.add(3, 4).await)
+        }));
+        while holder.lock_state(wire.into()).await.unwrap().waiting == 0 {
+            tokio::task::yield_now().await;
+        }
+    });
+    let mut stopped = wires.stop();
+    assert!(timeout(Duration::from_millis(300), &mut stopped).await.is_err(), "it waits for the calls in flight");
+    on_every_wire!(wires, |wire, _caller| { holder.unlock(wire.into(), "holder".into()).await.unwrap() });
+    for call in waiting {
+        let (wire, granted, next) = soon("a call in flight", call).await.unwrap();
+        assert_eq!(granted, Ok(true), "{wire}");
+        if wire != "memory" {
+            let error = next.expect_err(wire);
+            assert_eq!(error.code(), Code::Unavailable, "{wire}: {error}");
+        }
+    }
+    soon("the stop", stopped).await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_say_when_the_server_is_away_and_find_it_when_it_is_back() {
+    let mut wires = Wires::serve(ToolkitService::new(embedded())).await;
+    let addresses = wires.addresses();
+    let (to_client, mut from_test) = tokio::sync::watch::channel("up");
+    let mut clients = Vec::new();
+    on_every_wire!(wires, |wire, caller| {
+        if wire != "memory" {
+            let toolkit = ToolkitClient::new(caller);
+            assert_eq!(toolkit.add(3, 4).await, Ok(7), "{wire}");
+            let mut phase = to_client.subscribe();
+            clients.push(tokio::spawn(async move {
+                phase.wait_for(|phase| *phase == "down").await.unwrap();
+                let error = toolkit.add(3, 4).await.expect_err(wire);
+                assert_eq!((error.code(), error.origin()), (Code::Unavailable, Origin::Local), "{wire}: {error}");
+                phase.wait_for(|phase| *phase == "up again").await.unwrap();
+                while toolkit.add(3, 4).await.is_err() {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            }));
+        }
+    });
+    soon("the stop", wires.stop()).await.unwrap().unwrap();
+    to_client.send("down").unwrap();
+    // Each client has tried when all wait for the next phase; a retry loop covers those that are slower.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let _wires = Wires::serve_at(ToolkitService::new(embedded()), addresses).await;
+    to_client.send("up again").unwrap();
+    for client in clients {
+        soon("a client that finds its server again", client).await.unwrap();
+    }
+    from_test.mark_unchanged();
+}

@@ -1,0 +1,135 @@
+//! The program as a person meets it: what it prints, its errors, its end.
+
+use std::{collections::HashMap, net::TcpListener, process::Stdio};
+
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::{Child, Command},
+};
+
+use crate::harness::soon;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_everywire");
+
+/// A running `everywire serve` on free ports, and the addresses that it printed.
+struct Serving {
+    child: Child,
+    /// `http://127.0.0.1:…` by the wire's name.
+    urls: HashMap<String, String>,
+}
+
+impl Serving {
+    async fn start() -> Self {
+        let free = "127.0.0.1:0";
+        let mut child = Command::new(PROGRAM)
+            .args(["--xmlrpc", free, "--jsonrpc", free, "--grpc", free, "--zerorpc", free])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut urls = HashMap::new();
+        while urls.len() < 4 {
+            let line = soon("the listing", lines.next_line()).await.unwrap().expect("four wires are listed");
+            if let [wire, url, ..] = line.split_whitespace().collect::<Vec<_>>()[..]
+                && url.contains("://127.0.0.1:")
+                && line.starts_with("  ")
+                && !line.starts_with("   ")
+            {
+                urls.insert(wire.to_owned(), url.to_owned());
+            }
+        }
+        Self { child, urls }
+    }
+
+    fn address(&self, wire: &str) -> &str {
+        self.urls[wire].split_once("://").unwrap().1
+    }
+}
+
+/// Runs the program to its end: success, standard output, standard error.
+async fn run(arguments: &[&str]) -> (bool, String, String) {
+    let output = soon("the program", Command::new(PROGRAM).args(arguments).kill_on_drop(true).output()).await.unwrap();
+    (output.status.success(), String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn call_works_over_every_wire() {
+    let serving = Serving::start().await;
+    for (scheme, wire) in [
+        ("xmlrpc", "XML-RPC"),
+        ("jsonrpc", "JSON-RPC"),
+        ("jsonrpc+ws", "JSON-RPC"),
+        ("grpc", "gRPC"),
+        ("zerorpc", "zerorpc"),
+    ] {
+        let url = format!("{scheme}://{}", serving.address(wire));
+        assert_eq!(run(&["call", &url, "add", "3", "-4"]).await, (true, "-1\n".into(), String::new()), "{scheme}");
+        let (success, out, err) = run(&["call", &url, "lock", &format!("name={scheme}"), "ttl_ms=60000", "owner=7"]).await;
+        assert!(success && out.contains(r#""granted":true,"owner":"7""#), "{scheme}: {out}{err}");
+        #[rustfmt::skip]
+        let errors: [(&[&str], &str); 4] = [
+            (&["nothing"], "UNIMPLEMENTED: no method `nothing` in everywire.v1.Toolkit; it has add, lock,"),
+            (&["add", "3"], "INVALID_ARGUMENT: argument `b` is missing; usage: add(a: i64, b: i64) -> i64"),
+            (&["add", "3", "x"], "INVALID_ARGUMENT: argument `b`: invalid type: string \"x\", expected i64"),
+            (&["add", "9223372036854775807", "1"], "OUT_OF_RANGE: the sum of 9223372036854775807 and 1 is beyond 64 bits"),
+        ];
+        for (words, expected) in errors {
+            let (success, out, err) = run(&[&["call", &url], words].concat()).await;
+            assert!(!success && out.is_empty() && err.starts_with(&format!("error: {expected}")), "{scheme}: {err}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn errors_name_what_was_wrong() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    #[rustfmt::skip]
+    let cases: [(&[&str], &str); 6] = [
+        (&["--grpc", &taken, "--xmlrpc", "off", "--jsonrpc", "off", "--zerorpc", "off"], &format!("grpc: {taken} is taken")),
+        (&["serve", "--xmlrpc", "nowhere"], "xmlrpc: `nowhere` is no address"),
+        (&["--worker", "1024"], "worker id 1024; it may be 0 to 1023"),
+        (&["call", "ftp://x", "add", "1", "2"], "`ftp://x` is no server"),
+        (&["call", &format!("xmlrpc://{nobody}"), "add", "1", "2"], &nobody),
+        (&["call", &format!("grpc://{nobody}"), "add", "1", "2"], &nobody),
+    ];
+    for (arguments, expected) in cases {
+        let (success, _, err) = run(arguments).await;
+        assert!(!success && err.starts_with("error: ") && err.contains(expected), "{arguments:?}: {err}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_drains_and_ends_well() {
+    for signal in ["-INT", "-TERM"] {
+        let mut serving = Serving::start().await;
+        let url = format!("xmlrpc://{}", serving.address("XML-RPC"));
+        assert!(run(&["call", &url, "lock", "name", "2000", "0", "holder"]).await.0);
+        let waiting = tokio::spawn({
+            let url = url.clone();
+            async move { run(&["call", &url, "lock", "name", "1000", "20000", "waiter"]).await }
+        });
+        let state = || run(&["call", &url, "lock_state", "name"]);
+        while !state().await.1.contains(r#""waiting":1"#) {}
+        let pid = serving.child.id().unwrap().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().await.unwrap().success());
+        let (success, out, err) = soon("the waiting call", waiting).await.unwrap();
+        assert!(success && out.contains(r#""owner":"waiter""#), "{signal}: a call in flight finishes: {out}{err}");
+        let status = soon("the end of the server", serving.child.wait()).await.unwrap();
+        assert!(status.success(), "{signal}: {status}");
+    }
+}
+
+#[tokio::test]
+async fn schemas_and_help_are_printed() {
+    let (success, proto, _) = run(&["schema", "proto"]).await;
+    assert!(success && proto == include_str!("../services/toolkit.proto"));
+    let (success, openrpc, _) = run(&["schema", "openrpc"]).await;
+    let openrpc: serde_json::Value = serde_json::from_str(&openrpc).unwrap();
+    assert!(success && openrpc["methods"].as_array().unwrap().iter().any(|method| method["name"] == "next_ids"));
+    let (success, help, _) = run(&["call", "--help"]).await;
+    assert!(success && help.contains("add(a: i64, b: i64) -> i64"), "{help}");
+}
