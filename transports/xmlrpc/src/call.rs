@@ -1,0 +1,151 @@
+//! One request from its document to the document of its response.
+
+use std::borrow::Cow;
+
+use rpc_core::{Call, Code, Limits, Result, RpcError, Service, ServiceDescriptor, bad_arguments};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::{
+    codec::{Error, Kind, Params, Parser, RawValue, Value},
+    envelope::{self, Frame},
+    fault::{Fault, unsendable},
+    schema,
+};
+
+/// Answers the request in `document`.
+pub(crate) async fn answer<S: Service>(service: &S, document: &str, limits: &Limits) -> Vec<u8> {
+    match envelope::read_method(document, limits.depth) {
+        Err(error) => Frame::Response.fault(error),
+        Ok((method, parser)) if method == schema::MULTICALL => multicall(service, parser, limits).await,
+        Ok((method, parser)) => {
+            let source = Source::Request { document, parser: Some(parser) };
+            dispatch(service, &method, XmlrpcCall { source, depth: limits.depth, broken: None }).await
+        }
+    }
+}
+
+/// Runs calls one after another and collects their outcomes in order. A call that fails leaves the others alone.
+async fn multicall<S: Service>(service: &S, parser: Parser<'_>, limits: &Limits) -> Vec<u8> {
+    let (calls,): (Vec<SubCall<'_>>,) = match envelope::read_params(parser) {
+        Ok(calls) => calls,
+        Err(error) => return Frame::Response.fault(error),
+    };
+    if calls.len() > limits.batch_calls {
+        let message = format!("{} calls in a multicall; the limit is {}", calls.len(), limits.batch_calls);
+        return Frame::Response.fault(RpcError::resource_exhausted(message));
+    }
+    let mut results = Vec::new();
+    for SubCall { method_name, params } in calls {
+        let source = Source::Batch { params: params.0 };
+        let call = XmlrpcCall { source, depth: limits.depth, broken: None };
+        let result = if method_name == schema::MULTICALL {
+            call.reply::<()>(Err(RpcError::invalid_argument("a multicall inside a multicall is refused")))
+        } else if results.len() > limits.message_bytes {
+            call.reply::<()>(Err(RpcError::resource_exhausted("the results before this call fill the response")))
+        } else {
+            dispatch(service, &method_name, call).await
+        };
+        results.extend_from_slice(&result);
+    }
+    envelope::multicall_response(&results)
+}
+
+/// One call of a `system.multicall`, its parameters left as they stand until it is their turn.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SubCall<'a> {
+    #[serde(borrow)]
+    method_name: Cow<'a, str>,
+    #[serde(borrow)]
+    params: RawValue<'a>,
+}
+
+async fn dispatch<S: Service>(service: &S, method: &str, call: XmlrpcCall<'_>) -> Vec<u8> {
+    let descriptor = service.descriptor();
+    match method.strip_prefix("system.") {
+        Some(_) => schema::answer(descriptor, method, call),
+        None => service.dispatch(local_name(descriptor, method), call).await,
+    }
+}
+
+/// The method's name without the service's: `add` for `Toolkit.add` and `everywire.v1.Toolkit.add` too.
+fn local_name<'a>(descriptor: &ServiceDescriptor, method: &'a str) -> &'a str {
+    match method.rsplit_once('.') {
+        Some((service, name)) if service == descriptor.name() || service == descriptor.full_name() => name,
+        _ => method,
+    }
+}
+
+/// One call, read as far as the name of its method.
+pub(crate) struct XmlrpcCall<'a> {
+    source: Source<'a>,
+    depth: usize,
+    /// What is wrong with the document, if that is why the arguments can't be read.
+    broken: Option<Error>,
+}
+
+enum Source<'a> {
+    /// A request of its own; `parser` stands before the parameters.
+    Request { document: &'a str, parser: Option<Parser<'a>> },
+    /// A call inside `system.multicall`; `params` is a `<value>` with an array.
+    Batch { params: &'a str },
+}
+
+impl<'a> XmlrpcCall<'a> {
+    fn decode<A: Deserialize<'a>>(&mut self) -> Result<A, Error> {
+        match &mut self.source {
+            Source::Request { document, parser } => match parser.take() {
+                Some(parser) => envelope::read_params(parser),
+                None => envelope::read_params(envelope::read_method(document, self.depth)?.1),
+            },
+            Source::Batch { params } => A::deserialize(Value::new(&mut Parser::new(params, self.depth))),
+        }
+    }
+
+    /// Looks for the argument that did not fit, unless the document is broken further on.
+    fn explain<A: DeserializeOwned>(&self) -> Result<RpcError, Error> {
+        match self.source {
+            Source::Request { document, .. } => {
+                envelope::read_method(document, self.depth)?.1.skip_to_end()?;
+                let (_, mut parser) = envelope::read_method(document, self.depth)?;
+                Ok(bad_arguments::<A>(Params(&mut parser)))
+            }
+            Source::Batch { params } => Ok(bad_arguments::<A>(Value::new(&mut Parser::new(params, self.depth)))),
+        }
+    }
+
+    fn frame(&self) -> Frame {
+        match self.source {
+            Source::Request { .. } => Frame::Response,
+            Source::Batch { .. } => Frame::Batch,
+        }
+    }
+}
+
+impl Call for XmlrpcCall<'_> {
+    type Reply = Vec<u8>;
+
+    fn args<A: DeserializeOwned>(&mut self) -> Result<A> {
+        let error = match self.decode() {
+            Ok(args) => return Ok(args),
+            Err(error) => error,
+        };
+        let explained = if error.kind() == Kind::Type { self.explain::<A>() } else { Err(error) };
+        Err(explained.unwrap_or_else(|broken| {
+            let message = broken.to_string();
+            self.broken = Some(broken);
+            RpcError::new(Code::Internal, message)
+        }))
+    }
+
+    fn reply<R: Serialize>(self, outcome: Result<R>) -> Vec<u8> {
+        let frame = self.frame();
+        match (self.broken, outcome) {
+            (Some(broken), _) => frame.fault(broken),
+            (None, Err(error)) => frame.fault(error),
+            (None, Ok(reply)) => frame
+                .reply(&reply)
+                .unwrap_or_else(|error| frame.fault(Fault::from(unsendable(Code::Internal, "reply", &error)))),
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! The client: keeps connections alive and one call on each at a time, since HTTP/1 answers in order.
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, StatusCode, Uri, header, uri::PathAndQuery};
+use http_body_util::Full;
+use rpc_core::{Caller, Code, DEFAULT_TIMEOUT, Limits, Method, Result, RpcError};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{
+    body::BodyError,
+    envelope,
+    fault::unsendable,
+    link::{Failure, Link},
+};
+
+/// Connections kept open while no call uses them.
+const IDLE_LINKS: usize = 64;
+
+/// An XML-RPC client of one server. Calls share it by reference; each takes an idle connection or opens one.
+#[derive(Debug)]
+pub struct Client {
+    target: Target,
+    idle: Mutex<Vec<Link>>,
+    timeout: Duration,
+    limits: Limits,
+    gzip: bool,
+}
+
+impl Client {
+    /// Connects to `url`, such as `http://127.0.0.1:4242` or `http://host/RPC2`.
+    ///
+    /// A URL that is none, or not of `http`, is `INVALID_ARGUMENT`; a server that doesn't answer is `UNAVAILABLE`.
+    pub async fn connect(url: &str) -> Result<Self> {
+        let target = Target::parse(url)?;
+        let connecting = tokio::time::timeout(DEFAULT_TIMEOUT, Link::open(&target.address));
+        let link = connecting.await.map_err(|_| {
+            RpcError::unavailable(format!("{} does not accept a connection within {DEFAULT_TIMEOUT:?}", target.address))
+        })??;
+        Ok(Self {
+            target,
+            idle: Mutex::new(vec![link]),
+            timeout: DEFAULT_TIMEOUT,
+            limits: Limits::default(),
+            gzip: false,
+        })
+    }
+
+    /// Sets how long a call waits for its answer. Default [`DEFAULT_TIMEOUT`].
+    #[must_use]
+    pub fn timeout(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
+    }
+
+    /// Sets what an answer may cost: `message_bytes` and `depth`.
+    #[must_use]
+    pub fn limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// Asks the server to compress its answers; pays on slow networks only. Compressed answers are read in any case.
+    #[must_use]
+    pub fn gzip(self) -> Self {
+        Self { gzip: true, ..self }
+    }
+
+    async fn exchange(&self, body: Vec<u8>) -> Result<Bytes> {
+        let mut request = self.request(body);
+        while let Some(mut link) = self.take_idle() {
+            match link.exchange(request, self.limits.message_bytes).await {
+                // The server had closed the connection: it has not seen the request, so another may carry it.
+                Err(Failure::Unsent(unsent)) => request = *unsent,
+                outcome => return self.finish(link, outcome),
+            }
+        }
+        let mut link = Link::open(&self.target.address).await?;
+        let outcome = link.exchange(request, self.limits.message_bytes).await;
+        self.finish(link, outcome)
+    }
+
+    fn request(&self, body: Vec<u8>) -> Request<Full<Bytes>> {
+        let mut request = Request::new(Full::from(body));
+        *request.method_mut() = http::Method::POST;
+        *request.uri_mut() = self.target.path.clone();
+        let headers = request.headers_mut();
+        headers.insert(header::HOST, self.target.host.clone());
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/xml"));
+        headers.insert(header::USER_AGENT, HeaderValue::from_static(concat!("everywire/", env!("CARGO_PKG_VERSION"))));
+        if self.gzip {
+            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        request
+    }
+
+    fn take_idle(&self) -> Option<Link> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+
+    fn finish(&self, link: Link, outcome: Result<Response<Bytes>, Failure>) -> Result<Bytes> {
+        let response = outcome.map_err(|failure| self.unanswered(&failure))?;
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if link.is_open() && idle.len() < IDLE_LINKS {
+            idle.push(link);
+        }
+        drop(idle);
+        match response.status() {
+            StatusCode::OK => Ok(response.into_body()),
+            status => Err(refused(status)),
+        }
+    }
+
+    fn unanswered(&self, failure: &Failure) -> RpcError {
+        let address = &self.target.address;
+        match failure {
+            Failure::Unsent(_) => RpcError::unavailable(format!("{address} closed the connection")),
+            Failure::Broken(error) | Failure::Body(BodyError::Broken(error)) => {
+                RpcError::unavailable(format!("{address} broke off before its answer: {error}"))
+            }
+            Failure::Body(BodyError::TooLong) => RpcError::resource_exhausted(format!(
+                "the answer is longer than the limit of {} bytes",
+                self.limits.message_bytes
+            )),
+            Failure::Body(error) => RpcError::new(Code::Internal, format!("the answer can't be read: {error}")),
+        }
+    }
+}
+
+impl Caller for Client {
+    async fn call<A: Serialize + Send + Sync, R: DeserializeOwned>(
+        &self,
+        method: &'static Method,
+        args: &A,
+    ) -> Result<R> {
+        let request = envelope::method_call(method.name(), args)
+            .map_err(|error| unsendable(Code::InvalidArgument, "arguments", &error))?;
+        let response = tokio::time::timeout(self.timeout, self.exchange(request)).await.map_err(|_| {
+            RpcError::deadline_exceeded(format!("{}: no answer within {:?}", method.name(), self.timeout))
+        })??;
+        envelope::read_response(&response, self.limits.depth)
+    }
+}
+
+/// A URL, taken apart once.
+#[derive(Debug)]
+struct Target {
+    /// `HOST:PORT`, to connect to.
+    address: String,
+    host: HeaderValue,
+    path: Uri,
+}
+
+impl Target {
+    fn parse(url: &str) -> Result<Self> {
+        let wrong = |why: &str| RpcError::invalid_argument(format!("`{url}` is no XML-RPC URL: {why}"));
+        let uri: Uri = url.parse().map_err(|_| wrong("expected http://HOST:PORT/PATH"))?;
+        if !matches!(uri.scheme_str(), Some("http" | "xmlrpc")) {
+            return Err(wrong("expected http://"));
+        }
+        let authority =
+            uri.authority().filter(|authority| !authority.host().is_empty()).ok_or_else(|| wrong("no host"))?;
+        if authority.as_str().contains('@') {
+            return Err(wrong("user names and passwords are not supported"));
+        }
+        let path = uri.path_and_query().map_or("/", PathAndQuery::as_str);
+        Ok(Self {
+            address: format!("{}:{}", authority.host(), authority.port_u16().unwrap_or(80)),
+            host: authority.as_str().parse().map_err(|_| wrong("no host"))?,
+            path: path.parse().map_err(|_| wrong("no path"))?,
+        })
+    }
+}
+
+/// The error for an answer of HTTP alone, as gRPC maps its statuses.
+fn refused(status: StatusCode) -> RpcError {
+    let code = match status {
+        StatusCode::BAD_REQUEST => Code::Internal,
+        StatusCode::UNAUTHORIZED => Code::Unauthenticated,
+        StatusCode::FORBIDDEN => Code::PermissionDenied,
+        StatusCode::NOT_FOUND => Code::Unimplemented,
+        StatusCode::PAYLOAD_TOO_LARGE => Code::ResourceExhausted,
+        StatusCode::TOO_MANY_REQUESTS
+        | StatusCode::BAD_GATEWAY
+        | StatusCode::SERVICE_UNAVAILABLE
+        | StatusCode::GATEWAY_TIMEOUT => Code::Unavailable,
+        _ => Code::Unknown,
+    };
+    RpcError::remote(code, format!("the server answers HTTP {status}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_taken_apart() {
+        let cases = [
+            ("http://127.0.0.1:4242", Some(("127.0.0.1:4242", "127.0.0.1:4242", "/"))),
+            ("http://localhost/RPC2?x=1", Some(("localhost:80", "localhost", "/RPC2?x=1"))),
+            ("xmlrpc://[::1]:1/", Some(("[::1]:1", "[::1]:1", "/"))),
+            ("https://localhost", None),
+            ("localhost:4242", None),
+            ("http://", None),
+            ("http://user:secret@localhost", None),
+            ("", None),
+            ("http://a b", None),
+        ];
+        for (url, expected) in cases {
+            let target = Target::parse(url);
+            let found = target.as_ref().ok().map(|target| {
+                (target.address.as_str(), target.host.to_str().unwrap(), target.path.path_and_query().unwrap().as_str())
+            });
+            assert_eq!(found, expected, "{url}");
+            if let Err(error) = target {
+                assert_eq!(error.code(), Code::InvalidArgument, "{url}");
+                assert!(error.message().contains(url), "{error}");
+            }
+        }
+    }
+}

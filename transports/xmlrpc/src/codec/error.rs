@@ -1,0 +1,67 @@
+//! What can be wrong with a document, and the number of the fault that says so.
+
+use std::fmt;
+
+use rpc_core::fault_number;
+
+/// Why a document can't be read, or a value can't be written. One pointer wide, since every step returns it.
+#[derive(Debug)]
+pub(crate) struct Error(Box<(Kind, String)>);
+
+/// Which rule is broken; each has its number in the fault code interoperability list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Not well-formed XML.
+    Syntax,
+    /// Not UTF-8.
+    Encoding,
+    /// A character that XML 1.0 excludes (section 2.2).
+    Character,
+    /// Well-formed, and not XML-RPC.
+    Structure,
+    /// XML-RPC, and not of the type that is wanted.
+    Type,
+}
+
+impl Error {
+    pub(crate) fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self(Box::new((kind, message.into())))
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        self.0.0
+    }
+}
+
+impl Kind {
+    /// The fault's number.
+    pub(crate) fn number(self) -> i32 {
+        match self {
+            Self::Syntax => fault_number::PARSE_ERROR,
+            Self::Encoding => -32701,
+            Self::Character => -32702,
+            Self::Structure => fault_number::INVALID_REQUEST,
+            Self::Type => fault_number::INVALID_PARAMS,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.1)
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl serde::de::Error for Error {
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        Self::new(Kind::Type, message.to_string())
+    }
+}
+
+impl serde::ser::Error for Error {
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        Self::new(Kind::Type, message.to_string())
+    }
+}

@@ -1,0 +1,62 @@
+//! The values of XML-RPC as a serde format, written and read in one pass with no tree between.
+//!
+//! | serde | written as | also read from |
+//! |---|---|---|
+//! | integers | `<int>` within 32 bits, `<i8>` within 64, else `<biginteger>` | `i1`, `i2`, `i4`, under any prefix (`ex:i8`) |
+//! | `bool` | `<boolean>` | |
+//! | floats | `<double>`, shortest form that reads back the same; `inf`, `nan` | `float` |
+//! | strings, `char` | `<string>` | text without a type, `<dateTime.iso8601>` |
+//! | bytes | `<base64>` | which also reads as a sequence of `u8` |
+//! | sequences, tuples | `<array>` | |
+//! | structs, maps | `<struct>`; keys may be strings, numbers, booleans | |
+//! | `None`, `()` | `<nil/>` | `ex:nil` |
+//! | enums | a `<string>`, or a `<struct>` with one member named like the variant | |
+//!
+//! Spec: <http://xmlrpc.com/spec.md>; `nil` and the `ex:` types: <https://ws.apache.org/xmlrpc/types.html>.
+
+mod de;
+mod error;
+mod parser;
+mod ser;
+mod text;
+
+use rpc_core::{Limits, Result, RpcError};
+use serde::{Serialize, de::DeserializeOwned};
+
+pub(crate) use de::{Params, RawValue, Value};
+pub(crate) use error::{Error, Kind};
+pub(crate) use parser::{Parser, Tag};
+pub(crate) use ser::Writer;
+pub(crate) use text::{document, sanitized};
+
+/// Writes `value` as a `<value>` element.
+///
+/// The error is `INVALID_ARGUMENT`: a string with a character that XML 1.0 has no way to write, such as U+0000, or a map
+/// whose keys are not strings, numbers or booleans.
+///
+/// ```
+/// assert_eq!(everywire_xmlrpc::to_string(&7)?, "<value><int>7</int></value>");
+/// # Ok::<(), rpc_core::RpcError>(())
+/// ```
+pub fn to_string<T: Serialize + ?Sized>(value: &T) -> Result<String> {
+    let mut out = Vec::new();
+    value.serialize(Writer::value(&mut out)).map_err(|error| RpcError::invalid_argument(error.to_string()))?;
+    String::from_utf8(out).map_err(RpcError::internal)
+}
+
+/// Reads a `<value>` element, at most [`Limits::depth`]'s default deep.
+///
+/// The error is `INVALID_ARGUMENT`: not well-formed, not XML-RPC, or not a `T`.
+///
+/// ```
+/// assert_eq!(everywire_xmlrpc::from_str::<i64>("<value><i4>7</i4></value>"), Ok(7));
+/// ```
+pub fn from_str<T: DeserializeOwned>(value: &str) -> Result<T> {
+    let read = || {
+        let mut parser = Parser::new(document(value.as_bytes())?, Limits::default().depth);
+        let value = T::deserialize(Value::new(&mut parser))?;
+        parser.finish()?;
+        Ok(value)
+    };
+    read().map_err(|error: Error| RpcError::invalid_argument(error.to_string()))
+}

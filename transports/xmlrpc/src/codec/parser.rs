@@ -1,0 +1,290 @@
+//! XML events as the few tokens that XML-RPC is made of.
+
+use std::borrow::Cow;
+
+use quick_xml::{
+    events::{BytesRef, BytesStart, Event},
+    reader::Reader,
+};
+
+use super::{Error, Kind, text::is_xml_char};
+
+/// The elements of XML-RPC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tag {
+    MethodCall,
+    MethodName,
+    MethodResponse,
+    Params,
+    Param,
+    Fault,
+    Value,
+    Array,
+    Data,
+    Struct,
+    Member,
+    Name,
+    Int,
+    Boolean,
+    Double,
+    String,
+    DateTime,
+    Base64,
+    Nil,
+}
+
+/// Reads one document. Comments and processing instructions are skipped, a DOCTYPE is refused: it is the way to entities
+/// that grow without bound.
+pub(crate) struct Parser<'de> {
+    document: &'de str,
+    reader: Reader<&'de [u8]>,
+    /// A token that was looked at and not taken.
+    ahead: Option<Token<'de>>,
+    /// Elements that are open.
+    open: usize,
+    /// Whether the last start was `<tag/>`, so that its end is due.
+    empty: bool,
+    /// How many levels of arrays and structs may still open.
+    depth: usize,
+}
+
+enum Token<'de> {
+    Start(Tag),
+    End,
+    Text(Cow<'de, str>),
+    Eof,
+}
+
+impl<'de> Parser<'de> {
+    /// A parser of `document`, whose arrays and structs may nest `depth` deep. See [`document`](super::document) for
+    /// what is checked before.
+    pub(crate) fn new(document: &'de str, depth: usize) -> Self {
+        Self { document, reader: Reader::from_str(document), ahead: None, open: 0, empty: false, depth }
+    }
+
+    /// Takes the start of `tag`.
+    pub(crate) fn open(&mut self, tag: Tag) -> Result<(), Error> {
+        match self.markup()? {
+            Token::Start(found) if found == tag => Ok(()),
+            found => Err(unexpected(&found, &format!("{tag:?}"))),
+        }
+    }
+
+    /// Takes the end of the innermost open element.
+    pub(crate) fn close(&mut self) -> Result<(), Error> {
+        match self.markup()? {
+            Token::End => Ok(()),
+            found => Err(unexpected(&found, "an end tag")),
+        }
+    }
+
+    /// Whether the start of `tag` comes next.
+    pub(crate) fn is_at(&mut self, tag: Tag) -> Result<bool, Error> {
+        let token = self.markup()?;
+        let found = matches!(token, Token::Start(found) if found == tag);
+        self.ahead = Some(token);
+        Ok(found)
+    }
+
+    /// Takes all text up to the next tag, with references resolved.
+    pub(crate) fn text(&mut self) -> Result<Cow<'de, str>, Error> {
+        let mut text = Cow::Borrowed("");
+        loop {
+            match self.token()? {
+                Token::Text(more) if text.is_empty() => text = more,
+                Token::Text(more) => text.to_mut().push_str(&more),
+                other => {
+                    self.ahead = Some(other);
+                    return Ok(text);
+                }
+            }
+        }
+    }
+
+    /// Takes text and then the end of the element around it.
+    pub(crate) fn text_element(&mut self) -> Result<Cow<'de, str>, Error> {
+        let text = self.text()?;
+        self.close()?;
+        Ok(text)
+    }
+
+    /// Takes the start of an element and says which, or the end of the one around it.
+    pub(crate) fn open_or_close(&mut self) -> Result<Option<Tag>, Error> {
+        match self.token()? {
+            Token::Start(tag) => Ok(Some(tag)),
+            Token::End => Ok(None),
+            found => Err(unexpected(&found, "a tag")),
+        }
+    }
+
+    /// Goes one level of values down.
+    pub(crate) fn descend(&mut self) -> Result<(), Error> {
+        self.depth = self
+            .depth
+            .checked_sub(1)
+            .ok_or_else(|| Error::new(Kind::Structure, "values nest deeper than the limit"))?;
+        Ok(())
+    }
+
+    /// Goes one level of values up.
+    pub(crate) fn ascend(&mut self) {
+        self.depth += 1;
+    }
+
+    /// Makes sure that nothing follows.
+    pub(crate) fn finish(&mut self) -> Result<(), Error> {
+        match self.markup()? {
+            Token::Eof => Ok(()),
+            found => Err(unexpected(&found, "the end of the document")),
+        }
+    }
+
+    /// Reads on to the end of the document for the sake of its errors alone.
+    pub(crate) fn skip_to_end(&mut self) -> Result<(), Error> {
+        while !matches!(self.token()?, Token::Eof) {}
+        Ok(())
+    }
+
+    /// The bytes taken so far; only between two tokens, when none was looked at ahead.
+    pub(crate) fn position(&self) -> usize {
+        debug_assert!(self.ahead.is_none(), "a token was looked at ahead");
+        usize::try_from(self.reader.buffer_position()).unwrap_or(usize::MAX)
+    }
+
+    /// The document from `start` to the present [`position`](Self::position).
+    pub(crate) fn since(&self, start: usize) -> &'de str {
+        self.document.get(start..self.position()).unwrap_or_default()
+    }
+
+    /// The next tag, where only white space may stand between tags.
+    fn markup(&mut self) -> Result<Token<'de>, Error> {
+        loop {
+            match self.token()? {
+                Token::Text(text) if is_blank(&text) => {}
+                text @ Token::Text(_) => return Err(unexpected(&text, "a tag")),
+                token => return Ok(token),
+            }
+        }
+    }
+
+    fn token(&mut self) -> Result<Token<'de>, Error> {
+        if let Some(token) = self.ahead.take() {
+            return Ok(token);
+        }
+        if std::mem::take(&mut self.empty) {
+            self.open -= 1;
+            return Ok(Token::End);
+        }
+        loop {
+            if let Some(token) = self.event()? {
+                return Ok(token);
+            }
+        }
+    }
+
+    fn event(&mut self) -> Result<Option<Token<'de>>, Error> {
+        let event = self.reader.read_event().map_err(|error| Error::new(Kind::Syntax, error.to_string()))?;
+        Ok(Some(match event {
+            Event::Start(start) => self.start(&start)?,
+            Event::Empty(start) => {
+                self.empty = true;
+                self.start(&start)?
+            }
+            Event::End(_) => {
+                // The reader has checked that the names match, so this can't pass zero.
+                self.open -= 1;
+                Token::End
+            }
+            Event::Text(text) => Token::Text(text.xml10_content()),
+            Event::CData(text) => Token::Text(text.xml10_content()),
+            Event::GeneralRef(reference) => Token::Text(resolve(&reference)?),
+            Event::Eof if self.open > 0 => return Err(Error::new(Kind::Syntax, "the document ends inside an element")),
+            Event::Eof => Token::Eof,
+            Event::DocType(_) => return Err(Error::new(Kind::Syntax, "a DOCTYPE is not accepted")),
+            Event::Decl(declaration) => {
+                let encoding = declaration.encoding().and_then(Result::ok);
+                encoding.map_or(Ok(()), |encoding| check_encoding(&encoding))?;
+                return Ok(None);
+            }
+            Event::Comment(_) | Event::PI(_) => return Ok(None),
+        }))
+    }
+
+    fn start(&mut self, start: &BytesStart<'de>) -> Result<Token<'de>, Error> {
+        self.open += 1;
+        tag(start.local_name().as_ref()).map(Token::Start)
+    }
+}
+
+/// White space as XML has it, section 2.3.
+pub(super) fn is_blank(text: &str) -> bool {
+    text.bytes().all(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n'))
+}
+
+fn tag(name: &str) -> Result<Tag, Error> {
+    Ok(match name {
+        "value" => Tag::Value,
+        "int" | "i4" | "i8" | "i1" | "i2" | "biginteger" => Tag::Int,
+        "string" => Tag::String,
+        "member" => Tag::Member,
+        "name" => Tag::Name,
+        "struct" => Tag::Struct,
+        "array" => Tag::Array,
+        "data" => Tag::Data,
+        "boolean" => Tag::Boolean,
+        "double" | "float" => Tag::Double,
+        "nil" => Tag::Nil,
+        "base64" => Tag::Base64,
+        "dateTime.iso8601" | "dateTime" => Tag::DateTime,
+        "param" => Tag::Param,
+        "params" => Tag::Params,
+        "methodName" => Tag::MethodName,
+        "methodCall" => Tag::MethodCall,
+        "methodResponse" => Tag::MethodResponse,
+        "fault" => Tag::Fault,
+        _ => return Err(Error::new(Kind::Structure, format!("XML-RPC has no element <{}>", excerpt(name)))),
+    })
+}
+
+/// The start of a peer's text, short enough for a message.
+pub(super) fn excerpt(text: &str) -> String {
+    text.chars().take(40).flat_map(char::escape_debug).collect()
+}
+
+fn resolve(reference: &BytesRef<'_>) -> Result<Cow<'static, str>, Error> {
+    Ok(Cow::Borrowed(match &**reference {
+        "lt" => "<",
+        "gt" => ">",
+        "amp" => "&",
+        "quot" => "\"",
+        "apos" => "'",
+        _ => return character(reference),
+    }))
+}
+
+fn character(reference: &BytesRef<'_>) -> Result<Cow<'static, str>, Error> {
+    let wrong = |kind, what| Error::new(kind, format!("{what} &{};", excerpt(reference)));
+    match reference.resolve_char_ref() {
+        Ok(Some(c)) if is_xml_char(c) => Ok(Cow::Owned(c.to_string())),
+        Ok(None) => Err(wrong(Kind::Syntax, "unknown entity")),
+        Ok(Some(_)) | Err(_) => Err(wrong(Kind::Character, "XML has no character")),
+    }
+}
+
+fn check_encoding(encoding: &str) -> Result<(), Error> {
+    let known = ["utf-8", "utf8", "us-ascii", "ascii"];
+    if known.iter().any(|name| encoding.eq_ignore_ascii_case(name)) {
+        return Ok(());
+    }
+    Err(Error::new(Kind::Encoding, format!("the encoding is {}; expected UTF-8", excerpt(encoding))))
+}
+
+fn unexpected(found: &Token<'_>, wanted: &str) -> Error {
+    let found = match found {
+        Token::Start(tag) => format!("{tag:?}"),
+        Token::End => "an end tag".to_owned(),
+        Token::Text(text) => format!("the text `{}`", excerpt(text)),
+        Token::Eof => "the end of the document".to_owned(),
+    };
+    Error::new(Kind::Structure, format!("not XML-RPC: {found} where {wanted} is expected"))
+}

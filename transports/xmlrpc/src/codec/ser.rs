@@ -1,0 +1,422 @@
+//! Writing values.
+
+use std::{fmt, io::Write};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde::{
+    Serialize, Serializer,
+    ser::{
+        Error as _, SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant, SerializeTuple,
+        SerializeTupleStruct, SerializeTupleVariant,
+    },
+};
+
+use super::{Error, text::escape};
+
+const NIL: &str = "<value><nil/></value>";
+
+/// Appends one value to `out`.
+pub(crate) struct Writer<'a> {
+    out: &'a mut Vec<u8>,
+    form: Form,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// A `<value>` element.
+    Value,
+    /// Text alone, for the name of a member.
+    Name,
+    /// A `<param>` element for each field or element: the arguments of a call.
+    Params,
+}
+
+impl<'a> Writer<'a> {
+    /// Writes a `<value>` element.
+    pub(crate) fn value(out: &'a mut Vec<u8>) -> Self {
+        Self { out, form: Form::Value }
+    }
+
+    /// Writes each field of a struct as a `<param>`. Trailing `None`s are left out: the spec itself has no nil, and a
+    /// method may be written with default values.
+    pub(crate) fn params(out: &'a mut Vec<u8>) -> Self {
+        Self { out, form: Form::Params }
+    }
+
+    fn push(&mut self, text: &str) {
+        self.out.extend_from_slice(text.as_bytes());
+    }
+
+    /// Writes what `write` appends as a value of the type `tag`.
+    fn scalar(mut self, tag: &str, write: impl FnOnce(&mut Vec<u8>) -> Result<(), Error>) -> Result<(), Error> {
+        match self.form {
+            Form::Name => return write(self.out),
+            Form::Params => return Err(Error::custom("arguments are a struct, a tuple or a sequence")),
+            Form::Value => {}
+        }
+        for part in ["<value><", tag, ">"] {
+            self.push(part);
+        }
+        write(self.out)?;
+        for part in ["</", tag, "></value>"] {
+            self.push(part);
+        }
+        Ok(())
+    }
+
+    fn integer<T: itoa::Integer>(self, tag: &str, number: T) -> Result<(), Error> {
+        self.scalar(tag, |out| {
+            out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+            Ok(())
+        })
+    }
+
+    fn nil(mut self) -> Result<(), Error> {
+        if self.form == Form::Name {
+            return Err(bad_key());
+        }
+        self.push(if self.form == Form::Value { NIL } else { "" });
+        Ok(())
+    }
+
+    fn list(mut self) -> Result<Compound<'a>, Error> {
+        match self.form {
+            Form::Name => Err(bad_key()),
+            Form::Params => Ok(Compound::params(self.out)),
+            Form::Value => {
+                self.push("<value><array><data>");
+                Ok(Compound { out: self.out, end: "</data></array></value>", kept: None })
+            }
+        }
+    }
+
+    fn members(mut self) -> Result<Compound<'a>, Error> {
+        match self.form {
+            Form::Name => Err(bad_key()),
+            Form::Params => Ok(Compound::params(self.out)),
+            Form::Value => {
+                self.push("<value><struct>");
+                Ok(Compound { out: self.out, end: "</struct></value>", kept: None })
+            }
+        }
+    }
+
+    /// Starts the struct whose one member is named like the variant.
+    fn variant(mut self, variant: &str, start: &str, end: &'static str) -> Result<Compound<'a>, Error> {
+        if self.form != Form::Value {
+            return Err(bad_key());
+        }
+        self.push("<value><struct><member><name>");
+        escape(variant, self.out)?;
+        self.push("</name>");
+        self.push(start);
+        Ok(Compound { out: self.out, end, kept: None })
+    }
+}
+
+fn bad_key() -> Error {
+    Error::custom("the key of a map is a string, a number or a boolean")
+}
+
+/// XML-RPC's type for an integer of this value.
+fn integer_tag(number: i128) -> &'static str {
+    if i32::try_from(number).is_ok() {
+        "int"
+    } else if i64::try_from(number).is_ok() {
+        "i8"
+    } else {
+        "biginteger"
+    }
+}
+
+impl<'a> Serializer for Writer<'a> {
+    type Ok = ();
+    type Error = Error;
+    type SerializeSeq = Compound<'a>;
+    type SerializeTuple = Compound<'a>;
+    type SerializeTupleStruct = Compound<'a>;
+    type SerializeTupleVariant = Compound<'a>;
+    type SerializeMap = Compound<'a>;
+    type SerializeStruct = Compound<'a>;
+    type SerializeStructVariant = Compound<'a>;
+
+    fn serialize_bool(self, value: bool) -> Result<(), Error> {
+        self.scalar("boolean", |out| {
+            out.push(if value { b'1' } else { b'0' });
+            Ok(())
+        })
+    }
+
+    fn serialize_i8(self, value: i8) -> Result<(), Error> {
+        self.integer("int", value)
+    }
+
+    fn serialize_i16(self, value: i16) -> Result<(), Error> {
+        self.integer("int", value)
+    }
+
+    fn serialize_i32(self, value: i32) -> Result<(), Error> {
+        self.integer("int", value)
+    }
+
+    fn serialize_i64(self, value: i64) -> Result<(), Error> {
+        self.integer(integer_tag(value.into()), value)
+    }
+
+    fn serialize_i128(self, value: i128) -> Result<(), Error> {
+        self.integer(integer_tag(value), value)
+    }
+
+    fn serialize_u8(self, value: u8) -> Result<(), Error> {
+        self.integer("int", value)
+    }
+
+    fn serialize_u16(self, value: u16) -> Result<(), Error> {
+        self.integer("int", value)
+    }
+
+    fn serialize_u32(self, value: u32) -> Result<(), Error> {
+        self.integer(integer_tag(value.into()), value)
+    }
+
+    fn serialize_u64(self, value: u64) -> Result<(), Error> {
+        self.integer(integer_tag(value.into()), value)
+    }
+
+    fn serialize_u128(self, value: u128) -> Result<(), Error> {
+        self.integer(integer_tag(i128::try_from(value).unwrap_or(i128::MAX)), value)
+    }
+
+    fn serialize_f32(self, value: f32) -> Result<(), Error> {
+        self.serialize_f64(value.into())
+    }
+
+    fn serialize_f64(self, value: f64) -> Result<(), Error> {
+        self.scalar("double", |out| {
+            // `Debug` is the shortest text that reads back the same, with an exponent where that is shorter.
+            if value.is_nan() { out.write_all(b"nan") } else { write!(out, "{value:?}") }.map_err(Error::custom)
+        })
+    }
+
+    fn serialize_char(self, value: char) -> Result<(), Error> {
+        self.serialize_str(value.encode_utf8(&mut [0; 4]))
+    }
+
+    fn serialize_str(self, value: &str) -> Result<(), Error> {
+        self.scalar("string", |out| escape(value, out))
+    }
+
+    fn serialize_bytes(self, value: &[u8]) -> Result<(), Error> {
+        if self.form == Form::Name {
+            return Err(bad_key());
+        }
+        self.scalar("base64", |out| {
+            let start = out.len();
+            // Three bytes become four characters; a slice in memory is far from overflowing that.
+            out.resize(start + value.len().div_ceil(3) * 4, 0);
+            STANDARD.encode_slice(value, &mut out[start..]).map(|_| ()).map_err(Error::custom)
+        })
+    }
+
+    fn serialize_none(self) -> Result<(), Error> {
+        self.nil()
+    }
+
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), Error> {
+        value.serialize(self)
+    }
+
+    fn serialize_unit(self) -> Result<(), Error> {
+        self.nil()
+    }
+
+    fn serialize_unit_struct(self, _name: &'static str) -> Result<(), Error> {
+        self.nil()
+    }
+
+    fn serialize_unit_variant(self, _name: &'static str, _index: u32, variant: &'static str) -> Result<(), Error> {
+        self.serialize_str(variant)
+    }
+
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _name: &'static str, value: &T) -> Result<(), Error> {
+        value.serialize(self)
+    }
+
+    fn serialize_newtype_variant<T: Serialize + ?Sized>(
+        self,
+        _name: &'static str,
+        _index: u32,
+        variant: &'static str,
+        value: &T,
+    ) -> Result<(), Error> {
+        let compound = self.variant(variant, "", "</member></struct></value>")?;
+        value.serialize(Writer::value(compound.out))?;
+        compound.finish()
+    }
+
+    fn serialize_seq(self, _len: Option<usize>) -> Result<Compound<'a>, Error> {
+        self.list()
+    }
+
+    fn serialize_tuple(self, _len: usize) -> Result<Compound<'a>, Error> {
+        self.list()
+    }
+
+    fn serialize_tuple_struct(self, _name: &'static str, _len: usize) -> Result<Compound<'a>, Error> {
+        self.list()
+    }
+
+    fn serialize_tuple_variant(
+        self,
+        _name: &'static str,
+        _index: u32,
+        variant: &'static str,
+        _len: usize,
+    ) -> Result<Compound<'a>, Error> {
+        self.variant(variant, "<value><array><data>", "</data></array></value></member></struct></value>")
+    }
+
+    fn serialize_map(self, _len: Option<usize>) -> Result<Compound<'a>, Error> {
+        self.members()
+    }
+
+    fn serialize_struct(self, _name: &'static str, _len: usize) -> Result<Compound<'a>, Error> {
+        self.members()
+    }
+
+    fn serialize_struct_variant(
+        self,
+        _name: &'static str,
+        _index: u32,
+        variant: &'static str,
+        _len: usize,
+    ) -> Result<Compound<'a>, Error> {
+        self.variant(variant, "<value><struct>", "</struct></value></member></struct></value>")
+    }
+
+    fn collect_str<T: fmt::Display + ?Sized>(self, value: &T) -> Result<(), Error> {
+        self.serialize_str(&value.to_string())
+    }
+}
+
+/// An array, a struct or a call's arguments, as far as it is written.
+pub(crate) struct Compound<'a> {
+    out: &'a mut Vec<u8>,
+    end: &'static str,
+    /// For arguments: how much of `out` stays if all that follow are nil.
+    kept: Option<usize>,
+}
+
+impl<'a> Compound<'a> {
+    fn params(out: &'a mut Vec<u8>) -> Self {
+        let kept = Some(out.len());
+        Self { out, end: "", kept }
+    }
+
+    fn push(&mut self, text: &str) {
+        self.out.extend_from_slice(text.as_bytes());
+    }
+
+    fn element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
+        if self.kept.is_none() {
+            return value.serialize(Writer::value(self.out));
+        }
+        self.push("<param>");
+        let start = self.out.len();
+        value.serialize(Writer::value(self.out))?;
+        let is_nil = &self.out[start..] == NIL.as_bytes();
+        self.push("</param>");
+        if !is_nil {
+            self.kept = Some(self.out.len());
+        }
+        Ok(())
+    }
+
+    fn name<T: Serialize + ?Sized>(&mut self, name: &T) -> Result<(), Error> {
+        self.push("<member><name>");
+        name.serialize(Writer { out: self.out, form: Form::Name })?;
+        self.push("</name>");
+        Ok(())
+    }
+
+    fn member<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
+        value.serialize(Writer::value(self.out))?;
+        self.push("</member>");
+        Ok(())
+    }
+
+    fn field<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) -> Result<(), Error> {
+        if self.kept.is_some() {
+            return self.element(value);
+        }
+        self.name(name)?;
+        self.member(value)
+    }
+
+    fn finish(self) -> Result<(), Error> {
+        self.out.truncate(self.kept.unwrap_or(usize::MAX));
+        self.out.extend_from_slice(self.end.as_bytes());
+        Ok(())
+    }
+}
+
+/// Arrays of all kinds.
+macro_rules! compound_of_elements {
+    ($($trait:ident $method:ident)+) => {
+        $(impl $trait for Compound<'_> {
+            type Ok = ();
+            type Error = Error;
+
+            fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
+                self.element(value)
+            }
+
+            fn end(self) -> Result<(), Error> {
+                self.finish()
+            }
+        })+
+    };
+}
+
+/// Structs of both kinds.
+macro_rules! compound_of_fields {
+    ($($trait:ident)+) => {
+        $(impl $trait for Compound<'_> {
+            type Ok = ();
+            type Error = Error;
+
+            fn serialize_field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Result<(), Error> {
+                self.field(name, value)
+            }
+
+            fn end(self) -> Result<(), Error> {
+                self.finish()
+            }
+        })+
+    };
+}
+
+compound_of_elements! {
+    SerializeSeq serialize_element
+    SerializeTuple serialize_element
+    SerializeTupleStruct serialize_field
+    SerializeTupleVariant serialize_field
+}
+compound_of_fields! { SerializeStruct SerializeStructVariant }
+
+impl SerializeMap for Compound<'_> {
+    type Ok = ();
+    type Error = Error;
+
+    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Error> {
+        if self.kept.is_some() { Err(Error::custom("arguments have positions, not keys")) } else { self.name(key) }
+    }
+
+    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
+        self.member(value)
+    }
+
+    fn end(self) -> Result<(), Error> {
+        self.finish()
+    }
+}

@@ -1,0 +1,127 @@
+//! What stands around the values: `<methodCall>` and `<methodResponse>`.
+
+use std::borrow::Cow;
+
+use rpc_core::Result;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::{
+    codec::{Error, Params, Parser, Tag, Value, Writer, document},
+    fault::{Fault, unreadable},
+};
+
+/// Room for an ordinary request or response, so that writing one grows nothing.
+const CAPACITY: usize = 512;
+
+const PROLOG: &str = r#"<?xml version="1.0"?>"#;
+
+/// Writes the request for `method` with the fields of `args` as parameters.
+pub(crate) fn method_call<A: Serialize>(method: &str, args: &A) -> Result<Vec<u8>, Error> {
+    let mut out = Vec::with_capacity(CAPACITY);
+    // A method's name is a Rust identifier, which needs no escaping.
+    for part in [PROLOG, "<methodCall><methodName>", method, "</methodName><params>"] {
+        out.extend_from_slice(part.as_bytes());
+    }
+    args.serialize(Writer::params(&mut out))?;
+    out.extend_from_slice(b"</params></methodCall>");
+    Ok(out)
+}
+
+/// Reads a request as far as the name of its method.
+pub(crate) fn read_method(document: &str, depth: usize) -> Result<(Cow<'_, str>, Parser<'_>), Error> {
+    let mut parser = Parser::new(document, depth);
+    parser.open(Tag::MethodCall)?;
+    parser.open(Tag::MethodName)?;
+    let name = parser.text_element()?;
+    let name = match name {
+        Cow::Borrowed(name) => Cow::Borrowed(name.trim()),
+        Cow::Owned(name) => Cow::Owned(name.trim().to_owned()),
+    };
+    Ok((name, parser))
+}
+
+/// Reads the parameters after the method's name, and makes sure that nothing follows the request.
+pub(crate) fn read_params<'de, A: Deserialize<'de>>(mut parser: Parser<'de>) -> Result<A, Error> {
+    let args = A::deserialize(Params(&mut parser))?;
+    parser.finish()?;
+    Ok(args)
+}
+
+/// Where the outcome of a call stands.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Frame {
+    /// In a response of its own.
+    Response,
+    /// Among the results of `system.multicall`: a value wrapped in an array, or a fault's struct.
+    Batch,
+}
+
+impl Frame {
+    /// Writes a reply.
+    pub(crate) fn reply<R: Serialize>(self, reply: &R) -> Result<Vec<u8>, Error> {
+        let (start, end): (&[&str], _) = match self {
+            Self::Response => (&[PROLOG, "<methodResponse><params><param>"], "</param></params></methodResponse>"),
+            Self::Batch => (&["<value><array><data>"], "</data></array></value>"),
+        };
+        framed(start, reply, end)
+    }
+
+    /// Writes a fault.
+    pub(crate) fn fault(self, fault: impl Into<Fault>) -> Vec<u8> {
+        let (start, end): (&[&str], _) = match self {
+            Self::Response => (&[PROLOG, "<methodResponse><fault>"], "</fault></methodResponse>"),
+            Self::Batch => (&[], ""),
+        };
+        // A fault's text is free of what XML can't carry, the one thing that can go wrong here.
+        framed(start, &fault.into(), end).unwrap_or_default()
+    }
+}
+
+fn framed<T: Serialize>(start: &[&str], value: &T, end: &str) -> Result<Vec<u8>, Error> {
+    let mut out = Vec::with_capacity(CAPACITY);
+    for part in start {
+        out.extend_from_slice(part.as_bytes());
+    }
+    value.serialize(Writer::value(&mut out))?;
+    out.extend_from_slice(end.as_bytes());
+    Ok(out)
+}
+
+/// Writes the response of `system.multicall` around the `results`, which [`Frame::Batch`] wrote.
+pub(crate) fn multicall_response(results: &[u8]) -> Vec<u8> {
+    let parts: [&[u8]; 4] = [
+        PROLOG.as_bytes(),
+        b"<methodResponse><params><param><value><array><data>",
+        results,
+        b"</data></array></value></param></params></methodResponse>",
+    ];
+    parts.concat()
+}
+
+/// Reads a response; a fault is the error that the peer reported.
+pub(crate) fn read_response<R: DeserializeOwned>(body: &[u8], depth: usize) -> Result<R> {
+    let read = || {
+        let mut parser = Parser::new(document(body)?, depth);
+        parser.open(Tag::MethodResponse)?;
+        let outcome = read_outcome(&mut parser)?;
+        parser.close()?;
+        parser.finish()?;
+        Ok(outcome)
+    };
+    read().map_err(|error| unreadable(&error))?
+}
+
+fn read_outcome<R: DeserializeOwned>(parser: &mut Parser<'_>) -> Result<Result<R>, Error> {
+    if parser.is_at(Tag::Fault)? {
+        parser.open(Tag::Fault)?;
+        let fault = Fault::deserialize(Value::new(parser))?;
+        parser.close()?;
+        return Ok(Err(fault.into()));
+    }
+    parser.open(Tag::Params)?;
+    parser.open(Tag::Param)?;
+    let reply = R::deserialize(Value::new(parser))?;
+    parser.close()?;
+    parser.close()?;
+    Ok(Ok(reply))
+}

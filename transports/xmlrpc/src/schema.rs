@@ -1,0 +1,167 @@
+//! The introspection methods, answered from the descriptor.
+//!
+//! Source: <http://xmlrpc-c.sourceforge.net/introspection.html>; `getCapabilities`:
+//! <http://groups.yahoo.com/group/xml-rpc/message/2897>.
+
+use std::collections::BTreeMap;
+
+use rpc_core::{
+    Call, Method, Result, RpcError, ServiceDescriptor, Type,
+    shape::{Container, Shape, Types},
+};
+use serde::{Deserialize, Serialize};
+
+/// The method that runs many calls in one request. The server itself answers it.
+pub(crate) const MULTICALL: &str = "system.multicall";
+
+/// A method of every server, whatever its service.
+struct SystemMethod {
+    name: &'static str,
+    /// The types of its reply and arguments.
+    signature: &'static [&'static str],
+    help: &'static str,
+}
+
+const SYSTEM_METHODS: [SystemMethod; 5] = [
+    SystemMethod {
+        name: "system.getCapabilities",
+        signature: &["struct"],
+        help: "The extensions of XML-RPC that the server knows.",
+    },
+    SystemMethod { name: "system.listMethods", signature: &["array"], help: "The names of all methods." },
+    SystemMethod { name: "system.methodHelp", signature: &["string", "string"], help: "What a method does." },
+    SystemMethod {
+        name: "system.methodSignature",
+        signature: &["array", "string"],
+        help: "The forms of a method: for each, the type of its reply and those of its arguments.",
+    },
+    SystemMethod {
+        name: MULTICALL,
+        signature: &["array", "array"],
+        help: "Runs calls, each a struct of methodName and params, in order. Each result is an array of one value, or a \
+               fault's struct.",
+    },
+];
+
+/// Answers a method of `system`, all but [`MULTICALL`].
+pub(crate) fn answer<C: Call>(descriptor: &ServiceDescriptor, method: &str, mut call: C) -> C::Reply {
+    match method {
+        "system.listMethods" => {
+            let outcome = no_arguments(&mut call).map(|()| list_methods(descriptor));
+            call.reply(outcome)
+        }
+        "system.methodHelp" => {
+            let outcome = method_argument(&mut call).and_then(|method| method_help(descriptor, &method));
+            call.reply(outcome)
+        }
+        "system.methodSignature" => {
+            let outcome = method_argument(&mut call).and_then(|method| method_signature(descriptor, &method));
+            call.reply(outcome)
+        }
+        "system.getCapabilities" => {
+            let outcome = no_arguments(&mut call).map(|()| capabilities());
+            call.reply(outcome)
+        }
+        _ => call.reply::<()>(Err(unknown(method))),
+    }
+}
+
+fn no_arguments<C: Call>(call: &mut C) -> Result<()> {
+    #[derive(Deserialize)]
+    struct NoArguments {}
+    call.args().map(|NoArguments {}| ())
+}
+
+fn method_argument<C: Call>(call: &mut C) -> Result<String> {
+    #[derive(Deserialize)]
+    struct MethodArgument {
+        method: String,
+    }
+    call.args().map(|MethodArgument { method }| method)
+}
+
+fn unknown(method: &str) -> RpcError {
+    RpcError::unimplemented(format!("no method `{}`; see system.listMethods", method.escape_debug()))
+}
+
+fn list_methods(descriptor: &ServiceDescriptor) -> Vec<&str> {
+    let own = descriptor.methods().iter().map(Method::name);
+    let mut names: Vec<_> = own.chain(SYSTEM_METHODS.iter().map(|method| method.name)).collect();
+    names.sort_unstable();
+    names
+}
+
+fn method_help(descriptor: &ServiceDescriptor, name: &str) -> Result<String> {
+    if let Some(method) = system_method(name) {
+        return Ok(method.help.to_owned());
+    }
+    let method = descriptor.method(name).ok_or_else(|| unknown(name))?;
+    Ok(format!("{}\n\n{}", method.signature(), method.docs()).trim_end().to_owned())
+}
+
+fn method_signature(descriptor: &ServiceDescriptor, name: &str) -> Result<Vec<Vec<&'static str>>> {
+    if let Some(method) = system_method(name) {
+        return Ok(vec![method.signature.to_vec()]);
+    }
+    let method = descriptor.method(name).ok_or_else(|| unknown(name))?;
+    let types = descriptor.types();
+    let arguments = method.arguments().iter().map(|argument| type_name(argument.r#type(), types));
+    let full: Vec<_> = [type_name(method.reply(), types)].into_iter().chain(arguments).collect();
+    // A trailing optional argument may be left out, and each such call is a form of its own.
+    Ok((method.required_arguments()..full.len()).rev().map(|last| full[..=last].to_vec()).collect())
+}
+
+fn system_method(name: &str) -> Option<&'static SystemMethod> {
+    SYSTEM_METHODS.iter().find(|method| method.name == name)
+}
+
+fn type_name(r#type: &Type, types: &Types) -> &'static str {
+    r#type.shape().map_or("undef", |shape| shape_name(shape, types))
+}
+
+/// XML-RPC's name for what a shape is written as; integers by the widest value they hold.
+fn shape_name(shape: &Shape, types: &Types) -> &'static str {
+    match shape {
+        Shape::Bool => "boolean",
+        Shape::I8 | Shape::I16 | Shape::I32 | Shape::U8 | Shape::U16 => "int",
+        Shape::I64 | Shape::U32 => "i8",
+        Shape::U64 | Shape::I128 | Shape::U128 => "biginteger",
+        Shape::F32 | Shape::F64 => "double",
+        Shape::Char | Shape::String => "string",
+        Shape::Bytes => "base64",
+        Shape::Unit => "nil",
+        Shape::Seq(_) | Shape::Tuple(_) => "array",
+        Shape::Map(..) => "struct",
+        Shape::Option(inner) => shape_name(inner, types),
+        Shape::Named(name) => types.get(name).map_or("undef", |container| container_name(container, types)),
+    }
+}
+
+fn container_name(container: &Container, types: &Types) -> &'static str {
+    match container {
+        Container::Unit => "nil",
+        Container::Newtype(inner) => shape_name(inner, types),
+        Container::Tuple(_) => "array",
+        Container::Struct(_) => "struct",
+        Container::Enum(variants) if variants.values().all(|variant| variant.content == Container::Unit) => "string",
+        Container::Enum(_) => "struct",
+    }
+}
+
+#[derive(Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Capability {
+    spec_url: &'static str,
+    spec_version: i32,
+}
+
+fn capabilities() -> BTreeMap<&'static str, Capability> {
+    let known = [
+        ("xmlrpc", "http://xmlrpc.com/spec.md", 1),
+        ("faults_interop", "http://xmlrpc-epi.sourceforge.net/specs/rfc.fault_codes.php", 20_010_516),
+        ("introspection", "http://xmlrpc-c.sourceforge.net/introspection.html", 1),
+        ("system.multicall", "http://www.xmlrpc.com/discuss/msgReader$1208", 1),
+        ("nil", "http://www.ontosys.com/xml-rpc/extensions.php", 20_010_518),
+    ];
+    known.into_iter().map(|(name, spec_url, spec_version)| (name, Capability { spec_url, spec_version })).collect()
+}
