@@ -1,4 +1,4 @@
-//! Bodies of HTTP messages: read within a limit, and gzip as CPython's `xmlrpc` uses it.
+//! Bodies of HTTP messages: read within a limit, and gzip as Python's `xmlrpc` uses it.
 
 use std::{
     fmt,
@@ -11,7 +11,7 @@ use http::{HeaderMap, header};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 
-/// A response must be longer than this to be compressed: one packet's worth, the threshold of CPython's server.
+/// A response must be longer than this to be compressed: one packet's worth, the threshold of Python's server.
 pub(crate) const GZIP_THRESHOLD: usize = 1_400;
 
 /// Why a body can't be had.
@@ -90,7 +90,7 @@ fn decompress(body: &[u8], limit: usize) -> Result<Vec<u8>, BodyError> {
     if whole.len() > limit { Err(BodyError::TooLong) } else { Ok(whole) }
 }
 
-/// `body` as gzip at the fastest level, which CPython takes too; writing to memory can't fail.
+/// `body` as gzip at the fastest level, which Python takes too; writing to memory can't fail.
 pub(crate) fn compress(body: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     let compressed = encoder.write_all(body).and_then(|()| encoder.finish());

@@ -125,3 +125,80 @@ fn read_outcome<R: DeserializeOwned>(parser: &mut Parser<'_>) -> Result<Result<R
     parser.close()?;
     Ok(Ok(reply))
 }
+
+#[cfg(test)]
+mod tests {
+    use rpc_core::{Code, RpcError};
+
+    use super::*;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Add {
+        a: i64,
+        b: Option<i64>,
+        c: Option<i64>,
+    }
+
+    fn read<'a, A: Deserialize<'a>>(document: &'a str) -> Result<(Cow<'a, str>, A), Error> {
+        let (method, parser) = read_method(document, 8)?;
+        Ok((method, read_params(parser)?))
+    }
+
+    #[test]
+    fn a_request_has_golden_bytes() {
+        let cases = [
+            ("<param><value><int>3</int></value></param><param><value><int>4</int></value></param>", Some(4), None),
+            ("<param><value><int>3</int></value></param>", None, None),
+            (
+                "<param><value><int>3</int></value></param><param><value><nil/></value></param>\
+                 <param><value><int>5</int></value></param>",
+                None,
+                Some(5),
+            ),
+        ];
+        for (params, b, c) in cases {
+            let written = method_call("add", &Add { a: 3, b, c }).unwrap();
+            let expected = format!(
+                "<?xml version=\"1.0\"?><methodCall><methodName>add</methodName><params>{params}</params></methodCall>"
+            );
+            assert_eq!(String::from_utf8(written).unwrap(), expected);
+        }
+        let expected =
+            "<?xml version=\"1.0\"?><methodCall><methodName>panic</methodName><params></params></methodCall>";
+        assert_eq!(method_call("panic", &()).unwrap(), expected.as_bytes());
+        assert!(method_call("add", &3).is_err(), "a number is no arguments");
+        let (method, (a, b)): (_, (i64, i64)) = read(
+            "<methodCall><methodName> add</methodName><params><param><value><i4>3</i4></value></param>\n\
+             <param><value><int>4</int></value></param></params></methodCall>\n",
+        )
+        .unwrap();
+        assert_eq!((&*method, a, b), ("add", 3, 4));
+    }
+
+    #[test]
+    fn a_response_has_golden_bytes() {
+        let reply = Frame::Response.reply(&7).unwrap();
+        let expected = "<?xml version=\"1.0\"?><methodResponse><params><param><value><int>7</int></value></param></params>\
+                        </methodResponse>";
+        assert_eq!(std::str::from_utf8(&reply), Ok(expected));
+        assert_eq!(read_response::<i64>(&reply, 8), Ok(7));
+
+        let fault = Frame::Response.fault(RpcError::not_found("a < b"));
+        let expected = "<?xml version=\"1.0\"?><methodResponse><fault><value><struct><member><name>faultCode</name><value>\
+                        <int>5</int></value></member><member><name>faultString</name><value><string>NOT_FOUND: a &lt; b\
+                        </string></value></member></struct></value></fault></methodResponse>";
+        assert_eq!(std::str::from_utf8(&fault), Ok(expected));
+        assert_eq!(read_response::<i64>(&fault, 8), Err(RpcError::remote(Code::NotFound, "a < b")));
+    }
+
+    #[test]
+    fn the_frames_of_a_multicall_fit_together() {
+        let results = [Frame::Batch.reply(&7).unwrap(), Frame::Batch.fault(RpcError::unimplemented("x"))].concat();
+        let response = multicall_response(&results);
+        let expected = "<?xml version=\"1.0\"?><methodResponse><params><param><value><array><data><value><array><data>\
+                        <value><int>7</int></value></data></array></value><value><struct><member><name>faultCode</name>\
+                        <value><int>-32601</int></value></member><member><name>faultString</name><value><string>x</string>\
+                        </value></member></struct></value></data></array></value></param></params></methodResponse>";
+        assert_eq!(std::str::from_utf8(&response), Ok(expected));
+    }
+}

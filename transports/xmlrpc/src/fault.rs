@@ -2,7 +2,7 @@
 //!
 //! A fault is a number and a text. Three codes have a number in the fault code interoperability list and travel with
 //! their plain message; any other code travels as its own number and `CODE_NAME: message`. Coming back, number and name
-//! must agree: CPython's servers send the number 1 for everything, which is no `CANCELLED`. An error's data has no place
+//! must agree: Python's servers send the number 1 for everything, which is no `CANCELLED`. An error's data has no place
 //! here and stays behind.
 //!
 //! Source: <http://xmlrpc-epi.sourceforge.net/specs/rfc.fault_codes.php>.

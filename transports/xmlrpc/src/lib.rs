@@ -1,4 +1,4 @@
-//! XML-RPC over HTTP/1, as CPython's `xmlrpc` speaks it. This is the call `add(3, 4)`:
+//! XML-RPC over HTTP/1, as Python's `xmlrpc` speaks it. This is the call `add(3, 4)`:
 //!
 //! ```text
 //! POST /RPC2 HTTP/1.1
@@ -50,7 +50,7 @@
 //! does not travel.
 //!
 //! Spec: <http://xmlrpc.com/spec.md>; fault codes: <http://xmlrpc-epi.sourceforge.net/specs/rfc.fault_codes.php>;
-//! reference behaviour: `Lib/xmlrpc` of CPython.
+//! reference behaviour: `Lib/xmlrpc` of Python.
 
 mod body;
 mod call;

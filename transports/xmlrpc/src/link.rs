@@ -21,8 +21,10 @@ use crate::body::{self, BodyError};
 pub(crate) struct Link {
     sender: SendRequest<Full<Bytes>>,
     /// `None` once it has ended.
-    connection: Option<Pin<Box<Connection<TokioIo<TcpStream>, Full<Bytes>>>>>,
+    connection: Option<Running>,
 }
+
+type Running = Pin<Box<Connection<TokioIo<TcpStream>, Full<Bytes>>>>;
 
 /// Why there is no response.
 #[derive(Debug)]
@@ -77,10 +79,7 @@ impl Link {
 }
 
 /// Runs `work` while the connection moves its bytes.
-async fn drive<T>(
-    connection: &mut Option<Pin<Box<Connection<TokioIo<TcpStream>, Full<Bytes>>>>>,
-    work: impl Future<Output = T>,
-) -> T {
+async fn drive<T>(connection: &mut Option<Running>, work: impl Future<Output = T>) -> T {
     let mut work = pin!(work);
     poll_fn(|context| {
         if let Some(running) = connection

@@ -142,9 +142,8 @@ fn container_name(container: &Container, types: &Types) -> &'static str {
         Container::Unit => "nil",
         Container::Newtype(inner) => shape_name(inner, types),
         Container::Tuple(_) => "array",
-        Container::Struct(_) => "struct",
         Container::Enum(variants) if variants.values().all(|variant| variant.content == Container::Unit) => "string",
-        Container::Enum(_) => "struct",
+        Container::Struct(_) | Container::Enum(_) => "struct",
     }
 }
 

@@ -1,4 +1,5 @@
 //! The wire over real sockets: our client, and raw bytes that no client of ours would send.
+#![expect(clippy::unwrap_used, reason = "a test that fails may panic anywhere")]
 
 use std::{
     collections::BTreeMap,
@@ -207,9 +208,9 @@ async fn answer(stream: &mut TcpStream) -> Answer {
     let length = head.split("content-length: ").nth(1).and_then(|rest| rest.split("\r\n").next());
     let mut body = bytes.split_off(end);
     let rest = length.map_or(0, |length| length.parse::<usize>().unwrap()) - body.len();
-    let had = body.len();
-    body.resize(had + rest, 0);
-    within(stream.read_exact(&mut body[had..])).await.unwrap();
+    let already = body.len();
+    body.resize(already + rest, 0);
+    within(stream.read_exact(&mut body[already..])).await.unwrap();
     Answer { status: head[9..12].parse().unwrap(), head, body }
 }
 
@@ -250,7 +251,7 @@ async fn values_return_unchanged() {
     assert_eq!(client.add(i64::MIN, 0).await, Ok(i64::MIN));
     assert_eq!(client.everything(everything()).await, Ok(everything()));
     for text in ["", " ", "\r", "\n \r\n", "&amp;", "]]>", "<![CDATA[", "\u{fffd}", &"é🦀<".repeat(1 << 17)] {
-        assert_eq!(client.echo(text.to_owned()).await.as_deref(), Ok(text), "{:.20}", text);
+        assert_eq!(client.echo(text.to_owned()).await.as_deref(), Ok(text), "{text:.20}");
     }
     assert_eq!(client.options(None, "n".into(), None, None).await.as_deref(), Ok("None n None None"));
     assert_eq!(
@@ -358,8 +359,9 @@ async fn requests_of_all_kinds_get_their_answer() {
 async fn introspection_describes_the_service() {
     let running = start(Limits::default()).await;
     let of = |method: &str| format!("<params><param><value>{method}</value></param></params>");
-    let strings =
-        |names: &[&str]| names.iter().map(|name| format!("<value><string>{name}</string></value>")).collect::<String>();
+    let strings = |names: &[&str]| {
+        names.iter().map(|name| format!("<value><string>{name}</string></value>")).collect::<Vec<_>>().concat()
+    };
     let array = |inner: &str| format!("<value><array><data>{inner}</data></array></value>");
 
     let listed = running.call("system.listMethods", "").await;

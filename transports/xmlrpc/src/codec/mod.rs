@@ -18,6 +18,8 @@ mod de;
 mod error;
 mod parser;
 mod ser;
+#[cfg(test)]
+mod tests;
 mod text;
 
 use rpc_core::{Limits, Result, RpcError};

@@ -251,7 +251,8 @@ impl<'a> Serializer for Writer<'a> {
     ) -> Result<(), Error> {
         let compound = self.variant(variant, "", "</member></struct></value>")?;
         value.serialize(Writer::value(compound.out))?;
-        compound.finish()
+        compound.finish();
+        Ok(())
     }
 
     fn serialize_seq(self, _len: Option<usize>) -> Result<Compound<'a>, Error> {
@@ -353,10 +354,9 @@ impl<'a> Compound<'a> {
         self.member(value)
     }
 
-    fn finish(self) -> Result<(), Error> {
+    fn finish(self) {
         self.out.truncate(self.kept.unwrap_or(usize::MAX));
         self.out.extend_from_slice(self.end.as_bytes());
-        Ok(())
     }
 }
 
@@ -372,7 +372,8 @@ macro_rules! compound_of_elements {
             }
 
             fn end(self) -> Result<(), Error> {
-                self.finish()
+                self.finish();
+                Ok(())
             }
         })+
     };
@@ -390,7 +391,8 @@ macro_rules! compound_of_fields {
             }
 
             fn end(self) -> Result<(), Error> {
-                self.finish()
+                self.finish();
+                Ok(())
             }
         })+
     };
@@ -417,6 +419,7 @@ impl SerializeMap for Compound<'_> {
     }
 
     fn end(self) -> Result<(), Error> {
-        self.finish()
+        self.finish();
+        Ok(())
     }
 }

@@ -72,10 +72,11 @@ const SPECIAL: [bool; 256] = {
 
 fn first_forbidden(text: &str) -> Option<(usize, char)> {
     // Without a branch, so that the compiler looks at many bytes at once; few texts need the exact search after it.
-    let suspicious = text.bytes().fold(false, |found, byte| {
-        found | (byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r')) | (byte == NONCHARACTER)
+    let suspicious = text.bytes().fold(0, |found, byte| {
+        let control = byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r');
+        found | u8::from(control) | u8::from(byte == NONCHARACTER)
     });
-    if suspicious { text.char_indices().find(|&(_, c)| !is_xml_char(c)) } else { None }
+    if suspicious != 0 { text.char_indices().find(|&(_, c)| !is_xml_char(c)) } else { None }
 }
 
 fn forbidden(at: usize, c: char) -> Error {
