@@ -1,0 +1,136 @@
+//! From jsonrpsee's parsed requests to the service, past jsonrpsee's own table of methods.
+//!
+//! jsonrpsee offers [`RpcServiceT`] to middleware. Implementing it whole, with nothing underneath, spares each call the
+//! look-up, the copy of its parameters and the box of its future; and notifications run, which jsonrpsee acknowledges
+//! only.
+
+use std::sync::Arc;
+
+use jsonrpsee_core::middleware::{Batch, BatchEntry, Notification, Request, RpcServiceT};
+use jsonrpsee_server::{BatchResponseBuilder, MethodResponse, middleware::rpc::RpcService};
+use rpc_core::Service;
+use serde_json::value::RawValue;
+
+use crate::{
+    envelope::{self, JsonrpcCall},
+    gate::Gate,
+};
+
+/// The method that answers with the [`Dispatch::document`].
+const DISCOVER: &str = "rpc.discover";
+
+/// Runs the requests of all HTTP connections.
+#[derive(Debug)]
+pub(crate) struct Dispatch<S> {
+    pub(crate) service: Arc<S>,
+    /// The service's `OpenRPC` document.
+    pub(crate) document: Arc<RawValue>,
+    /// The longest response in bytes.
+    pub(crate) max_bytes: usize,
+}
+
+impl<S> Clone for Dispatch<S> {
+    fn clone(&self) -> Self {
+        Self { service: Arc::clone(&self.service), document: Arc::clone(&self.document), max_bytes: self.max_bytes }
+    }
+}
+
+impl<S: Service> Dispatch<S> {
+    async fn call(&self, request: Request<'_>) -> MethodResponse {
+        if request.method == DISCOVER {
+            return envelope::success(request.id, &&*self.document, self.max_bytes);
+        }
+        let call = JsonrpcCall { id: Some(request.id), params: request.params, max_bytes: self.max_bytes };
+        self.service.dispatch(&request.method, call).await
+    }
+
+    async fn notification(&self, notification: Notification<'_>) -> MethodResponse {
+        let call = JsonrpcCall { id: None, params: notification.params, max_bytes: self.max_bytes };
+        self.service.dispatch(&notification.method, call).await
+    }
+
+    /// Runs one request after the other, so that a batch weighs no more than a call.
+    async fn batch(&self, batch: Batch<'_>) -> MethodResponse {
+        let mut responses = BatchResponseBuilder::new_with_limit(self.max_bytes);
+        let mut notified = false;
+        for entry in batch {
+            let response = match entry {
+                Ok(BatchEntry::Call(request)) => self.call(request).await,
+                Ok(BatchEntry::Notification(notification)) => {
+                    self.notification(notification).await;
+                    notified = true;
+                    continue;
+                }
+                Err(invalid) => {
+                    let (error, id) = invalid.into_parts();
+                    MethodResponse::error(id, error)
+                }
+            };
+            if let Err(too_long) = responses.append(response) {
+                return too_long;
+            }
+        }
+        // Section 6: nothing is returned for notifications only; an empty batch is an invalid request.
+        if responses.is_empty() && notified {
+            return envelope::no_response();
+        }
+        MethodResponse::from_batch(responses.finish())
+    }
+}
+
+impl<S: Service> RpcServiceT for Dispatch<S> {
+    type MethodResponse = MethodResponse;
+    type NotificationResponse = MethodResponse;
+    type BatchResponse = MethodResponse;
+
+    fn call<'a>(&self, request: Request<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
+        let this = self.clone();
+        async move { Dispatch::call(&this, request).await }
+    }
+
+    fn batch<'a>(&self, batch: Batch<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
+        let this = self.clone();
+        async move { Dispatch::batch(&this, batch).await }
+    }
+
+    fn notification<'a>(&self, notification: Notification<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
+        let this = self.clone();
+        async move { Dispatch::notification(&this, notification).await }
+    }
+}
+
+/// Runs the requests of one WebSocket session and counts them at its [`Gate`].
+#[derive(Debug)]
+pub(crate) struct Session<S> {
+    pub(crate) dispatch: Dispatch<S>,
+    pub(crate) gate: Arc<Gate>,
+    /// Never called. jsonrpsee ends a session on the stop once all copies of it are gone: each running call holds one.
+    pub(crate) _running: RpcService,
+}
+
+impl<S: Service> RpcServiceT for Session<S> {
+    type MethodResponse = MethodResponse;
+    type NotificationResponse = MethodResponse;
+    type BatchResponse = MethodResponse;
+
+    fn call<'a>(&self, request: Request<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
+        counted(&self.gate, RpcServiceT::call(&self.dispatch, request))
+    }
+
+    fn batch<'a>(&self, batch: Batch<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
+        counted(&self.gate, RpcServiceT::batch(&self.dispatch, batch))
+    }
+
+    fn notification<'a>(&self, notification: Notification<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
+        counted(&self.gate, RpcServiceT::notification(&self.dispatch, notification))
+    }
+}
+
+fn counted<'a, T>(gate: &Arc<Gate>, running: impl Future<Output = T> + Send + 'a) -> impl Future<Output = T> + Send + 'a {
+    let place = gate.enter();
+    async move {
+        let response = running.await;
+        drop(place);
+        response
+    }
+}
