@@ -63,3 +63,97 @@ fn described(docs: &str, mut object: Value) -> Value {
     }
     object
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use schemars::JsonSchema;
+    use serde::{Deserialize, Serialize};
+
+    use super::*;
+
+    #[derive(Serialize, Deserialize, JsonSchema)]
+    struct Grant {
+        granted: bool,
+        owners: BTreeMap<String, Owner>,
+    }
+
+    #[derive(Serialize, Deserialize, JsonSchema)]
+    struct Owner {
+        name: String,
+    }
+
+    fn document() -> Value {
+        let mut service = ServiceDescriptor::builder("demo.v1", "Locker", "Locks.");
+        service
+            .method("lock", "Takes a lock.\nWaits for it.")
+            .argument::<Option<u64>>("wait_ms", "Option<u64>")
+            .argument::<Owner>("owner", "Owner")
+            .argument::<Option<u64>>("ttl_ms", "Option<u64>")
+            .reply::<Grant>("Grant");
+        service.method("ping", "").reply::<()>("()");
+        openrpc(&service.build(), "1.2.3")
+    }
+
+    /// The members that the specification calls REQUIRED, and their types.
+    #[test]
+    fn the_document_has_every_required_member() {
+        let document = document();
+        assert_eq!(document["openrpc"], OPENRPC_VERSION);
+        assert_eq!(document["info"], json!({"title": "demo.v1.Locker", "version": "1.2.3", "description": "Locks."}));
+        let methods = document["methods"].as_array().unwrap();
+        assert_eq!(methods.len(), 2);
+        for method in methods {
+            assert!(method["name"].is_string(), "{method}");
+            for content in method["params"].as_array().unwrap().iter().chain([&method["result"]]) {
+                assert!(content["name"].is_string(), "{content}");
+                assert!(content["schema"].is_object() || content["schema"].is_boolean(), "{content}");
+            }
+        }
+        for error in document["components"]["errors"].as_object().unwrap().values() {
+            assert!(error["code"].is_i64() && error["message"].is_string(), "{error}");
+        }
+    }
+
+    #[test]
+    fn required_parameters_come_first() {
+        let document = document();
+        let params = document["methods"][0]["params"].as_array().unwrap();
+        let required: Vec<_> = params.iter().map(|param| (&param["name"], &param["required"])).collect();
+        assert_eq!(json!(required), json!([["wait_ms", true], ["owner", true], ["ttl_ms", false]]));
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere() {
+        fn references<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
+            if let Some(Value::String(reference)) = value.get("$ref") {
+                found.push(reference);
+            }
+            match value {
+                Value::Object(members) => members.values().for_each(|value| references(value, found)),
+                Value::Array(elements) => elements.iter().for_each(|value| references(value, found)),
+                _ => {}
+            }
+        }
+        let document = document();
+        let mut found = Vec::new();
+        references(&document, &mut found);
+        assert!(found.contains(&"#/components/schemas/Owner"), "{found:?}");
+        for reference in found {
+            let target = document.pointer(reference.strip_prefix('#').unwrap());
+            assert!(target.is_some(), "{reference}");
+        }
+    }
+
+    #[test]
+    fn a_method_in_json() {
+        let method = &document()["methods"][1];
+        assert_eq!(method["name"], "ping");
+        assert_eq!(method["paramStructure"], "either");
+        assert_eq!(method["params"], json!([]));
+        assert_eq!(method["result"], json!({"name": "result", "schema": {"type": "null"}}));
+        assert_eq!(method["description"], Value::Null);
+        assert_eq!(method["errors"].as_array().unwrap().len(), Code::ALL.len());
+    }
+}

@@ -1,0 +1,199 @@
+//! Requests written by hand.
+
+use std::time::Duration;
+
+use rpc_core::Limits;
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use crate::probe::{Running, post, request, within};
+
+const JSON: &str = "Content-Type: application/json\r\n";
+
+#[tokio::test]
+async fn requests_and_responses_in_bytes() {
+    let server = Running::start(Limits::default()).await;
+    #[rustfmt::skip]
+    let cases = [
+        ("by position", r#"{"jsonrpc":"2.0","id":1,"method":"add","params":[3, 4]}"#,
+            200, r#"{"jsonrpc":"2.0","id":1,"result":7}"#),
+        ("by name, in any order", r#"{"method":"add","params":{"b":4,"a":3},"id":"x","jsonrpc":"2.0"}"#,
+            200, r#"{"jsonrpc":"2.0","id":"x","result":7}"#),
+        ("id null", r#"{"jsonrpc":"2.0","id":null,"method":"add","params":[-3,4]}"#,
+            200, r#"{"jsonrpc":"2.0","id":null,"result":1}"#),
+        ("largest id", r#"{"jsonrpc":"2.0","id":18446744073709551615,"method":"add","params":[0,0]}"#,
+            200, r#"{"jsonrpc":"2.0","id":18446744073709551615,"result":0}"#),
+        ("no params", r#"{"jsonrpc":"2.0","id":1,"method":"ended"}"#,
+            200, r#"{"jsonrpc":"2.0","id":1,"result":0}"#),
+        ("empty list", r#"{"jsonrpc":"2.0","id":1,"method":"ended","params":[]}"#,
+            200, r#"{"jsonrpc":"2.0","id":1,"result":0}"#),
+        ("empty object", r#"{"jsonrpc":"2.0","id":1,"method":"ended","params":{}}"#,
+            200, r#"{"jsonrpc":"2.0","id":1,"result":0}"#),
+        ("trailing option left out", r#"{"jsonrpc":"2.0","id":1,"method":"options","params":[null,2]}"#,
+            200, r#"{"jsonrpc":"2.0","id":1,"result":"None 2 None"}"#),
+        ("options by name left out", r#"{"jsonrpc":"2.0","id":1,"method":"options","params":{"second":2}}"#,
+            200, r#"{"jsonrpc":"2.0","id":1,"result":"None 2 None"}"#),
+        ("exact extremes", r#"{"jsonrpc":"2.0","id":1,"method":"add","params":[-9223372036854775808,0]}"#,
+            200, r#"{"jsonrpc":"2.0","id":1,"result":-9223372036854775808}"#),
+        ("an error with data", r#"{"jsonrpc":"2.0","id":1,"method":"fail","params":[5,"no \"lock\""]}"#,
+            200, r#"{"jsonrpc":"2.0","id":1,"error":{"code":5,"message":"no \"lock\"","data":{"code":"NOT_FOUND","details":{"number":5}}}}"#),
+        ("an error without data", r#"{"jsonrpc":"2.0","id":1,"method":"add","params":[9223372036854775807,1]}"#,
+            200, r#"{"jsonrpc":"2.0","id":1,"error":{"code":11,"message":"the sum is beyond 64 bits","data":{"code":"OUT_OF_RANGE"}}}"#),
+        ("a notification", r#"{"jsonrpc":"2.0","method":"add","params":[1,2]}"#, 204, ""),
+        ("a failing notification", r#"{"jsonrpc":"2.0","method":"nope"}"#, 204, ""),
+        ("a batch", r#"[{"jsonrpc":"2.0","id":1,"method":"add","params":[1,2]},{"jsonrpc":"2.0","method":"ended"},{"id":2},{"jsonrpc":"2.0","id":3,"method":"ended"}]"#,
+            200, r#"[{"jsonrpc":"2.0","id":1,"result":3},{"jsonrpc":"2.0","id":2,"error":{"code":-32600,"message":"Invalid request"}},{"jsonrpc":"2.0","id":3,"result":0}]"#),
+        ("a batch of notifications", r#"[{"jsonrpc":"2.0","method":"ended"}]"#, 204, ""),
+        ("an empty batch", "[]", 200, r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"Invalid request"}}"#),
+        ("not JSON", r#"{"jsonrpc":"#, 200, r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"Parse error"}}"#),
+        ("not even a brace", "hello", 400, r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"Parse error"}}"#),
+        ("not a request", r#"{"id":1,"method":"add"}"#,
+            200, r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32600,"message":"Invalid request"}}"#),
+    ];
+    for (case, body, status, expected) in cases {
+        assert_eq!(post(server.address, JSON, body).await, (status, expected.to_owned()), "{case}");
+    }
+}
+
+#[tokio::test]
+async fn errors_say_what_is_wrong() {
+    let server = Running::start(Limits::default()).await;
+    #[rustfmt::skip]
+    let cases = [
+        (r#""nope""#, "[]", -32601, "UNIMPLEMENTED", "no method `nope` in test.v1.Probe; it has add, options, "),
+        (r#""add""#, "[1]", -32602, "INVALID_ARGUMENT", "argument `b` is missing"),
+        (r#""add""#, "[1,2,3]", -32602, "INVALID_ARGUMENT", "more than 2 arguments"),
+        (r#""add""#, r#"[1,"2"]"#, -32602, "INVALID_ARGUMENT", "argument `b`: invalid type: string \"2\", expected i64"),
+        (r#""add""#, "[1,9223372036854775808]", -32602, "INVALID_ARGUMENT", "argument `b`: invalid value: "),
+        (r#""add""#, r#"{"a":1,"c":2}"#, -32602, "INVALID_ARGUMENT", "unknown field `c`, expected `a` or `b`"),
+        (r#""add""#, r#"{"a":1}"#, -32602, "INVALID_ARGUMENT", "missing field `b`"),
+        (r#""add""#, "7", -32602, "INVALID_ARGUMENT", "invalid type: integer `7`, expected arguments"),
+        (r#""ended""#, "[1]", -32602, "INVALID_ARGUMENT", "more than 0 arguments"),
+        (r#""panic""#, "[]", -32603, "INTERNAL", "internal error"),
+    ];
+    for (method, params, code, name, message) in cases {
+        let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":{method},"params":{params}}}"#);
+        let (status, body) = post(server.address, JSON, &body).await;
+        let error = &serde_json::from_str::<Value>(&body).unwrap()["error"];
+        assert_eq!((status, &error["code"], &error["data"]["code"]), (200, &json!(code), &json!(name)), "{body}");
+        assert!(error["message"].as_str().unwrap().starts_with(message), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn a_forgotten_content_type_is_forgiven_but_not_to_browsers() {
+    let server = Running::start(Limits::default()).await;
+    let body = r#"{"jsonrpc":"2.0","id":1,"method":"ended"}"#;
+    #[rustfmt::skip]
+    let cases = [
+        ("", 200),
+        ("Content-Type: application/x-www-form-urlencoded\r\n", 200),
+        ("Content-Type: application/json; charset=utf-8\r\nOrigin: http://page\r\n", 200),
+        ("Content-Type: text/plain\r\nOrigin: http://page\r\n", 415),
+        ("Origin: http://page\r\n", 415),
+    ];
+    for (headers, status) in cases {
+        assert_eq!(post(server.address, headers, body).await.0, status, "{headers:?}");
+    }
+    assert_eq!(request(server.address, "GET / HTTP/1.1\r\nHost: h\r\n\r\n").await.0, 405);
+    let upgrade = "GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
+    assert_eq!(request(server.address, upgrade).await.0, 400, "a handshake without a key");
+}
+
+#[tokio::test]
+async fn notifications_run() {
+    let server = Running::start(Limits::default()).await;
+    server.state.go_on.add_permits(2);
+    let wait = r#"{"jsonrpc":"2.0","method":"wait"}"#;
+    assert_eq!(post(server.address, JSON, wait).await.0, 204);
+    let batch = format!(r#"[{wait},{{"jsonrpc":"2.0","id":1,"method":"ended"}}]"#);
+    assert_eq!(post(server.address, JSON, &batch).await.1, r#"[{"jsonrpc":"2.0","id":1,"result":2}]"#);
+}
+
+#[tokio::test]
+async fn limits_are_kept_and_named() {
+    let limits = Limits { message_bytes: 1_000, batch_calls: 2, ..Limits::default() };
+    let server = Running::start(limits).await;
+    let call = r#"{"jsonrpc":"2.0","id":1,"method":"ended"}"#;
+    let repeat = |times: u32| {
+        format!(r#"{{"jsonrpc":"2.0","id":1,"method":"repeat","params":["0123456789",{times}]}}"#)
+    };
+    #[rustfmt::skip]
+    let cases = [
+        ("batch", format!("[{call},{call},{call}]"), 200, -32010, "The batch request was too large"),
+        ("request", repeat(1) + &" ".repeat(1_000), 413, -32007, "Request is too big"),
+        ("reply", repeat(100), 200, 8, "the reply is longer than 1000 bytes"),
+        ("replies of a batch", format!("[{0},{0}]", repeat(60)), 200, -32011, "The batch response was too large"),
+    ];
+    for (case, body, status, code, message) in cases {
+        let (actual, response) = post(server.address, JSON, &body).await;
+        let error = &serde_json::from_str::<Value>(&response).unwrap()["error"];
+        assert_eq!((actual, &error["code"], &error["message"]), (status, &json!(code), &json!(message)), "{case}");
+    }
+    assert_eq!(post(server.address, JSON, &format!("[{call},{call}]")).await.0, 200, "the limit itself is allowed");
+}
+
+#[tokio::test]
+async fn slow_requests_are_cut_off() {
+    let limits = Limits {
+        handshake_time: Duration::from_millis(50),
+        message_time: Duration::from_millis(50),
+        ..Limits::default()
+    };
+    let server = Running::start(limits).await;
+    let cases = [
+        ("nothing", ""),
+        ("half a head", "POST / HTTP/1.1\r\nHost:"),
+        ("half a body", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 50\r\n\r\n{\"jsonrpc\""),
+    ];
+    for (case, bytes) in cases {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        stream.write_all(bytes.as_bytes()).await.unwrap();
+        let mut rest = Vec::new();
+        within(case, stream.read_to_end(&mut rest)).await.unwrap();
+        assert!(!String::from_utf8_lossy(&rest).contains("200 OK"), "{case}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_beyond_the_limit_is_closed() {
+    let server = Running::start(Limits { connections: 1, ..Limits::default() }).await;
+    let mut first = TcpStream::connect(server.address).await.unwrap();
+    let call = r#"{"jsonrpc":"2.0","id":1,"method":"ended"}"#;
+    let bytes = format!("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n{call}", call.len());
+    for _ in 0..3 {
+        first.write_all(bytes.as_bytes()).await.unwrap();
+        let mut response = vec![0; 1_024];
+        let length = within("the response", first.read(&mut response)).await.unwrap();
+        assert!(response[..length].ends_with(br#""result":0}"#), "kept alive");
+    }
+    let mut second = TcpStream::connect(server.address).await.unwrap();
+    assert!(matches!(within("the close", second.read(&mut [0])).await, Ok(0) | Err(_)));
+}
+
+#[tokio::test]
+async fn more_than_a_hundred_connections_are_served() {
+    let server = Running::start(Limits::default()).await;
+    let call = r#"{"jsonrpc":"2.0","id":1,"method":"wait"}"#;
+    let calls: Vec<_> = (0..150).map(|_| tokio::spawn(post(server.address, JSON, call))).collect();
+    server.state.begun(150).await;
+    server.state.go_on.add_permits(150);
+    for call in calls {
+        assert_eq!(call.await.unwrap().0, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_stop_finishes_what_is_in_flight() {
+    let server = Running::start(Limits::default()).await;
+    let call = tokio::spawn(post(server.address, JSON, r#"{"jsonrpc":"2.0","id":1,"method":"wait"}"#));
+    server.state.begun(1).await;
+    let _idle = TcpStream::connect(server.address).await.unwrap();
+    server.begin_stop();
+    server.state.go_on.add_permits(1);
+    assert_eq!(call.await.unwrap().1, r#"{"jsonrpc":"2.0","id":1,"result":1}"#);
+    server.stop().await;
+}

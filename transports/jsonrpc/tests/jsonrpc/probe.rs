@@ -1,0 +1,260 @@
+//! The service under test, a running server of it, and hand-written peers.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{Arc, atomic::AtomicU32, atomic::Ordering::SeqCst},
+    time::Duration,
+};
+
+use everywire_jsonrpc::Server;
+use rpc_core::{CancellationToken, Code, Limits, Result, RpcError, Transport};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::{Semaphore, watch},
+    task::JoinHandle,
+};
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub(crate) enum Colour {
+    Red,
+    Green,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct Inner {
+    pub(crate) name: String,
+    pub(crate) colours: Vec<Colour>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct Everything {
+    pub(crate) signed: Vec<i64>,
+    pub(crate) unsigned: Vec<u64>,
+    pub(crate) float: f64,
+    pub(crate) yes: bool,
+    pub(crate) texts: Vec<String>,
+    pub(crate) absent: Option<Inner>,
+    pub(crate) present: Option<Inner>,
+    pub(crate) map: BTreeMap<String, Inner>,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// Methods that show what a wire does.
+#[rpc_core::service(package = "test.v1")]
+pub(crate) trait Probe {
+    /// Adds two integers.
+    async fn add(&self, a: i64, b: i64) -> Result<i64>;
+    /// Says what it was given.
+    async fn options(&self, first: Option<i64>, second: i64, third: Option<i64>) -> Result<String>;
+    async fn echo(&self, value: Everything) -> Result<Everything>;
+    async fn repeat(&self, text: String, times: u32) -> Result<String>;
+    /// Fails.
+    async fn fail(&self, number: i32, message: String) -> Result<()>;
+    async fn panic(&self) -> Result<()>;
+    /// Counts itself as begun, waits until it may go on, and tells its number.
+    async fn wait(&self) -> Result<u32>;
+    /// How many `wait` have come to their end.
+    async fn ended(&self) -> Result<u32>;
+}
+
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) begun: watch::Sender<u32>,
+    pub(crate) go_on: Semaphore,
+    pub(crate) ended: AtomicU32,
+}
+
+impl State {
+    /// Waits until `wait` has begun `times` times.
+    pub(crate) async fn begun(&self, times: u32) {
+        let mut begun = self.begun.subscribe();
+        within("calls that begin", begun.wait_for(|begun| *begun >= times)).await.unwrap();
+    }
+}
+
+impl Probe for Arc<State> {
+    async fn add(&self, a: i64, b: i64) -> Result<i64> {
+        a.checked_add(b).ok_or_else(|| RpcError::out_of_range("the sum is beyond 64 bits"))
+    }
+
+    async fn options(&self, first: Option<i64>, second: i64, third: Option<i64>) -> Result<String> {
+        Ok(format!("{first:?} {second} {third:?}"))
+    }
+
+    async fn echo(&self, value: Everything) -> Result<Everything> {
+        Ok(value)
+    }
+
+    async fn repeat(&self, text: String, times: u32) -> Result<String> {
+        Ok(text.repeat(times as usize))
+    }
+
+    async fn fail(&self, number: i32, message: String) -> Result<()> {
+        let code = Code::from_number(number).unwrap_or(Code::Unknown);
+        Err(RpcError::new(code, message).with_data(serde_json::json!({ "number": number })))
+    }
+
+    async fn panic(&self) -> Result<()> {
+        panic!("as asked")
+    }
+
+    async fn wait(&self) -> Result<u32> {
+        let mut number = 0;
+        self.begun.send_modify(|begun| {
+            *begun += 1;
+            number = *begun;
+        });
+        self.go_on.acquire().await.map_err(RpcError::internal)?.forget();
+        self.ended.fetch_add(1, SeqCst);
+        Ok(number)
+    }
+
+    async fn ended(&self) -> Result<u32> {
+        Ok(self.ended.load(SeqCst))
+    }
+}
+
+/// A server that runs until [`stop`](Self::stop), or until it is dropped.
+pub(crate) struct Running {
+    pub(crate) address: SocketAddr,
+    pub(crate) state: Arc<State>,
+    shutdown: CancellationToken,
+    serving: JoinHandle<Result<()>>,
+}
+
+impl Running {
+    pub(crate) async fn start(limits: Limits) -> Self {
+        Self::start_on("127.0.0.1:0", limits).await
+    }
+
+    pub(crate) async fn start_on(address: &str, limits: Limits) -> Self {
+        let server = Server::bind(address).await.unwrap().limits(limits);
+        let address = server.address();
+        assert_eq!(server.endpoint(), format!("jsonrpc http://{address}"));
+        let state =
+            Arc::new(State { begun: watch::Sender::new(0), go_on: Semaphore::new(0), ended: AtomicU32::new(0) });
+        let service = Arc::new(ProbeService::new(Arc::clone(&state)));
+        let shutdown = CancellationToken::new();
+        let serving = tokio::spawn(server.serve(service, shutdown.clone()));
+        Self { address, state, shutdown, serving }
+    }
+
+    pub(crate) fn http(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub(crate) fn websocket(&self) -> String {
+        format!("ws://{}", self.address)
+    }
+
+    pub(crate) fn begin_stop(&self) {
+        self.shutdown.cancel();
+    }
+
+    /// Stops and waits until all calls have finished.
+    pub(crate) async fn stop(mut self) {
+        self.shutdown.cancel();
+        within("the server's end", &mut self.serving).await.unwrap().unwrap();
+    }
+
+    /// Drops the server's future, as the end of the grace time does.
+    pub(crate) async fn cut(mut self) {
+        self.serving.abort();
+        assert!(within("the abort", &mut self.serving).await.unwrap_err().is_cancelled());
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+/// The answer of `future`, which must come soon.
+pub(crate) async fn within<F: Future>(what: &str, future: F) -> F::Output {
+    match tokio::time::timeout(Duration::from_secs(10), future).await {
+        Ok(output) => output,
+        Err(_) => panic!("{what} took more than 10 s"),
+    }
+}
+
+/// Sends `body` with `headers` and returns status and body of the response.
+pub(crate) async fn post(address: SocketAddr, headers: &str, body: &str) -> (u16, String) {
+    let length = body.len();
+    request(address, &format!("POST / HTTP/1.1\r\nHost: h\r\n{headers}Content-Length: {length}\r\n\r\n{body}")).await
+}
+
+/// Sends the bytes of one request and returns status and body of the response.
+pub(crate) async fn request(address: SocketAddr, bytes: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let bytes = bytes.replacen("\r\n", "\r\nConnection: close\r\n", 1);
+    stream.write_all(bytes.as_bytes()).await.unwrap();
+    let mut response = String::new();
+    within("the response", stream.read_to_string(&mut response)).await.unwrap();
+    let (head, body) = response.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no response: {response:?}"));
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+    (status.unwrap_or_else(|| panic!("no status: {head}")), body.to_owned())
+}
+
+/// A WebSocket peer written by hand after RFC 6455; texts below 64 KiB.
+pub(crate) struct Peer(pub(crate) TcpStream);
+
+impl Peer {
+    pub(crate) async fn connect(address: SocketAddr) -> Self {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let handshake = "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+        stream.write_all(handshake.as_bytes()).await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(within("the handshake", stream.read_u8()).await.unwrap());
+        }
+        let head = String::from_utf8(head).unwrap().to_lowercase();
+        assert!(head.starts_with("http/1.1 101 "), "{head}");
+        assert!(head.contains("sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo="), "{head}");
+        Self(stream)
+    }
+
+    pub(crate) async fn send(&mut self, text: &str) {
+        self.0.write_all(&text_frame(text)).await.unwrap();
+    }
+
+    /// The next text, or `None` once the server says goodbye.
+    pub(crate) async fn receive(&mut self) -> Option<String> {
+        loop {
+            let [kind, length] = within("a frame", self.0.read_u16()).await.unwrap().to_be_bytes();
+            let length = match length {
+                126 => u64::from(self.0.read_u16().await.unwrap()),
+                127 => self.0.read_u64().await.unwrap(),
+                length => u64::from(length),
+            };
+            let mut payload = vec![0; usize::try_from(length).unwrap()];
+            within("a payload", self.0.read_exact(&mut payload)).await.unwrap();
+            match kind {
+                0x81 => return Some(String::from_utf8(payload).unwrap()),
+                0x88 => return None,
+                _ => {}
+            }
+        }
+    }
+}
+
+/// A masked text frame.
+pub(crate) fn text_frame(text: &str) -> Vec<u8> {
+    let mask = [1, 2, 3, 4];
+    let mut frame = vec![0x81];
+    match u16::try_from(text.len()).unwrap() {
+        length @ 0..126 => frame.push(0x80 | u8::try_from(length).unwrap()),
+        length => {
+            frame.push(0x80 | 126);
+            frame.extend(length.to_be_bytes());
+        }
+    }
+    frame.extend(mask);
+    frame.extend(text.bytes().zip(mask.into_iter().cycle()).map(|(byte, mask)| byte ^ mask));
+    frame
+}

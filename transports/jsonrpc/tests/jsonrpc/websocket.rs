@@ -1,0 +1,150 @@
+//! WebSocket sessions written by hand.
+
+use std::collections::BTreeSet;
+
+use rpc_core::Limits;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::probe::{Peer, Running, post, text_frame, within};
+
+fn wait(id: u32) -> String {
+    format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"wait"}}"#)
+}
+
+#[tokio::test]
+async fn texts_are_those_of_http() {
+    let server = Running::start(Limits { batch_calls: 1, message_bytes: 1_000, ..Limits::default() }).await;
+    let mut peer = Peer::connect(server.address).await;
+    let long = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{}"}}"#, "x".repeat(1_000));
+    #[rustfmt::skip]
+    let cases = [
+        (r#"{"jsonrpc":"2.0","id":1,"method":"add","params":[3, 4]}"#, r#"{"jsonrpc":"2.0","id":1,"result":7}"#),
+        (r#"[{"jsonrpc":"2.0","id":"a","method":"add","params":{"a":3,"b":4}}]"#, r#"[{"jsonrpc":"2.0","id":"a","result":7}]"#),
+        (r#"[{"jsonrpc":"2.0","id":1,"method":"ended"},{"jsonrpc":"2.0","id":2,"method":"ended"}]"#,
+            r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32010,"message":"The batch request was too large","data":"Exceeded max limit of 1"}}"#),
+        ("hello", r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"Parse error"}}"#),
+        (&long, r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32007,"message":"Request is too big","data":"Exceeded max limit of 1000"}}"#),
+        (r#"{"jsonrpc":"2.0","id":1,"method":"ended"}"#, r#"{"jsonrpc":"2.0","id":1,"result":0}"#),
+    ];
+    for (request, response) in cases {
+        peer.send(request).await;
+        assert_eq!(peer.receive().await.as_deref(), Some(response), "{request}");
+    }
+}
+
+#[tokio::test]
+async fn notifications_run_and_get_no_answer() {
+    let server = Running::start(Limits::default()).await;
+    let mut peer = Peer::connect(server.address).await;
+    peer.send(r#"{"jsonrpc":"2.0","method":"wait"}"#).await;
+    peer.send(r#"[{"jsonrpc":"2.0","method":"wait"}]"#).await;
+    server.state.begun(2).await;
+    peer.send(r#"{"jsonrpc":"2.0","id":1,"method":"add","params":[1,1]}"#).await;
+    assert_eq!(peer.receive().await.as_deref(), Some(r#"{"jsonrpc":"2.0","id":1,"result":2}"#));
+}
+
+#[tokio::test]
+async fn calls_of_one_session_run_at_the_same_time() {
+    let server = Running::start(Limits::default()).await;
+    let mut peer = Peer::connect(server.address).await;
+    for id in 0..20 {
+        peer.send(&wait(id)).await;
+    }
+    server.state.begun(20).await;
+    server.state.go_on.add_permits(20);
+    let mut answers = BTreeSet::new();
+    for _ in 0..20 {
+        answers.insert(peer.receive().await.unwrap());
+    }
+    assert_eq!(answers.len(), 20);
+}
+
+/// jsonrpsee reads up to 8 KiB ahead, so the requests must be longer than that together.
+#[tokio::test]
+async fn a_session_at_its_limit_of_calls_is_not_read() {
+    let server = Running::start(Limits { calls_in_flight: 2, ..Limits::default() }).await;
+    let mut peer = Peer::connect(server.address).await;
+    let padding = " ".repeat(20_000);
+    for id in 0..10 {
+        peer.send(&format!("{}{padding}", wait(id))).await;
+    }
+    server.state.begun(2).await;
+    assert_eq!(post(server.address, "", &wait(0).replace("wait", "ended")).await.0, 200, "others are served");
+    let begun = *server.state.begun.borrow();
+    assert!(begun <= 3, "{begun} calls of a session limited to 2");
+    server.state.go_on.add_permits(10);
+    for _ in 0..10 {
+        peer.receive().await.unwrap();
+    }
+    assert_eq!(*server.state.begun.borrow(), 10);
+}
+
+#[tokio::test]
+async fn a_session_that_leaves_replies_unread_is_not_read() {
+    let server = Running::start(Limits::default()).await;
+    let peer = Peer::connect(server.address).await;
+    let (mut input, mut output) = peer.0.into_split();
+    let reply_bytes = 100_000;
+    let request = text_frame(&format!(
+        r#"{{"jsonrpc":"2.0","id":1,"method":"repeat","params":["0123456789",{}]}}{}"#,
+        reply_bytes / 10,
+        " ".repeat(10_000)
+    ));
+    let requests = 2_000;
+    let sending = tokio::spawn(async move {
+        for _ in 0..requests {
+            output.write_all(&request).await.unwrap();
+        }
+        output
+    });
+    // 20 MB of requests do not fit into the sockets' buffers: sending stalls, for as long as nothing is read.
+    for _ in 0..20 {
+        assert!(!sending.is_finished(), "the server read 20 MB of requests although its replies are not read");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    let mut received = 0;
+    let mut buffer = vec![0; 1 << 20];
+    while received < requests * reply_bytes {
+        received += within("replies", input.read(&mut buffer)).await.unwrap();
+    }
+    within("the requests", sending).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_stop_finishes_the_calls_of_a_session_and_says_goodbye() {
+    let server = Running::start(Limits::default()).await;
+    let mut peer = Peer::connect(server.address).await;
+    let mut idle = Peer::connect(server.address).await;
+    peer.send(&wait(7)).await;
+    server.state.begun(1).await;
+    server.begin_stop();
+    assert_eq!(idle.receive().await, None, "a session without calls ends at once");
+    server.state.go_on.add_permits(1);
+    assert_eq!(peer.receive().await.as_deref(), Some(r#"{"jsonrpc":"2.0","id":7,"result":1}"#));
+    assert_eq!(peer.receive().await, None);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn nothing_outlives_a_server_that_is_cut_off() {
+    let server = Running::start(Limits::default()).await;
+    let state = std::sync::Arc::clone(&server.state);
+    let mut waiting = Peer::connect(server.address).await;
+    waiting.send(&wait(1)).await;
+    state.begun(1).await;
+    // This one does not read, so that jsonrpsee's task is stuck in a write.
+    let mut stuck = Peer::connect(server.address).await;
+    for _ in 0..4 {
+        stuck.send(r#"{"jsonrpc":"2.0","id":1,"method":"repeat","params":["0123456789",800000]}"#).await;
+    }
+    stuck.send(&wait(2)).await;
+    state.begun(2).await;
+    server.cut().await;
+    let left = || std::sync::Arc::strong_count(&state);
+    within("the end of every task", async {
+        while left() > 1 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
