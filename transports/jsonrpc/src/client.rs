@@ -33,7 +33,7 @@ const ENVELOPE_BYTES: usize = 80;
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 
 /// How long it may give none before it counts as lost.
-const PING_PATIENCE: Duration = Duration::from_secs(120);
+const PING_PATIENCE: Duration = Duration::from_mins(2);
 
 /// A JSON-RPC client over HTTP (`http://…`) or one WebSocket (`ws://…`).
 ///

@@ -126,7 +126,10 @@ impl<S: Service> RpcServiceT for Session<S> {
     }
 }
 
-fn counted<'a, T>(gate: &Arc<Gate>, running: impl Future<Output = T> + Send + 'a) -> impl Future<Output = T> + Send + 'a {
+fn counted<'a, T>(
+    gate: &Arc<Gate>,
+    running: impl Future<Output = T> + Send + 'a,
+) -> impl Future<Output = T> + Send + 'a {
     let place = gate.enter();
     async move {
         let response = running.await;

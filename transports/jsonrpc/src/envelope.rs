@@ -24,8 +24,7 @@ impl Call for JsonrpcCall<'_> {
 
     fn args<A: DeserializeOwned>(&mut self) -> Result<A> {
         let text = self.params.as_deref().map_or("[]", RawValue::get);
-        serde_json::from_str(text)
-            .map_err(|_| bad_arguments::<A>(&mut serde_json::Deserializer::from_str(text)))
+        serde_json::from_str(text).map_err(|_| bad_arguments::<A>(&mut serde_json::Deserializer::from_str(text)))
     }
 
     fn reply<R: Serialize>(self, outcome: Result<R>) -> MethodResponse {
@@ -51,7 +50,9 @@ pub(crate) fn success(id: Id<'_>, result: &impl Serialize, max_bytes: usize) -> 
             let text = format!("the reply is longer than {max_bytes} bytes");
             MethodResponse::error(id, fault::to_object(&RpcError::resource_exhausted(text)))
         }
-        Some(_) => MethodResponse::error(id, fault::to_object(&RpcError::internal("the reply can't be written as JSON"))),
+        Some(_) => {
+            MethodResponse::error(id, fault::to_object(&RpcError::internal("the reply can't be written as JSON")))
+        }
     }
 }
 

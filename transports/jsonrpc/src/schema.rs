@@ -3,7 +3,7 @@
 use rpc_core::{Argument, Code, Method, ServiceDescriptor, Type};
 use serde_json::{Map, Value, json};
 
-/// The version of the OpenRPC specification that [`openrpc`] follows.
+/// The version of the `OpenRPC` specification that [`openrpc`] follows.
 pub const OPENRPC_VERSION: &str = "1.3.2";
 
 /// The `OpenRPC` document of a service; `version` is that of the document, as `info` has it.

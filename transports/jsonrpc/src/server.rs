@@ -30,10 +30,10 @@ use crate::{
 };
 
 /// How often a WebSocket session is asked for a sign of life.
-const PING_INTERVAL: Duration = Duration::from_secs(60);
+const PING_INTERVAL: Duration = Duration::from_mins(1);
 
 /// How long a session may give none. Long, because a session at its limit of calls is not read either.
-const PING_PATIENCE: Duration = Duration::from_secs(600);
+const PING_PATIENCE: Duration = Duration::from_mins(10);
 
 /// Responses that wait for one session's socket before its calls wait.
 const WAITING_RESPONSES: u32 = 64;

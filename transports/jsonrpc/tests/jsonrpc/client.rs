@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use everywire_jsonrpc::{Client, schema};
 use rpc_core::{Code, Limits, Origin, Result};
 use serde_json::{Value, json};
-use tokio::{io::AsyncWriteExt, net::TcpListener};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
 
 use crate::probe::{Colour, Everything, Inner, Probe, ProbeClient, ProbeService, Running, post, within};
 
@@ -149,7 +152,7 @@ async fn a_server_of_another_kind_is_an_error_and_not_a_panic() {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let other = tokio::spawn(async move {
             let (mut stream, _) = listener.accept().await.unwrap();
-            stream.readable().await.unwrap();
+            stream.read_u8().await.unwrap();
             stream.write_all(answer.as_bytes()).await.unwrap();
             stream
         });

@@ -118,9 +118,8 @@ async fn limits_are_kept_and_named() {
     let limits = Limits { message_bytes: 1_000, batch_calls: 2, ..Limits::default() };
     let server = Running::start(limits).await;
     let call = r#"{"jsonrpc":"2.0","id":1,"method":"ended"}"#;
-    let repeat = |times: u32| {
-        format!(r#"{{"jsonrpc":"2.0","id":1,"method":"repeat","params":["0123456789",{times}]}}"#)
-    };
+    let repeat =
+        |times: u32| format!(r#"{{"jsonrpc":"2.0","id":1,"method":"repeat","params":["0123456789",{times}]}}"#);
     #[rustfmt::skip]
     let cases = [
         ("batch", format!("[{call},{call},{call}]"), 200, -32010, "The batch request was too large"),

@@ -176,10 +176,8 @@ impl Drop for Running {
 
 /// The answer of `future`, which must come soon.
 pub(crate) async fn within<F: Future>(what: &str, future: F) -> F::Output {
-    match tokio::time::timeout(Duration::from_secs(10), future).await {
-        Ok(output) => output,
-        Err(_) => panic!("{what} took more than 10 s"),
-    }
+    let output = tokio::time::timeout(Duration::from_secs(10), future).await;
+    output.unwrap_or_else(|_| panic!("{what} took more than 10 s"))
 }
 
 /// Sends `body` with `headers` and returns status and body of the response.
@@ -248,9 +246,9 @@ pub(crate) fn text_frame(text: &str) -> Vec<u8> {
     let mask = [1, 2, 3, 4];
     let mut frame = vec![0x81];
     match u16::try_from(text.len()).unwrap() {
-        length @ 0..126 => frame.push(0x80 | u8::try_from(length).unwrap()),
+        length @ 0..126 => frame.push(128 + u8::try_from(length).unwrap()),
         length => {
-            frame.push(0x80 | 126);
+            frame.push(128 + 126);
             frame.extend(length.to_be_bytes());
         }
     }
