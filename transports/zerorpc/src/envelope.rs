@@ -1,0 +1,239 @@
+//! Events: the MessagePack array `[header, name, args]` around every request, answer and heartbeat.
+//!
+//! A channel is one call. Its first event, the request, has a `message_id`; each later event of the channel, in either
+//! direction, carries that id as `response_to`, in the MessagePack type in which it came: to Python, the bytes `"7f"` and
+//! the string `"7f"` are different channels. Ids are therefore kept as their MessagePack bytes and never decoded.
+
+use std::hash::{BuildHasher, RandomState};
+
+use serde::Serialize;
+
+use crate::msgpack::{Reader, put_text, put_value};
+
+/// An event that came in.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Event<'a> {
+    /// The event's own id, as MessagePack; in a request, the channel's.
+    pub(crate) message_id: Option<&'a [u8]>,
+    /// The id of the channel, as MessagePack; absent in a request.
+    pub(crate) response_to: Option<&'a [u8]>,
+    /// The method of a request; `OK`, `ERR` and so on otherwise.
+    pub(crate) name: &'a str,
+    /// The arguments, as MessagePack. What they are is not checked yet.
+    pub(crate) args: &'a [u8],
+}
+
+/// A payload that is no event; with the id to answer to, if that much could be read.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Malformed<'a> {
+    pub(crate) message_id: Option<&'a [u8]>,
+}
+
+/// The longest id that is kept. Those of all known clients have 34 bytes.
+const ID_BYTES: usize = 255;
+
+/// The heartbeat of an open channel.
+pub(crate) const HEARTBEAT: &str = "_zpc_hb";
+
+impl<'a> Event<'a> {
+    /// Reads an event.
+    pub(crate) fn decode(payload: &'a [u8]) -> Result<Self, Malformed<'a>> {
+        let mut reader = Reader::new(payload);
+        let mut event = Self { message_id: None, response_to: None, name: "", args: &[] };
+        match event.read(&mut reader) {
+            Some(()) => Ok(event),
+            None => Err(Malformed { message_id: event.message_id }),
+        }
+    }
+
+    fn read(&mut self, reader: &mut Reader<'a>) -> Option<()> {
+        let parts = reader.array()?;
+        for _ in 0..reader.map()? {
+            let (key, value) = (reader.value()?, reader.value()?);
+            let id = || Some(value).filter(|id| id.len() <= ID_BYTES);
+            match Reader::new(key).text() {
+                Some(b"message_id") => self.message_id = Some(id()?),
+                Some(b"response_to") => self.response_to = Some(id()?),
+                // Other keys are the context of tracers and the like, which an answer need not repeat.
+                _ => {}
+            }
+        }
+        if parts != 3 {
+            return None;
+        }
+        self.name = std::str::from_utf8(reader.text()?).ok()?;
+        self.args = Some(reader.rest()).filter(|args| !args.is_empty())?;
+        Some(())
+    }
+}
+
+/// Starts an event: everything before its args, which the caller appends.
+pub(crate) fn event(id: &MessageId, response_to: Option<&[u8]>, name: &str) -> Vec<u8> {
+    const TWO: &[u8] = b"\x93\x82\xaamessage_id\xc4\x20";
+    const THREE: &[u8] = b"\x93\x83\xaamessage_id\xc4\x20";
+    let mut event = Vec::with_capacity(192);
+    event.extend_from_slice(if response_to.is_some() { THREE } else { TWO });
+    event.extend_from_slice(&id.0);
+    event.extend_from_slice(b"\xa1v\x03");
+    if let Some(channel) = response_to {
+        event.extend_from_slice(b"\xabresponse_to");
+        event.extend_from_slice(channel);
+    }
+    put_text(&mut event, name);
+    event
+}
+
+/// The answer with a value.
+pub(crate) fn ok<R: Serialize>(id: &MessageId, channel: &[u8], value: &R) -> Result<Vec<u8>, rmp_serde::encode::Error> {
+    let mut event = event(id, Some(channel), "OK");
+    event.push(0x91);
+    put_value(&mut event, value)?;
+    Ok(event)
+}
+
+/// The answer with a value that is MessagePack already.
+pub(crate) fn ok_encoded(id: &MessageId, channel: &[u8], value: &[u8]) -> Vec<u8> {
+    let mut event = event(id, Some(channel), "OK");
+    event.push(0x91);
+    event.extend_from_slice(value);
+    event
+}
+
+/// The heartbeat of a channel; its argument is for peers of protocol 2.
+pub(crate) fn heartbeat(id: &MessageId, channel: &[u8]) -> Vec<u8> {
+    let mut event = event(id, Some(channel), HEARTBEAT);
+    event.extend_from_slice(&[0x91, 0]);
+    event
+}
+
+/// An event's own id: 32 hexadecimal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct MessageId([u8; 32]);
+
+/// The ids of one connection: a counter, then digits by which it differs from other connections.
+#[derive(Debug)]
+pub(crate) struct MessageIds {
+    next: u64,
+    suffix: [u8; 16],
+}
+
+impl MessageIds {
+    /// A new sequence. The standard library's hash keys are the nearest source of random bits, and uniqueness is all
+    /// that is asked of them.
+    pub(crate) fn new() -> Self {
+        Self { next: 1, suffix: hex(RandomState::new().hash_one(())) }
+    }
+
+    /// The next id and its number.
+    pub(crate) fn next(&mut self) -> (u64, MessageId) {
+        let number = self.next;
+        self.next += 1;
+        let mut id = [0; 32];
+        id[..16].copy_from_slice(&hex(number));
+        id[16..].copy_from_slice(&self.suffix);
+        (number, MessageId(id))
+    }
+}
+
+impl MessageId {
+    /// The id as MessagePack, as peers send it back in `response_to`.
+    pub(crate) fn encoded(&self) -> Vec<u8> {
+        [b"\xc4\x20", &self.0[..]].concat()
+    }
+}
+
+/// The number of an id in MessagePack, which came back as `response_to`.
+pub(crate) fn id_number(encoded: &[u8]) -> Option<u64> {
+    let id = Reader::new(encoded).text()?;
+    u64::from_str_radix(std::str::from_utf8(id.get(..16)?).ok()?, 16).ok()
+}
+
+fn hex(number: u64) -> [u8; 16] {
+    let mut digits = [0; 16];
+    for (index, digit) in digits.iter_mut().enumerate() {
+        let nibble = (number >> (60 - 4 * index)) & 0xF;
+        *digit = b"0123456789abcdef"[usize::try_from(nibble).unwrap_or_default()];
+    }
+    digits
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `msgpack.Packer(use_bin_type=True).pack(({'message_id': b'..32..', 'v': 3}, 'add', (3, 4)))` in Python.
+    const PYTHON_REQUEST: &[u8] =
+        b"\x93\x82\xaamessage_id\xc4\x200123456789abcdef0123456789abcdef\xa1v\x03\xa3add\x92\x03\x04";
+    const ID: MessageId = MessageId(*b"0123456789abcdef0123456789abcdef");
+    const CHANNEL: &[u8] = b"\xc4\x200123456789abcdef0123456789abcdef";
+
+    #[test]
+    fn a_request_of_python_is_read_and_written() {
+        let event = Event::decode(PYTHON_REQUEST).unwrap();
+        let expected = Event { message_id: Some(CHANNEL), response_to: None, name: "add", args: b"\x92\x03\x04" };
+        assert_eq!(event, expected);
+        let mut written = super::event(&ID, None, "add");
+        written.extend_from_slice(event.args);
+        assert_eq!(written, PYTHON_REQUEST);
+        assert_eq!(ID.encoded(), CHANNEL);
+    }
+
+    #[test]
+    fn an_answer_as_bytes() {
+        let golden = [
+            &b"\x93\x83\xaamessage_id\xc4\x200123456789abcdef0123456789abcdef\xa1v\x03\xabresponse_to"[..],
+            b"\xa27f",
+            b"\xa2OK\x91\x07",
+        ]
+        .concat();
+        assert_eq!(ok(&ID, b"\xa27f", &7).unwrap(), golden);
+        assert_eq!(ok_encoded(&ID, b"\xa27f", b"\x07"), golden);
+        let event = Event::decode(&golden).unwrap();
+        assert_eq!((event.response_to, event.name, event.args), (Some(&b"\xa27f"[..]), "OK", &b"\x91\x07"[..]));
+        assert!(heartbeat(&ID, CHANNEL).ends_with(b"\xa7_zpc_hb\x91\x00"));
+    }
+
+    #[test]
+    fn header_keys_come_in_any_order_and_type() {
+        let cases: [(&str, &[u8]); 4] = [
+            ("other keys", b"\x93\x83\xa5trace\x81\xa1a\x90\xa1v\x02\xaamessage_id\x07\xa1m\x90"),
+            ("bytes as keys", b"\x93\x81\xc4\x0amessage_id\x07\xa1m\x90"),
+            ("bytes as name", b"\x93\x81\xaamessage_id\x07\xc4\x01m\x90"),
+            ("long forms", b"\xdc\x00\x03\xde\x00\x01\xd9\x0amessage_id\x07\xd9\x01m\xdc\x00\x00"),
+        ];
+        for (case, bytes) in cases {
+            let event = Event::decode(bytes).expect(case);
+            assert_eq!((event.message_id, event.name), (Some(&b"\x07"[..]), "m"), "{case}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_event_keeps_the_id_it_shows() {
+        let cases: [(&str, &[u8], Option<&[u8]>); 8] = [
+            ("nothing", b"", None),
+            ("text", b"hello", None),
+            ("no header", b"\x93\xc0\xa1m\x90", None),
+            ("two parts", b"\x92\x81\xaamessage_id\x07\xa1m", Some(b"\x07")),
+            ("a number as name", b"\x93\x81\xaamessage_id\x07\x01\x90", Some(b"\x07")),
+            ("no args", b"\x93\x81\xaamessage_id\x07\xa1m", Some(b"\x07")),
+            ("no UTF-8 in the name", b"\x93\x81\xaamessage_id\x07\xa1\xff\x90", Some(b"\x07")),
+            ("an endless header", b"\x93\xdf\xff\xff\xff\xff\xaamessage_id\x07", Some(b"\x07")),
+        ];
+        for (case, bytes, message_id) in cases {
+            assert_eq!(Event::decode(bytes), Err(Malformed { message_id }), "{case}");
+        }
+        let long = [b"\x93\x81\xaamessage_id\xc5\x01\x00", &[b'x'; 256][..], b"\xa1m\x90"].concat();
+        assert_eq!(Event::decode(&long), Err(Malformed { message_id: None }), "an id too long to keep");
+    }
+
+    #[test]
+    fn ids_differ_and_are_found_again() {
+        let mut ids = MessageIds::new();
+        for number in 1..=20 {
+            let (next, id) = ids.next();
+            assert_eq!((next, id_number(&id.encoded())), (number, Some(number)));
+        }
+        assert_ne!(ids.suffix, MessageIds::new().suffix);
+        assert_eq!(id_number(b"\xc4\x03abc"), None);
+    }
+}

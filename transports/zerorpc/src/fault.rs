@@ -1,0 +1,115 @@
+//! [`RpcError`] to the triple of an `ERR` event, `[name, message, traceback]`, and back.
+//!
+//! | code | name |
+//! |---|---|
+//! | `UNIMPLEMENTED` | `NameError`, as Python's server says for an unknown method |
+//! | `INVALID_ARGUMENT` | `TypeError`, as Python says for wrong arguments |
+//! | `INTERNAL` | `InternalError`; `ParseError` where the request was unreadable |
+//! | any other | its name in camel case, such as `NotFound` |
+//!
+//! The traceback is nil: Python's `RemoteError` shows a traceback instead of `name: message`. There is no place for
+//! [`RpcError::data`].
+
+use rpc_core::{Code, RpcError};
+
+use crate::msgpack::{get_value, put_value};
+
+/// The name of an error of whoever could not read a request.
+const PARSE_ERROR: &str = "ParseError";
+
+/// Appends the args of the `ERR` event for `error`.
+pub(crate) fn put(output: &mut Vec<u8>, error: &RpcError) {
+    put_triple(output, name(error.code()), error.message());
+}
+
+/// Appends the args of the `ERR` event for a request that can't be read.
+pub(crate) fn put_unreadable(output: &mut Vec<u8>) {
+    put_triple(output, PARSE_ERROR, "the request is no MessagePack of [header, name, args]");
+}
+
+/// The error of an `ERR` event with these args.
+pub(crate) fn read(args: &[u8]) -> RpcError {
+    match get_value::<(String, String, Option<String>)>(args, 1) {
+        Ok((name, message, _)) => match code(&name) {
+            Some(code) => RpcError::remote(code, message),
+            // An exception of a Python server, such as ValueError: its name is all that is known of its kind.
+            None => RpcError::remote(Code::Unknown, format!("{name}: {message}")),
+        },
+        Err(error) => {
+            RpcError::remote(Code::Internal, format!("the server answered with an unreadable error: {error}"))
+        }
+    }
+}
+
+fn put_triple(output: &mut Vec<u8>, name: &str, message: &str) {
+    put_value(output, &(name, message, ())).expect("strings can be written to memory");
+}
+
+fn name(code: Code) -> &'static str {
+    match code {
+        Code::Unimplemented => "NameError",
+        Code::InvalidArgument => "TypeError",
+        Code::Internal => "InternalError",
+        other => other.camel_name(),
+    }
+}
+
+fn code(found: &str) -> Option<Code> {
+    if found == PARSE_ERROR {
+        return Some(Code::Internal);
+    }
+    Code::ALL.iter().copied().find(|code| name(*code) == found)
+}
+
+#[cfg(test)]
+mod tests {
+    use rpc_core::Origin;
+
+    use super::*;
+
+    #[test]
+    fn every_code_there_and_back() {
+        for &code in Code::ALL {
+            for message in ["", "no such lock: `ß` 🔒"] {
+                let mut args = Vec::new();
+                put(&mut args, &RpcError::new(code, message));
+                let error = read(&args);
+                assert_eq!((error.code(), error.message(), error.origin()), (code, message, Origin::Remote));
+            }
+        }
+    }
+
+    #[test]
+    fn the_triple_as_bytes() {
+        let mut args = Vec::new();
+        put(&mut args, &RpcError::unimplemented("add"));
+        assert_eq!(args, b"\x93\xa9NameError\xa3add\xc0");
+        let mut args = Vec::new();
+        put_unreadable(&mut args);
+        assert!(args.starts_with(b"\x93\xaaParseError"));
+        assert_eq!(read(&args).code(), Code::Internal);
+    }
+
+    #[test]
+    fn names_of_the_table() {
+        let rows = [
+            (Code::Unimplemented, "NameError"),
+            (Code::InvalidArgument, "TypeError"),
+            (Code::Internal, "InternalError"),
+            (Code::NotFound, "NotFound"),
+            (Code::DeadlineExceeded, "DeadlineExceeded"),
+            (Code::Unknown, "Unknown"),
+        ];
+        for (code, expected) in rows {
+            assert_eq!(name(code), expected);
+        }
+    }
+
+    #[test]
+    fn what_a_python_server_raises_keeps_its_name() {
+        let error = read(b"\x93\xaaValueError\xa3bad\xa9Traceback");
+        assert_eq!((error.code(), error.message()), (Code::Unknown, "ValueError: bad"));
+        let error = read(b"\x91\xa3bad");
+        assert_eq!((error.code(), error.origin()), (Code::Internal, Origin::Remote));
+    }
+}

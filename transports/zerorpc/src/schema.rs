@@ -1,0 +1,185 @@
+//! The descriptor as zerorpc shows it, the built-in methods, and what the wire can't carry.
+//!
+//! | method | answer |
+//! |---|---|
+//! | `_zerorpc_ping` | `["pong", "Toolkit"]` |
+//! | `_zerorpc_name` | `"Toolkit"` |
+//! | `_zerorpc_list` | `["add", ..]` |
+//! | `_zerorpc_help(method)` | its documentation |
+//! | `_zerorpc_args(method)` | `[[names of arguments], nil, nil, [defaults]]`, Python's argument specification |
+//! | `_zerorpc_inspect` | `{name, methods: {method: {args: [{name, default?}], doc}}}` |
+
+use rpc_core::{
+    Method, Result, RpcError, ServiceDescriptor,
+    shape::{Container, Shape, Types},
+};
+use serde::{Serialize, Serializer};
+
+use crate::msgpack::{get_value, put_value};
+
+/// Whether `method` is one of the built-in methods.
+pub(crate) fn is_builtin(method: &str) -> bool {
+    method.starts_with("_zerorpc_")
+}
+
+/// The answer of a built-in method, as MessagePack.
+pub(crate) fn answer(descriptor: &ServiceDescriptor, method: &str, args: &[u8]) -> Result<Vec<u8>> {
+    let about = || about(descriptor, method, args);
+    match method {
+        "_zerorpc_ping" => value(&("pong", descriptor.name())),
+        "_zerorpc_name" => value(&descriptor.name()),
+        "_zerorpc_list" => value(&descriptor.methods().iter().map(Method::name).collect::<Vec<_>>()),
+        "_zerorpc_help" => value(&about()?.docs()),
+        "_zerorpc_args" => value(&specification(about()?)),
+        "_zerorpc_inspect" => value(&Inspect::of(descriptor)),
+        _ => Err(RpcError::unimplemented(format!("no built-in method `{}`", method.escape_debug()))),
+    }
+}
+
+/// Refuses types that MessagePack loses or Python can't read. One without a shape is fine: MessagePack describes itself.
+pub(crate) fn check(descriptor: &ServiceDescriptor) -> Result<()> {
+    let carries = |shape: &Shape, types: &Types| Walk { types, seen: Vec::new() }.shape(shape);
+    for method in descriptor.methods() {
+        let arguments = method.arguments().iter().map(|argument| (argument.name(), argument.r#type()));
+        for (place, r#type) in arguments.chain([("reply", method.reply())]) {
+            let Ok(shape) = r#type.shape() else { continue };
+            carries(shape, descriptor.types()).map_err(|reason| {
+                let service = descriptor.full_name();
+                let (method, rust) = (method.name(), r#type.rust());
+                RpcError::failed_precondition(format!(
+                    "zerorpc can't carry {service}.{method}, {place}: {rust}: {reason}"
+                ))
+            })?;
+        }
+    }
+    Ok(())
+}
+
+fn value(value: &impl Serialize) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    put_value(&mut bytes, value).map_err(RpcError::internal)?;
+    Ok(bytes)
+}
+
+/// The method that is the only argument of `_zerorpc_help` and `_zerorpc_args`.
+fn about<'a>(descriptor: &'a ServiceDescriptor, builtin: &str, args: &[u8]) -> Result<&'a Method> {
+    let (name,): (String,) = get_value(args, 1)
+        .map_err(|error| RpcError::invalid_argument(format!("{builtin} takes the name of a method: {error}")))?;
+    descriptor.method(&name).ok_or_else(|| RpcError::unimplemented(format!("no method `{}`", name.escape_debug())))
+}
+
+/// Names, no `*args`, no `**kwargs`, and the defaults of the last arguments.
+fn specification(method: &Method) -> (Vec<&str>, (), (), Vec<()>) {
+    let names: Vec<_> = method.arguments().iter().map(rpc_core::Argument::name).collect();
+    let defaults = vec![(); names.len() - method.required_arguments()];
+    (names, (), (), defaults)
+}
+
+#[derive(Serialize)]
+struct Inspect<'a> {
+    name: &'a str,
+    #[serde(serialize_with = "as_map")]
+    methods: Vec<(&'a str, InspectMethod<'a>)>,
+}
+
+#[derive(Serialize)]
+struct InspectMethod<'a> {
+    args: Vec<InspectArgument<'a>>,
+    doc: &'a str,
+}
+
+#[derive(Serialize)]
+struct InspectArgument<'a> {
+    name: &'a str,
+    /// Absent, or nil: what an argument is that is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    default: Option<()>,
+}
+
+impl<'a> Inspect<'a> {
+    fn of(descriptor: &'a ServiceDescriptor) -> Self {
+        let methods = descriptor.methods().iter().map(|method| (method.name(), InspectMethod::of(method)));
+        Self { name: descriptor.name(), methods: methods.collect() }
+    }
+}
+
+impl<'a> InspectMethod<'a> {
+    fn of(method: &'a Method) -> Self {
+        let required = method.required_arguments();
+        let arguments = method.arguments().iter().enumerate();
+        let args = arguments.map(|(index, argument)| InspectArgument {
+            name: argument.name(),
+            default: (index >= required).then_some(()),
+        });
+        Self { args: args.collect(), doc: method.docs() }
+    }
+}
+
+fn as_map<S: Serializer>(methods: &[(&str, InspectMethod)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(methods.iter().map(|(name, method)| (name, method)))
+}
+
+/// A walk over a type and the types inside it.
+struct Walk<'a> {
+    types: &'a Types,
+    seen: Vec<&'a str>,
+}
+
+impl<'a> Walk<'a> {
+    fn shape(&mut self, shape: &'a Shape) -> Result<(), String> {
+        match shape {
+            Shape::I128 | Shape::U128 => Err("MessagePack has no integers of 128 bits".to_owned()),
+            Shape::Option(inner) if matches!(**inner, Shape::Option(_) | Shape::Unit) => {
+                Err("an absent value and a present nil are the same in MessagePack".to_owned())
+            }
+            Shape::Option(inner) | Shape::Seq(inner) => self.shape(inner),
+            Shape::Map(key, value) => {
+                self.key(key)?;
+                self.shape(value)
+            }
+            Shape::Tuple(elements) => elements.iter().try_for_each(|element| self.shape(element)),
+            Shape::Named(name) => self.named(name),
+            _ => Ok(()),
+        }
+    }
+
+    /// Python's decoder refuses a message with any other key than a string.
+    fn key(&self, key: &Shape) -> Result<(), String> {
+        match key {
+            Shape::String | Shape::Char => Ok(()),
+            Shape::Named(name) => match self.types.get(name) {
+                Some(Container::Newtype(inner)) => self.key(inner),
+                Some(Container::Enum(variants))
+                    if variants.values().all(|variant| variant.content == Container::Unit) =>
+                {
+                    Ok(())
+                }
+                _ => Err(format!("`{name}` is the key of a map and no string")),
+            },
+            _ => Err("the key of a map is no string".to_owned()),
+        }
+    }
+
+    fn named(&mut self, name: &'a str) -> Result<(), String> {
+        if self.seen.contains(&name) {
+            return Ok(());
+        }
+        self.seen.push(name);
+        let Some(container) = self.types.get(name) else { return Ok(()) };
+        self.container(container).map_err(|reason| format!("in {name}: {reason}"))
+    }
+
+    fn container(&mut self, container: &'a Container) -> Result<(), String> {
+        match container {
+            Container::Unit => Ok(()),
+            Container::Newtype(inner) => self.shape(inner),
+            Container::Tuple(elements) => elements.iter().try_for_each(|element| self.shape(element)),
+            Container::Struct(fields) => fields.iter().try_for_each(|field| {
+                self.shape(&field.shape).map_err(|reason| format!("field `{}`: {reason}", field.name))
+            }),
+            Container::Enum(variants) => variants.values().try_for_each(|variant| {
+                self.container(&variant.content).map_err(|reason| format!("variant `{}`: {reason}", variant.name))
+            }),
+        }
+    }
+}

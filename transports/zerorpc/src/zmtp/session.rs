@@ -1,0 +1,210 @@
+//! What the user of the engine writes, a [`Session`], and what the engine lends to it, a [`Peer`].
+
+use std::{
+    collections::HashMap,
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tokio::{
+    io::AsyncWrite,
+    task::{AbortHandle, Id, JoinError, JoinSet},
+};
+
+use super::frames::{put_frame, violation};
+
+/// One connection's side of a protocol over ZMTP.
+pub trait Session: Send {
+    /// A call: it ends in the reply and must not panic; a panic closes the connection.
+    type Call: Future<Output = Reply> + Send + 'static;
+    /// What is kept of a call while it has to wait.
+    type Channel: Send;
+
+    /// How often [`tick`](Self::tick) runs while calls wait.
+    const TICK: Duration = Duration::from_secs(5);
+
+    /// Takes one message: the frames after the envelope. It may start a call, answer at once through
+    /// [`Peer::output`], or do nothing. An error closes the connection.
+    fn receive(
+        &mut self,
+        envelope: Envelope,
+        body: &[Bytes],
+        peer: &mut Peer<Self::Channel>,
+    ) -> io::Result<Option<(Self::Channel, Self::Call)>>;
+
+    /// Runs every [`TICK`](Self::TICK) while calls wait, to tell the peer so, or to give calls up.
+    fn tick(&mut self, _peer: &mut Peer<Self::Channel>) {}
+}
+
+/// The frames before a message's body, to be sent back before the reply: the addresses that proxies put in front, and
+/// the empty delimiter (RFC 28). REQ and zerorpc's DEALER send only the delimiter; it is empty for a bare DEALER.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Envelope {
+    /// As frames, each with MORE.
+    frames: Bytes,
+}
+
+/// The longest address of a peer that a proxy may put in front (RFC 28).
+const IDENTITY_BYTES: usize = 255;
+
+impl Envelope {
+    /// Splits a message's envelope from its body.
+    pub(super) fn split(message: &[Bytes]) -> io::Result<(Self, &[Bytes])> {
+        let Some(delimiter) = message.iter().position(Bytes::is_empty) else {
+            return Ok((Self { frames: Bytes::new() }, message));
+        };
+        let (envelope, body) = message.split_at(delimiter + 1);
+        if delimiter == 0 {
+            return Ok((Self { frames: Bytes::from_static(&[1, 0]) }, body));
+        }
+        if envelope.iter().any(|identity| identity.len() > IDENTITY_BYTES) {
+            return Err(violation("an identity over 255 bytes"));
+        }
+        let mut frames = Vec::new();
+        envelope.iter().for_each(|frame| put_frame(&mut frames, frame, true));
+        Ok((Self { frames: frames.into() }, body))
+    }
+}
+
+/// The answer of a call: one message.
+#[derive(Debug)]
+pub struct Reply {
+    /// The envelope of the message that is answered.
+    pub envelope: Envelope,
+    /// The only frame after it.
+    pub body: Vec<u8>,
+}
+
+/// The connection as its session sees it.
+#[derive(Debug)]
+pub struct Peer<C> {
+    /// The calls that wait.
+    pub calls: Calls<C>,
+    /// What goes to the peer, besides replies.
+    pub output: Output,
+    /// Whether the server is stopping: no new call may start.
+    pub draining: bool,
+    /// Whether reading has paused at a limit: the peer may have sent what nobody has read yet.
+    pub paused: bool,
+}
+
+impl<C> Default for Peer<C> {
+    fn default() -> Self {
+        Self { calls: Calls::default(), output: Output::default(), draining: false, paused: false }
+    }
+}
+
+/// The calls of one connection that wait, each a task.
+#[derive(Debug)]
+pub struct Calls<C> {
+    tasks: JoinSet<Reply>,
+    channels: HashMap<Id, (AbortHandle, C)>,
+}
+
+impl<C> Default for Calls<C> {
+    fn default() -> Self {
+        Self { tasks: JoinSet::new(), channels: HashMap::new() }
+    }
+}
+
+impl<C> Calls<C> {
+    /// How many calls wait.
+    pub fn len(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// Whether no call waits.
+    pub fn is_empty(&self) -> bool {
+        self.tasks.is_empty()
+    }
+
+    /// The channels of all calls that wait.
+    pub fn channels(&mut self) -> impl Iterator<Item = &mut C> {
+        self.channels.values_mut().map(|(_, channel)| channel)
+    }
+
+    /// Cancels the calls for whose channel `keep` is false.
+    pub fn retain(&mut self, mut keep: impl FnMut(&mut C) -> bool) {
+        self.channels.retain(|_, (task, channel)| {
+            let kept = keep(channel);
+            if !kept {
+                task.abort();
+            }
+            kept
+        });
+    }
+
+    pub(super) fn spawn(&mut self, channel: C, call: impl Future<Output = Reply> + Send + 'static) {
+        let task = self.tasks.spawn(call);
+        self.channels.insert(task.id(), (task, channel));
+    }
+
+    /// The next reply. While calls wait, the caller is woken at the next one.
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Reply, JoinError>>> {
+        loop {
+            let Some(joined) = ready!(self.tasks.poll_join_next_with_id(cx)) else { return Poll::Ready(None) };
+            let id = joined.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
+            self.channels.remove(&id);
+            match joined {
+                Err(error) if error.is_cancelled() => {}
+                joined => return Poll::Ready(Some(joined.map(|(_, reply)| reply))),
+            }
+        }
+    }
+}
+
+/// The bytes that wait for the peer to read them.
+#[derive(Debug, Default)]
+pub struct Output {
+    bytes: Vec<u8>,
+    written: usize,
+}
+
+/// The capacity that is kept when everything is written.
+const KEPT_BYTES: usize = 64 << 10;
+
+impl Output {
+    /// Appends a message: the envelope and one more frame.
+    pub fn push(&mut self, envelope: &Envelope, body: &[u8]) {
+        self.bytes.extend_from_slice(&envelope.frames);
+        put_frame(&mut self.bytes, body, false);
+    }
+
+    /// Bytes that are not written yet.
+    pub fn len(&self) -> usize {
+        self.bytes.len() - self.written
+    }
+
+    /// Whether everything is written.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub(super) fn raw(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
+    /// Writes until nothing is left.
+    pub(super) fn poll_write(
+        &mut self,
+        mut io: Pin<&mut impl AsyncWrite>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.bytes.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        while !self.is_empty() {
+            match ready!(io.as_mut().poll_write(cx, &self.bytes[self.written..]))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => self.written += written,
+            }
+        }
+        self.written = 0;
+        self.bytes.clear();
+        self.bytes.shrink_to(KEPT_BYTES);
+        io.poll_flush(cx)
+    }
+}
