@@ -4,7 +4,10 @@
 //! direction, carries that id as `response_to`, in the MessagePack type in which it came: to Python, the bytes `"7f"` and
 //! the string `"7f"` are different channels. Ids are therefore kept as their MessagePack bytes and never decoded.
 
-use std::hash::{BuildHasher, RandomState};
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use serde::Serialize;
 
@@ -34,6 +37,8 @@ const ID_BYTES: usize = 255;
 
 /// The heartbeat of an open channel.
 pub(crate) const HEARTBEAT: &str = "_zpc_hb";
+/// Credit for more answers in a channel. A call has one answer and credit for it from the start.
+pub(crate) const MORE: &str = "_zpc_more";
 
 impl<'a> Event<'a> {
     /// Reads an event.
@@ -113,7 +118,7 @@ pub(crate) struct MessageId([u8; 32]);
 /// The ids of one connection: a counter, then digits by which it differs from other connections.
 #[derive(Debug)]
 pub(crate) struct MessageIds {
-    next: u64,
+    next: AtomicU64,
     suffix: [u8; 16],
 }
 
@@ -121,13 +126,12 @@ impl MessageIds {
     /// A new sequence. The standard library's hash keys are the nearest source of random bits, and uniqueness is all
     /// that is asked of them.
     pub(crate) fn new() -> Self {
-        Self { next: 1, suffix: hex(RandomState::new().hash_one(())) }
+        Self { next: AtomicU64::new(1), suffix: hex(RandomState::new().hash_one(())) }
     }
 
     /// The next id and its number.
-    pub(crate) fn next(&mut self) -> (u64, MessageId) {
-        let number = self.next;
-        self.next += 1;
+    pub(crate) fn next(&self) -> (u64, MessageId) {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
         let mut id = [0; 32];
         id[..16].copy_from_slice(&hex(number));
         id[16..].copy_from_slice(&self.suffix);
@@ -228,7 +232,7 @@ mod tests {
 
     #[test]
     fn ids_differ_and_are_found_again() {
-        let mut ids = MessageIds::new();
+        let ids = MessageIds::new();
         for number in 1..=20 {
             let (next, id) = ids.next();
             assert_eq!((next, id_number(&id.encoded())), (number, Some(number)));

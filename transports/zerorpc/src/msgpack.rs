@@ -51,6 +51,18 @@ pub(crate) fn put_text(output: &mut Vec<u8>, text: &str) {
     output.extend_from_slice(text.as_bytes());
 }
 
+/// Appends the head of an array of fewer than 2^16 elements.
+pub(crate) fn put_array(output: &mut Vec<u8>, elements: usize) {
+    match u8::try_from(elements) {
+        Ok(elements @ ..=15) => output.push(0x90 | elements),
+        _ => {
+            let elements = u16::try_from(elements).expect("methods have few arguments");
+            output.push(0xDC);
+            output.extend_from_slice(&elements.to_be_bytes());
+        }
+    }
+}
+
 /// Reads token by token. `None` means that the bytes are not what was asked for; nothing of the reader is usable then.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reader<'a> {

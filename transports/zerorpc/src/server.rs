@@ -10,6 +10,7 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use everywire_net::Listener;
+use rmp_serde::decode;
 use rpc_core::{
     Call, CancellationToken, Limits, Result, RpcError, Service, ServiceDescriptor, Transport, bad_arguments,
 };
@@ -17,6 +18,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::net::TcpStream;
 
 use crate::{
+    LOST_AFTER, PERIOD,
     envelope::{self, Event, Malformed, MessageId, MessageIds},
     fault,
     msgpack::{Reader, deserializer, get_value},
@@ -115,9 +117,6 @@ struct Asker {
     channel: Bytes,
 }
 
-/// A peer is lost when it was silent for two whole periods of the heartbeat, which the third tick proves.
-const LOST_AFTER: u8 = 3;
-
 impl<D, F> Session for ZerorpcSession<D>
 where
     D: Fn(Bytes, ZerorpcCall) -> F + Send,
@@ -125,6 +124,8 @@ where
 {
     type Call = F;
     type Channel = Channel;
+
+    const TICK: Duration = PERIOD;
 
     fn receive(
         &mut self,
@@ -241,9 +242,9 @@ impl Call for ZerorpcCall {
         let args = std::mem::take(&mut self.args);
         // The array or map of the arguments is one more level than their own values have.
         let depth = self.depth + 1;
-        get_value(&args, depth).map_err(|_| {
+        get_value(&args, depth).map_err(|error| {
             self.unreadable = Reader::new(&args).value().is_none();
-            bad_arguments::<A>(&mut deserializer(&args, depth))
+            explain(bad_arguments::<A>(&mut deserializer(&args, depth)), &error)
         })
     }
 
@@ -257,6 +258,20 @@ impl Call for ZerorpcCall {
         };
         Reply { envelope: asker.envelope, body }
     }
+}
+
+/// Says in words where the library names a marker: `wrong msgpack marker FixStr(1)`.
+fn explain(bad: RpcError, error: &decode::Error) -> RpcError {
+    let decode::Error::TypeMismatch(marker) = error else { return bad };
+    let found = match marker.to_u8() {
+        0x80..=0x8F | 0xDE | 0xDF => "a map",
+        0x90..=0x9F | 0xDC | 0xDD => "an array",
+        0xA0..=0xBF | 0xD9..=0xDB => "a string",
+        0xC4..=0xC6 => "bytes",
+        _ => "an extension",
+    };
+    let wanted = format!("invalid type: {found} where a number or a boolean is expected");
+    RpcError::invalid_argument(bad.message().replace(&error.to_string(), &wanted))
 }
 
 /// The `OK` event. A value that can't be written, or panics when it is, is an error of the service.

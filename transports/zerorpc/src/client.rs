@@ -1,0 +1,186 @@
+//! The client: a connection when one is needed, many calls on it at a time.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use rpc_core::{Caller, Code, DEFAULT_TIMEOUT, Method, Result, RpcError};
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, sleep_until, timeout},
+};
+
+use crate::{envelope::Event, fault, link::Link, msgpack::get_value};
+
+/// A zerorpc client of one server, ours or Python's.
+///
+/// It connects again by itself: a call that finds the connection lost makes a new one. Calls that wait when the
+/// connection breaks fail with `UNAVAILABLE`, as nobody knows whether they ran.
+///
+/// While a call waits, both sides send heartbeats every 5 s; a server that is silent for 10 s is `UNAVAILABLE`. A call
+/// that is dropped ends its heartbeats, and the server then cancels it within 15 s; the protocol knows no faster way.
+pub struct Client {
+    /// Host and port.
+    address: String,
+    timeout: Duration,
+    link: Mutex<Option<Arc<Link>>>,
+    /// The last try to connect. Held while one runs.
+    attempt: tokio::sync::Mutex<Attempt>,
+    places: Semaphore,
+}
+
+struct Attempt {
+    ended: Instant,
+    failed: Option<RpcError>,
+}
+
+/// Calls in flight; more wait for a place.
+const CALLS: usize = 1_024;
+/// The least time between two tries to connect.
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
+/// How deep an answer may nest.
+const DEPTH: usize = 64;
+
+impl Client {
+    /// Connects to the server at `url`, such as `tcp://127.0.0.1:4243`; the scheme may also be `zerorpc`.
+    ///
+    /// A malformed URL is `INVALID_ARGUMENT`; a server that does not answer, `UNAVAILABLE`.
+    pub async fn connect(url: &str) -> Result<Self> {
+        let client = Self {
+            address: address(url)?.to_owned(),
+            timeout: DEFAULT_TIMEOUT,
+            link: Mutex::new(None),
+            attempt: tokio::sync::Mutex::new(Attempt { ended: Instant::now(), failed: None }),
+            places: Semaphore::new(CALLS),
+        };
+        client.link().await?;
+        Ok(client)
+    }
+
+    /// Sets how long a call may take, from its start to its answer. Default 30 s.
+    #[must_use]
+    pub fn timeout(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
+    }
+
+    /// The open connection, or a new one.
+    async fn link(&self) -> Result<Arc<Link>> {
+        let asked = Instant::now();
+        if let Some(link) = self.open_link() {
+            return Ok(link);
+        }
+        let mut last = self.attempt.lock().await;
+        if let Some(link) = self.open_link() {
+            return Ok(link);
+        }
+        // Whoever waited for this try shares its outcome, so that a crowd of calls makes one try and not a queue of them.
+        if let Some(error) = last.failed.as_ref().filter(|_| last.ended >= asked) {
+            return Err(error.clone());
+        }
+        if last.failed.is_some() {
+            sleep_until(last.ended + RETRY_PAUSE).await;
+        }
+        let opened = Link::open(&self.address).await.map(Arc::new);
+        *last = Attempt { ended: Instant::now(), failed: opened.as_ref().err().cloned() };
+        let link = opened?;
+        *self.link.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&link));
+        Ok(link)
+    }
+
+    fn open_link(&self) -> Option<Arc<Link>> {
+        self.link.lock().unwrap_or_else(PoisonError::into_inner).clone().filter(|link| link.is_open())
+    }
+
+    async fn exchange<A: Serialize>(&self, method: &str, args: &A) -> Result<Bytes> {
+        let _place = self.places.acquire().await.map_err(|_| RpcError::cancelled("the client is closed"))?;
+        let link = self.link().await?;
+        link.request(method, args)?.answer().await
+    }
+}
+
+impl Caller for Client {
+    async fn call<A: Serialize + Send + Sync, R: DeserializeOwned>(
+        &self,
+        method: &'static Method,
+        args: &A,
+    ) -> Result<R> {
+        let method = method.name();
+        let payload = timeout(self.timeout, self.exchange(method, args)).await.map_err(|_| {
+            RpcError::deadline_exceeded(format!("{method}: no answer from {} within {:?}", self.address, self.timeout))
+        })??;
+        decode(method, &payload)
+    }
+}
+
+/// The reply, or the error, in an answer.
+fn decode<R: DeserializeOwned>(method: &str, payload: &[u8]) -> Result<R> {
+    let unreadable = |reason: String| RpcError::new(Code::Internal, format!("{method}: unreadable answer: {reason}"));
+    let event = Event::decode(payload).map_err(|_| unreadable("no event".to_owned()))?;
+    match event.name {
+        // The array around the value is one more level.
+        "OK" => match get_value::<(R,)>(event.args, DEPTH + 1) {
+            Ok((reply,)) => Ok(reply),
+            Err(error) => Err(unreadable(error.to_string())),
+        },
+        "ERR" => Err(fault::read(event.args)),
+        "STREAM" | "STREAM_DONE" => {
+            Err(RpcError::unimplemented(format!("{method} answers with a stream, which this client does not read")))
+        }
+        other => Err(unreadable(format!("an event `{}`", other.escape_debug()))),
+    }
+}
+
+/// Host and port of a URL.
+fn address(url: &str) -> Result<&str> {
+    let malformed =
+        || RpcError::invalid_argument(format!("`{}` is no zerorpc URL; expected tcp://HOST:PORT", url.escape_debug()));
+    let rest = url.strip_prefix("tcp://").or_else(|| url.strip_prefix("zerorpc://")).ok_or_else(malformed)?;
+    let address = rest.strip_suffix('/').unwrap_or(rest);
+    let (host, port) = address.rsplit_once(':').ok_or_else(malformed)?;
+    let valid = !host.is_empty() && !host.contains(['/', ' ', '@']) && port.parse::<u16>().is_ok_and(|port| port != 0);
+    if valid { Ok(address) } else { Err(malformed()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rpc_core::Origin;
+
+    #[test]
+    fn urls() {
+        for url in ["tcp://127.0.0.1:4243", "zerorpc://127.0.0.1:4243", "tcp://127.0.0.1:4243/"] {
+            assert_eq!(address(url).unwrap(), "127.0.0.1:4243", "{url}");
+        }
+        assert_eq!(address("tcp://[::1]:1").unwrap(), "[::1]:1");
+        for url in ["", "nonsense", "127.0.0.1:4243", "http://a:1", "tcp://a", "tcp://:1", "tcp://a:0", "tcp://a:99999"]
+        {
+            let error = address(url).expect_err(url);
+            assert_eq!(error.code(), Code::InvalidArgument, "{url}");
+            assert!(error.message().contains(url), "{error}");
+        }
+    }
+
+    #[test]
+    fn answers() {
+        let answer = |name: &str, args: &[u8]| {
+            [b"\x93\x81\xaamessage_id\x01", &[0xA0 | u8::try_from(name.len()).unwrap()][..], name.as_bytes(), args]
+                .concat()
+        };
+        assert_eq!(decode::<i64>("add", &answer("OK", b"\x91\x07")), Ok(7));
+        let cases = [
+            ("two values", answer("OK", b"\x92\x07\x08"), Code::Internal, Origin::Local),
+            ("another type", answer("OK", b"\x91\xa1x"), Code::Internal, Origin::Local),
+            ("no event", b"\x93".to_vec(), Code::Internal, Origin::Local),
+            ("another event", answer("HELLO", b"\x90"), Code::Internal, Origin::Local),
+            ("a stream", answer("STREAM", b"\x07"), Code::Unimplemented, Origin::Local),
+            ("an error", answer("ERR", b"\x93\xa8NotFound\xa1x\xc0"), Code::NotFound, Origin::Remote),
+        ];
+        for (case, payload, code, origin) in cases {
+            let error = decode::<i64>("add", &payload).expect_err(case);
+            assert_eq!((error.code(), error.origin()), (code, origin), "{case}: {error}");
+        }
+    }
+}
