@@ -1,1 +1,57 @@
-//! Placeholder.
+//! gRPC: messages in protocol buffers over HTTP/2.
+//!
+//! A call is one HTTP/2 request, `POST` to `/PACKAGE.SERVICE/METHOD`. Its body is one message, after a prefix of a
+//! compression flag and a length. `add(3, 4)` of `everywire.v1.Toolkit`:
+//!
+//! ```text
+//! :method: POST                              00                 not compressed
+//! :scheme: http                              00 00 00 04        4 bytes follow
+//! :path: /everywire.v1.Toolkit/Add           08 03              field 1 (a), varint: 3
+//! content-type: application/grpc             10 04              field 2 (b), varint: 4
+//! te: trailers
+//! grpc-timeout: 30000000u                    30 seconds are left
+//! ```
+//!
+//! The answer is a body of the same form, and trailers that say how it went:
+//!
+//! ```text
+//! :status: 200                               00 00 00 00 02
+//! content-type: application/grpc             08 07              field 1 (value), varint: 7
+//!
+//! grpc-status: 0
+//! ```
+//!
+//! An error has no body; its headers are the whole answer:
+//!
+//! ```text
+//! :status: 200
+//! content-type: application/grpc
+//! grpc-status: 3                             INVALID_ARGUMENT: RpcError's codes are gRPC's
+//! grpc-message: argument%20`a`: ...          percent-encoded
+//! grpc-status-details-bin: CAMSG...          RpcError's data, if it has any
+//! ```
+//!
+//! The messages are made from plain serde types by the format in [`to_vec`] and [`from_slice`], which the `.proto` of
+//! [`schema`] describes. [`Server`] frames calls itself on hyper's HTTP/2, without the streams, the boxes and the second
+//! buffer that tonic's server has for calls of any kind; health and reflection are tonic's. The connection of [`Client`]
+//! is tonic's `Channel`.
+//!
+//! Arguments that a request leaves out are zero, as proto3 has it, and fields that are not known are skipped: a gRPC
+//! server can't refuse a call for having too few or too many. Compression is refused, as the protocol allows.
+//!
+//! Specifications: [gRPC over HTTP/2](https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md),
+//! [status codes](https://github.com/grpc/grpc/blob/master/doc/statuscodes.md),
+//! [encoding](https://protobuf.dev/programming-guides/encoding/).
+
+mod calls;
+mod client;
+mod codec;
+mod companions;
+mod envelope;
+mod fault;
+pub mod schema;
+mod server;
+
+pub use client::Client;
+pub use codec::{Error, encode, from_slice, to_vec};
+pub use server::Server;

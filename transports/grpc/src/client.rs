@@ -1,0 +1,129 @@
+//! The client.
+
+use std::{error::Error, fmt::Write, future::poll_fn, time::Duration};
+
+use bytes::Bytes;
+use http::{
+    HeaderValue, Request, Uri,
+    header::{CONTENT_TYPE, TE},
+    uri::PathAndQuery,
+};
+use hyper::body::{Body as HttpBody, Frame};
+use rpc_core::{Caller, Code, DEFAULT_TIMEOUT, Limits, Method, Result, RpcError};
+use serde::{Serialize, de::DeserializeOwned};
+use tonic::{
+    body::Body as TonicBody,
+    transport::{Channel, Endpoint},
+};
+use tower::Service;
+
+use crate::{
+    codec,
+    envelope::{self, Received},
+    fault,
+};
+
+/// A client of one gRPC server. Clones share its connection.
+///
+/// The connection is made at the first call, and again after it broke. Replies of more than 8 MiB are refused.
+#[derive(Debug, Clone)]
+pub struct Client {
+    channel: Channel,
+    url: String,
+    timeout: Duration,
+    timeout_header: HeaderValue,
+}
+
+impl Client {
+    /// A client of the server at `url`, such as `http://127.0.0.1:50051`; `grpc://` means the same.
+    pub async fn connect(url: &str) -> Result<Self> {
+        let malformed = || RpcError::invalid_argument(format!("gRPC: `{url}` is no URL like http://HOST:PORT"));
+        let http = url.strip_prefix("grpc://").map_or_else(|| url.to_owned(), |rest| format!("http://{rest}"));
+        let uri: Uri = http.parse().map_err(|_| malformed())?;
+        if uri.scheme_str() != Some("http") || uri.port_u16().is_none() || uri.path() != "/" {
+            return Err(malformed());
+        }
+        let endpoint = Endpoint::from(uri).connect_timeout(Limits::default().handshake_time);
+        let channel = endpoint.connect_lazy();
+        let timeout_header = envelope::timeout_header(DEFAULT_TIMEOUT);
+        Ok(Self { channel, url: http, timeout: DEFAULT_TIMEOUT, timeout_header })
+    }
+
+    /// Sets how long a call may take. The server is told, and cuts the call off by itself.
+    #[must_use]
+    pub fn timeout(self, timeout: Duration) -> Self {
+        Self { timeout, timeout_header: envelope::timeout_header(timeout), ..self }
+    }
+
+    async fn exchange<A: Serialize, R: DeserializeOwned>(&self, method: &'static Method, args: &A) -> Result<R> {
+        let message = envelope::frame(args)
+            .map_err(|error| RpcError::invalid_argument(format!("{}: {error}", method.name())))?;
+        let response = self.send(self.request(method, message)).await?;
+        let (head, body) = response.into_parts();
+        let early = fault::status(&head.headers).transpose()?;
+        let received = Received::read(body, Limits::default().message_bytes).await?;
+        fault::status(received.trailers()).or(early.map(Ok)).ok_or_else(|| fault::not_grpc(head.status))??;
+        let reply = codec::from_slice(&received.into_message()?);
+        reply.map_err(|error| RpcError::new(Code::Internal, format!("{}: unreadable reply: {error}", method.name())))
+    }
+
+    fn request(&self, method: &'static Method, message: Bytes) -> Request<TonicBody> {
+        let mut request = Request::new(TonicBody::new(Whole(Some(message))));
+        *request.method_mut() = http::Method::POST;
+        *request.version_mut() = http::Version::HTTP_2;
+        *request.uri_mut() = PathAndQuery::from_static(method.path()).into();
+        let headers = request.headers_mut();
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+        headers.insert(CONTENT_TYPE, envelope::CONTENT_TYPE);
+        headers.insert(envelope::TIMEOUT, self.timeout_header.clone());
+        request
+    }
+
+    async fn send(&self, request: Request<TonicBody>) -> Result<http::Response<TonicBody>> {
+        let mut channel = self.channel.clone();
+        let sent = async {
+            poll_fn(|context| channel.poll_ready(context)).await?;
+            channel.call(request).await
+        };
+        sent.await.map_err(|error| {
+            let mut reason = format!("gRPC: no answer from {}", self.url);
+            let mut cause = error.source();
+            while let Some(next) = cause {
+                let _ = write!(reason, ": {next}");
+                cause = next.source();
+            }
+            RpcError::unavailable(reason)
+        })
+    }
+}
+
+impl Caller for Client {
+    async fn call<A: Serialize + Send + Sync, R: DeserializeOwned>(
+        &self,
+        method: &'static Method,
+        args: &A,
+    ) -> Result<R> {
+        tokio::time::timeout(self.timeout, self.exchange(method, args)).await.unwrap_or_else(|_| {
+            Err(RpcError::deadline_exceeded(format!("{}: no answer within {:?}", method.name(), self.timeout)))
+        })
+    }
+}
+
+/// A body that is there as a whole.
+struct Whole(Option<Bytes>);
+
+impl HttpBody for Whole {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        _context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        std::task::Poll::Ready(self.0.take().map(|bytes| Ok(Frame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_none()
+    }
+}

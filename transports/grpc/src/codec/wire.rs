@@ -1,0 +1,196 @@
+//! The wire of protocol buffers: varints, tags, records.
+
+use super::{Error, Result};
+
+/// How the value of a record is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wire {
+    Varint = 0,
+    Fixed64 = 1,
+    Len = 2,
+    Fixed32 = 5,
+}
+
+const TRUNCATED: Error = Error::new("the message ends inside a field");
+const BAD_VARINT: Error = Error::new("a varint of more than 64 bits");
+const BAD_TAG: Error = Error::new("a field number beyond the valid range");
+const BAD_WIRE: Error = Error::new("an unknown wire type, or a group");
+
+pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(low_seven(value) | 0x80);
+        value >>= 7;
+    }
+    out.push(low_seven(value));
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "masked")]
+fn low_seven(value: u64) -> u8 {
+    (value & 0x7f) as u8
+}
+
+pub(super) fn put_tag(out: &mut Vec<u8>, number: u32, wire: Wire) {
+    put_varint(out, u64::from(number) << 3 | wire as u64);
+}
+
+pub(super) fn take_varint(rest: &mut &[u8]) -> Result<u64> {
+    match *rest {
+        [byte @ 0..0x80, after @ ..] => {
+            *rest = after;
+            Ok(u64::from(*byte))
+        }
+        _ => take_long_varint(rest),
+    }
+}
+
+fn take_long_varint(rest: &mut &[u8]) -> Result<u64> {
+    let mut value = 0;
+    for (index, &byte) in rest.iter().take(10).enumerate() {
+        value |= u64::from(byte & 0x7f) << (7 * index);
+        if byte < 0x80 {
+            // The tenth byte holds the last bit of 64.
+            if index == 9 && byte > 1 {
+                break;
+            }
+            *rest = &rest[index + 1..];
+            return Ok(value);
+        }
+    }
+    Err(if rest.len() < 10 { TRUNCATED } else { BAD_VARINT })
+}
+
+pub(super) fn take_payload<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8]> {
+    let length = usize::try_from(take_varint(rest)?).map_err(|_| TRUNCATED)?;
+    let (payload, after) = rest.split_at_checked(length).ok_or(TRUNCATED)?;
+    *rest = after;
+    Ok(payload)
+}
+
+/// Reads a number of the given form as its bits.
+pub(super) fn take_number(rest: &mut &[u8], wire: Wire) -> Result<u64> {
+    match wire {
+        Wire::Varint => take_varint(rest),
+        Wire::Fixed64 => take_array(rest).map(u64::from_le_bytes),
+        Wire::Fixed32 => take_array(rest).map(|bytes| u64::from(u32::from_le_bytes(bytes))),
+        Wire::Len => Err(BAD_WIRE),
+    }
+}
+
+fn take_array<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N]> {
+    let (array, after) = rest.split_first_chunk().ok_or(TRUNCATED)?;
+    *rest = after;
+    Ok(*array)
+}
+
+/// A message as a run of records, with the tag of the first one read.
+#[derive(Debug)]
+pub(super) struct Records<'a> {
+    /// From the tag of the record at hand.
+    whole: &'a [u8],
+    /// From its value.
+    rest: &'a [u8],
+    number: u32,
+    wire: Wire,
+}
+
+/// The number of no field: they have 29 bits.
+const END: u32 = u32::MAX;
+
+impl<'a> Records<'a> {
+    pub(super) fn new(message: &'a [u8]) -> Result<Self> {
+        let mut records = Self { whole: message, rest: message, number: 0, wire: Wire::Varint };
+        records.advance()?;
+        Ok(records)
+    }
+
+    /// The wire type of the record at hand, if it belongs to the field `number`; records of lower numbers are skipped.
+    pub(super) fn find(&mut self, number: u32) -> Result<Option<Wire>> {
+        while self.number < number {
+            self.skip()?;
+        }
+        Ok((self.number == number).then_some(self.wire))
+    }
+
+    /// Reads the value of the record at hand as a number of the given form.
+    pub(super) fn number(&mut self, wire: Wire) -> Result<u64> {
+        if self.wire != wire {
+            return Err(self.mismatch(wire));
+        }
+        let value = take_number(&mut self.rest, wire)?;
+        self.advance()?;
+        Ok(value)
+    }
+
+    /// Reads the value of the record at hand as bytes.
+    pub(super) fn payload(&mut self) -> Result<&'a [u8]> {
+        if self.wire != Wire::Len {
+            return Err(self.mismatch(Wire::Len));
+        }
+        let payload = take_payload(&mut self.rest)?;
+        self.advance()?;
+        Ok(payload)
+    }
+
+    /// How many bytes are left; less after each record that was read.
+    pub(super) fn left(&self) -> usize {
+        self.whole.len()
+    }
+
+    fn skip(&mut self) -> Result<()> {
+        match self.wire {
+            Wire::Len => take_payload(&mut self.rest).map(|_| ())?,
+            wire => take_number(&mut self.rest, wire).map(|_| ())?,
+        }
+        self.advance()
+    }
+
+    fn advance(&mut self) -> Result<()> {
+        self.whole = self.rest;
+        if self.rest.is_empty() {
+            self.number = END;
+            return Ok(());
+        }
+        let tag = u32::try_from(take_varint(&mut self.rest)?).map_err(|_| BAD_TAG)?;
+        self.number = tag >> 3;
+        self.wire = match tag & 7 {
+            0 => Wire::Varint,
+            1 => Wire::Fixed64,
+            2 => Wire::Len,
+            5 => Wire::Fixed32,
+            _ => return Err(BAD_WIRE),
+        };
+        if self.number == 0 { Err(BAD_TAG) } else { Ok(()) }
+    }
+
+    fn mismatch(&self, expected: Wire) -> Error {
+        serde::de::Error::custom(format_args!(
+            "field {}: wire type {:?} where {expected:?} was expected",
+            self.number, self.wire
+        ))
+    }
+}
+
+/// Whether the records of `message` come in the order of their numbers, as every known encoder writes them.
+pub(super) fn is_ordered(message: &[u8]) -> Result<bool> {
+    let mut records = Records::new(message)?;
+    let mut ordered = true;
+    while records.number != END {
+        let before = records.number;
+        records.skip()?;
+        ordered &= before <= records.number;
+    }
+    Ok(ordered)
+}
+
+/// The records of `message` in the order of their numbers; those of one number stay as they were.
+pub(super) fn ordered(message: &[u8]) -> Result<Vec<u8>> {
+    let mut found = Vec::new();
+    let mut records = Records::new(message)?;
+    while records.number != END {
+        let (number, whole) = (records.number, records.whole);
+        records.skip()?;
+        found.push((number, &whole[..whole.len() - records.whole.len()]));
+    }
+    found.sort_by_key(|&(number, _)| number);
+    Ok(found.into_iter().flat_map(|(_, record)| record).copied().collect())
+}

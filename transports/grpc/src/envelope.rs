@@ -1,0 +1,221 @@
+//! What stands around a message: the length prefix, the headers of a request and a response, the deadline.
+//!
+//! Specification: <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>.
+
+use std::{
+    fmt,
+    future::poll_fn,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::{Buf, Bytes};
+use http::{HeaderMap, HeaderValue};
+use hyper::body::{Body as HttpBody, Frame};
+use rpc_core::{Result, RpcError};
+use serde::Serialize;
+use tonic::Status;
+
+use crate::codec;
+
+/// A flag that tells whether the message is compressed, and its length in four bytes.
+const PREFIX: usize = 5;
+
+/// The content type of every request and response.
+pub(crate) const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/grpc");
+
+/// The header that carries what is left of the deadline.
+pub(crate) const TIMEOUT: &str = "grpc-timeout";
+
+/// Most messages fit, so that one allocation is enough.
+const FIRST_ROOM: usize = 128;
+
+/// `message` with its prefix.
+pub(crate) fn frame<T: Serialize>(message: &T) -> Result<Bytes, codec::Error> {
+    let mut out = Vec::with_capacity(FIRST_ROOM);
+    out.resize(PREFIX, 0);
+    codec::encode(message, &mut out)?;
+    let length = u32::try_from(out.len() - PREFIX).map_err(serde::ser::Error::custom)?;
+    out[1..PREFIX].copy_from_slice(&length.to_be_bytes());
+    Ok(out.into())
+}
+
+/// A body as it arrives: one message and the trailers.
+#[derive(Debug, Default)]
+pub(crate) struct Received {
+    /// What came in one piece, as nearly every message does.
+    first: Bytes,
+    /// What came in several, joined.
+    joined: Vec<u8>,
+    trailers: HeaderMap,
+}
+
+impl Received {
+    /// Reads `body` to its end. A message of more than `limit` bytes is refused as soon as its prefix tells.
+    pub(crate) async fn read<B>(mut body: B, limit: usize) -> Result<Self>
+    where
+        B: HttpBody<Data = Bytes> + Unpin,
+        B::Error: fmt::Display,
+    {
+        let mut received = Self::default();
+        while !body.is_end_stream() {
+            let next = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await;
+            let Some(frame) = next else { break };
+            let frame = frame.map_err(|error| RpcError::unavailable(format!("the message broke off: {error}")))?;
+            match frame.into_data() {
+                Ok(data) => received.push(data, limit)?,
+                Err(frame) => received.trailers = frame.into_trailers().unwrap_or_default(),
+            }
+        }
+        Ok(received)
+    }
+
+    fn push(&mut self, data: Bytes, limit: usize) -> Result<()> {
+        if self.first.is_empty() {
+            self.first = data;
+        } else {
+            if self.joined.is_empty() {
+                self.joined.extend_from_slice(&self.first);
+            }
+            self.joined.extend_from_slice(&data);
+        }
+        match announced(self.bytes())? {
+            Some(length) if length > limit => {
+                Err(RpcError::resource_exhausted(format!("a message of {length} bytes; the limit is {limit}")))
+            }
+            Some(length) if self.bytes().len() > PREFIX + length => Err(cardinality()),
+            _ => Ok(()),
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        if self.joined.is_empty() { &self.first } else { &self.joined }
+    }
+
+    pub(crate) fn trailers(&self) -> &HeaderMap {
+        &self.trailers
+    }
+
+    /// The message, without its prefix.
+    pub(crate) fn into_message(self) -> Result<Bytes> {
+        let whole = announced(self.bytes())?.is_some_and(|length| self.bytes().len() == PREFIX + length);
+        let mut bytes = if self.joined.is_empty() { self.first } else { self.joined.into() };
+        if !whole {
+            return Err(cardinality());
+        }
+        bytes.advance(PREFIX);
+        Ok(bytes)
+    }
+}
+
+/// The length that the prefix announces, once the prefix is there.
+fn announced(bytes: &[u8]) -> Result<Option<usize>> {
+    match *bytes {
+        [0, a, b, c, d, ..] => Ok(usize::try_from(u32::from_be_bytes([a, b, c, d])).ok()),
+        [0, ..] | [] => Ok(None),
+        [1, ..] => Err(RpcError::unimplemented("compressed messages are not accepted here")),
+        _ => Err(RpcError::new(rpc_core::Code::Internal, "the body does not begin with a message's prefix")),
+    }
+}
+
+/// The code is that of the status codes page of the gRPC documentation.
+fn cardinality() -> RpcError {
+    RpcError::unimplemented("the body is not exactly one whole message")
+}
+
+/// Whether the content type of a request is one that this wire answers.
+pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
+    let value = headers.get(http::header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    let Some(suffix) = value.and_then(|value| value.strip_prefix(b"application/grpc")) else { return false };
+    matches!(suffix, b"" | b"+proto") || suffix.starts_with(b";")
+}
+
+/// Reads `grpc-timeout`: at most eight digits and a unit.
+pub(crate) fn deadline(headers: &HeaderMap) -> Result<Option<Duration>> {
+    let Some(value) = headers.get(TIMEOUT) else { return Ok(None) };
+    let malformed = || RpcError::invalid_argument("grpc-timeout is not at most eight digits and a unit");
+    let (unit, digits) = value.as_bytes().split_last().ok_or_else(malformed)?;
+    if digits.is_empty() || digits.len() > 8 || !digits.iter().all(u8::is_ascii_digit) {
+        return Err(malformed());
+    }
+    let number = digits.iter().fold(0, |number, digit| number * 10 + u64::from(digit - b'0'));
+    Ok(Some(match unit {
+        b'H' => Duration::from_secs(number * 3600),
+        b'M' => Duration::from_secs(number * 60),
+        b'S' => Duration::from_secs(number),
+        b'm' => Duration::from_millis(number),
+        b'u' => Duration::from_micros(number),
+        b'n' => Duration::from_nanos(number),
+        _ => return Err(malformed()),
+    }))
+}
+
+/// Writes `grpc-timeout` in the finest unit that eight digits hold.
+pub(crate) fn timeout_header(time: Duration) -> HeaderValue {
+    const BEYOND: u128 = 100_000_000;
+    let units = [(time.as_nanos(), 'n'), (time.as_micros(), 'u'), (time.as_millis(), 'm')];
+    let (number, unit) = units.into_iter().find(|(number, _)| *number < BEYOND).unwrap_or_else(|| {
+        let hours = u128::from(time.as_secs() / 3600);
+        let seconds = u128::from(time.as_secs());
+        if seconds < BEYOND { (seconds, 'S') } else { (hours.min(BEYOND - 1), 'H') }
+    });
+    HeaderValue::try_from(format!("{number}{unit}")).expect("digits and a letter are a header value")
+}
+
+/// The body of a response.
+#[derive(Debug, Default)]
+pub(crate) enum Body {
+    /// Nothing, or nothing more.
+    #[default]
+    Empty,
+    /// One message with its prefix; the trailers of success follow.
+    Message(Bytes),
+    /// The trailers of success.
+    Trailers,
+    /// A body of the health or reflection service.
+    Other(Box<crate::companions::Stream>),
+}
+
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        if let Self::Other(body) = &mut *self {
+            return body.poll_frame(context);
+        }
+        Poll::Ready(match std::mem::take(&mut *self) {
+            Self::Message(message) => {
+                *self = Self::Trailers;
+                Some(Ok(Frame::data(message)))
+            }
+            Self::Trailers => Some(Ok(Frame::trailers(success()))),
+            _ => None,
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Other(body) => body.is_end_stream(),
+            Self::Message(_) | Self::Trailers => false,
+        }
+    }
+}
+
+fn success() -> HeaderMap {
+    let mut trailers = HeaderMap::with_capacity(1);
+    trailers.insert(Status::GRPC_STATUS, HeaderValue::from_static("0"));
+    trailers
+}
+
+/// The response that carries `message`, which has its prefix.
+pub(crate) fn response(message: Bytes) -> http::Response<Body> {
+    let mut response = http::Response::new(Body::Message(message));
+    response.headers_mut().insert(http::header::CONTENT_TYPE, CONTENT_TYPE);
+    response
+}

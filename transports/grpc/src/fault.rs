@@ -1,0 +1,149 @@
+//! [`RpcError`] as a gRPC status, and back.
+//!
+//! | everywire | gRPC |
+//! |---|---|
+//! | code | `grpc-status`, the same number |
+//! | message | `grpc-message`, percent-encoded; cut after 2 KiB, as headers are limited |
+//! | data | `grpc-status-details-bin`: a `google.rpc.Status` whose one detail is a `StringValue` of the JSON text; left out beyond 3 KiB |
+
+use http::{HeaderMap, Response, StatusCode};
+use rpc_core::{Code, Result, RpcError};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tonic::{Status, metadata::MetadataMap};
+
+use crate::{codec, envelope::Body};
+
+/// The bytes of a message that travel. Peers commonly refuse headers of more than 8 KiB together.
+const MESSAGE_BYTES: usize = 2 << 10;
+
+/// The bytes of details that travel.
+const DETAILS_BYTES: usize = 3 << 10;
+
+/// `google.rpc.Status`, which libraries of other languages find in the details.
+#[derive(Debug, Serialize, Deserialize)]
+struct Details {
+    code: i32,
+    message: String,
+    details: Vec<Any>,
+}
+
+/// `google.protobuf.Any`.
+#[derive(Debug, Serialize, Deserialize)]
+struct Any {
+    type_url: String,
+    value: Vec<u8>,
+}
+
+const STRING_VALUE: &str = "type.googleapis.com/google.protobuf.StringValue";
+
+/// The response without a message that says `error`.
+pub(crate) fn response(error: &RpcError) -> Response<Body> {
+    let message = &error.message()[..error.message().floor_char_boundary(MESSAGE_BYTES)];
+    let details = error.data().and_then(|data| details(error.code(), message, data)).unwrap_or_default();
+    Status::with_details(error.code().number().into(), message, details.into()).into_http()
+}
+
+fn details(code: Code, message: &str, data: &Value) -> Option<Vec<u8>> {
+    let value = codec::to_vec(&data.to_string()).ok()?;
+    let any = Any { type_url: STRING_VALUE.to_owned(), value };
+    let details = Details { code: code.number(), message: message.to_owned(), details: vec![any] };
+    codec::to_vec(&details).ok().filter(|bytes| bytes.len() <= DETAILS_BYTES)
+}
+
+/// What the server said of the call, if it said it in these headers or trailers.
+pub(crate) fn status(headers: &HeaderMap) -> Option<Result<()>> {
+    let status = headers.get(Status::GRPC_STATUS)?;
+    Some(if status == "0" { Ok(()) } else { Err(error(headers)) })
+}
+
+fn error(headers: &HeaderMap) -> RpcError {
+    let mut plain = headers.clone();
+    // tonic panics on details that are not base64; they are read apart.
+    plain.remove(Status::GRPC_STATUS_DETAILS);
+    let status = Status::from_header_map(&plain).unwrap_or_else(|| Status::unknown(""));
+    let code = Code::from_number(status.code().into()).unwrap_or(Code::Unknown);
+    let error = RpcError::remote(code, status.message());
+    match data(headers) {
+        Some(data) => error.with_data(data),
+        None => error,
+    }
+}
+
+fn data(headers: &HeaderMap) -> Option<Value> {
+    let header = headers.get(Status::GRPC_STATUS_DETAILS)?.clone();
+    let metadata = MetadataMap::from_headers(HeaderMap::from_iter([(Status::GRPC_STATUS_DETAILS, header)]));
+    let bytes = metadata.get_bin(Status::GRPC_STATUS_DETAILS.as_str())?.to_bytes().ok()?;
+    let details: Details = codec::from_slice(&bytes).ok()?;
+    let any = details.details.iter().find(|any| any.type_url == STRING_VALUE)?;
+    serde_json::from_str(&codec::from_slice::<String>(&any.value).ok()?).ok()
+}
+
+/// What an HTTP status means where the answer has no gRPC status: some other server or a proxy stands there.
+///
+/// Source: the HTTP to gRPC status code mapping of the gRPC documentation.
+pub(crate) fn not_grpc(status: StatusCode) -> RpcError {
+    let code = match status.as_u16() {
+        400 => Code::Internal,
+        401 => Code::Unauthenticated,
+        403 => Code::PermissionDenied,
+        404 => Code::Unimplemented,
+        429 | 502..=504 => Code::Unavailable,
+        _ => Code::Unknown,
+    };
+    RpcError::new(code, format!("the answer has no gRPC status; its HTTP status is {status}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use rpc_core::Origin;
+    use serde_json::json;
+
+    use super::*;
+
+    fn there_and_back(error: &RpcError) -> RpcError {
+        status(response(error).headers()).expect("a status").unwrap_err()
+    }
+
+    #[test]
+    fn every_code_message_and_data_come_back() {
+        let messages = ["", "plain", "100 % \"quoted\" # <a> ?{}`", "zeile\r\nzwei\0", "ü 漢字 😀"];
+        for (&code, message) in Code::ALL.iter().flat_map(|code| messages.map(|message| (code, message))) {
+            for data in [None, Some(json!(null)), Some(json!({"retry_ms": 5, "größe": [1, 2.5, "x"]}))] {
+                let error = RpcError::new(code, message);
+                let error = data.iter().cloned().fold(error, RpcError::with_data);
+                let back = there_and_back(&error);
+                assert_eq!((back.code(), back.message(), back.data()), (code, message, data.as_ref()));
+                assert_eq!(back.origin(), Origin::Remote);
+            }
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_into_headers_is_cut() {
+        let error = RpcError::not_found("ü".repeat(5_000)).with_data(json!("x".repeat(5_000)));
+        let back = there_and_back(&error);
+        assert_eq!((back.code(), back.message().len(), back.data()), (Code::NotFound, MESSAGE_BYTES, None));
+    }
+
+    #[test]
+    fn strange_headers_are_no_panic() {
+        let cases = [
+            ("17", "x", "AAAA", Code::Unknown),
+            ("x", "x", "no base64!", Code::Unknown),
+            ("5", "%ff%", "\u{7f}", Code::Unknown),
+            ("5", "%", "AAA", Code::NotFound),
+            ("05", "", "", Code::Unknown),
+        ];
+        for (number, message, details, code) in cases {
+            let mut headers = HeaderMap::new();
+            headers.insert(Status::GRPC_STATUS, number.parse().unwrap());
+            headers.insert(Status::GRPC_MESSAGE, message.parse().unwrap());
+            if let Ok(details) = details.parse() {
+                headers.insert(Status::GRPC_STATUS_DETAILS, details);
+            }
+            let error = status(&headers).unwrap().unwrap_err();
+            assert_eq!((error.code(), error.data()), (code, None), "{number} {message} {details}");
+        }
+    }
+}

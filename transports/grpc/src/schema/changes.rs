@@ -1,0 +1,67 @@
+//! Which changes of a `.proto` break peers that were built from the older one.
+
+use std::collections::BTreeMap;
+
+use prost_types::{DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, FileDescriptorSet};
+
+/// What `old` promised and `new` does not keep, one line each; empty if `new` only appends.
+///
+/// Names count: a renamed field is the same on the wire and not in the source of a client. To compare with a committed
+/// `.proto`, compile it to a `FileDescriptorSet` first, for example with protoc or the crate protox.
+pub fn breaking_changes(old: &FileDescriptorSet, new: &FileDescriptorSet) -> Vec<String> {
+    let new = promises(new);
+    let broken = promises(old).into_iter().filter_map(|(place, was)| match new.get(&place) {
+        None => Some(format!("{place} was `{was}` and is gone")),
+        Some(is) if *is != was => Some(format!("{place} was `{was}` and is now `{is}`")),
+        Some(_) => None,
+    });
+    broken.collect()
+}
+
+/// What peers rely on: places, and what is there.
+fn promises(set: &FileDescriptorSet) -> BTreeMap<String, String> {
+    let mut promises = BTreeMap::new();
+    for file in &set.file {
+        let package = if file.package().is_empty() { String::new() } else { format!("{}.", file.package()) };
+        for message in &file.message_type {
+            message_promises(&package, message, &mut promises);
+        }
+        for r#enum in &file.enum_type {
+            enum_promises(&package, r#enum, &mut promises);
+        }
+        for service in &file.service {
+            for method in &service.method {
+                let place = format!("/{package}{}/{}", service.name(), method.name());
+                promises.insert(place, format!("{} -> {}", method.input_type(), method.output_type()));
+            }
+        }
+    }
+    promises
+}
+
+fn message_promises(prefix: &str, message: &DescriptorProto, promises: &mut BTreeMap<String, String>) {
+    let name = format!("{prefix}{}", message.name());
+    for field in &message.field {
+        promises.insert(format!("field {} of {name}", field.number()), field_promise(field));
+    }
+    let inner = format!("{name}.");
+    message.nested_type.iter().for_each(|nested| message_promises(&inner, nested, promises));
+    message.enum_type.iter().for_each(|nested| enum_promises(&inner, nested, promises));
+    promises.insert(format!("message {name}"), message.name().to_owned());
+}
+
+fn field_promise(field: &FieldDescriptorProto) -> String {
+    let label = if field.proto3_optional() { "optional" } else { field.label().as_str_name() };
+    let kind = match field.type_name() {
+        "" => field.r#type().as_str_name(),
+        name => name,
+    };
+    let text = format!("{label} {kind} {}", field.name());
+    text.replace("LABEL_OPTIONAL ", "").replace("LABEL_", "").replace("TYPE_", "").to_lowercase()
+}
+
+fn enum_promises(prefix: &str, r#enum: &EnumDescriptorProto, promises: &mut BTreeMap<String, String>) {
+    for value in &r#enum.value {
+        promises.insert(format!("value {} of {prefix}{}", value.number(), r#enum.name()), value.name().to_owned());
+    }
+}

@@ -1,0 +1,37 @@
+//! The `.proto` of a service, made from its descriptor: as text for people, as descriptors for reflection.
+//!
+//! Both come from one model, a `FileDescriptorProto` with its comments, so that they can't disagree. A method `add` takes
+//! `AddRequest`, whose fields are the arguments; it returns the reply if that is a struct, and otherwise `AddReply` with
+//! the reply as field `value`. The numbers are the order of declaration: a service that is in use may only grow at its
+//! ends, and [`breaking_changes`] tells.
+
+mod changes;
+mod model;
+mod print;
+mod types;
+
+pub use changes::breaking_changes;
+use prost_types::FileDescriptorSet;
+use rpc_core::{Result, RpcError, ServiceDescriptor};
+
+/// Refuses a service with a type or a name that proto3 has no form for; the error names its place and the reason.
+pub fn check(service: &ServiceDescriptor) -> Result<()> {
+    file(service).map(|_| ())
+}
+
+/// The `.proto` file of the service as text. It fails where [`check`] does.
+pub fn proto(service: &ServiceDescriptor) -> Result<String> {
+    Ok(print::print(&file(service)?))
+}
+
+/// The `.proto` file of the service as descriptors. It fails where [`check`] does.
+pub fn file_descriptor_set(service: &ServiceDescriptor) -> Result<FileDescriptorSet> {
+    Ok(FileDescriptorSet { file: vec![file(service)?] })
+}
+
+fn file(service: &ServiceDescriptor) -> Result<prost_types::FileDescriptorProto> {
+    service.check_types("gRPC", types::carries)?;
+    model::file(service).map_err(|reason| {
+        RpcError::failed_precondition(format!("gRPC can't carry {}: {reason}", service.full_name()))
+    })
+}

@@ -1,0 +1,317 @@
+//! The descriptor of a service as a `FileDescriptorProto`, comments included.
+
+use std::collections::BTreeSet;
+
+use prost_types::{
+    DescriptorProto, EnumDescriptorProto, EnumValueDescriptorProto, FieldDescriptorProto, FileDescriptorProto,
+    MessageOptions, MethodDescriptorProto, OneofDescriptorProto, ServiceDescriptorProto, SourceCodeInfo,
+    field_descriptor_proto::{Label as ProtoLabel, Type as Kind},
+    source_code_info::Location,
+};
+use rpc_core::{
+    Method, ServiceDescriptor,
+    shape::{Container, Shape, Variant},
+};
+use serde_json::Value;
+
+use super::types::{FieldType, Label, field_type, is_unit};
+
+type Result<T> = std::result::Result<T, String>;
+
+// Numbers of fields in descriptor.proto, of which the path to an element consists.
+pub(super) const MESSAGE: i32 = 4;
+pub(super) const ENUM: i32 = 5;
+pub(super) const SERVICE: i32 = 6;
+/// The fields of a message, the values of an enum, the methods of a service.
+pub(super) const MEMBER: i32 = 2;
+
+pub(super) fn file(service: &ServiceDescriptor) -> Result<FileDescriptorProto> {
+    let mut model = Model { service, file: FileDescriptorProto::default(), comments: vec![], names: BTreeSet::new() };
+    model.add_service()?;
+    let Model { file, comments, .. } = model;
+    Ok(FileDescriptorProto {
+        name: Some(format!("{}.proto", service.full_name().replace('.', "/"))),
+        package: Some(service.package().to_owned()).filter(|package| !package.is_empty()),
+        syntax: Some("proto3".to_owned()),
+        source_code_info: Some(SourceCodeInfo { location: comments }),
+        ..file
+    })
+}
+
+struct Model<'a> {
+    service: &'a ServiceDescriptor,
+    file: FileDescriptorProto,
+    comments: Vec<Location>,
+    /// What is in the file already.
+    names: BTreeSet<String>,
+}
+
+impl<'a> Model<'a> {
+    fn add_service(&mut self) -> Result<()> {
+        let service = self.service;
+        service.package().split('.').filter(|part| !part.is_empty()).try_for_each(identifier)?;
+        self.take_name(service.name())?;
+        self.comment(&[SERVICE, 0], service.docs());
+        let mut methods: Vec<MethodDescriptorProto> = vec![];
+        for (index, method) in (0..).zip(service.methods()) {
+            self.comment(&[SERVICE, 0, MEMBER, index], method.docs());
+            if methods.iter().any(|other| other.name() == method.camel_name()) {
+                return Err(format!("two methods are called {}", method.camel_name()));
+            }
+            methods.push(MethodDescriptorProto {
+                name: Some(method.camel_name().to_owned()),
+                input_type: Some(self.add_request(method)?),
+                output_type: Some(self.add_reply(method)?),
+                ..Default::default()
+            });
+        }
+        let name = Some(service.name().to_owned());
+        self.file.service.push(ServiceDescriptorProto { name, method: methods, options: None });
+        Ok(())
+    }
+
+    fn add_request(&mut self, method: &'a Method) -> Result<String> {
+        let fields = method.arguments().iter().map(|argument| Ok((argument.name(), argument.r#type().shape()?)));
+        let fields: Vec<_> = fields.collect::<Result<_>>()?;
+        self.add_message(&format!("{}Request", method.camel_name()), &fields)
+            .map_err(|reason| format!("{}: {reason}", method.name()))
+    }
+
+    /// A reply that is a struct is the message; anything else is wrapped.
+    fn add_reply(&mut self, method: &'a Method) -> Result<String> {
+        let types = self.service.types();
+        let shape = method.reply().shape()?;
+        let wrapped = match field_type(shape, types) {
+            Ok(FieldType { label: Label::One, kind: Kind::Message, name: Some(name) }) => return self.add_named(name),
+            _ if is_unit(shape, types) => vec![],
+            _ => vec![("value", shape)],
+        };
+        self.add_message(&format!("{}Reply", method.camel_name()), &wrapped)
+    }
+
+    /// The full name of a struct or an enum, which is added to the file if it is not there yet.
+    fn add_named(&mut self, name: &'a str) -> Result<String> {
+        let service = self.service;
+        if self.names.contains(name) {
+            return Ok(self.full_name(name));
+        }
+        match &service.types()[name] {
+            Container::Struct(fields) => {
+                let fields: Vec<_> = fields.iter().map(|field| (field.name.as_str(), &field.shape)).collect();
+                self.add_message(name, &fields)
+            }
+            Container::Enum(variants) => self.add_enum(name, variants.iter().map(|(&index, variant)| (index, variant))),
+            _ => Err(format!("`{name}` is neither a struct nor an enum")),
+        }
+    }
+
+    fn add_message(&mut self, name: &str, fields: &[(&'a str, &'a Shape)]) -> Result<String> {
+        self.take_name(name)?;
+        let index = self.file.message_type.len();
+        self.file.message_type.push(DescriptorProto { name: Some(name.to_owned()), ..Default::default() });
+        let path = [MESSAGE, number(index)];
+        self.comment(&path, self.docs(name, "/description"));
+        let mut names = BTreeSet::new();
+        for (position, (field, shape)) in fields.iter().enumerate() {
+            identifier(field)?;
+            if !names.insert(json_name(field)) {
+                return Err(format!("`{name}.{field}` and another field have the same name in JSON"));
+            }
+            self.comment(&[path[0], path[1], MEMBER, number(position)], self.docs(name, &field_docs(field)));
+            self.add_field(index, field, shape).map_err(|reason| format!("`{name}.{field}`: {reason}"))?;
+        }
+        Ok(self.full_name(name))
+    }
+
+    fn add_field(&mut self, message: usize, name: &str, shape: &'a Shape) -> Result<()> {
+        let r#type = field_type(shape, self.service.types())?;
+        let mut field = self.value_field(name, &r#type)?;
+        let parent = self.file.message_type[message].name().to_owned();
+        if let Label::Map(key) = r#type.label {
+            let entry = camel_case(name) + "Entry";
+            let value = self.value_field("value", &FieldType { label: Label::One, ..r#type })?;
+            field = FieldDescriptorProto {
+                r#type: Some(Kind::Message.into()),
+                type_name: Some(self.full_name(&format!("{parent}.{entry}"))),
+                ..field
+            };
+            self.file.message_type[message].nested_type.push(map_entry(entry, key, value));
+        }
+        let message = &mut self.file.message_type[message];
+        field.number = Some(number(message.field.len()) + 1);
+        if r#type.label == Label::Optional {
+            field.proto3_optional = Some(true);
+            field.oneof_index = Some(number(message.oneof_decl.len()));
+            message.oneof_decl.push(OneofDescriptorProto { name: Some(format!("_{name}")), options: None });
+        }
+        message.field.push(field);
+        Ok(())
+    }
+
+    fn value_field(&mut self, name: &str, r#type: &FieldType<'a>) -> Result<FieldDescriptorProto> {
+        let label = match r#type.label {
+            Label::One | Label::Optional => ProtoLabel::Optional,
+            Label::Repeated | Label::Map(_) => ProtoLabel::Repeated,
+        };
+        Ok(FieldDescriptorProto {
+            name: Some(name.to_owned()),
+            label: Some(label.into()),
+            r#type: Some(r#type.kind.into()),
+            type_name: r#type.name.map(|name| self.add_named(name)).transpose()?,
+            json_name: Some(json_name(name)),
+            ..Default::default()
+        })
+    }
+
+    fn add_enum(&mut self, name: &str, variants: impl Iterator<Item = (u32, &'a Variant)>) -> Result<String> {
+        self.take_name(name)?;
+        let path = [ENUM, number(self.file.enum_type.len())];
+        self.comment(&path, self.docs(name, "/description"));
+        let mut values: Vec<EnumValueDescriptorProto> = vec![];
+        for (index, variant) in variants {
+            let value = format!("{}_{}", upper_case(name), upper_case(&variant.name));
+            identifier(&value)?;
+            if values.iter().any(|other| other.name() == value) {
+                return Err(format!("two variants of {name} are called {value}"));
+            }
+            self.comment(&[path[0], path[1], MEMBER, number(values.len())], self.variant_docs(name, &variant.name));
+            values.push(EnumValueDescriptorProto {
+                name: Some(value),
+                number: Some(i32::try_from(index).map_err(|_| format!("{name} has too many variants"))?),
+                options: None,
+            });
+        }
+        if values.first().and_then(|value| value.number) != Some(0) {
+            return Err(format!("the enum {name} has no variant 0"));
+        }
+        let added = EnumDescriptorProto { name: Some(name.to_owned()), value: values, ..Default::default() };
+        self.file.enum_type.push(added);
+        Ok(self.full_name(name))
+    }
+
+    fn take_name(&mut self, name: &str) -> Result<()> {
+        identifier(name)?;
+        if self.names.insert(name.to_owned()) { Ok(()) } else { Err(format!("the name {name} is taken twice")) }
+    }
+
+    fn full_name(&self, name: &str) -> String {
+        match self.service.package() {
+            "" => format!(".{name}"),
+            package => format!(".{package}.{name}"),
+        }
+    }
+
+    fn comment(&mut self, path: &[i32], text: &str) {
+        if !text.is_empty() {
+            let lines: String = text.lines().map(|line| format!(" {}\n", line.trim())).collect();
+            self.comments.push(Location {
+                path: path.to_vec(),
+                span: vec![0, 0, 0],
+                leading_comments: Some(lines),
+                ..Default::default()
+            });
+        }
+    }
+
+    /// The documentation at this place in the JSON Schema of a named type.
+    fn docs(&self, name: &str, pointer: &str) -> &'a str {
+        let definition = self.service.definitions().get(name);
+        definition.and_then(|schema| schema.pointer(pointer)).and_then(Value::as_str).unwrap_or_default()
+    }
+
+    fn variant_docs(&self, name: &str, variant: &str) -> &'a str {
+        let definition = self.service.definitions().get(name);
+        let variants = definition.and_then(|schema| schema.get("oneOf")).and_then(Value::as_array);
+        let found = variants.into_iter().flatten().find(|schema| schema.get("const").is_some_and(|it| it == variant));
+        found.and_then(|schema| schema.get("description")).and_then(Value::as_str).unwrap_or_default()
+    }
+}
+
+fn field_docs(field: &str) -> String {
+    format!("/properties/{field}/description")
+}
+
+fn map_entry(name: String, key: Kind, value: FieldDescriptorProto) -> DescriptorProto {
+    let key = FieldDescriptorProto {
+        name: Some("key".to_owned()),
+        number: Some(1),
+        label: Some(ProtoLabel::Optional.into()),
+        r#type: Some(key.into()),
+        json_name: Some("key".to_owned()),
+        ..Default::default()
+    };
+    DescriptorProto {
+        name: Some(name),
+        field: vec![key, FieldDescriptorProto { number: Some(2), ..value }],
+        options: Some(MessageOptions { map_entry: Some(true), ..Default::default() }),
+        ..Default::default()
+    }
+}
+
+/// Positions in a descriptor are 32 bits wide; nothing declared in Rust source comes near.
+fn number(index: usize) -> i32 {
+    i32::try_from(index).unwrap_or(i32::MAX)
+}
+
+fn identifier(name: &str) -> Result<()> {
+    let mut characters = name.chars();
+    let first = characters.next().is_some_and(|first| first.is_ascii_alphabetic() || first == '_');
+    if first && characters.all(|rest| rest.is_ascii_alphanumeric() || rest == '_') {
+        Ok(())
+    } else {
+        Err(format!("`{}` is no name in proto3; only ASCII letters, digits and _ are", name.escape_debug()))
+    }
+}
+
+/// `by_name` as `ByName`.
+fn camel_case(name: &str) -> String {
+    let mut json = json_name(name);
+    if let Some(first) = json.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    json
+}
+
+/// `by_name` as `byName`, as protoc has it.
+fn json_name(name: &str) -> String {
+    let mut after_underscore = false;
+    let mut json = String::new();
+    for character in name.chars() {
+        if character != '_' {
+            json.push(if after_underscore { character.to_ascii_uppercase() } else { character });
+        }
+        after_underscore = character == '_';
+    }
+    json
+}
+
+/// `LightBlue` as `LIGHT_BLUE`.
+fn upper_case(name: &str) -> String {
+    let mut upper = String::new();
+    let mut before = '_';
+    let mut characters = name.chars().peekable();
+    while let Some(character) = characters.next() {
+        let next_is_lower = characters.peek().is_some_and(char::is_ascii_lowercase);
+        let begins = before.is_ascii_lowercase() || before.is_ascii_digit() || before != '_' && next_is_lower;
+        if character.is_ascii_uppercase() && begins {
+            upper.push('_');
+        }
+        upper.push(character.to_ascii_uppercase());
+        before = character;
+    }
+    upper
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_the_style_guide() {
+        for (name, upper) in [("Red", "RED"), ("LightBlue", "LIGHT_BLUE"), ("HTTPServer", "HTTP_SERVER"), ("A", "A")] {
+            assert_eq!(upper_case(name), upper);
+        }
+        assert_eq!(upper_case("already_snake_2"), "ALREADY_SNAKE_2");
+        assert_eq!((json_name("ttl_ms").as_str(), camel_case("by_name").as_str()), ("ttlMs", "ByName"));
+    }
+}

@@ -1,0 +1,127 @@
+//! A `FileDescriptorProto` as the text of a `.proto` file.
+
+use std::fmt::Write;
+
+use prost_types::{
+    DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, FileDescriptorProto, ServiceDescriptorProto,
+    field_descriptor_proto::{Label, Type},
+};
+
+use super::model::{ENUM, MEMBER, MESSAGE, SERVICE};
+
+pub(super) fn print(file: &FileDescriptorProto) -> String {
+    let mut text = String::from(HEADER);
+    if file.package.is_some() {
+        let _ = writeln!(text, "\npackage {};", file.package());
+    }
+    let mut printer = Printer { file, text };
+    for (index, service) in (0..).zip(&file.service) {
+        printer.service(&[SERVICE, index], service);
+    }
+    for (index, message) in (0..).zip(&file.message_type) {
+        printer.message(&[MESSAGE, index], message);
+    }
+    for (index, r#enum) in (0..).zip(&file.enum_type) {
+        printer.r#enum(&[ENUM, index], r#enum);
+    }
+    printer.text
+}
+
+const HEADER: &str = "\
+// Written by everywire from the service's trait; do not edit.
+// Numbers are the order of declaration there: append, and never insert, reorder or remove.
+
+syntax = \"proto3\";
+";
+
+struct Printer<'a> {
+    file: &'a FileDescriptorProto,
+    text: String,
+}
+
+impl Printer<'_> {
+    fn service(&mut self, path: &[i32], service: &ServiceDescriptorProto) {
+        self.block(path, "service", service.name(), service.method.iter(), |file, method| {
+            let input = short(file, method.input_type());
+            let output = short(file, method.output_type());
+            format!("rpc {}({input}) returns ({output});", method.name())
+        });
+    }
+
+    fn message(&mut self, path: &[i32], message: &DescriptorProto) {
+        self.block(path, "message", message.name(), message.field.iter(), |file, field| {
+            format!("{} {} = {};", field_type(file, message, field), field.name(), field.number())
+        });
+    }
+
+    fn r#enum(&mut self, path: &[i32], r#enum: &EnumDescriptorProto) {
+        self.block(path, "enum", r#enum.name(), r#enum.value.iter(), |_, value| {
+            format!("{} = {};", value.name(), value.number())
+        });
+    }
+
+    fn block<T>(
+        &mut self,
+        path: &[i32],
+        keyword: &str,
+        name: &str,
+        members: impl ExactSizeIterator<Item = T>,
+        line: impl Fn(&FileDescriptorProto, T) -> String,
+    ) {
+        self.text.push('\n');
+        self.comment("", path);
+        if members.len() == 0 {
+            let _ = writeln!(self.text, "{keyword} {name} {{}}");
+            return;
+        }
+        let _ = writeln!(self.text, "{keyword} {name} {{");
+        for (index, member) in (0..).zip(members) {
+            self.comment("  ", &[path, &[MEMBER, index]].concat());
+            let _ = writeln!(self.text, "  {}", line(self.file, member));
+        }
+        self.text.push_str("}\n");
+    }
+
+    fn comment(&mut self, indent: &str, path: &[i32]) {
+        let locations = self.file.source_code_info.iter().flat_map(|info| &info.location);
+        let comments = locations.filter(|location| location.path == path).flat_map(|it| it.leading_comments().lines());
+        for line in comments {
+            let _ = writeln!(self.text, "{}", format!("{indent}//{line}").trim_end());
+        }
+    }
+}
+
+fn field_type(file: &FileDescriptorProto, message: &DescriptorProto, field: &FieldDescriptorProto) -> String {
+    let entry = field.type_name().rsplit('.').next();
+    let map = message.nested_type.iter().find(|nested| field.r#type() == Type::Message && Some(nested.name()) == entry);
+    if let Some([key, value]) = map.map(|entry| &entry.field[..]) {
+        return format!("map<{}, {}>", value_type(file, key), value_type(file, value));
+    }
+    let label = match field.label() {
+        Label::Repeated => "repeated ",
+        _ if field.proto3_optional() => "optional ",
+        _ => "",
+    };
+    format!("{label}{}", value_type(file, field))
+}
+
+fn value_type<'a>(file: &FileDescriptorProto, field: &'a FieldDescriptorProto) -> &'a str {
+    match field.r#type() {
+        Type::Bool => "bool",
+        Type::Int32 => "int32",
+        Type::Int64 => "int64",
+        Type::Uint32 => "uint32",
+        Type::Uint64 => "uint64",
+        Type::Float => "float",
+        Type::Double => "double",
+        Type::String => "string",
+        Type::Bytes => "bytes",
+        _ => short(file, field.type_name()),
+    }
+}
+
+/// A full name such as `.everywire.v1.Permit` as it is called within the file.
+fn short<'a>(file: &FileDescriptorProto, name: &'a str) -> &'a str {
+    let name = name.trim_start_matches('.');
+    name.strip_prefix(file.package()).map_or(name, |rest| rest.trim_start_matches('.'))
+}

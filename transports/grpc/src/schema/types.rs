@@ -1,0 +1,140 @@
+//! Shapes as types of proto3.
+
+use std::collections::BTreeSet;
+
+use prost_types::field_descriptor_proto::Type as Kind;
+use rpc_core::shape::{Container, Field, Shape, Types};
+
+/// The type of a field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct FieldType<'a> {
+    pub(super) label: Label,
+    pub(super) kind: Kind,
+    /// The name of the message or enum.
+    pub(super) name: Option<&'a str>,
+}
+
+/// How often the value is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Label {
+    One,
+    Optional,
+    Repeated,
+    /// A map with this key.
+    Map(Kind),
+}
+
+/// Whether proto3 has a form for an argument or a reply of this shape, and for all that is inside it.
+pub(super) fn carries(shape: &Shape, types: &Types) -> Result<(), String> {
+    // A reply may be nothing; an argument that is nothing is refused with the names.
+    if is_unit(shape, types) { Ok(()) } else { walk(shape, types, &mut BTreeSet::new()) }
+}
+
+fn walk<'a>(shape: &'a Shape, types: &'a Types, seen: &mut BTreeSet<&'a str>) -> Result<(), String> {
+    let field = field_type(shape, types)?;
+    let Some(name) = field.name.filter(|name| seen.insert(name)) else { return Ok(()) };
+    match &types[name] {
+        Container::Struct(fields) => fields.iter().try_for_each(|field| {
+            walk(&field.shape, types, seen).map_err(|reason| at(name, field, &reason))
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// The place of the innermost field, which stands in the message already if it is not this one.
+fn at(name: &str, field: &Field, reason: &str) -> String {
+    if reason.starts_with('`') { reason.to_owned() } else { format!("`{name}.{}`: {reason}", field.name) }
+}
+
+pub(super) fn is_unit(shape: &Shape, types: &Types) -> bool {
+    match resolve(shape, types) {
+        Shape::Unit => true,
+        Shape::Named(name) => types.get(name) == Some(&Container::Unit),
+        _ => false,
+    }
+}
+
+/// What is inside newtype structs, which are transparent.
+fn resolve<'a>(mut shape: &'a Shape, types: &'a Types) -> &'a Shape {
+    while let Shape::Named(name) = shape
+        && let Some(Container::Newtype(inner)) = types.get(name)
+    {
+        shape = inner;
+    }
+    shape
+}
+
+/// The type of a field, or the reason why there is none.
+pub(super) fn field_type<'a>(shape: &'a Shape, types: &'a Types) -> Result<FieldType<'a>, String> {
+    let (label, inner) = match resolve(shape, types) {
+        Shape::Option(inner) => (Label::Optional, inner),
+        Shape::Seq(inner) if !is_byte(inner, types) => (Label::Repeated, inner),
+        Shape::Map(key, value) => (Label::Map(key_type(key, types)?), value),
+        _ => return single(shape, types),
+    };
+    let inner = single(inner, types).map_err(|reason| {
+        let place = match label {
+            Label::Optional => "inside an Option",
+            Label::Map(_) => "as the value of a map",
+            Label::One | Label::Repeated => "inside a list",
+        };
+        format!("{reason} ({place})")
+    })?;
+    Ok(FieldType { label, ..inner })
+}
+
+fn is_byte(shape: &Shape, types: &Types) -> bool {
+    *resolve(shape, types) == Shape::U8
+}
+
+/// The type of a value that is there once.
+fn single<'a>(shape: &'a Shape, types: &'a Types) -> Result<FieldType<'a>, String> {
+    let kind = match resolve(shape, types) {
+        Shape::Bool => Kind::Bool,
+        Shape::I8 | Shape::I16 | Shape::I32 => Kind::Int32,
+        Shape::I64 => Kind::Int64,
+        Shape::U8 | Shape::U16 | Shape::U32 => Kind::Uint32,
+        Shape::U64 => Kind::Uint64,
+        Shape::F32 => Kind::Float,
+        Shape::F64 => Kind::Double,
+        Shape::String => Kind::String,
+        Shape::Bytes => Kind::Bytes,
+        Shape::Seq(inner) if is_byte(inner, types) => Kind::Bytes,
+        Shape::Named(name) => return named(name, types),
+        Shape::Unit => return Err("proto3 has no field without a value".to_owned()),
+        Shape::I128 | Shape::U128 => return Err("proto3 has no integers of more than 64 bits".to_owned()),
+        Shape::Char => return Err("proto3 has no characters; use a String".to_owned()),
+        Shape::Option(_) => return Err("proto3 has no Option here; put it into a struct".to_owned()),
+        Shape::Seq(_) => return Err("proto3 has no list here; put it into a struct".to_owned()),
+        Shape::Map(..) => return Err("proto3 has no map here; put it into a struct".to_owned()),
+        Shape::Tuple(_) => return Err(TUPLE.to_owned()),
+    };
+    Ok(FieldType { label: Label::One, kind, name: None })
+}
+
+const TUPLE: &str = "proto3 has no tuples and no arrays of fixed length; use a struct or a Vec";
+
+fn named<'a>(name: &'a str, types: &'a Types) -> Result<FieldType<'a>, String> {
+    let kind = match types.get(name) {
+        Some(Container::Struct(_)) => Kind::Message,
+        Some(Container::Enum(variants)) => {
+            if let Some(variant) = variants.values().find(|variant| variant.content != Container::Unit) {
+                return Err(format!("proto3 has no enums with data, such as `{name}::{}`", variant.name));
+            }
+            Kind::Enum
+        }
+        Some(Container::Tuple(_)) => return Err(TUPLE.to_owned()),
+        Some(Container::Unit) => return Err("proto3 has no field without a value".to_owned()),
+        Some(Container::Newtype(_)) | None => return Err(format!("the type `{name}` is not known")),
+    };
+    Ok(FieldType { label: Label::One, kind, name: Some(name) })
+}
+
+fn key_type(key: &Shape, types: &Types) -> Result<Kind, String> {
+    match single(key, types) {
+        Ok(FieldType { kind: Kind::Bytes | Kind::Float | Kind::Double | Kind::Message | Kind::Enum, .. }) | Err(_) => {
+            Err("the key of a map must be a string, an integer or a bool".to_owned())
+        }
+        Ok(key) => Ok(key.kind),
+    }
+}

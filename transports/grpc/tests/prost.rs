@@ -1,0 +1,370 @@
+//! The codec against prost: both must read what the other writes, as the same value, and agree on what is no message.
+
+use std::collections::{BTreeMap, HashMap};
+
+use everywire_grpc::{from_slice, to_vec};
+use proptest::{collection::vec, option, prelude::*, test_runner::Config};
+use prost::Message;
+use serde::{Deserialize, Serialize};
+
+/// Values per property. `PROST_CASES=1000000 cargo test -p everywire-grpc --release` takes longer and sees more.
+const CASES: u32 = 20_000;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, prost::Enumeration)]
+#[repr(i32)]
+enum Colour {
+    Red = 0,
+    Green = 1,
+    Blue = 2,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Leaf {
+    name: String,
+    weight: f64,
+    flags: Vec<bool>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Metres(u64);
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Rich {
+    a_bool: bool,
+    an_i8: i8,
+    an_i16: i16,
+    an_i32: i32,
+    an_i64: i64,
+    a_u8: u8,
+    a_u16: u16,
+    a_u32: u32,
+    a_u64: u64,
+    an_f32: f32,
+    an_f64: f64,
+    text: String,
+    bytes: Vec<u8>,
+    leaf: Leaf,
+    colour: Colour,
+    metres: Metres,
+    maybe_bool: Option<bool>,
+    maybe_i64: Option<i64>,
+    maybe_f64: Option<f64>,
+    maybe_text: Option<String>,
+    maybe_bytes: Option<Vec<u8>>,
+    maybe_leaf: Option<Leaf>,
+    maybe_colour: Option<Colour>,
+    i32s: Vec<i32>,
+    u64s: Vec<u64>,
+    f32s: Vec<f32>,
+    texts: Vec<String>,
+    byte_strings: Vec<Vec<u8>>,
+    leaves: Vec<Leaf>,
+    colours: Vec<Colour>,
+    by_text: BTreeMap<String, i64>,
+    by_number: BTreeMap<i32, Leaf>,
+    by_bool: BTreeMap<bool, String>,
+    bytes_by_u64: BTreeMap<u64, Vec<u8>>,
+    last: u32,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct PLeaf {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(double, tag = "2")]
+    weight: f64,
+    #[prost(bool, repeated, tag = "3")]
+    flags: Vec<bool>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct PRich {
+    #[prost(bool, tag = "1")]
+    a_bool: bool,
+    #[prost(int32, tag = "2")]
+    an_i8: i32,
+    #[prost(int32, tag = "3")]
+    an_i16: i32,
+    #[prost(int32, tag = "4")]
+    an_i32: i32,
+    #[prost(int64, tag = "5")]
+    an_i64: i64,
+    #[prost(uint32, tag = "6")]
+    a_u8: u32,
+    #[prost(uint32, tag = "7")]
+    a_u16: u32,
+    #[prost(uint32, tag = "8")]
+    a_u32: u32,
+    #[prost(uint64, tag = "9")]
+    a_u64: u64,
+    #[prost(float, tag = "10")]
+    an_f32: f32,
+    #[prost(double, tag = "11")]
+    an_f64: f64,
+    #[prost(string, tag = "12")]
+    text: String,
+    #[prost(bytes = "vec", tag = "13")]
+    bytes: Vec<u8>,
+    #[prost(message, optional, tag = "14")]
+    leaf: Option<PLeaf>,
+    #[prost(enumeration = "Colour", tag = "15")]
+    colour: i32,
+    #[prost(uint64, tag = "16")]
+    metres: u64,
+    #[prost(bool, optional, tag = "17")]
+    maybe_bool: Option<bool>,
+    #[prost(int64, optional, tag = "18")]
+    maybe_i64: Option<i64>,
+    #[prost(double, optional, tag = "19")]
+    maybe_f64: Option<f64>,
+    #[prost(string, optional, tag = "20")]
+    maybe_text: Option<String>,
+    #[prost(bytes = "vec", optional, tag = "21")]
+    maybe_bytes: Option<Vec<u8>>,
+    #[prost(message, optional, tag = "22")]
+    maybe_leaf: Option<PLeaf>,
+    #[prost(enumeration = "Colour", optional, tag = "23")]
+    maybe_colour: Option<i32>,
+    #[prost(int32, repeated, tag = "24")]
+    i32s: Vec<i32>,
+    #[prost(uint64, repeated, tag = "25")]
+    u64s: Vec<u64>,
+    #[prost(float, repeated, tag = "26")]
+    f32s: Vec<f32>,
+    #[prost(string, repeated, tag = "27")]
+    texts: Vec<String>,
+    #[prost(bytes = "vec", repeated, tag = "28")]
+    byte_strings: Vec<Vec<u8>>,
+    #[prost(message, repeated, tag = "29")]
+    leaves: Vec<PLeaf>,
+    #[prost(enumeration = "Colour", repeated, tag = "30")]
+    colours: Vec<i32>,
+    #[prost(map = "string, int64", tag = "31")]
+    by_text: HashMap<String, i64>,
+    #[prost(map = "int32, message", tag = "32")]
+    by_number: HashMap<i32, PLeaf>,
+    #[prost(map = "bool, string", tag = "33")]
+    by_bool: HashMap<bool, String>,
+    #[prost(map = "uint64, bytes", tag = "34")]
+    bytes_by_u64: HashMap<u64, Vec<u8>>,
+    #[prost(uint32, tag = "35")]
+    last: u32,
+}
+
+impl From<Leaf> for PLeaf {
+    fn from(Leaf { name, weight, flags }: Leaf) -> Self {
+        Self { name, weight, flags }
+    }
+}
+
+impl From<Rich> for PRich {
+    fn from(rich: Rich) -> Self {
+        Self {
+            a_bool: rich.a_bool,
+            an_i8: rich.an_i8.into(),
+            an_i16: rich.an_i16.into(),
+            an_i32: rich.an_i32,
+            an_i64: rich.an_i64,
+            a_u8: rich.a_u8.into(),
+            a_u16: rich.a_u16.into(),
+            a_u32: rich.a_u32,
+            a_u64: rich.a_u64,
+            an_f32: rich.an_f32,
+            an_f64: rich.an_f64,
+            text: rich.text,
+            bytes: rich.bytes,
+            leaf: Some(rich.leaf.into()),
+            colour: rich.colour as i32,
+            metres: rich.metres.0,
+            maybe_bool: rich.maybe_bool,
+            maybe_i64: rich.maybe_i64,
+            maybe_f64: rich.maybe_f64,
+            maybe_text: rich.maybe_text,
+            maybe_bytes: rich.maybe_bytes,
+            maybe_leaf: rich.maybe_leaf.map(Into::into),
+            maybe_colour: rich.maybe_colour.map(|colour| colour as i32),
+            i32s: rich.i32s,
+            u64s: rich.u64s,
+            f32s: rich.f32s,
+            texts: rich.texts,
+            byte_strings: rich.byte_strings,
+            leaves: rich.leaves.into_iter().map(Into::into).collect(),
+            colours: rich.colours.into_iter().map(|colour| colour as i32).collect(),
+            by_text: rich.by_text.into_iter().collect(),
+            by_number: rich.by_number.into_iter().map(|(key, leaf)| (key, leaf.into())).collect(),
+            by_bool: rich.by_bool.into_iter().collect(),
+            bytes_by_u64: rich.bytes_by_u64.into_iter().collect(),
+            last: rich.last,
+        }
+    }
+}
+
+/// Numbers near the edges, where varints change their length, as often as any others.
+fn number() -> impl Strategy<Value = u64> + Clone {
+    prop_oneof![Just(0), 0..300u64, any::<u64>(), (0..64u32).prop_map(|bit| (1 << bit) - 1), Just(1 << 63)]
+}
+
+fn float() -> impl Strategy<Value = f64> + Clone {
+    prop_oneof![Just(0.0), Just(f64::INFINITY), Just(-1.5), any::<f64>()]
+}
+
+fn text() -> impl Strategy<Value = String> + Clone {
+    let short = vec(any::<char>(), 0..6).prop_map(String::from_iter);
+    // Around 128 bytes the length takes a second byte.
+    prop_oneof![4 => short, 1 => (110..135usize).prop_map(|length| "x".repeat(length))]
+}
+
+fn bytes() -> impl Strategy<Value = Vec<u8>> + Clone {
+    vec(any::<u8>(), 0..6)
+}
+
+fn colour() -> impl Strategy<Value = Colour> + Clone {
+    prop_oneof![Just(Colour::Red), Just(Colour::Green), Just(Colour::Blue)]
+}
+
+fn leaf() -> impl Strategy<Value = Leaf> + Clone {
+    (text(), float(), vec(any::<bool>(), 0..3)).prop_map(|(name, weight, flags)| Leaf { name, weight, flags })
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "any number will do")]
+fn rich() -> impl Strategy<Value = Rich> {
+    let numbers = proptest::array::uniform10(number());
+    let singles = (any::<bool>(), float(), float(), text(), bytes(), leaf(), colour());
+    let options = (
+        option::of(any::<bool>()),
+        option::of(number()),
+        option::of(float()),
+        option::of(text()),
+        option::of(bytes()),
+        option::of(leaf()),
+        option::of(colour()),
+    );
+    let lists = (
+        vec(number(), 0..4),
+        vec(number(), 0..4),
+        vec(float(), 0..3),
+        vec(text(), 0..3),
+        vec(bytes(), 0..3),
+        vec(leaf(), 0..3),
+        vec(colour(), 0..3),
+    );
+    let maps = (
+        vec((text(), number()), 0..3),
+        vec((number(), leaf()), 0..3),
+        vec((any::<bool>(), text()), 0..3),
+        vec((number(), bytes()), 0..3),
+    );
+    (numbers, singles, options, lists, maps).prop_map(|(n, s, o, l, m)| Rich {
+        a_bool: s.0,
+        an_i8: n[0] as i8,
+        an_i16: n[1] as i16,
+        an_i32: n[2] as i32,
+        an_i64: n[3] as i64,
+        a_u8: n[4] as u8,
+        a_u16: n[5] as u16,
+        a_u32: n[6] as u32,
+        a_u64: n[7],
+        an_f32: s.1 as f32,
+        an_f64: s.2,
+        text: s.3,
+        bytes: s.4,
+        leaf: s.5,
+        colour: s.6,
+        metres: Metres(n[8]),
+        maybe_bool: o.0,
+        maybe_i64: o.1.map(|number| number as i64),
+        maybe_f64: o.2,
+        maybe_text: o.3,
+        maybe_bytes: o.4,
+        maybe_leaf: o.5,
+        maybe_colour: o.6,
+        i32s: l.0.into_iter().map(|number| number as i32).collect(),
+        u64s: l.1,
+        f32s: l.2.into_iter().map(|float| float as f32).collect(),
+        texts: l.3,
+        byte_strings: l.4,
+        leaves: l.5,
+        colours: l.6,
+        by_text: m.0.into_iter().map(|(key, number)| (key, number as i64)).collect(),
+        by_number: m.1.into_iter().map(|(key, leaf)| (key as i32, leaf)).collect(),
+        by_bool: m.2.into_iter().collect(),
+        bytes_by_u64: m.3.into_iter().collect(),
+        last: n[9] as u32,
+    })
+}
+
+/// A message that means the same and looks different: top-level records in any order, unknown ones among them.
+fn shuffled(bytes: &[u8], order: &[u32]) -> Vec<u8> {
+    let mut rest = bytes;
+    let mut records = vec![];
+    while !rest.is_empty() {
+        let before = rest;
+        let (number, wire) = prost::encoding::decode_key(&mut rest).unwrap();
+        prost::encoding::skip_field(wire, number, &mut rest, prost::encoding::DecodeContext::default()).unwrap();
+        records.push((number, &before[..before.len() - rest.len()]));
+    }
+    // Records of one field keep their order: it has a meaning.
+    records.sort_by_key(|(number, _)| order[*number as usize % order.len()]);
+    let unknown: &[u8] = &[0xfa, 0x7d, 1, 9];
+    records.into_iter().flat_map(|(_, record)| [record, unknown]).flatten().copied().collect()
+}
+
+fn config() -> Config {
+    let cases = std::env::var("PROST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(CASES);
+    Config { cases, failure_persistence: None, ..Config::default() }
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn each_reads_what_the_other_writes(rich in rich(), order in vec(any::<u32>(), 36)) {
+        let theirs = PRich::from(rich.clone());
+        let written = to_vec(&rich).unwrap();
+        let mut read = PRich::decode(&*written).unwrap();
+        // A zero message is left out, and prost tells presence.
+        read.leaf.get_or_insert_default();
+        prop_assert_eq!(&read, &theirs);
+        let written = theirs.encode_to_vec();
+        prop_assert_eq!(&from_slice::<Rich>(&written).unwrap(), &rich);
+        prop_assert_eq!(&from_slice::<Rich>(&shuffled(&written, &order)).unwrap(), &rich);
+    }
+
+    #[test]
+    fn two_messages_in_a_row_merge(first in rich(), second in rich()) {
+        let joined = [to_vec(&first).unwrap(), to_vec(&second).unwrap()].concat();
+        let merged = from_slice::<Rich>(&joined).unwrap();
+        let mut theirs = PRich::decode(&*joined).unwrap();
+        theirs.leaf.get_or_insert_default();
+        prop_assert_eq!(PRich::from(merged), theirs);
+    }
+
+    #[test]
+    fn both_agree_on_damaged_messages(rich in rich(), at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<bool>()) {
+        let mut bytes = to_vec(&rich).unwrap();
+        if !bytes.is_empty() {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+            if cut { bytes.truncate(at + 1) }
+        }
+        match (from_slice::<Rich>(&bytes), PRich::decode(&*bytes)) {
+            (Ok(ours), Ok(mut theirs)) => {
+                theirs.leaf.get_or_insert_default();
+                let theirs = from_slice::<Rich>(&theirs.encode_to_vec()).unwrap();
+                // As text, because damage makes NaNs; prost leaves -0.0 out.
+                let text = |rich| format!("{rich:?}").replace("-0.0", "0.0");
+                prop_assert_eq!(text(theirs), text(ours));
+            }
+            // Narrow integers and closed enums refuse more; groups are refused where prost skips them.
+            (Err(_), _) => {}
+            (Ok(ours), Err(error)) => prop_assert!(false, "we read {ours:?}, prost refuses: {error}"),
+        }
+    }
+}
+
+#[test]
+fn unpacked_numbers_are_read() {
+    let unpacked = [0xc0, 0x01, 1, 0xc2, 0x01, 2, 2, 3, 0xc2, 0x01, 0, 0xc0, 0x01, 4];
+    assert_eq!(PRich::decode(&unpacked[..]).unwrap().i32s, [1, 2, 3, 4]);
+    assert_eq!(from_slice::<Rich>(&unpacked).unwrap().i32s, [1, 2, 3, 4]);
+}
