@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::harness::{Wires, on_every_wire, soon};
 
-pub fn embedded() -> Embedded {
+pub(crate) fn embedded() -> Embedded {
     Embedded::new(Snowflake::new(1).unwrap())
 }
 
@@ -52,7 +52,10 @@ async fn locks_exclude(toolkit: &impl Toolkit, name: &str) {
     assert!(first.granted && first.token > 0 && first.fenced && first.holds == 1, "{name}: {first:?}");
     assert_eq!(first.owner, "first", "{name}");
     let second = toolkit.lock(name.into(), 60_000, Some(0), None).await.unwrap();
-    assert!(!second.granted && second.token == 0 && second.ttl_ms <= 60_000 && second.ttl_ms > 50_000, "{name}: {second:?}");
+    assert!(
+        !second.granted && second.token == 0 && second.ttl_ms <= 60_000 && second.ttl_ms > 50_000,
+        "{name}: {second:?}"
+    );
     assert!(!second.owner.is_empty(), "{name}: an absent owner is made up");
     let state = toolkit.lock_state(name.into()).await.unwrap();
     assert_eq!((state.held, state.owner.as_deref(), state.token), (true, Some("first"), first.token), "{name}");

@@ -6,7 +6,7 @@ use crate::harness::{Wires, on_every_wire};
 
 /// Fails on demand.
 #[everywire::service(package = "test.v1")]
-pub trait Failing {
+pub(crate) trait Failing {
     /// Fails with the code of this number.
     async fn fail(&self, code: i32, message: String) -> Result<()>;
     /// Panics.
@@ -31,7 +31,7 @@ mod outdated {
 
     /// The same name, other methods.
     #[everywire::service(package = "test.v1")]
-    pub trait Failing {
+    pub(crate) trait Failing {
         /// Nobody has it.
         async fn missing(&self) -> Result<()>;
         /// It has other arguments.
@@ -39,7 +39,7 @@ mod outdated {
     }
 }
 
-const MESSAGES: [&str; 4] = ["no such lock", "", "größer als 10 % & <b>\\"x\\"</b> – 锁 🔒", "two\nlines: and a colon"];
+const MESSAGES: [&str; 4] = ["no such lock", "", "größer als 10 % & <b>\"x\"</b> – 锁 🔒", "two\nlines: and a colon"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_error_arrives_as_it_was() {

@@ -8,15 +8,16 @@ use everywire::{
     serde::{Deserialize, Serialize},
 };
 
-use crate::harness::{Wires, on_every_wire};
+use crate::harness::{Wires, on_every_wire, soon};
 
 /// A struct with one of everything that every wire carries.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(crate = "everywire::serde")]
-pub struct Nest {
+pub(crate) struct Nest {
     name: String,
     colour: Colour,
-    small: (i8, u16),
+    least: i8,
+    most: u16,
     parts: Vec<Part>,
     first: Option<Part>,
     counts: BTreeMap<String, u64>,
@@ -27,7 +28,7 @@ pub struct Nest {
 /// The inside of a nest.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(crate = "everywire::serde")]
-pub struct Part {
+pub(crate) struct Part {
     number: Option<i64>,
     labels: Vec<String>,
     done: bool,
@@ -36,7 +37,7 @@ pub struct Part {
 /// A plain enum.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(crate = "everywire::serde", rename_all = "snake_case")]
-pub enum Colour {
+pub(crate) enum Colour {
     /// The first.
     #[default]
     Red,
@@ -46,7 +47,7 @@ pub enum Colour {
 
 /// Gives back what it gets.
 #[everywire::service(package = "test.v1", crate = everywire::rpc_core)]
-pub trait Echo {
+pub(crate) trait Echo {
     /// A signed integer.
     async fn int(&self, value: i64) -> Result<i64>;
     /// An unsigned integer.
@@ -101,6 +102,38 @@ impl Echo for Mirror {
     }
 }
 
+/// A service with a type that proto3 has no word for.
+#[everywire::service(package = "test.v1", crate = everywire::rpc_core)]
+pub(crate) trait Pairs {
+    /// Swaps.
+    async fn swap(&self, pair: Pair) -> Result<Pair>;
+}
+
+/// A pair in a struct.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(crate = "everywire::serde")]
+pub(crate) struct Pair {
+    both: (i64, String),
+}
+
+struct Swaps;
+
+impl Pairs for Swaps {
+    async fn swap(&self, pair: Pair) -> Result<Pair> {
+        Ok(pair)
+    }
+}
+
+#[tokio::test]
+async fn a_type_that_a_wire_cannot_carry_is_refused_before_anything_serves() {
+    let mut wires = Wires::serve(PairsService::new(Swaps)).await;
+    let error = soon("the refusal", wires.ended()).await.unwrap().unwrap_err();
+    assert_eq!(error.code(), Code::FailedPrecondition, "{error}");
+    for part in ["test.v1.Pairs.swap", "pair: Pair", "`Pair.both`", "tuples"] {
+        assert!(error.message().contains(part), "{part}: {error}");
+    }
+}
+
 async fn mirror() -> Wires<EchoService<Mirror>> {
     Wires::serve(EchoService::new(Mirror)).await
 }
@@ -110,7 +143,8 @@ fn full() -> Nest {
     Nest {
         name: "nest".into(),
         colour: Colour::DarkGreen,
-        small: (i8::MIN, u16::MAX),
+        least: i8::MIN,
+        most: u16::MAX,
         parts: vec![part.clone(), Part::default(), Part { number: Some(0), ..Part::default() }],
         first: Some(part),
         counts: [("a".to_owned(), 0), (String::new(), u64::MAX), ("ключ".to_owned(), 7)].into(),
@@ -157,8 +191,8 @@ async fn texts() {
     on_every_wire!(wires, |wire, caller| {
         let echo = EchoClient::new(caller);
         for text in texts {
-            let got = echo.text(text.into()).await.unwrap_or_else(|error| panic!("{wire}: {:.40}: {error}", text));
-            assert!(got == text, "{wire}: {:.40?} came back as {:.40?}", text, got);
+            let got = echo.text(text.into()).await.unwrap_or_else(|error| panic!("{wire}: {text:.40}: {error}"));
+            assert!(got == text, "{wire}: {text:.40?} came back as {got:.40?}");
         }
     });
 }

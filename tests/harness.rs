@@ -6,28 +6,28 @@ use everywire::{Server, Service, grpc, jsonrpc, rpc_core::CancellationToken, rpc
 use tokio::{task::JoinHandle, time::timeout};
 
 /// Longer than any test waits for something that should happen at once.
-pub const SOON: Duration = Duration::from_secs(30);
+pub(crate) const SOON: Duration = Duration::from_secs(30);
 
 /// A running server. It stops when this is dropped.
-pub struct Wires<S> {
+pub(crate) struct Wires<S> {
     service: Arc<S>,
-    pub xmlrpc: SocketAddr,
-    pub jsonrpc: SocketAddr,
-    pub grpc: SocketAddr,
-    pub zerorpc: SocketAddr,
+    pub(crate) xmlrpc: SocketAddr,
+    pub(crate) jsonrpc: SocketAddr,
+    pub(crate) grpc: SocketAddr,
+    pub(crate) zerorpc: SocketAddr,
     stop: CancellationToken,
     serving: Option<JoinHandle<everywire::Result<()>>>,
 }
 
 impl<S: Service> Wires<S> {
     /// Serves on free ports.
-    pub async fn serve(service: S) -> Self {
+    pub(crate) async fn serve(service: S) -> Self {
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
         Self::serve_at(service, [free; 4]).await
     }
 
     /// Serves XML-RPC, JSON-RPC, gRPC and zerorpc on these ports.
-    pub async fn serve_at(service: S, addresses: [SocketAddr; 4]) -> Self {
+    pub(crate) async fn serve_at(service: S, addresses: [SocketAddr; 4]) -> Self {
         let service = Arc::new(service);
         let [xml, json, proto, zero] = addresses.map(|address| address.to_string());
         let xml = xmlrpc::Server::bind(&xml).await.unwrap();
@@ -37,41 +37,47 @@ impl<S: Service> Wires<S> {
         let stop = CancellationToken::new();
         let (xmlrpc, jsonrpc, grpc, zerorpc) = (xml.address(), json.address(), proto.address(), zero.address());
         let server = Server::new(Arc::clone(&service)).mount(xml).mount(json).mount(proto).mount(zero);
-        let serving = Some(tokio::spawn(server.serve_until(stop.clone().cancelled_owned())));
+        let serving = server.serve_until(stop.clone().cancelled_owned());
+        let serving = Some(tokio::spawn(async { serving.await.inspect_err(|error| eprintln!("the server: {error}")) }));
         Self { service, xmlrpc, jsonrpc, grpc, zerorpc, stop, serving }
     }
 
-    pub fn addresses(&self) -> [SocketAddr; 4] {
+    pub(crate) fn addresses(&self) -> [SocketAddr; 4] {
         [self.xmlrpc, self.jsonrpc, self.grpc, self.zerorpc]
     }
 
-    pub fn memory(&self) -> memory::Client<S> {
+    pub(crate) fn memory(&self) -> memory::Client<S> {
         memory::Client::new(Arc::clone(&self.service))
     }
 
-    pub async fn xmlrpc(&self) -> xmlrpc::Client {
+    pub(crate) async fn xmlrpc(&self) -> xmlrpc::Client {
         xmlrpc::Client::connect(&format!("http://{}", self.xmlrpc)).await.unwrap()
     }
 
-    pub async fn jsonrpc(&self) -> jsonrpc::Client {
+    pub(crate) async fn jsonrpc(&self) -> jsonrpc::Client {
         jsonrpc::Client::connect(&format!("http://{}", self.jsonrpc)).await.unwrap()
     }
 
-    pub async fn jsonrpc_ws(&self) -> jsonrpc::Client {
+    pub(crate) async fn jsonrpc_ws(&self) -> jsonrpc::Client {
         jsonrpc::Client::connect(&format!("ws://{}", self.jsonrpc)).await.unwrap()
     }
 
-    pub async fn grpc(&self) -> grpc::Client {
+    pub(crate) async fn grpc(&self) -> grpc::Client {
         grpc::Client::connect(&format!("http://{}", self.grpc)).await.unwrap()
     }
 
-    pub async fn zerorpc(&self) -> zerorpc::Client {
+    pub(crate) async fn zerorpc(&self) -> zerorpc::Client {
         zerorpc::Client::connect(&format!("tcp://{}", self.zerorpc)).await.unwrap()
     }
 
     /// Begins the stop, and says later how it went.
-    pub fn stop(&mut self) -> JoinHandle<everywire::Result<()>> {
+    pub(crate) fn stop(&mut self) -> JoinHandle<everywire::Result<()>> {
         self.stop.cancel();
+        self.ended()
+    }
+
+    /// How the server ended, by itself or stopped.
+    pub(crate) fn ended(&mut self) -> JoinHandle<everywire::Result<()>> {
         self.serving.take().unwrap()
     }
 }
@@ -102,6 +108,6 @@ macro_rules! on_every_wire {
 pub(crate) use on_every_wire;
 
 /// Waits for what should happen at once; names `what` if it doesn't.
-pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     timeout(SOON, future).await.unwrap_or_else(|_| panic!("{what}: no end within {SOON:?}"))
 }

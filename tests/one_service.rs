@@ -36,20 +36,20 @@ async fn a_stop_lets_calls_in_flight_finish_and_takes_no_new_ones() {
     on_every_wire!(wires, |wire, caller| {
         let toolkit = ToolkitClient::new(caller);
         holder.lock(wire.into(), 60_000, None, Some("holder".into())).await.unwrap();
-        let call = async move { (wire, toolkit.lock(wire.into(), 60_000, Some(20_000), None).await, toolkit) };
-        waiting.push(tokio::spawn(async move {
-            let (wire, outcome, toolkit) = call.await;
-            (wire, outcome.map(|grant| grant.granted), toolkit.add(3, 4).await)
-        }));
+        let call = tokio::spawn(async move {
+            let outcome = toolkit.lock(wire.into(), 60_000, Some(20_000), None).await;
+            (outcome.map(|grant| grant.granted), toolkit.add(3, 4).await)
+        });
+        waiting.push((wire, call));
         while holder.lock_state(wire.into()).await.unwrap().waiting == 0 {
             tokio::task::yield_now().await;
         }
     });
     let mut stopped = wires.stop();
     assert!(timeout(Duration::from_millis(300), &mut stopped).await.is_err(), "it waits for the calls in flight");
-    on_every_wire!(wires, |wire, _caller| { holder.unlock(wire.into(), "holder".into()).await.unwrap() });
-    for call in waiting {
-        let (wire, granted, next) = soon("a call in flight", call).await.unwrap();
+    for (wire, call) in waiting {
+        assert_eq!(holder.unlock(wire.into(), "holder".into()).await, Ok(true), "{wire}");
+        let (granted, next) = soon(wire, call).await.unwrap();
         assert_eq!(granted, Ok(true), "{wire}");
         if wire != "memory" {
             let error = next.expect_err(wire);

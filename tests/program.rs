@@ -66,7 +66,8 @@ async fn call_works_over_every_wire() {
     ] {
         let url = format!("{scheme}://{}", serving.address(wire));
         assert_eq!(run(&["call", &url, "add", "3", "-4"]).await, (true, "-1\n".into(), String::new()), "{scheme}");
-        let (success, out, err) = run(&["call", &url, "lock", &format!("name={scheme}"), "ttl_ms=60000", "owner=7"]).await;
+        let (success, out, err) =
+            run(&["call", &url, "lock", &format!("name={scheme}"), "ttl_ms=60000", "owner=7"]).await;
         assert!(success && out.contains(r#""granted":true,"owner":"7""#), "{scheme}: {out}{err}");
         #[rustfmt::skip]
         let errors: [(&[&str], &str); 4] = [
@@ -112,7 +113,7 @@ async fn a_signal_drains_and_ends_well() {
             let url = url.clone();
             async move { run(&["call", &url, "lock", "name", "1000", "20000", "waiter"]).await }
         });
-        let state = || run(&["call", &url, "lock_state", "name"]);
+        let state = async || run(&["call", &url, "lock_state", "name"]).await;
         while !state().await.1.contains(r#""waiting":1"#) {}
         let pid = serving.child.id().unwrap().to_string();
         assert!(Command::new("kill").args([signal, &pid]).status().await.unwrap().success());

@@ -40,6 +40,11 @@ impl RpcError {
         Self { origin: Origin::Remote, ..Self::new(code, message) }
     }
 
+    /// The same error as its caller sees it.
+    pub(crate) fn into_remote(self) -> Self {
+        Self { origin: Origin::Remote, ..self }
+    }
+
     /// An invariant of this process is broken. The detail goes to the log and never to the peer.
     pub fn internal(detail: impl fmt::Display) -> Self {
         tracing::error!(%detail, "internal error");

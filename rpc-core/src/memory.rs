@@ -1,13 +1,14 @@
-//! A wire inside one process, for tests: arguments and replies pass through JSON text, as they would over a socket.
+//! A wire inside one process, for tests and for programs: arguments and replies pass through JSON values.
 
 use std::sync::Arc;
 
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
 
 use crate::{Call, Caller, Method, Result, RpcError, Service, bad_arguments};
 
-/// Calls `method` with `args`, a JSON array (by position) or object (by name); the reply is JSON too.
-pub async fn call<S: Service>(service: &S, method: &str, args: String) -> Result<String> {
+/// Calls `method` with `args`, an array (by position) or an object (by name).
+pub async fn call<S: Service>(service: &S, method: &str, args: Value) -> Result<Value> {
     service.dispatch(method, MemoryCall { args }).await
 }
 
@@ -30,29 +31,24 @@ impl<S: Service> Caller for Client<S> {
         method: &'static Method,
         args: &A,
     ) -> Result<R> {
-        let args = serde_json::to_string(args).map_err(RpcError::internal)?;
-        let reply = call(&*self.service, method.name(), args).await;
-        let reply = reply.map_err(|error| {
-            let remote = RpcError::remote(error.code(), error.message());
-            error.data().cloned().into_iter().fold(remote, RpcError::with_data)
-        })?;
-        serde_json::from_str(&reply).map_err(RpcError::internal)
+        let args = serde_json::to_value(args).map_err(RpcError::internal)?;
+        let reply = call(&*self.service, method.name(), args).await.map_err(RpcError::into_remote)?;
+        R::deserialize(reply).map_err(RpcError::internal)
     }
 }
 
 struct MemoryCall {
-    args: String,
+    args: Value,
 }
 
 impl Call for MemoryCall {
-    type Reply = Result<String>;
+    type Reply = Result<Value>;
 
     fn args<A: DeserializeOwned>(&mut self) -> Result<A> {
-        serde_json::from_str(&self.args)
-            .map_err(|_| bad_arguments::<A>(&mut serde_json::Deserializer::from_str(&self.args)))
+        A::deserialize(&self.args).map_err(|_| bad_arguments::<A>(&self.args))
     }
 
     fn reply<R: Serialize>(self, outcome: Result<R>) -> Self::Reply {
-        serde_json::to_string(&outcome?).map_err(RpcError::internal)
+        serde_json::to_value(outcome?).map_err(RpcError::internal)
     }
 }

@@ -20,7 +20,7 @@ use serde_json::{Map, Value};
 #[derive(Debug, Clone, Args)]
 #[command(after_help = methods())]
 pub(crate) struct Call {
-    /// The server, such as xmlrpc://127.0.0.1:4242
+    /// The server, such as <xmlrpc://127.0.0.1:4242>
     url: String,
     /// The method, such as add
     method: String,
@@ -53,12 +53,12 @@ impl Call {
 
     async fn over(&self, caller: impl Caller) -> Result<()> {
         let arguments = match ToolkitService::descriptor().method(&self.method) {
-            Some(method) => to_json(method, &self.arguments)?,
+            Some(method) => to_json(method, &self.arguments),
             // The service itself says which methods it has.
             None => Value::Array(Vec::new()),
         };
         let service = ToolkitService::new(ToolkitClient::new(caller));
-        println!("{}", memory::call(&service, &self.method, arguments.to_string()).await?);
+        println!("{}", memory::call(&service, &self.method, arguments).await?);
         Ok(())
     }
 }
@@ -70,11 +70,11 @@ fn bad_url(url: &str) -> RpcError {
 }
 
 /// The words as a JSON array, or as an object where they are named.
-fn to_json(method: &Method, words: &[String]) -> Result<Value> {
+fn to_json(method: &Method, words: &[String]) -> Value {
     let named: Option<Map<_, _>> = words.iter().map(|word| named(method, word)).collect();
     match named {
-        Some(arguments) if !arguments.is_empty() => Ok(Value::Object(arguments)),
-        _ => Ok(positional(method, words)),
+        Some(arguments) if !arguments.is_empty() => Value::Object(arguments),
+        _ => positional(method, words),
     }
 }
 
@@ -118,7 +118,7 @@ mod tests {
         ];
         for (words, expected) in cases {
             let words: Vec<String> = words.iter().map(ToString::to_string).collect();
-            assert_eq!(to_json(lock, &words).unwrap().to_string(), *expected, "{words:?}");
+            assert_eq!(to_json(lock, &words).to_string(), *expected, "{words:?}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `everywire serve`: the toolkit on every wire.
 
-use std::{convert::Infallible, pin::pin, str::FromStr, time::Duration};
+use std::{convert::Infallible, fmt, io::Write, pin::pin, str::FromStr, time::Duration};
 
 use clap::Args;
 use everywire::{
@@ -91,27 +91,32 @@ impl Serve {
             listing.add("zerorpc", &url, &format!("python3 -c \"{python}\""));
             server = server.mount(wire);
         }
-        println!("{}", listing.0);
+        listing.print();
         Ok(server)
     }
 }
 
 /// What listens where, with one line to try for each wire.
-struct Listing(String);
-
-impl Default for Listing {
-    fn default() -> Self {
-        let version = env!("CARGO_PKG_VERSION");
-        Self(format!(
-            "everywire {version}. Ctrl-C stops it.\n\
-             Locks live in memory: a restart forgets them, and fencing tokens begin at 1 again.\n"
-        ))
-    }
-}
+#[derive(Default)]
+struct Listing(Vec<String>);
 
 impl Listing {
     fn add(&mut self, wire: &str, urls: &str, try_it: &str) {
-        self.0 += &format!("\n  {wire:<9} {urls}\n            {try_it}\n");
+        self.0.push(format!("  {wire:<9} {urls}\n            {try_it}"));
+    }
+
+    /// A reader who has gone away, as in `everywire | head -1`, is no reason to end.
+    fn print(&self) {
+        let mut out = std::io::stdout().lock();
+        let _ = write!(out, "{self}").and_then(|()| out.flush());
+    }
+}
+
+impl fmt::Display for Listing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "everywire {} serves everywire.v1.Toolkit. Ctrl-C stops it.", env!("CARGO_PKG_VERSION"))?;
+        writeln!(f, "Locks live in memory: a restart forgets them, and fencing tokens begin at 1 again.")?;
+        self.0.iter().try_for_each(|wire| writeln!(f, "\n{wire}"))
     }
 }
 

@@ -24,7 +24,7 @@ assert len(set(ids)) == 100_000 and ids == sorted(ids)
 for name, text, call in [
     ("NameError", "no method `nothing`", lambda: c.nothing()),
     ("TypeError", "argument `b` is missing", lambda: c.add(1)),
-    ("TypeError", "argument `b`: invalid type: string", lambda: c.add(1, "2")),
+    ("TypeError", "argument `b`: invalid type: a string", lambda: c.add(1, "2")),
     ("TypeError", "`ttl_ms` is 0", lambda: c.lock("a", 0)),
     ("OutOfRange", "beyond 64 bits", lambda: c.add(2**63 - 1, 1)),
 ]:

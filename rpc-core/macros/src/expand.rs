@@ -76,7 +76,7 @@ fn service_struct(service: &Service) -> TokenStream {
         #[allow(dead_code)]
         impl<T: #name> #service_name<T> {
             #[doc = #new_docs]
-            pub fn new(inner: T) -> Self {
+            #visibility fn new(inner: T) -> Self {
                 Self { inner }
             }
         }
@@ -98,7 +98,7 @@ fn client_struct(service: &Service) -> TokenStream {
         #[allow(dead_code)]
         impl<C> #client_name<C> {
             /// Calls through `caller`, the client of one wire.
-            pub fn new(caller: C) -> Self {
+            #visibility fn new(caller: C) -> Self {
                 Self { caller }
             }
         }
@@ -120,6 +120,7 @@ fn arguments_struct(rpc_core: &Path, method: &Method) -> TokenStream {
 
 fn descriptor(parameters: &Parameters, service: &Service) -> TokenStream {
     let Parameters { package, rpc_core } = parameters;
+    let Service { visibility, .. } = service;
     let service_name = service.service_name();
     let name = plain(&service.name);
     let docs_text = docs(&service.attributes);
@@ -134,7 +135,7 @@ fn descriptor(parameters: &Parameters, service: &Service) -> TokenStream {
         #[allow(dead_code)]
         impl #service_name<()> {
             /// The names, types and documentation of the service.
-            pub fn descriptor() -> &'static #rpc_core::ServiceDescriptor {
+            #visibility fn descriptor() -> &'static #rpc_core::ServiceDescriptor {
                 &__DESCRIPTOR
             }
         }
