@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Method, Result};
+use crate::{Method, Result, RpcError};
 
 /// How long a client waits for an answer unless it is told otherwise.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -26,4 +26,18 @@ pub trait Caller: Send + Sync + 'static {
         method: &'static Method,
         args: &A,
     ) -> impl Future<Output = Result<R>> + Send;
+}
+
+/// Waits for the `answer` of `peer` to `method`; after `timeout` it is `DEADLINE_EXCEEDED`, and the call is dropped. For
+/// the clients of wires.
+pub async fn answer_within<R>(
+    timeout: Duration,
+    peer: &str,
+    method: &Method,
+    answer: impl Future<Output = Result<R>>,
+) -> Result<R> {
+    tokio::time::timeout(timeout, answer).await.unwrap_or_else(|_| {
+        let method = method.name();
+        Err(RpcError::deadline_exceeded(format!("{method}: no answer from {peer} within {timeout:?}")))
+    })
 }

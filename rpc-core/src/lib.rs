@@ -11,7 +11,7 @@ mod service;
 pub mod shape;
 
 pub use arguments::bad_arguments;
-pub use client::{Caller, DEFAULT_TIMEOUT};
+pub use client::{Caller, DEFAULT_TIMEOUT, answer_within};
 pub use descriptor::{Argument, Builder, Method, MethodBuilder, ServiceDescriptor, Type};
 pub use error::{Code, Origin, Result, RpcError, fault_number};
 pub use limits::Limits;

@@ -14,9 +14,7 @@ use everywire::{
 use rpc_core::{Caller, Method, Result, RpcError, memory, shape::Shape};
 use serde_json::{Map, Value};
 
-/// Call one method and print its reply as JSON
-///
-/// Wires: xmlrpc://HOST:PORT, jsonrpc://HOST:PORT, jsonrpc+ws://HOST:PORT, grpc://HOST:PORT, zerorpc://HOST:PORT
+/// Call one method over any wire and print its reply as JSON
 #[derive(Debug, Clone, Args)]
 #[command(after_help = methods())]
 pub(crate) struct Call {

@@ -9,9 +9,7 @@ use clap::{Parser, Subcommand};
 use rpc_core::Result;
 use tracing_subscriber::EnvFilter;
 
-/// One service on every wire: XML-RPC, JSON-RPC, gRPC and ZeroMQ (zerorpc) at the same time.
-///
-/// Without a command it serves.
+/// One service on every wire: XML-RPC, JSON-RPC, gRPC and ZeroMQ (zerorpc). Without a command it serves.
 #[derive(Debug, Parser)]
 #[command(version, args_conflicts_with_subcommands = true)]
 pub(crate) struct Cli {

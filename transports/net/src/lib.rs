@@ -1,6 +1,8 @@
-//! What the wires over TCP share before their first byte is read: bind, accept, limit, drain.
+//! What the wires over TCP share: a server's bind, accept, limit and drain; a client's connection that is opened again.
 //!
 //! It knows no wire. A wire hands [`Listener::serve`] a function that runs one connection.
+
+mod shared;
 
 use std::{io, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
@@ -11,6 +13,8 @@ use tokio::{
     sync::Semaphore,
     task::{JoinError, JoinSet},
 };
+
+pub use shared::Shared;
 
 /// A bound TCP port of one wire.
 #[derive(Debug)]
