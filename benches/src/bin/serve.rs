@@ -1,0 +1,18 @@
+//! `serve WIRE ADDRESS`: `add` on one of everywire's wires, on one thread, until standard input closes.
+
+use everywire::{Result, RpcError, Server, grpc, jsonrpc, xmlrpc, zerorpc};
+use everywire_benches::{AdderService, Plain, argument, stdin_closed};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<()> {
+    let (wire, address) = (argument(1, "a wire")?, argument(2, "an address")?);
+    let server = Server::new(AdderService::new(Plain));
+    let server = match &*wire {
+        "xmlrpc" => server.mount(xmlrpc::Server::bind(&address).await?),
+        "jsonrpc" => server.mount(jsonrpc::Server::bind(&address).await?),
+        "grpc" => server.mount(grpc::Server::bind(&address).await?),
+        "zerorpc" => server.mount(zerorpc::Server::bind(&address).await?),
+        _ => return Err(RpcError::invalid_argument(format!("`{wire}` is no wire"))),
+    };
+    server.serve_until(stdin_closed()).await
+}
