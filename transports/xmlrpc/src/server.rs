@@ -50,36 +50,40 @@ impl Transport for Server {
     }
 
     async fn serve<S: Service>(self, service: Arc<S>, shutdown: CancellationToken) -> Result<()> {
-        let connections = self.limits.connections;
-        let host = Arc::new(Host { service, limits: self.limits, shutdown: shutdown.clone() });
-        self.listener.serve(connections, shutdown, |stream, _, stop| connection(stream, Arc::clone(&host), stop)).await;
+        let limits = Arc::new(self.limits);
+        let session = |stream, _, stop: CancellationToken| {
+            // Every step asks the token, under its lock: one for each connection keeps them out of each other's way.
+            let (service, limits, stop) = (Arc::clone(&service), Arc::clone(&limits), stop.child_token());
+            Arc::new(Session { service, limits, stop }).run(stream)
+        };
+        self.listener.serve(limits.connections, shutdown, session).await;
         Ok(())
     }
 }
 
-/// What all connections share.
-struct Host<S> {
+/// One connection.
+struct Session<S> {
     service: Arc<S>,
-    limits: Limits,
-    shutdown: CancellationToken,
+    limits: Arc<Limits>,
+    stop: CancellationToken,
 }
 
-async fn connection<S: Service>(stream: TcpStream, host: Arc<Host<S>>, stop: CancellationToken) {
-    let handshake_time = host.limits.handshake_time;
-    let service = service_fn(move |request| {
-        let host = Arc::clone(&host);
-        async move { Ok::<_, Infallible>(host.answer(request).await) }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(handshake_time)
-        .serve_connection(TokioIo::new(stream), service);
-    if let Err(error) = drive(connection, stop).await {
-        tracing::debug!(%error, "an XML-RPC connection ended early");
+impl<S: Service> Session<S> {
+    async fn run(self: Arc<Self>, stream: TcpStream) {
+        let session = Arc::clone(&self);
+        let service = service_fn(move |request| {
+            let session = Arc::clone(&session);
+            async move { Ok::<_, Infallible>(session.answer(request).await) }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.limits.handshake_time)
+            .serve_connection(TokioIo::new(stream), service);
+        if let Err(error) = drive(connection, self.stop.clone()).await {
+            tracing::debug!(%error, "an XML-RPC connection ended early");
+        }
     }
-}
 
-impl<S: Service> Host<S> {
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let (head, body) = request.into_parts();
         if !matches!(head.uri.path(), "/" | "/RPC2") {
@@ -96,18 +100,12 @@ impl<S: Service> Host<S> {
             Ok(Err(error)) => return refused_body(&error),
             Err(_) => return refusal(StatusCode::REQUEST_TIMEOUT, "the request took too long to arrive"),
         };
-        let reply = self.call(&body).await;
-        response(reply, body::accepts_gzip(&head.headers))
-    }
-
-    async fn call(&self, body: &[u8]) -> Vec<u8> {
-        if self.shutdown.is_cancelled() {
-            return Frame::Response.fault(RpcError::unavailable("the server is stopping"));
-        }
-        match document(body) {
+        let reply = match document(&body) {
+            _ if self.stop.is_cancelled() => Frame::Response.fault(RpcError::unavailable("the server is stopping")),
             Ok(document) => call::answer(&*self.service, document, &self.limits).await,
             Err(error) => Frame::Response.fault(error),
-        }
+        };
+        response(reply, body::accepts_gzip(&head.headers))
     }
 }
 
