@@ -61,6 +61,9 @@ impl Transport for Server {
     }
 }
 
+/// What a connection may buffer: the longest head of a request, and the largest piece of a body.
+const BUFFER_BYTES: usize = 1 << 16;
+
 /// One connection.
 struct Session<S> {
     service: Arc<S>,
@@ -78,6 +81,7 @@ impl<S: Service> Session<S> {
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.limits.handshake_time)
+            .max_buf_size(BUFFER_BYTES)
             .serve_connection(TokioIo::new(stream), service);
         if let Err(error) = drive(connection, self.stop.clone()).await {
             tracing::debug!(%error, "an XML-RPC connection ended early");

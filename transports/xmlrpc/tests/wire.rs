@@ -269,6 +269,20 @@ async fn a_client_that_asks_for_gzip_reads_it() {
 }
 
 #[tokio::test]
+async fn a_message_beyond_the_limit_is_refused_on_either_side() {
+    let running = start(Limits { message_bytes: 2 << 20, ..Limits::default() }).await;
+    let limits = Limits { message_bytes: 1 << 20, ..Limits::default() };
+    let client = ProbeClient::new(Client::connect(&running.url).await.unwrap().limits(limits));
+    for _ in 0..3 {
+        let error = client.echo("x".repeat(8 << 20)).await.unwrap_err();
+        assert_eq!((error.code(), error.origin()), (Code::ResourceExhausted, Origin::Remote), "request: {error}");
+    }
+    let error = client.repeat("x".repeat(1 << 10), 1 << 10).await.unwrap_err();
+    assert_eq!((error.code(), error.origin()), (Code::ResourceExhausted, Origin::Local), "reply: {error}");
+    assert_eq!(client.add(3, 4).await, Ok(7));
+}
+
+#[tokio::test]
 async fn characters_that_xml_has_not_are_clear_errors() {
     let running = start(Limits::default()).await;
     let client = running.client().await;
@@ -452,9 +466,10 @@ async fn a_multicall_answers_each_call_in_order() {
     assert!(answer.contains("RESOURCE_EXHAUSTED: 7 calls in a multicall; the limit is 6"), "{answer}");
     let (_, answer) = running.post(&multicall("")).await;
     assert!(answer.contains("<param><value><array><data></data></array></value></param>"), "{answer}");
-    for malformed in ["<value/>", "<value><struct/></value>"] {
+    let array = "<value><array><data><value>add</value><value><array><data/></array></value></data></array></value>";
+    for (malformed, number) in [("<value/>", -32602), ("<value><struct/></value>", -32602), (array, -32600)] {
         let (_, answer) = running.post(&multicall(malformed)).await;
-        assert!(answer.contains("<int>-32602</int>"), "{answer}");
+        assert!(answer.contains(&format!("<int>{number}</int>")), "{malformed}: {answer}");
     }
 }
 

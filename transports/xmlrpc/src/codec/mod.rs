@@ -14,9 +14,11 @@
 //!
 //! Spec: <http://xmlrpc.com/spec.md>; `nil` and the `ex:` types: <https://ws.apache.org/xmlrpc/types.html>.
 
+mod compound;
 mod de;
 mod error;
 mod parser;
+mod scalar;
 mod ser;
 #[cfg(test)]
 mod tests;

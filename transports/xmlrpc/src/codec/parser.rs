@@ -145,15 +145,17 @@ impl<'de> Parser<'de> {
         Ok(())
     }
 
-    /// The bytes taken so far; only between two tokens, when none was looked at ahead.
-    pub(crate) fn position(&self) -> usize {
-        debug_assert!(self.ahead.is_none(), "a token was looked at ahead");
-        usize::try_from(self.reader.buffer_position()).unwrap_or(usize::MAX)
+    /// How much of the document is taken. Unknown while a token is looked at ahead, as it is between the elements of an
+    /// array.
+    pub(crate) fn position(&self) -> Result<usize, Error> {
+        let between = self.ahead.is_none() && !self.empty;
+        let position = usize::try_from(self.reader.buffer_position()).ok().filter(|_| between);
+        position.ok_or_else(|| Error::new(Kind::Structure, "not XML-RPC: an array where a struct is expected"))
     }
 
     /// The document from `start` to the present [`position`](Self::position).
-    pub(crate) fn since(&self, start: usize) -> &'de str {
-        self.document.get(start..self.position()).unwrap_or_default()
+    pub(crate) fn since(&self, start: usize) -> Result<&'de str, Error> {
+        Ok(self.document.get(start..self.position()?).unwrap_or_default())
     }
 
     /// The next tag, where only white space may stand between tags.

@@ -3,17 +3,12 @@
 use std::{fmt, io::Write};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use serde::{
-    Serialize, Serializer,
-    ser::{
-        Error as _, SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant, SerializeTuple,
-        SerializeTupleStruct, SerializeTupleVariant,
-    },
-};
+use serde::{Serialize, Serializer, ser::Error as _};
 
-use super::{Error, text::escape};
+use super::{Error, compound::Compound, text::escape};
 
-const NIL: &str = "<value><nil/></value>";
+/// How `None` is written.
+pub(super) const NIL: &str = "<value><nil/></value>";
 
 /// Appends one value to `out`.
 pub(crate) struct Writer<'a> {
@@ -35,6 +30,11 @@ impl<'a> Writer<'a> {
     /// Writes a `<value>` element.
     pub(crate) fn value(out: &'a mut Vec<u8>) -> Self {
         Self { out, form: Form::Value }
+    }
+
+    /// Writes the name of a member.
+    pub(super) fn name(out: &'a mut Vec<u8>) -> Self {
+        Self { out, form: Form::Name }
     }
 
     /// Writes each field of a struct as a `<param>`. Trailing `None`s are left out: the spec itself has no nil, and a
@@ -85,7 +85,7 @@ impl<'a> Writer<'a> {
             Form::Params => Ok(Compound::params(self.out)),
             Form::Value => {
                 self.push("<value><array><data>");
-                Ok(Compound { out: self.out, end: "</data></array></value>", kept: None })
+                Ok(Compound::new(self.out, "</data></array></value>"))
             }
         }
     }
@@ -96,7 +96,7 @@ impl<'a> Writer<'a> {
             Form::Params => Ok(Compound::params(self.out)),
             Form::Value => {
                 self.push("<value><struct>");
-                Ok(Compound { out: self.out, end: "</struct></value>", kept: None })
+                Ok(Compound::new(self.out, "</struct></value>"))
             }
         }
     }
@@ -110,7 +110,7 @@ impl<'a> Writer<'a> {
         escape(variant, self.out)?;
         self.push("</name>");
         self.push(start);
-        Ok(Compound { out: self.out, end, kept: None })
+        Ok(Compound::new(self.out, end))
     }
 }
 
@@ -249,8 +249,8 @@ impl<'a> Serializer for Writer<'a> {
         variant: &'static str,
         value: &T,
     ) -> Result<(), Error> {
-        let compound = self.variant(variant, "", "</member></struct></value>")?;
-        value.serialize(Writer::value(compound.out))?;
+        let mut compound = self.variant(variant, "", "</struct></value>")?;
+        compound.member(value)?;
         compound.finish();
         Ok(())
     }
@@ -297,129 +297,5 @@ impl<'a> Serializer for Writer<'a> {
 
     fn collect_str<T: fmt::Display + ?Sized>(self, value: &T) -> Result<(), Error> {
         self.serialize_str(&value.to_string())
-    }
-}
-
-/// An array, a struct or a call's arguments, as far as it is written.
-pub(crate) struct Compound<'a> {
-    out: &'a mut Vec<u8>,
-    end: &'static str,
-    /// For arguments: how much of `out` stays if all that follow are nil.
-    kept: Option<usize>,
-}
-
-impl<'a> Compound<'a> {
-    fn params(out: &'a mut Vec<u8>) -> Self {
-        let kept = Some(out.len());
-        Self { out, end: "", kept }
-    }
-
-    fn push(&mut self, text: &str) {
-        self.out.extend_from_slice(text.as_bytes());
-    }
-
-    fn element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
-        if self.kept.is_none() {
-            return value.serialize(Writer::value(self.out));
-        }
-        self.push("<param>");
-        let start = self.out.len();
-        value.serialize(Writer::value(self.out))?;
-        let is_nil = &self.out[start..] == NIL.as_bytes();
-        self.push("</param>");
-        if !is_nil {
-            self.kept = Some(self.out.len());
-        }
-        Ok(())
-    }
-
-    fn name<T: Serialize + ?Sized>(&mut self, name: &T) -> Result<(), Error> {
-        self.push("<member><name>");
-        name.serialize(Writer { out: self.out, form: Form::Name })?;
-        self.push("</name>");
-        Ok(())
-    }
-
-    fn member<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
-        value.serialize(Writer::value(self.out))?;
-        self.push("</member>");
-        Ok(())
-    }
-
-    fn field<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) -> Result<(), Error> {
-        if self.kept.is_some() {
-            return self.element(value);
-        }
-        self.name(name)?;
-        self.member(value)
-    }
-
-    fn finish(self) {
-        self.out.truncate(self.kept.unwrap_or(usize::MAX));
-        self.out.extend_from_slice(self.end.as_bytes());
-    }
-}
-
-/// Arrays of all kinds.
-macro_rules! compound_of_elements {
-    ($($trait:ident $method:ident)+) => {
-        $(impl $trait for Compound<'_> {
-            type Ok = ();
-            type Error = Error;
-
-            fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
-                self.element(value)
-            }
-
-            fn end(self) -> Result<(), Error> {
-                self.finish();
-                Ok(())
-            }
-        })+
-    };
-}
-
-/// Structs of both kinds.
-macro_rules! compound_of_fields {
-    ($($trait:ident)+) => {
-        $(impl $trait for Compound<'_> {
-            type Ok = ();
-            type Error = Error;
-
-            fn serialize_field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Result<(), Error> {
-                self.field(name, value)
-            }
-
-            fn end(self) -> Result<(), Error> {
-                self.finish();
-                Ok(())
-            }
-        })+
-    };
-}
-
-compound_of_elements! {
-    SerializeSeq serialize_element
-    SerializeTuple serialize_element
-    SerializeTupleStruct serialize_field
-    SerializeTupleVariant serialize_field
-}
-compound_of_fields! { SerializeStruct SerializeStructVariant }
-
-impl SerializeMap for Compound<'_> {
-    type Ok = ();
-    type Error = Error;
-
-    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Error> {
-        if self.kept.is_some() { Err(Error::custom("arguments have positions, not keys")) } else { self.name(key) }
-    }
-
-    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
-        self.member(value)
-    }
-
-    fn end(self) -> Result<(), Error> {
-        self.finish();
-        Ok(())
     }
 }

@@ -1,0 +1,145 @@
+//! Writing values that hold others.
+
+use serde::{
+    Serialize,
+    ser::{
+        Error as _, SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant, SerializeTuple,
+        SerializeTupleStruct, SerializeTupleVariant,
+    },
+};
+
+use super::{
+    Error,
+    ser::{NIL, Writer},
+};
+
+/// An array, a struct or a call's arguments, as far as it is written.
+pub(crate) struct Compound<'a> {
+    out: &'a mut Vec<u8>,
+    end: &'static str,
+    /// For arguments: how much of `out` stays if all that follow are nil.
+    kept: Option<usize>,
+}
+
+impl<'a> Compound<'a> {
+    /// What follows a start that is written already; `end` closes it.
+    pub(super) fn new(out: &'a mut Vec<u8>, end: &'static str) -> Self {
+        Self { out, end, kept: None }
+    }
+
+    /// A call's arguments.
+    pub(super) fn params(out: &'a mut Vec<u8>) -> Self {
+        let kept = Some(out.len());
+        Self { out, end: "", kept }
+    }
+
+    fn push(&mut self, text: &str) {
+        self.out.extend_from_slice(text.as_bytes());
+    }
+
+    fn element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
+        if self.kept.is_none() {
+            return value.serialize(Writer::value(self.out));
+        }
+        self.push("<param>");
+        let start = self.out.len();
+        value.serialize(Writer::value(self.out))?;
+        let is_nil = &self.out[start..] == NIL.as_bytes();
+        self.push("</param>");
+        if !is_nil {
+            self.kept = Some(self.out.len());
+        }
+        Ok(())
+    }
+
+    fn name<T: Serialize + ?Sized>(&mut self, name: &T) -> Result<(), Error> {
+        self.push("<member><name>");
+        name.serialize(Writer::name(self.out))?;
+        self.push("</name>");
+        Ok(())
+    }
+
+    /// Writes the value of a member, whose name is written, and ends it.
+    pub(super) fn member<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
+        value.serialize(Writer::value(self.out))?;
+        self.push("</member>");
+        Ok(())
+    }
+
+    fn field<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) -> Result<(), Error> {
+        if self.kept.is_some() {
+            return self.element(value);
+        }
+        self.name(name)?;
+        self.member(value)
+    }
+
+    pub(super) fn finish(self) {
+        self.out.truncate(self.kept.unwrap_or(usize::MAX));
+        self.out.extend_from_slice(self.end.as_bytes());
+    }
+}
+
+/// Arrays of all kinds.
+macro_rules! compound_of_elements {
+    ($($trait:ident $method:ident)+) => {
+        $(impl $trait for Compound<'_> {
+            type Ok = ();
+            type Error = Error;
+
+            fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
+                self.element(value)
+            }
+
+            fn end(self) -> Result<(), Error> {
+                self.finish();
+                Ok(())
+            }
+        })+
+    };
+}
+
+/// Structs of both kinds.
+macro_rules! compound_of_fields {
+    ($($trait:ident)+) => {
+        $(impl $trait for Compound<'_> {
+            type Ok = ();
+            type Error = Error;
+
+            fn serialize_field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Result<(), Error> {
+                self.field(name, value)
+            }
+
+            fn end(self) -> Result<(), Error> {
+                self.finish();
+                Ok(())
+            }
+        })+
+    };
+}
+
+compound_of_elements! {
+    SerializeSeq serialize_element
+    SerializeTuple serialize_element
+    SerializeTupleStruct serialize_field
+    SerializeTupleVariant serialize_field
+}
+compound_of_fields! { SerializeStruct SerializeStructVariant }
+
+impl SerializeMap for Compound<'_> {
+    type Ok = ();
+    type Error = Error;
+
+    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Error> {
+        if self.kept.is_some() { Err(Error::custom("arguments have positions, not keys")) } else { self.name(key) }
+    }
+
+    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
+        self.member(value)
+    }
+
+    fn end(self) -> Result<(), Error> {
+        self.finish();
+        Ok(())
+    }
+}
