@@ -1,9 +1,6 @@
 //! The client: keeps connections alive and one call on each at a time, since HTTP/1 answers in order.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, Uri, header, uri::PathAndQuery};
@@ -16,16 +13,14 @@ use crate::{
     envelope,
     fault::unsendable,
     link::{Failure, Link},
+    pool::Pool,
 };
-
-/// Connections kept open while no call uses them.
-const IDLE_LINKS: usize = 64;
 
 /// An XML-RPC client of one server. Calls share it by reference; each takes an idle connection or opens one.
 #[derive(Debug)]
 pub struct Client {
     target: Target,
-    idle: Mutex<Vec<Link>>,
+    pool: Pool,
     timeout: Duration,
     limits: Limits,
     gzip: bool,
@@ -41,13 +36,9 @@ impl Client {
         let link = connecting.await.map_err(|_| {
             RpcError::unavailable(format!("{} does not accept a connection within {DEFAULT_TIMEOUT:?}", target.address))
         })??;
-        Ok(Self {
-            target,
-            idle: Mutex::new(vec![link]),
-            timeout: DEFAULT_TIMEOUT,
-            limits: Limits::default(),
-            gzip: false,
-        })
+        let pool = Pool::default();
+        pool.put(link);
+        Ok(Self { target, pool, timeout: DEFAULT_TIMEOUT, limits: Limits::default(), gzip: false })
     }
 
     /// Sets how long a call waits for its answer. Default [`DEFAULT_TIMEOUT`].
@@ -70,7 +61,7 @@ impl Client {
 
     async fn exchange(&self, body: Vec<u8>) -> Result<Bytes> {
         let mut request = self.request(body);
-        while let Some(mut link) = self.take_idle() {
+        while let Some(mut link) = self.pool.take() {
             match link.exchange(request, self.limits.message_bytes).await {
                 // The server had closed the connection: it has not seen the request, so another may carry it.
                 Err(Failure::Unsent(unsent)) => request = *unsent,
@@ -96,17 +87,9 @@ impl Client {
         request
     }
 
-    fn take_idle(&self) -> Option<Link> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
-    }
-
     fn finish(&self, link: Link, outcome: Result<Response<Bytes>, Failure>) -> Result<Bytes> {
         let response = outcome.map_err(|failure| self.unanswered(&failure))?;
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if link.is_open() && idle.len() < IDLE_LINKS {
-            idle.push(link);
-        }
-        drop(idle);
+        self.pool.put(link);
         match response.status() {
             StatusCode::OK => Ok(response.into_body()),
             status => Err(refused(status)),

@@ -4,7 +4,7 @@
 //! POST /RPC2 HTTP/1.1
 //! host: 127.0.0.1:4242
 //! content-type: text/xml
-//! content-length: 193
+//! content-length: 175
 //!
 //! <?xml version="1.0"?>
 //! <methodCall>
@@ -17,7 +17,7 @@
 //!
 //! HTTP/1.1 200 OK
 //! content-type: text/xml
-//! content-length: 124
+//! content-length: 113
 //!
 //! <?xml version="1.0"?>
 //! <methodResponse>
@@ -59,6 +59,7 @@ mod codec;
 mod envelope;
 mod fault;
 mod link;
+mod pool;
 mod schema;
 mod server;
 
