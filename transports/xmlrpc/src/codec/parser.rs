@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use quick_xml::{
-    events::{BytesRef, BytesStart, Event},
+    events::{BytesRef, BytesStart, BytesText, Event},
     reader::Reader,
 };
 
@@ -48,10 +48,14 @@ pub(crate) struct Parser<'de> {
     depth: usize,
 }
 
+#[derive(Clone, Copy)]
 enum Token<'de> {
     Start(Tag),
     End,
-    Text(Cow<'de, str>),
+    /// As it stands in the document, with any line ends.
+    Text(&'de str),
+    /// A character that was written as a reference.
+    Char(char),
     Eof,
 }
 
@@ -66,7 +70,7 @@ impl<'de> Parser<'de> {
     pub(crate) fn open(&mut self, tag: Tag) -> Result<(), Error> {
         match self.markup()? {
             Token::Start(found) if found == tag => Ok(()),
-            found => Err(unexpected(&found, &format!("{tag:?}"))),
+            found => Err(unexpected(found, &format!("{tag:?}"))),
         }
     }
 
@@ -74,7 +78,7 @@ impl<'de> Parser<'de> {
     pub(crate) fn close(&mut self) -> Result<(), Error> {
         match self.markup()? {
             Token::End => Ok(()),
-            found => Err(unexpected(&found, "an end tag")),
+            found => Err(unexpected(found, "an end tag")),
         }
     }
 
@@ -91,10 +95,11 @@ impl<'de> Parser<'de> {
         let mut text = Cow::Borrowed("");
         loop {
             match self.token()? {
-                Token::Text(more) if text.is_empty() => text = more,
-                Token::Text(more) => text.to_mut().push_str(&more),
-                other => {
-                    self.ahead = Some(other);
+                Token::Text(more) if text.is_empty() => text = with_plain_line_ends(more),
+                Token::Text(more) => text.to_mut().push_str(&with_plain_line_ends(more)),
+                Token::Char(c) => text.to_mut().push(c),
+                tag => {
+                    self.ahead = Some(tag);
                     return Ok(text);
                 }
             }
@@ -113,7 +118,7 @@ impl<'de> Parser<'de> {
         match self.token()? {
             Token::Start(tag) => Ok(Some(tag)),
             Token::End => Ok(None),
-            found => Err(unexpected(&found, "a tag")),
+            found => Err(unexpected(found, "a tag")),
         }
     }
 
@@ -135,7 +140,7 @@ impl<'de> Parser<'de> {
     pub(crate) fn finish(&mut self) -> Result<(), Error> {
         match self.markup()? {
             Token::Eof => Ok(()),
-            found => Err(unexpected(&found, "the end of the document")),
+            found => Err(unexpected(found, "the end of the document")),
         }
     }
 
@@ -162,8 +167,8 @@ impl<'de> Parser<'de> {
     fn markup(&mut self) -> Result<Token<'de>, Error> {
         loop {
             match self.token()? {
-                Token::Text(text) if is_blank(&text) => {}
-                text @ Token::Text(_) => return Err(unexpected(&text, "a tag")),
+                Token::Text(text) if is_blank(text) => {}
+                text @ (Token::Text(_) | Token::Char(_)) => return Err(unexpected(text, "a tag")),
                 token => return Ok(token),
             }
         }
@@ -197,9 +202,9 @@ impl<'de> Parser<'de> {
                 self.open -= 1;
                 Token::End
             }
-            Event::Text(text) => Token::Text(text.xml10_content()),
-            Event::CData(text) => Token::Text(text.xml10_content()),
-            Event::GeneralRef(reference) => Token::Text(resolve(&reference)?),
+            Event::Text(text) => Token::Text(lent(&text.into_inner())?),
+            Event::CData(text) => Token::Text(lent(&text.into_inner())?),
+            Event::GeneralRef(reference) => Token::Char(resolve(&reference)?),
             Event::Eof if self.open > 0 => return Err(Error::new(Kind::Syntax, "the document ends inside an element")),
             Event::Eof => Token::Eof,
             Event::DocType(_) => return Err(Error::new(Kind::Syntax, "a DOCTYPE is not accepted")),
@@ -214,7 +219,11 @@ impl<'de> Parser<'de> {
 
     fn start(&mut self, start: &BytesStart<'de>) -> Result<Token<'de>, Error> {
         self.open += 1;
-        tag(start.local_name().as_ref()).map(Token::Start)
+        let name = start.name();
+        // Few writers use prefixes, so the name is looked for without one first.
+        let tag = tag(name.as_ref()).or_else(|| tag(name.local_name().as_ref()));
+        tag.map(Token::Start)
+            .ok_or_else(|| Error::new(Kind::Structure, format!("XML-RPC has no element <{}>", excerpt(name.as_ref()))))
     }
 }
 
@@ -223,8 +232,8 @@ pub(super) fn is_blank(text: &str) -> bool {
     text.bytes().all(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n'))
 }
 
-fn tag(name: &str) -> Result<Tag, Error> {
-    Ok(match name {
+fn tag(name: &str) -> Option<Tag> {
+    Some(match name {
         "value" => Tag::Value,
         "int" | "i4" | "i8" | "i1" | "i2" | "biginteger" => Tag::Int,
         "string" => Tag::String,
@@ -244,7 +253,7 @@ fn tag(name: &str) -> Result<Tag, Error> {
         "methodCall" => Tag::MethodCall,
         "methodResponse" => Tag::MethodResponse,
         "fault" => Tag::Fault,
-        _ => return Err(Error::new(Kind::Structure, format!("XML-RPC has no element <{}>", excerpt(name)))),
+        _ => return None,
     })
 }
 
@@ -253,21 +262,34 @@ pub(super) fn excerpt(text: &str) -> String {
     text.chars().take(40).flat_map(char::escape_debug).collect()
 }
 
-fn resolve(reference: &BytesRef<'_>) -> Result<Cow<'static, str>, Error> {
-    Ok(Cow::Borrowed(match &**reference {
-        "lt" => "<",
-        "gt" => ">",
-        "amp" => "&",
-        "quot" => "\"",
-        "apos" => "'",
-        _ => return character(reference),
-    }))
+/// A reader of a slice lends what it reads.
+fn lent<'de>(text: &Cow<'de, str>) -> Result<&'de str, Error> {
+    match text {
+        Cow::Borrowed(text) => Ok(text),
+        Cow::Owned(_) => Err(Error::new(Kind::Syntax, "text that is not in the document")),
+    }
 }
 
-fn character(reference: &BytesRef<'_>) -> Result<Cow<'static, str>, Error> {
+/// XML has one line end, the line feed, and reads the others as it (section 2.11).
+fn with_plain_line_ends(text: &str) -> Cow<'_, str> {
+    BytesText::from_escaped(text).xml10_content()
+}
+
+fn resolve(reference: &BytesRef<'_>) -> Result<char, Error> {
+    Ok(match &**reference {
+        "lt" => '<',
+        "gt" => '>',
+        "amp" => '&',
+        "quot" => '"',
+        "apos" => '\'',
+        _ => return character(reference),
+    })
+}
+
+fn character(reference: &BytesRef<'_>) -> Result<char, Error> {
     let wrong = |kind, what| Error::new(kind, format!("{what} &{};", excerpt(reference)));
     match reference.resolve_char_ref() {
-        Ok(Some(c)) if is_xml_char(c) => Ok(Cow::Owned(c.to_string())),
+        Ok(Some(c)) if is_xml_char(c) => Ok(c),
         Ok(None) => Err(wrong(Kind::Syntax, "unknown entity")),
         Ok(Some(_)) | Err(_) => Err(wrong(Kind::Character, "XML has no character")),
     }
@@ -281,11 +303,12 @@ fn check_encoding(encoding: &str) -> Result<(), Error> {
     Err(Error::new(Kind::Encoding, format!("the encoding is {}; expected UTF-8", excerpt(encoding))))
 }
 
-fn unexpected(found: &Token<'_>, wanted: &str) -> Error {
+fn unexpected(found: Token<'_>, wanted: &str) -> Error {
     let found = match found {
         Token::Start(tag) => format!("{tag:?}"),
         Token::End => "an end tag".to_owned(),
-        Token::Text(text) => format!("the text `{}`", excerpt(text)),
+        Token::Text(text) => format!("the text `{}`", excerpt(text.trim())),
+        Token::Char(c) => format!("the text `{}`", c.escape_debug()),
         Token::Eof => "the end of the document".to_owned(),
     };
     Error::new(Kind::Structure, format!("not XML-RPC: {found} where {wanted} is expected"))
