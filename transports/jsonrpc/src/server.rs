@@ -17,7 +17,7 @@ use jsonrpsee_server::{
     BatchRequestConfig, ConnectionGuard, ConnectionState, HttpBody, HttpResponse, Methods, PingConfig, ServerConfig,
     ServerHandle, stop_channel, ws,
 };
-use rpc_core::{CancellationToken, Limits, Result, RpcError, Service, Transport};
+use rpc_core::{CancellationToken, Limits, Result, RpcError, Service, ServiceDescriptor, Transport};
 use serde_json::value::{RawValue, to_raw_value};
 use tokio::net::TcpStream;
 
@@ -77,6 +77,10 @@ impl Server {
 impl Transport for Server {
     fn endpoint(&self) -> String {
         format!("jsonrpc http://{}", self.address())
+    }
+
+    fn check(&self, descriptor: &ServiceDescriptor) -> Result<()> {
+        schema::check(descriptor)
     }
 
     async fn serve<S: Service>(self, service: Arc<S>, shutdown: CancellationToken) -> Result<()> {
