@@ -36,16 +36,16 @@ impl<S> Clone for Dispatch<S> {
 }
 
 impl<S: Service> Dispatch<S> {
-    async fn call(&self, request: Request<'_>) -> MethodResponse {
+    async fn call(&self, request: &Request<'_>) -> MethodResponse {
         if request.method == DISCOVER {
-            return envelope::success(request.id, &&*self.document, self.max_bytes);
+            return envelope::success(&request.id, &&*self.document, self.max_bytes);
         }
-        let call = JsonrpcCall { id: Some(request.id), params: request.params, max_bytes: self.max_bytes };
+        let call = JsonrpcCall { id: Some(&request.id), params: request.params.as_deref(), max_bytes: self.max_bytes };
         self.service.dispatch(&request.method, call).await
     }
 
-    async fn notification(&self, notification: Notification<'_>) -> MethodResponse {
-        let call = JsonrpcCall { id: None, params: notification.params, max_bytes: self.max_bytes };
+    async fn notification(&self, notification: &Notification<'_>) -> MethodResponse {
+        let call = JsonrpcCall { id: None, params: notification.params.as_deref(), max_bytes: self.max_bytes };
         self.service.dispatch(&notification.method, call).await
     }
 
@@ -55,9 +55,9 @@ impl<S: Service> Dispatch<S> {
         let mut notified = false;
         for entry in batch {
             let response = match entry {
-                Ok(BatchEntry::Call(request)) => self.call(request).await,
+                Ok(BatchEntry::Call(request)) => self.call(&request).await,
                 Ok(BatchEntry::Notification(notification)) => {
-                    self.notification(notification).await;
+                    self.notification(&notification).await;
                     notified = true;
                     continue;
                 }
@@ -85,17 +85,18 @@ impl<S: Service> RpcServiceT for Dispatch<S> {
 
     fn call<'a>(&self, request: Request<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
         let this = self.clone();
-        async move { Dispatch::call(&this, request).await }
+        async move { Dispatch::call(&this, &request).await }
     }
 
+    // These are rare, so they are boxed and do not enlarge the future that each call moves.
     fn batch<'a>(&self, batch: Batch<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
         let this = self.clone();
-        async move { Dispatch::batch(&this, batch).await }
+        Box::pin(async move { Dispatch::batch(&this, batch).await })
     }
 
     fn notification<'a>(&self, notification: Notification<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
         let this = self.clone();
-        async move { Dispatch::notification(&this, notification).await }
+        Box::pin(async move { Dispatch::notification(&this, &notification).await })
     }
 }
 
@@ -126,14 +127,15 @@ impl<S: Service> RpcServiceT for Session<S> {
     }
 }
 
+/// Boxed, because jsonrpsee moves the future into a task of its own.
 fn counted<'a, T>(
     gate: &Arc<Gate>,
     running: impl Future<Output = T> + Send + 'a,
 ) -> impl Future<Output = T> + Send + 'a {
     let place = gate.enter();
-    async move {
+    Box::pin(async move {
         let response = running.await;
         drop(place);
         response
-    }
+    })
 }

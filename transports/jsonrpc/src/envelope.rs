@@ -1,7 +1,5 @@
 //! One request and its response, between jsonrpsee's envelope and the service.
 
-use std::borrow::Cow;
-
 use jsonrpsee_server::{MethodResponse, ResponsePayload, types::Id};
 use rpc_core::{Call, Result, RpcError, bad_arguments};
 use serde::{Serialize, Serializer, de::DeserializeOwned};
@@ -9,12 +7,12 @@ use serde_json::value::RawValue;
 
 use crate::fault;
 
-/// A call or a notification.
+/// A call or a notification. It borrows, because whatever a future holds is moved with it.
 pub(crate) struct JsonrpcCall<'a> {
     /// What the response repeats; a notification has none.
-    pub(crate) id: Option<Id<'a>>,
+    pub(crate) id: Option<&'a Id<'a>>,
     /// The text of `params`, which may be absent (specification, section 4.2).
-    pub(crate) params: Option<Cow<'a, RawValue>>,
+    pub(crate) params: Option<&'a RawValue>,
     /// The longest response in bytes.
     pub(crate) max_bytes: usize,
 }
@@ -23,14 +21,14 @@ impl Call for JsonrpcCall<'_> {
     type Reply = MethodResponse;
 
     fn args<A: DeserializeOwned>(&mut self) -> Result<A> {
-        let text = self.params.as_deref().map_or("[]", RawValue::get);
+        let text = self.params.map_or("[]", RawValue::get);
         serde_json::from_str(text).map_err(|_| bad_arguments::<A>(&mut serde_json::Deserializer::from_str(text)))
     }
 
     fn reply<R: Serialize>(self, outcome: Result<R>) -> MethodResponse {
         match (self.id, outcome) {
             (Some(id), Ok(reply)) => success(id, &reply, self.max_bytes),
-            (Some(id), Err(error)) => MethodResponse::error(id, fault::to_object(&error)),
+            (Some(id), Err(error)) => MethodResponse::error(id.clone(), fault::to_object(&error)),
             (None, outcome) => {
                 if let Err(error) = outcome {
                     tracing::debug!(%error, "a notification failed");
@@ -42,17 +40,18 @@ impl Call for JsonrpcCall<'_> {
 }
 
 /// The response with this result.
-pub(crate) fn success(id: Id<'_>, result: &impl Serialize, max_bytes: usize) -> MethodResponse {
+pub(crate) fn success(id: &Id<'_>, result: &impl Serialize, max_bytes: usize) -> MethodResponse {
     let response = MethodResponse::response(id.clone(), ResponsePayload::success(Borrowed(result)), max_bytes);
     match response.as_error_code() {
         None => response,
         Some(fault::OVERSIZED_RESPONSE) => {
             let text = format!("the reply is longer than {max_bytes} bytes");
-            MethodResponse::error(id, fault::to_object(&RpcError::resource_exhausted(text)))
+            MethodResponse::error(id.clone(), fault::to_object(&RpcError::resource_exhausted(text)))
         }
-        Some(_) => {
-            MethodResponse::error(id, fault::to_object(&RpcError::internal("the reply can't be written as JSON")))
-        }
+        Some(_) => MethodResponse::error(
+            id.clone(),
+            fault::to_object(&RpcError::internal("the reply can't be written as JSON")),
+        ),
     }
 }
 

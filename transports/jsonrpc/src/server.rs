@@ -14,11 +14,12 @@ use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use jsonrpsee_core::middleware::RpcServiceBuilder;
 use jsonrpsee_server::{
-    BatchRequestConfig, ConnectionGuard, ConnectionState, HttpBody, HttpResponse, Methods, PingConfig, ServerConfig,
-    ServerHandle, stop_channel, ws,
+    BatchRequestConfig, ConnectionGuard, ConnectionState, HttpBody, HttpResponse, Methods, ServerConfig, ServerHandle,
+    stop_channel, ws,
 };
 use rpc_core::{CancellationToken, Limits, Result, RpcError, Service, ServiceDescriptor, Transport};
 use serde_json::value::{RawValue, to_raw_value};
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 
 use crate::{
@@ -29,11 +30,8 @@ use crate::{
     schema,
 };
 
-/// How often a WebSocket session is asked for a sign of life.
-const PING_INTERVAL: Duration = Duration::from_mins(1);
-
-/// How long a session may give none. Long, because a session at its limit of calls is not read either.
-const PING_PATIENCE: Duration = Duration::from_mins(10);
+/// How long a connection may be silent before its peer's kernel is asked whether it is still there.
+const KEEPALIVE: Duration = Duration::from_mins(1);
 
 /// Responses that wait for one session's socket before its calls wait.
 const WAITING_RESPONSES: u32 = 64;
@@ -112,7 +110,6 @@ impl<S: Service> Host<S> {
             .max_response_body_size(max_bytes)
             .set_batch_request_config(BatchRequestConfig::Limit(max_batch))
             .set_message_buffer_capacity(WAITING_RESPONSES)
-            .enable_ws_ping(PingConfig::new().ping_interval(PING_INTERVAL).inactive_limit(PING_PATIENCE))
             .build();
         let dispatch = Dispatch { service, document: document.into(), max_bytes: limits.message_bytes };
         Ok(Self { dispatch, limits, sessions, max_bytes, max_batch })
@@ -121,6 +118,7 @@ impl<S: Service> Host<S> {
 
 /// Serves one connection: HTTP requests, then the WebSocket session that one of them may have opened.
 async fn connection<S: Service>(host: Arc<Host<S>>, stream: TcpStream, shutdown: CancellationToken) {
+    let _ = SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE));
     let gate = Gate::new(host.limits.calls_in_flight);
     let _closing = CloseOnDrop(&gate);
     let upgrade = Mutex::new(None);
