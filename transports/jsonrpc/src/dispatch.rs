@@ -19,7 +19,7 @@ use crate::{
 /// The method that answers with the [`Dispatch::document`].
 const DISCOVER: &str = "rpc.discover";
 
-/// Runs the requests of all HTTP connections.
+/// Runs requests.
 #[derive(Debug)]
 pub(crate) struct Dispatch<S> {
     pub(crate) service: Arc<S>,

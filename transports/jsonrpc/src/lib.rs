@@ -5,13 +5,13 @@
 //! ```text
 //! POST / HTTP/1.1
 //! Content-Type: application/json
-//! Content-Length: 57
+//! Content-Length: 55
 //!
 //! {"jsonrpc":"2.0","id":1,"method":"add","params":[3, 4]}
 //!
 //! HTTP/1.1 200 OK
 //! content-type: application/json; charset=utf-8
-//! content-length: 36
+//! content-length: 35
 //!
 //! {"jsonrpc":"2.0","id":1,"result":7}
 //! ```
@@ -19,6 +19,9 @@
 //! Arguments travel by position, or by name as `"params":{"a":3,"b":4}`; trailing optional ones may be left out, and
 //! `params` may be absent where nothing is required. A request without an `id` is a notification: it runs and gets no
 //! answer (HTTP 204). A batch is an array of requests; they run one after the other.
+//!
+//! A `Content-Type` that is wrong or missing is forgiven. Web pages of other origins are refused: over HTTP by the browser,
+//! which asks first for JSON, and over WebSocket by the server, which compares `Origin` with `Host`.
 //!
 //! `rpc.discover` answers with the service's [OpenRPC] document, which [`schema::openrpc`] makes.
 //!
@@ -45,6 +48,7 @@
 
 mod body;
 mod client;
+mod connection;
 mod dispatch;
 mod envelope;
 mod fault;

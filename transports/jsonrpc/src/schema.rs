@@ -7,7 +7,7 @@ use rpc_core::{
 use serde_json::{Map, Value, json};
 
 /// The version of the `OpenRPC` specification that [`openrpc`] follows.
-pub const OPENRPC_VERSION: &str = "1.3.2";
+const OPENRPC_VERSION: &str = "1.3.2";
 
 /// The `OpenRPC` document of a service; `version` is that of the document, as `info` has it.
 pub fn openrpc(service: &ServiceDescriptor, version: &str) -> Value {

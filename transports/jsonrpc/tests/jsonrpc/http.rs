@@ -93,14 +93,29 @@ async fn a_forgotten_content_type_is_forgiven_but_not_to_browsers() {
         ("Content-Type: application/x-www-form-urlencoded\r\n", 200),
         ("Content-Type: application/json; charset=utf-8\r\nOrigin: http://page\r\n", 200),
         ("Content-Type: text/plain\r\nOrigin: http://page\r\n", 415),
-        ("Origin: http://page\r\n", 415),
+        ("Content-Type: text/plain\r\nOrigin: http://h\r\n", 200),
+        ("Origin: null\r\n", 415),
     ];
     for (headers, status) in cases {
         assert_eq!(post(server.address, headers, body).await.0, status, "{headers:?}");
     }
     assert_eq!(request(server.address, "GET / HTTP/1.1\r\nHost: h\r\n\r\n").await.0, 405);
-    let upgrade = "GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
-    assert_eq!(request(server.address, upgrade).await.0, 400, "a handshake without a key");
+}
+
+#[tokio::test]
+async fn handshakes_that_are_refused() {
+    let server = Running::start(Limits::default()).await;
+    let key = "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    let cases = [
+        ("no key", String::new(), 400),
+        ("a page of another origin", format!("{key}Origin: http://page\r\n"), 403),
+        ("a page without an origin", format!("{key}Origin: null\r\n"), 403),
+    ];
+    for (case, headers, status) in cases {
+        let handshake =
+            format!("GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: websocket\r\n{headers}\r\n");
+        assert_eq!(request(server.address, &handshake).await.0, status, "{case}");
+    }
 }
 
 #[tokio::test]
@@ -144,16 +159,17 @@ async fn slow_requests_are_cut_off() {
     };
     let server = Running::start(limits).await;
     let cases = [
-        ("nothing", ""),
-        ("half a head", "POST / HTTP/1.1\r\nHost:"),
-        ("half a body", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 50\r\n\r\n{\"jsonrpc\""),
+        ("nothing", "", ""),
+        ("half a head", "POST / HTTP/1.1\r\nHost:", ""),
+        ("half a body", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 50\r\n\r\n{\"jsonrpc\"", "HTTP/1.1 408 "),
     ];
-    for (case, bytes) in cases {
+    for (case, bytes, answer) in cases {
         let mut stream = TcpStream::connect(server.address).await.unwrap();
         stream.write_all(bytes.as_bytes()).await.unwrap();
         let mut rest = Vec::new();
         within(case, stream.read_to_end(&mut rest)).await.unwrap();
-        assert!(!String::from_utf8_lossy(&rest).contains("200 OK"), "{case}");
+        let rest = String::from_utf8_lossy(&rest);
+        assert!(rest.starts_with(answer) && rest.is_empty() == answer.is_empty(), "{case}: {rest}");
     }
 }
 
