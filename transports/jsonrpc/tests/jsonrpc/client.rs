@@ -22,7 +22,7 @@ async fn client(url: &str) -> ProbeClient<Client> {
     ProbeClient::new(Client::connect(url).await.unwrap())
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn extremes_come_back_unchanged() {
     let server = Running::start(Limits::default()).await;
     let inner = Inner { name: "{}[]\"\\,:".into(), colours: vec![Colour::Red, Colour::Green] };
@@ -51,7 +51,7 @@ async fn extremes_come_back_unchanged() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn every_error_comes_back_unchanged() {
     let server = Running::start(Limits::default()).await;
     for (case, client) in clients(&server).await {
@@ -69,7 +69,7 @@ async fn every_error_comes_back_unchanged() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn many_calls_are_in_flight_at_the_same_time() {
     let server = Running::start(Limits::default()).await;
     for (case, client) in clients(&server).await {
@@ -89,7 +89,7 @@ async fn many_calls_are_in_flight_at_the_same_time() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_late_answer_is_a_missed_deadline() {
     let server = Running::start(Limits::default()).await;
     for url in [server.http(), server.websocket()] {
@@ -102,7 +102,7 @@ async fn a_late_answer_is_a_missed_deadline() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_too_long_is_refused_and_harms_no_other_call() {
     let server = Running::start(Limits::default()).await;
     for (case, client) in clients(&server).await {
@@ -115,7 +115,7 @@ async fn what_is_too_long_is_refused_and_harms_no_other_call() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn malformed_addresses_are_named() {
     for url in ["", "localhost:4244", "http://", "ftp://localhost:1", "https://localhost:1", "http://a b", "ws://:1"] {
         let error = Client::connect(url).await.unwrap_err();
@@ -124,7 +124,7 @@ async fn malformed_addresses_are_named() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn nobody_listening_is_unavailable() {
     let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     for url in [format!("http://{address}"), format!("ws://{address}")] {
@@ -136,7 +136,7 @@ async fn nobody_listening_is_unavailable() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_of_another_kind_is_an_error_and_not_a_panic() {
     #[rustfmt::skip]
     let cases = [
@@ -162,7 +162,7 @@ async fn a_server_of_another_kind_is_an_error_and_not_a_panic() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn clients_come_back_after_the_server_does() {
     let server = Running::start(Limits::default()).await;
     let address = server.address.to_string();
@@ -184,7 +184,7 @@ async fn clients_come_back_after_the_server_does() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_lost_connection_fails_its_calls() {
     let server = Running::start(Limits::default()).await;
     let calls = clients(&server).await.map(|(_, client)| tokio::spawn(async move { client.wait().await }));
@@ -196,7 +196,7 @@ async fn a_lost_connection_fails_its_calls() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn discovery_answers_with_the_openrpc_document() {
     let server = Running::start(Limits::default()).await;
     let request = r#"{"jsonrpc":"2.0","id":1,"method":"rpc.discover"}"#;

@@ -14,7 +14,7 @@ fn wait(id: u32) -> String {
     format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"wait"}}"#)
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn texts_are_those_of_http() {
     let server = Running::start(Limits { batch_calls: 1, message_bytes: 1_000, ..Limits::default() }).await;
     let mut peer = Peer::connect(server.address).await;
@@ -35,7 +35,7 @@ async fn texts_are_those_of_http() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn notifications_run_and_get_no_answer() {
     let server = Running::start(Limits::default()).await;
     let mut peer = Peer::connect(server.address).await;
@@ -46,7 +46,7 @@ async fn notifications_run_and_get_no_answer() {
     assert_eq!(peer.receive().await.as_deref(), Some(r#"{"jsonrpc":"2.0","id":1,"result":2}"#));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn calls_of_one_session_run_at_the_same_time() {
     let server = Running::start(Limits::default()).await;
     let mut peer = Peer::connect(server.address).await;
@@ -63,7 +63,7 @@ async fn calls_of_one_session_run_at_the_same_time() {
 }
 
 /// Some are read ahead, at most 64 KiB of them.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_session_at_its_limit_of_calls_is_not_read() {
     let server = Running::start(Limits { calls_in_flight: 2, ..Limits::default() }).await;
     let peer = Peer::connect(server.address).await;
@@ -83,7 +83,7 @@ async fn a_session_at_its_limit_of_calls_is_not_read() {
     within("the requests", sending).await.unwrap();
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_session_that_leaves_replies_unread_is_not_read() {
     let server = Running::start(Limits::default()).await;
     let peer = Peer::connect(server.address).await;
@@ -115,7 +115,7 @@ async fn a_session_that_leaves_replies_unread_is_not_read() {
     within("the requests", sending).await.unwrap();
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stop_finishes_the_calls_of_a_session_and_says_goodbye() {
     let server = Running::start(Limits::default()).await;
     let mut peer = Peer::connect(server.address).await;
@@ -130,7 +130,7 @@ async fn a_stop_finishes_the_calls_of_a_session_and_says_goodbye() {
     server.stop().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_outlives_a_server_that_is_cut_off() {
     let server = Running::start(Limits::default()).await;
     let state = std::sync::Arc::clone(&server.state);
