@@ -40,7 +40,7 @@ impl Client {
         let malformed = || RpcError::invalid_argument(format!("gRPC: `{url}` is no URL like http://HOST:PORT"));
         let http = url.strip_prefix("grpc://").map_or_else(|| url.to_owned(), |rest| format!("http://{rest}"));
         let uri: Uri = http.parse().map_err(|_| malformed())?;
-        if uri.scheme_str() != Some("http") || uri.port_u16().is_none() || uri.path() != "/" {
+        if uri.scheme_str() != Some("http") || uri.host() == Some("") || uri.port_u16().is_none() || uri.path() != "/" {
             return Err(malformed());
         }
         let endpoint = Endpoint::from(uri).connect_timeout(Limits::default().handshake_time);
@@ -56,9 +56,9 @@ impl Client {
     }
 
     async fn exchange<A: Serialize, R: DeserializeOwned>(&self, method: &'static Method, args: &A) -> Result<R> {
-        let message = envelope::frame(args)
-            .map_err(|error| RpcError::invalid_argument(format!("{}: {error}", method.name())))?;
-        let response = self.send(self.request(method, message)).await?;
+        let message =
+            envelope::frame(args).map_err(|error| RpcError::invalid_argument(format!("{}: {error}", method.name())))?;
+        let response = self.send(method, message).await?;
         let (head, body) = response.into_parts();
         let early = fault::status(&head.headers).transpose()?;
         let received = Received::read(body, Limits::default().message_bytes).await?;
@@ -79,21 +79,32 @@ impl Client {
         request
     }
 
-    async fn send(&self, request: Request<TonicBody>) -> Result<http::Response<TonicBody>> {
+    async fn send(&self, method: &'static Method, message: Bytes) -> Result<http::Response<TonicBody>> {
+        let request = self.request(method, message);
         let mut channel = self.channel.clone();
         let sent = async {
             poll_fn(|context| channel.poll_ready(context)).await?;
             channel.call(request).await
         };
-        sent.await.map_err(|error| {
-            let mut reason = format!("gRPC: no answer from {}", self.url);
-            let mut cause = error.source();
-            while let Some(next) = cause {
-                let _ = write!(reason, ": {next}");
-                cause = next.source();
+        sent.await.map_err(|error| self.unsent(method, &error))
+    }
+
+    fn unsent(&self, method: &Method, error: &tonic::transport::Error) -> RpcError {
+        let mut reason = format!("gRPC: no answer from {}", self.url);
+        let mut cause = error.source();
+        while let Some(next) = cause {
+            // The channel reads the header of the deadline too, and may be first to see it pass.
+            if next.is::<tonic::TimeoutExpired>() {
+                return self.late(method);
             }
-            RpcError::unavailable(reason)
-        })
+            let _ = write!(reason, ": {next}");
+            cause = next.source();
+        }
+        RpcError::unavailable(reason)
+    }
+
+    fn late(&self, method: &Method) -> RpcError {
+        RpcError::deadline_exceeded(format!("{}: no answer within {:?}", method.name(), self.timeout))
     }
 }
 
@@ -103,9 +114,7 @@ impl Caller for Client {
         method: &'static Method,
         args: &A,
     ) -> Result<R> {
-        tokio::time::timeout(self.timeout, self.exchange(method, args)).await.unwrap_or_else(|_| {
-            Err(RpcError::deadline_exceeded(format!("{}: no answer within {:?}", method.name(), self.timeout)))
-        })
+        tokio::time::timeout(self.timeout, self.exchange(method, args)).await.unwrap_or_else(|_| Err(self.late(method)))
     }
 }
 

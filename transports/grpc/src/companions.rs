@@ -10,6 +10,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use hyper::body::{Body as _, Frame, Incoming};
+use prost_types::FileDescriptorSet;
 use rpc_core::{Result, RpcError, ServiceDescriptor};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::{Status, body::Body as TonicBody, server::NamedService};
@@ -30,7 +31,7 @@ pub(crate) struct Companions {
 
 impl Companions {
     pub(crate) async fn new(descriptor: &ServiceDescriptor) -> Result<Self> {
-        let files = schema::file_descriptor_set(descriptor)?;
+        let files = FileDescriptorSet { file: vec![schema::file(descriptor)?] };
         let reflection = || {
             tonic_reflection::server::Builder::configure()
                 .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)

@@ -40,7 +40,7 @@ pub struct Server {
 impl Server {
     /// Binds `address`, such as `127.0.0.1:50051`; port 0 takes a free one.
     pub async fn bind(address: &str) -> Result<Self> {
-        Ok(Self { listener: Listener::bind("gRPC", address).await?, limits: Limits::default() })
+        Ok(Self { listener: Listener::bind("grpc", address).await?, limits: Limits::default() })
     }
 
     /// Sets what a peer may cost.
@@ -166,7 +166,10 @@ impl<S: Service> Host<S> {
         let call = self.run(method, body);
         let Some(time) = envelope::deadline(headers)? else { return call.await };
         timeout(time, call).await.unwrap_or_else(|_| {
-            Err(RpcError::deadline_exceeded(format!("{} was cut off after {time:?}, the caller's limit", method.name())))
+            Err(RpcError::deadline_exceeded(format!(
+                "{} was cut off after {time:?}, the caller's limit",
+                method.name()
+            )))
         })
     }
 
@@ -181,7 +184,8 @@ impl<S: Service> Host<S> {
 
     async fn answer_other(&self, request: Request<Incoming>) -> Response<Body> {
         let path = request.uri().path().to_owned();
-        let (service, method) = path.trim_start_matches('/').split_once('/').unwrap_or((&path, ""));
+        let name = path.trim_start_matches('/');
+        let (service, method) = name.split_once('/').unwrap_or((name, ""));
         if let Some(response) = self.companions.answer(service, request).await {
             return response;
         }

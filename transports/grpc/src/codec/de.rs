@@ -8,11 +8,14 @@ use std::{borrow::Cow, marker::PhantomData};
 
 use serde::{
     Deserializer,
-    de::{DeserializeOwned, DeserializeSeed, Error as _, IntoDeserializer, MapAccess, SeqAccess, Visitor, value::SeqDeserializer},
+    de::{
+        DeserializeOwned, DeserializeSeed, Error as _, IntoDeserializer, MapAccess, SeqAccess, Visitor,
+        value::SeqDeserializer,
+    },
 };
 
 use super::{
-    Error, NESTED, OPTIONAL_ELEMENT, Result, TUPLE, UNIT,
+    Error, NESTED, OPTIONAL_ELEMENT, Result, UNIT,
     wire::{Records, Wire, is_ordered, ordered, take_number},
 };
 
@@ -44,6 +47,12 @@ impl<'a> Message<'a> {
         Ok(if is_ordered(self.bytes)? { Cow::Borrowed(self.bytes) } else { Cow::Owned(ordered(self.bytes)?) })
     }
 
+    fn fields<'de, V: Visitor<'de>>(self, count: usize, visitor: V) -> Result<V::Value> {
+        let depth = self.depth.checked_sub(1).ok_or(TOO_DEEP)?;
+        let bytes = self.in_order()?;
+        visitor.visit_seq(Fields { records: Records::new(&bytes)?, number: 0, count, depth })
+    }
+
     /// Hands field `number` to `read`.
     fn field<T>(self, number: u32, read: impl for<'r, 'm> FnOnce(At<'m, Field<'r, 'm>>) -> Result<T>) -> Result<T> {
         let bytes = self.in_order()?;
@@ -69,9 +78,7 @@ impl<'de> Deserializer<'de> for Message<'_> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value> {
-        let depth = self.depth.checked_sub(1).ok_or(TOO_DEEP)?;
-        let bytes = self.in_order()?;
-        visitor.visit_seq(Fields { records: Records::new(&bytes)?, number: 0, count: fields.len(), depth })
+        self.fields(fields.len(), visitor)
     }
 
     fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
@@ -86,17 +93,17 @@ impl<'de> Deserializer<'de> for Message<'_> {
         visitor.visit_newtype_struct(self)
     }
 
-    fn deserialize_tuple<V: Visitor<'de>>(self, _length: usize, _visitor: V) -> Result<V::Value> {
-        Err(TUPLE)
+    fn deserialize_tuple<V: Visitor<'de>>(self, length: usize, visitor: V) -> Result<V::Value> {
+        self.fields(length, visitor)
     }
 
     fn deserialize_tuple_struct<V: Visitor<'de>>(
         self,
         _name: &'static str,
-        _length: usize,
-        _visitor: V,
+        length: usize,
+        visitor: V,
     ) -> Result<V::Value> {
-        Err(TUPLE)
+        self.fields(length, visitor)
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -148,6 +155,12 @@ struct At<'a, P>(P, PhantomData<&'a ()>);
 impl<'a, P: Place<'a>> At<'a, P> {
     fn new(place: P) -> Self {
         Self(place, PhantomData)
+    }
+
+    fn fields<'de, V: Visitor<'de>>(mut self, count: usize, visitor: V) -> Result<V::Value> {
+        let depth = self.0.depth();
+        let bytes = self.0.message()?;
+        Message { bytes: &bytes, depth }.fields(count, visitor)
     }
 }
 
@@ -430,14 +443,12 @@ impl<'a, 'de, P: Place<'a>> Deserializer<'de> for At<'a, P> {
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
-        mut self,
-        name: &'static str,
+        self,
+        _name: &'static str,
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value> {
-        let depth = self.0.depth();
-        let bytes = self.0.message()?;
-        Message { bytes: &bytes, depth }.deserialize_struct(name, fields, visitor)
+        self.fields(fields.len(), visitor)
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -462,17 +473,17 @@ impl<'a, 'de, P: Place<'a>> Deserializer<'de> for At<'a, P> {
         Err(UNIT)
     }
 
-    fn deserialize_tuple<V: Visitor<'de>>(self, _length: usize, _visitor: V) -> Result<V::Value> {
-        Err(TUPLE)
+    fn deserialize_tuple<V: Visitor<'de>>(self, length: usize, visitor: V) -> Result<V::Value> {
+        self.fields(length, visitor)
     }
 
     fn deserialize_tuple_struct<V: Visitor<'de>>(
         self,
         _name: &'static str,
-        _length: usize,
-        _visitor: V,
+        length: usize,
+        visitor: V,
     ) -> Result<V::Value> {
-        Err(TUPLE)
+        self.fields(length, visitor)
     }
 
     fn deserialize_any<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value> {

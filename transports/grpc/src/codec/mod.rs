@@ -17,7 +17,7 @@
 //! | `i8` to `i32`, `i64` | int32, int64 |
 //! | `u8` to `u32`, `u64` | uint32, uint64 |
 //! | bytes, `Vec<u8>` | bytes |
-//! | struct; newtype struct | message; what is inside it |
+//! | struct, tuple; newtype struct | message; what is inside it |
 //! | enum of plain variants | enum, numbered by variant |
 //! | `Option` | `optional`: presence is explicit, so `Some(0)` is written |
 //! | `Vec` | `repeated`, packed where the elements are numbers |
@@ -25,8 +25,9 @@
 //! | anything else as a whole message | a message whose field 1 is the value; `()` is the empty message |
 //!
 //! Zero values are left out and read back as zero. A field that comes twice: the last wins, and messages merge. Unknown
-//! fields are skipped. Groups, which proto3 does not have, are refused. The rest, such as tuples and enums with data,
-//! has no form in proto3: it is an error here, and [`check`](crate::schema::check) finds it before the first call.
+//! fields are skipped. Groups, which proto3 does not have, are refused. The rest, such as enums with data and
+//! lists of lists, has no form in proto3: it is an error here, and [`check`](crate::schema::check) finds it before the
+//! first call.
 //!
 //! Specification: <https://protobuf.dev/programming-guides/encoding/>.
 
@@ -72,8 +73,7 @@ impl serde::de::Error for Error {
 
 type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// A whole message where a value was expected, or the other way round: the types that proto3 has no form for.
-const TUPLE: Error = Error::new("proto3 has no tuples; a struct gives the fields names");
+// What proto3 has no form for.
 const NESTED: Error = Error::new("proto3 has no list or map inside a list, map or Option; a struct around it helps");
 const OPTIONAL_ELEMENT: Error = Error::new("proto3 has no optional elements in lists and maps");
 const UNIT: Error = Error::new("proto3 has no field without a value");

@@ -6,7 +6,7 @@
 use serde::ser::{self, Impossible, Serialize};
 
 use super::{
-    ENUM_WITH_DATA, Error, NESTED, OPTIONAL_ELEMENT, Result, TUPLE, UNIT,
+    ENUM_WITH_DATA, Error, NESTED, OPTIONAL_ELEMENT, Result, UNIT,
     wire::{Wire, put_tag, put_varint},
 };
 
@@ -172,13 +172,30 @@ struct Fields<'a> {
     open: Option<Open>,
 }
 
+impl<'a> Fields<'a> {
+    fn begin(out: &'a mut Vec<u8>, place: impl Place) -> Result<Self> {
+        let open = place.message(out)?;
+        Ok(Self { out, number: 0, open })
+    }
+
+    fn put<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
+        self.number += 1;
+        value.serialize(At { out: self.out, place: Field { number: self.number, explicit: false } })
+    }
+
+    fn close(self) {
+        if let Some(open) = self.open {
+            open.close(self.out);
+        }
+    }
+}
+
 impl ser::SerializeStruct for Fields<'_> {
     type Ok = ();
     type Error = Error;
 
     fn serialize_field<T: Serialize + ?Sized>(&mut self, _name: &'static str, value: &T) -> Result<()> {
-        self.number += 1;
-        value.serialize(At { out: self.out, place: Field { number: self.number, explicit: false } })
+        self.put(value)
     }
 
     fn skip_field(&mut self, _name: &'static str) -> Result<()> {
@@ -187,9 +204,35 @@ impl ser::SerializeStruct for Fields<'_> {
     }
 
     fn end(self) -> Result<()> {
-        if let Some(open) = self.open {
-            open.close(self.out);
-        }
+        self.close();
+        Ok(())
+    }
+}
+
+impl ser::SerializeTuple for Fields<'_> {
+    type Ok = ();
+    type Error = Error;
+
+    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
+        self.put(value)
+    }
+
+    fn end(self) -> Result<()> {
+        self.close();
+        Ok(())
+    }
+}
+
+impl ser::SerializeTupleStruct for Fields<'_> {
+    type Ok = ();
+    type Error = Error;
+
+    fn serialize_field<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
+        self.put(value)
+    }
+
+    fn end(self) -> Result<()> {
+        self.close();
         Ok(())
     }
 }
@@ -316,8 +359,8 @@ impl<'a, P: Place> ser::Serializer for At<'a, P> {
     type Ok = ();
     type Error = Error;
     type SerializeSeq = Elements<'a>;
-    type SerializeTuple = Impossible<(), Error>;
-    type SerializeTupleStruct = Impossible<(), Error>;
+    type SerializeTuple = Fields<'a>;
+    type SerializeTupleStruct = Fields<'a>;
     type SerializeTupleVariant = Impossible<(), Error>;
     type SerializeMap = Entries<'a>;
     type SerializeStruct = Fields<'a>;
@@ -403,12 +446,12 @@ impl<'a, P: Place> ser::Serializer for At<'a, P> {
         Ok(Elements { out: self.out, number, shared, only_bytes })
     }
 
-    fn serialize_tuple(self, _length: usize) -> Result<Self::SerializeTuple> {
-        Err(TUPLE)
+    fn serialize_tuple(self, _length: usize) -> Result<Fields<'a>> {
+        Fields::begin(self.out, self.place)
     }
 
-    fn serialize_tuple_struct(self, _name: &'static str, _length: usize) -> Result<Self::SerializeTupleStruct> {
-        Err(TUPLE)
+    fn serialize_tuple_struct(self, _name: &'static str, _length: usize) -> Result<Fields<'a>> {
+        Fields::begin(self.out, self.place)
     }
 
     fn serialize_tuple_variant(
@@ -427,8 +470,7 @@ impl<'a, P: Place> ser::Serializer for At<'a, P> {
     }
 
     fn serialize_struct(self, _name: &'static str, _length: usize) -> Result<Fields<'a>> {
-        let open = self.place.message(self.out)?;
-        Ok(Fields { out: self.out, number: 0, open })
+        Fields::begin(self.out, self.place)
     }
 
     fn serialize_struct_variant(

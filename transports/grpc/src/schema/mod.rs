@@ -11,7 +11,7 @@ mod print;
 mod types;
 
 pub use changes::breaking_changes;
-use prost_types::FileDescriptorSet;
+use prost_types::{FileDescriptorProto, FileDescriptorSet};
 use rpc_core::{Result, RpcError, ServiceDescriptor};
 
 /// Refuses a service with a type or a name that proto3 has no form for; the error names its place and the reason.
@@ -19,19 +19,29 @@ pub fn check(service: &ServiceDescriptor) -> Result<()> {
     file(service).map(|_| ())
 }
 
-/// The `.proto` file of the service as text. It fails where [`check`] does.
-pub fn proto(service: &ServiceDescriptor) -> Result<String> {
-    Ok(print::print(&file(service)?))
+/// The `.proto` file of the service as text.
+///
+/// # Panics
+/// If [`check`] refuses the service.
+pub fn proto(service: &ServiceDescriptor) -> String {
+    print::print(&checked(service))
 }
 
-/// The `.proto` file of the service as descriptors. It fails where [`check`] does.
-pub fn file_descriptor_set(service: &ServiceDescriptor) -> Result<FileDescriptorSet> {
-    Ok(FileDescriptorSet { file: vec![file(service)?] })
+/// The `.proto` file of the service as descriptors.
+///
+/// # Panics
+/// If [`check`] refuses the service.
+pub fn file_descriptor_set(service: &ServiceDescriptor) -> FileDescriptorSet {
+    FileDescriptorSet { file: vec![checked(service)] }
 }
 
-fn file(service: &ServiceDescriptor) -> Result<prost_types::FileDescriptorProto> {
+fn checked(service: &ServiceDescriptor) -> FileDescriptorProto {
+    file(service).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The one model that text and descriptors are made from.
+pub(crate) fn file(service: &ServiceDescriptor) -> Result<FileDescriptorProto> {
     service.check_types("gRPC", types::carries)?;
-    model::file(service).map_err(|reason| {
-        RpcError::failed_precondition(format!("gRPC can't carry {}: {reason}", service.full_name()))
-    })
+    model::file(service)
+        .map_err(|reason| RpcError::failed_precondition(format!("gRPC can't carry {}: {reason}", service.full_name())))
 }

@@ -1,6 +1,6 @@
 //! The descriptor of a service as a `FileDescriptorProto`, comments included.
 
-use std::collections::BTreeSet;
+use std::{borrow::Cow, collections::BTreeSet};
 
 use prost_types::{
     DescriptorProto, EnumDescriptorProto, EnumValueDescriptorProto, FieldDescriptorProto, FileDescriptorProto,
@@ -14,7 +14,7 @@ use rpc_core::{
 };
 use serde_json::Value;
 
-use super::types::{FieldType, Label, field_type, is_unit};
+use super::types::{Content, FieldType, Label, field_type, is_unit};
 
 type Result<T> = std::result::Result<T, String>;
 
@@ -26,7 +26,13 @@ pub(super) const SERVICE: i32 = 6;
 pub(super) const MEMBER: i32 = 2;
 
 pub(super) fn file(service: &ServiceDescriptor) -> Result<FileDescriptorProto> {
-    let mut model = Model { service, file: FileDescriptorProto::default(), comments: vec![], names: BTreeSet::new() };
+    let mut model = Model {
+        service,
+        file: FileDescriptorProto::default(),
+        comments: vec![],
+        named: BTreeSet::new(),
+        names: BTreeSet::new(),
+    };
     model.add_service()?;
     let Model { file, comments, .. } = model;
     Ok(FileDescriptorProto {
@@ -42,8 +48,16 @@ struct Model<'a> {
     service: &'a ServiceDescriptor,
     file: FileDescriptorProto,
     comments: Vec<Location>,
-    /// What is in the file already.
+    /// The structs and enums in the file.
+    named: BTreeSet<&'a str>,
+    /// All names in the file.
     names: BTreeSet<String>,
+}
+
+type NamedShape<'a> = (Cow<'a, str>, &'a Shape);
+
+fn tuple_fields(elements: &[Shape]) -> Vec<NamedShape<'_>> {
+    (1..).zip(elements).map(|(number, element)| (format!("field_{number}").into(), element)).collect()
 }
 
 impl<'a> Model<'a> {
@@ -71,9 +85,9 @@ impl<'a> Model<'a> {
     }
 
     fn add_request(&mut self, method: &'a Method) -> Result<String> {
-        let fields = method.arguments().iter().map(|argument| Ok((argument.name(), argument.r#type().shape()?)));
-        let fields: Vec<_> = fields.collect::<Result<_>>()?;
-        self.add_message(&format!("{}Request", method.camel_name()), &fields)
+        let fields = method.arguments().iter().map(|argument| Ok((argument.name().into(), argument.r#type().shape()?)));
+        let fields = fields.collect::<Result<_>>()?;
+        self.add_message(&format!("{}Request", method.camel_name()), fields)
             .map_err(|reason| format!("{}: {reason}", method.name()))
     }
 
@@ -81,60 +95,75 @@ impl<'a> Model<'a> {
     fn add_reply(&mut self, method: &'a Method) -> Result<String> {
         let types = self.service.types();
         let shape = method.reply().shape()?;
-        let wrapped = match field_type(shape, types) {
-            Ok(FieldType { label: Label::One, kind: Kind::Message, name: Some(name) }) => return self.add_named(name),
-            _ if is_unit(shape, types) => vec![],
-            _ => vec![("value", shape)],
-        };
-        self.add_message(&format!("{}Reply", method.camel_name()), &wrapped)
+        let name = format!("{}Reply", method.camel_name());
+        if is_unit(shape, types) {
+            return self.add_message(&name, vec![]);
+        }
+        match field_type(shape, types)? {
+            FieldType { label: Label::One, kind: Kind::Message, content } => self.add_content(content, &name),
+            _ => self.add_message(&name, vec![("value".into(), shape)]),
+        }
+    }
+
+    /// The full name of what a field refers to; a tuple is called `unnamed`.
+    fn add_content(&mut self, content: Content<'a>, unnamed: &str) -> Result<String> {
+        match content {
+            Content::Nothing => Err(format!("{unnamed} has nothing to refer to")),
+            Content::Named(name) => self.add_named(name),
+            Content::Tuple(elements) => self.add_message(unnamed, tuple_fields(elements)),
+        }
     }
 
     /// The full name of a struct or an enum, which is added to the file if it is not there yet.
     fn add_named(&mut self, name: &'a str) -> Result<String> {
         let service = self.service;
-        if self.names.contains(name) {
+        if !self.named.insert(name) {
             return Ok(self.full_name(name));
         }
         match &service.types()[name] {
             Container::Struct(fields) => {
-                let fields: Vec<_> = fields.iter().map(|field| (field.name.as_str(), &field.shape)).collect();
-                self.add_message(name, &fields)
+                let fields = fields.iter().map(|field| (field.name.as_str().into(), &field.shape));
+                self.add_message(name, fields.collect())
             }
+            Container::Tuple(elements) => self.add_message(name, tuple_fields(elements)),
             Container::Enum(variants) => self.add_enum(name, variants.iter().map(|(&index, variant)| (index, variant))),
             _ => Err(format!("`{name}` is neither a struct nor an enum")),
         }
     }
 
-    fn add_message(&mut self, name: &str, fields: &[(&'a str, &'a Shape)]) -> Result<String> {
+    fn add_message(&mut self, name: &str, fields: Vec<NamedShape<'a>>) -> Result<String> {
         self.take_name(name)?;
         let index = self.file.message_type.len();
         self.file.message_type.push(DescriptorProto { name: Some(name.to_owned()), ..Default::default() });
         let path = [MESSAGE, number(index)];
         self.comment(&path, self.docs(name, "/description"));
         let mut names = BTreeSet::new();
-        for (position, (field, shape)) in fields.iter().enumerate() {
-            identifier(field)?;
-            if !names.insert(json_name(field)) {
+        for (position, (field, shape)) in fields.into_iter().enumerate() {
+            identifier(&field)?;
+            if !names.insert(json_name(&field)) {
                 return Err(format!("`{name}.{field}` and another field have the same name in JSON"));
             }
-            self.comment(&[path[0], path[1], MEMBER, number(position)], self.docs(name, &field_docs(field)));
-            self.add_field(index, field, shape).map_err(|reason| format!("`{name}.{field}`: {reason}"))?;
+            self.comment(&[path[0], path[1], MEMBER, number(position)], self.docs(name, &field_docs(&field)));
+            self.add_field(index, &field, shape).map_err(|reason| format!("`{name}.{field}`: {reason}"))?;
         }
         Ok(self.full_name(name))
     }
 
     fn add_field(&mut self, message: usize, name: &str, shape: &'a Shape) -> Result<()> {
         let r#type = field_type(shape, self.service.types())?;
-        let mut field = self.value_field(name, &r#type)?;
         let parent = self.file.message_type[message].name().to_owned();
+        let unnamed = format!("{parent}{}", camel_case(name));
+        let mut field = self.value_field(name, r#type, &unnamed)?;
         if let Label::Map(key) = r#type.label {
             let entry = camel_case(name) + "Entry";
-            let value = self.value_field("value", &FieldType { label: Label::One, ..r#type })?;
-            field = FieldDescriptorProto {
-                r#type: Some(Kind::Message.into()),
-                type_name: Some(self.full_name(&format!("{parent}.{entry}"))),
-                ..field
+            let type_name = Some(self.full_name(&format!("{parent}.{entry}")));
+            let value = FieldDescriptorProto {
+                name: Some("value".to_owned()),
+                json_name: Some("value".to_owned()),
+                label: Some(ProtoLabel::Optional.into()),
+                ..field.clone()
             };
+            field = FieldDescriptorProto { r#type: Some(Kind::Message.into()), type_name, ..field };
             self.file.message_type[message].nested_type.push(map_entry(entry, key, value));
         }
         let message = &mut self.file.message_type[message];
@@ -148,16 +177,20 @@ impl<'a> Model<'a> {
         Ok(())
     }
 
-    fn value_field(&mut self, name: &str, r#type: &FieldType<'a>) -> Result<FieldDescriptorProto> {
+    fn value_field(&mut self, name: &str, r#type: FieldType<'a>, unnamed: &str) -> Result<FieldDescriptorProto> {
         let label = match r#type.label {
             Label::One | Label::Optional => ProtoLabel::Optional,
             Label::Repeated | Label::Map(_) => ProtoLabel::Repeated,
+        };
+        let type_name = match r#type.content {
+            Content::Nothing => None,
+            content => Some(self.add_content(content, unnamed)?),
         };
         Ok(FieldDescriptorProto {
             name: Some(name.to_owned()),
             label: Some(label.into()),
             r#type: Some(r#type.kind.into()),
-            type_name: r#type.name.map(|name| self.add_named(name)).transpose()?,
+            type_name,
             json_name: Some(json_name(name)),
             ..Default::default()
         })

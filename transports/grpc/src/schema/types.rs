@@ -3,15 +3,24 @@
 use std::collections::BTreeSet;
 
 use prost_types::field_descriptor_proto::Type as Kind;
-use rpc_core::shape::{Container, Field, Shape, Types};
+use rpc_core::shape::{Container, Shape, Types};
 
 /// The type of a field.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct FieldType<'a> {
     pub(super) label: Label,
     pub(super) kind: Kind,
-    /// The name of the message or enum.
-    pub(super) name: Option<&'a str>,
+    pub(super) content: Content<'a>,
+}
+
+/// What a field's type refers to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Content<'a> {
+    Nothing,
+    /// The message or enum of this name.
+    Named(&'a str),
+    /// A message without a name.
+    Tuple(&'a [Shape]),
 }
 
 /// How often the value is there.
@@ -31,19 +40,24 @@ pub(super) fn carries(shape: &Shape, types: &Types) -> Result<(), String> {
 }
 
 fn walk<'a>(shape: &'a Shape, types: &'a Types, seen: &mut BTreeSet<&'a str>) -> Result<(), String> {
-    let field = field_type(shape, types)?;
-    let Some(name) = field.name.filter(|name| seen.insert(name)) else { return Ok(()) };
-    match &types[name] {
-        Container::Struct(fields) => fields.iter().try_for_each(|field| {
-            walk(&field.shape, types, seen).map_err(|reason| at(name, field, &reason))
-        }),
+    match field_type(shape, types)?.content {
+        Content::Tuple(elements) => elements.iter().try_for_each(|element| walk(element, types, seen)),
+        Content::Named(name) if seen.insert(name) => match &types[name] {
+            Container::Struct(fields) => fields
+                .iter()
+                .try_for_each(|field| walk(&field.shape, types, seen).map_err(|reason| at(name, &field.name, &reason))),
+            Container::Tuple(elements) => (0..).zip(elements).try_for_each(|(index, element)| {
+                walk(element, types, seen).map_err(|reason| at(name, &format!("{index}"), &reason))
+            }),
+            _ => Ok(()),
+        },
         _ => Ok(()),
     }
 }
 
 /// The place of the innermost field, which stands in the message already if it is not this one.
-fn at(name: &str, field: &Field, reason: &str) -> String {
-    if reason.starts_with('`') { reason.to_owned() } else { format!("`{name}.{}`: {reason}", field.name) }
+fn at(name: &str, field: &str, reason: &str) -> String {
+    if reason.starts_with('`') { reason.to_owned() } else { format!("`{name}.{field}`: {reason}") }
 }
 
 pub(super) fn is_unit(shape: &Shape, types: &Types) -> bool {
@@ -107,27 +121,26 @@ fn single<'a>(shape: &'a Shape, types: &'a Types) -> Result<FieldType<'a>, Strin
         Shape::Option(_) => return Err("proto3 has no Option here; put it into a struct".to_owned()),
         Shape::Seq(_) => return Err("proto3 has no list here; put it into a struct".to_owned()),
         Shape::Map(..) => return Err("proto3 has no map here; put it into a struct".to_owned()),
-        Shape::Tuple(_) => return Err(TUPLE.to_owned()),
+        Shape::Tuple(elements) => {
+            return Ok(FieldType { label: Label::One, kind: Kind::Message, content: Content::Tuple(elements) });
+        }
     };
-    Ok(FieldType { label: Label::One, kind, name: None })
+    Ok(FieldType { label: Label::One, kind, content: Content::Nothing })
 }
-
-const TUPLE: &str = "proto3 has no tuples and no arrays of fixed length; use a struct or a Vec";
 
 fn named<'a>(name: &'a str, types: &'a Types) -> Result<FieldType<'a>, String> {
     let kind = match types.get(name) {
-        Some(Container::Struct(_)) => Kind::Message,
+        Some(Container::Struct(_) | Container::Tuple(_)) => Kind::Message,
         Some(Container::Enum(variants)) => {
             if let Some(variant) = variants.values().find(|variant| variant.content != Container::Unit) {
                 return Err(format!("proto3 has no enums with data, such as `{name}::{}`", variant.name));
             }
             Kind::Enum
         }
-        Some(Container::Tuple(_)) => return Err(TUPLE.to_owned()),
         Some(Container::Unit) => return Err("proto3 has no field without a value".to_owned()),
         Some(Container::Newtype(_)) | None => return Err(format!("the type `{name}` is not known")),
     };
-    Ok(FieldType { label: Label::One, kind, name: Some(name) })
+    Ok(FieldType { label: Label::One, kind, content: Content::Named(name) })
 }
 
 fn key_type(key: &Shape, types: &Types) -> Result<Kind, String> {
