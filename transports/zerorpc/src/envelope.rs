@@ -7,6 +7,7 @@
 use std::{
     hash::{BuildHasher, RandomState},
     sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
 };
 
 use serde::Serialize;
@@ -33,7 +34,32 @@ pub(crate) struct Malformed<'a> {
 }
 
 /// The longest id that is kept. Those of all known clients have 34 bytes.
-const ID_BYTES: usize = 255;
+const ID_BYTES: usize = 63;
+
+/// A channel's id, as MessagePack: a copy, so that a call which waits does not keep the buffer of its whole message.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ChannelId {
+    bytes: [u8; ID_BYTES],
+    length: u8,
+}
+
+impl ChannelId {
+    /// None for an id too long to keep.
+    pub(crate) fn copy(id: &[u8]) -> Option<Self> {
+        let mut bytes = [0; ID_BYTES];
+        bytes.get_mut(..id.len())?.copy_from_slice(id);
+        Some(Self { bytes, length: u8::try_from(id.len()).ok()? })
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.length.into()]
+    }
+}
+
+/// The period of heartbeats while a call waits, in both directions.
+pub(crate) const PERIOD: Duration = Duration::from_secs(5);
+/// A peer is lost when it was silent for two whole periods, which the third tick proves.
+pub(crate) const LOST_AFTER: u8 = 3;
 
 /// The heartbeat of an open channel.
 pub(crate) const HEARTBEAT: &str = "_zpc_hb";
@@ -55,10 +81,9 @@ impl<'a> Event<'a> {
         let parts = reader.array()?;
         for _ in 0..reader.map()? {
             let (key, value) = (reader.value()?, reader.value()?);
-            let id = || Some(value).filter(|id| id.len() <= ID_BYTES);
             match Reader::new(key).text() {
-                Some(b"message_id") => self.message_id = Some(id()?),
-                Some(b"response_to") => self.response_to = Some(id()?),
+                Some(b"message_id") => self.message_id = Some(value),
+                Some(b"response_to") => self.response_to = Some(value),
                 // Other keys are the context of tracers and the like, which an answer need not repeat.
                 _ => {}
             }
@@ -101,6 +126,13 @@ pub(crate) fn ok_encoded(id: &MessageId, channel: &[u8], value: &[u8]) -> Vec<u8
     let mut event = event(id, Some(channel), "OK");
     event.push(0x91);
     event.extend_from_slice(value);
+    event
+}
+
+/// The answer with an error, whose args are appended by `args`.
+pub(crate) fn err(id: &MessageId, channel: &[u8], args: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut event = event(id, Some(channel), "ERR");
+    args(&mut event);
     event
 }
 
@@ -226,8 +258,15 @@ mod tests {
         for (case, bytes, message_id) in cases {
             assert_eq!(Event::decode(bytes), Err(Malformed { message_id }), "{case}");
         }
-        let long = [b"\x93\x81\xaamessage_id\xc5\x01\x00", &[b'x'; 256][..], b"\xa1m\x90"].concat();
-        assert_eq!(Event::decode(&long), Err(Malformed { message_id: None }), "an id too long to keep");
+    }
+
+    #[test]
+    fn an_id_is_kept_as_it_came_up_to_its_limit() {
+        for length in [0, 1, 34, 63] {
+            let id = vec![b'x'; length];
+            assert_eq!(ChannelId::copy(&id).expect("short enough").as_bytes(), id);
+        }
+        assert!(ChannelId::copy(&[b'x'; 64]).is_none());
     }
 
     #[test]

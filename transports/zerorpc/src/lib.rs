@@ -1,7 +1,6 @@
 //! zerorpc.
 
-use std::time::Duration;
-
+mod call;
 mod client;
 mod envelope;
 mod fault;
@@ -10,12 +9,8 @@ mod msgpack;
 mod positional;
 mod schema;
 mod server;
+mod session;
 pub mod zmtp;
 
 pub use client::Client;
 pub use server::Server;
-
-/// The period of heartbeats while a call waits, in both directions.
-const PERIOD: Duration = Duration::from_secs(5);
-/// A peer is lost when it was silent for two whole periods, which the third tick proves.
-const LOST_AFTER: u8 = 3;

@@ -25,8 +25,7 @@ use zeromq::{
 };
 
 use crate::{
-    LOST_AFTER, PERIOD,
-    envelope::{self, Event, HEARTBEAT, MORE, MessageId, MessageIds, id_number},
+    envelope::{self, Event, HEARTBEAT, LOST_AFTER, MORE, MessageId, MessageIds, PERIOD, id_number},
     positional::put_args,
 };
 

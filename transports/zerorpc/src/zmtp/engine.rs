@@ -4,10 +4,6 @@ use std::{
     future::poll_fn,
     io,
     pin::{Pin, pin},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
     task::{Context, Poll},
 };
 
@@ -21,6 +17,7 @@ use tokio_util::io::poll_read_buf;
 
 use super::{
     Envelope, Peer, Session,
+    budget::{Budget, FREE_BYTES, Share},
     frames::{self, GREETING, GREETING_BYTES, SocketType, Taken, violation},
 };
 
@@ -39,15 +36,13 @@ use super::{
 pub struct Engine {
     socket: SocketType,
     limits: Limits,
-    buffered: Arc<AtomicUsize>,
+    budget: Budget,
 }
 
 /// Frames of one message: a delimiter, a body, and room for proxies on the way.
 const MESSAGE_FRAMES: usize = 64;
 /// The buffers of all connections, in longest messages.
 const BUFFERED_MESSAGES: usize = 32;
-/// Buffers up to this size are not counted: every connection has one.
-const FREE_BYTES: usize = 64 << 10;
 /// What is reserved for a read, and the least room that is worth a read.
 const READ_BYTES: usize = 16 << 10;
 const LEAST_READ_BYTES: usize = 4 << 10;
@@ -58,7 +53,13 @@ impl Engine {
         // With no place for a single call or byte, a connection would wait for ever.
         limits.calls_in_flight = limits.calls_in_flight.max(1);
         limits.unsent_bytes = limits.unsent_bytes.max(1);
-        Self { socket, limits, buffered: Arc::default() }
+        let budget = Budget::new(limits.message_bytes.saturating_mul(BUFFERED_MESSAGES));
+        Self { socket, limits, budget }
+    }
+
+    /// The limits of each connection.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// Runs one connection until the peer closes it, or until `shutdown` and the end of its calls. `read` holds bytes
@@ -101,12 +102,11 @@ struct Connection<'a, IO, S: Session> {
     place: Pin<Box<Option<S::Call>>>,
     message_deadline: Option<Pin<Box<Sleep>>>,
     next_tick: Option<Pin<Box<Sleep>>>,
-    budget: Share,
+    share: Share,
 }
 
 impl<'a, IO: AsyncRead + AsyncWrite, S: Session> Connection<'a, IO, S> {
     fn new(engine: &'a Engine, io: Pin<&'a mut IO>, input: BytesMut, session: S) -> Self {
-        let total = engine.limits.message_bytes.saturating_mul(BUFFERED_MESSAGES);
         Self {
             io,
             limits: &engine.limits,
@@ -119,7 +119,7 @@ impl<'a, IO: AsyncRead + AsyncWrite, S: Session> Connection<'a, IO, S> {
             place: Box::pin(None),
             message_deadline: None,
             next_tick: None,
-            budget: Share { buffered: Arc::clone(&engine.buffered), total, held: 0 },
+            share: engine.budget.share(),
         }
     }
 
@@ -167,7 +167,7 @@ impl<'a, IO: AsyncRead + AsyncWrite, S: Session> Connection<'a, IO, S> {
             self.collect(cx)?;
             self.tick(cx);
             let written = self.peer.output.poll_write(self.io.as_mut(), cx)?;
-            self.budget.hold(self.input.len() + self.peer.output.len())?;
+            self.share.hold(self.input.len() + self.peer.output.len())?;
             if self.is_full() {
                 return Poll::Pending;
             }
@@ -272,7 +272,10 @@ impl<'a, IO: AsyncRead + AsyncWrite, S: Session> Connection<'a, IO, S> {
             if self.peer.calls.is_empty() {
                 return;
             }
-            self.session.tick(&mut self.peer);
+            // A peer that reads nothing is told nothing, or the output would grow without end.
+            if self.peer.output.len() < self.limits.unsent_bytes {
+                self.session.tick(&mut self.peer);
+            }
         }
     }
 
@@ -299,35 +302,5 @@ impl<'a, IO: AsyncRead + AsyncWrite, S: Session> Connection<'a, IO, S> {
         let time = self.limits.message_time;
         let deadline = self.message_deadline.get_or_insert_with(|| Box::pin(sleep(time)));
         deadline.as_mut().poll(cx).map(|()| io::Error::new(io::ErrorKind::TimedOut, "no whole message in time"))
-    }
-}
-
-/// One connection's share of the bytes that all connections may buffer.
-struct Share {
-    buffered: Arc<AtomicUsize>,
-    total: usize,
-    held: usize,
-}
-
-impl Share {
-    /// Sets what this connection buffers.
-    fn hold(&mut self, bytes: usize) -> io::Result<()> {
-        let bytes = bytes.saturating_sub(FREE_BYTES);
-        if bytes == self.held {
-            return Ok(());
-        }
-        let others = self.buffered.fetch_sub(self.held, Ordering::Relaxed) - self.held;
-        self.held = bytes;
-        self.buffered.fetch_add(bytes, Ordering::Relaxed);
-        if bytes > 0 && others.saturating_add(bytes) > self.total {
-            return Err(io::Error::new(io::ErrorKind::QuotaExceeded, "the buffers of all connections are full"));
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Share {
-    fn drop(&mut self) {
-        self.buffered.fetch_sub(self.held, Ordering::Relaxed);
     }
 }

@@ -17,6 +17,7 @@
 //!
 //! What a peer may cost is bounded everywhere: see [`Engine`].
 
+mod budget;
 mod engine;
 pub mod frames;
 mod session;

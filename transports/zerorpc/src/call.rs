@@ -1,0 +1,93 @@
+//! One request: its arguments to the method, the method's outcome to the answer.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use bytes::Bytes;
+use rmp_serde::decode;
+use rpc_core::{Call, Method, Result, RpcError, bad_arguments};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{
+    envelope::{self, ChannelId, MessageId},
+    fault,
+    msgpack::{Reader, deserializer, get_value},
+    zmtp::{Envelope, Reply},
+};
+
+/// Who asked, and in which channel.
+#[derive(Debug, Clone)]
+pub(crate) struct Asker {
+    pub(crate) envelope: Envelope,
+    pub(crate) channel: ChannelId,
+}
+
+/// One request.
+pub(crate) struct ZerorpcCall {
+    /// The id of the answer.
+    id: MessageId,
+    asker: Asker,
+    /// The method's name; empty for one that the service does not have.
+    method: &'static str,
+    /// The arguments, as MessagePack; a part of the read buffer, let go as soon as they are decoded.
+    args: Bytes,
+    /// How deep the arguments may nest.
+    depth: usize,
+    /// Whether the arguments turned out to be no MessagePack.
+    unreadable: bool,
+}
+
+impl ZerorpcCall {
+    pub(crate) fn new(id: MessageId, asker: Asker, method: Option<&'static Method>, args: Bytes, depth: usize) -> Self {
+        Self { id, asker, method: method.map_or("", Method::name), args, depth, unreadable: false }
+    }
+
+    pub(crate) fn method(&self) -> &'static str {
+        self.method
+    }
+}
+
+impl Call for ZerorpcCall {
+    type Reply = Reply;
+
+    fn args<A: DeserializeOwned>(&mut self) -> Result<A> {
+        let args = std::mem::take(&mut self.args);
+        // The array or map of the arguments is one more level than their own values have.
+        let depth = self.depth + 1;
+        get_value(&args, depth).map_err(|error| {
+            self.unreadable = Reader::new(&args).value().is_none();
+            explain(bad_arguments::<A>(&mut deserializer(&args, depth)), &error)
+        })
+    }
+
+    fn reply<R: Serialize>(self, outcome: Result<R>) -> Reply {
+        let Self { id, asker: Asker { envelope, channel }, unreadable, .. } = self;
+        let channel = channel.as_bytes();
+        let body = match outcome.and_then(|value| encode(&id, channel, &value)) {
+            _ if unreadable => envelope::err(&id, channel, fault::put_unreadable),
+            Ok(answer) => answer,
+            Err(error) => envelope::err(&id, channel, |args| fault::put(args, &error)),
+        };
+        Reply { envelope, body }
+    }
+}
+
+/// Says in words where the library names a marker: `wrong msgpack marker FixStr(1)`.
+fn explain(bad: RpcError, error: &decode::Error) -> RpcError {
+    let decode::Error::TypeMismatch(marker) = error else { return bad };
+    let found = match marker.to_u8() {
+        0x80..=0x8F | 0xDE | 0xDF => "a map",
+        0x90..=0x9F | 0xDC | 0xDD => "an array",
+        0xA0..=0xBF | 0xD9..=0xDB => "a string",
+        0xC4..=0xC6 => "bytes",
+        _ => "an extension",
+    };
+    let wanted = format!("invalid type: {found} where a number or a boolean is expected");
+    RpcError::invalid_argument(bad.message().replace(&error.to_string(), &wanted))
+}
+
+/// The `OK` event. A value that can't be written, or panics when it is, is an error of the service.
+fn encode<R: Serialize>(id: &MessageId, channel: &[u8], value: &R) -> Result<Vec<u8>> {
+    catch_unwind(AssertUnwindSafe(|| envelope::ok(id, channel, value)))
+        .map_err(|_| RpcError::internal("a reply panicked while it was written"))?
+        .map_err(RpcError::internal)
+}
