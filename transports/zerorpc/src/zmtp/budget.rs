@@ -57,3 +57,22 @@ impl Drop for Share {
         self.budget.buffered.fetch_sub(self.held, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_asks_beyond_the_total_is_refused() {
+        let budget = Budget::new(100);
+        let (mut one, mut two) = (budget.share(), budget.share());
+        one.hold(FREE_BYTES + 60).unwrap();
+        two.hold(FREE_BYTES).expect("what every connection has is free");
+        assert_eq!(two.hold(FREE_BYTES + 41).unwrap_err().kind(), io::ErrorKind::QuotaExceeded);
+        two.hold(FREE_BYTES + 40).unwrap();
+        one.hold(0).unwrap();
+        two.hold(FREE_BYTES + 100).unwrap();
+        drop((one, two));
+        assert_eq!(budget.buffered.load(Ordering::Relaxed), 0);
+    }
+}

@@ -21,6 +21,8 @@ mod budget;
 mod engine;
 pub mod frames;
 mod session;
+#[cfg(test)]
+mod tests;
 
 pub use engine::Engine;
 pub use frames::SocketType;
