@@ -10,6 +10,8 @@ mod positional;
 mod schema;
 mod server;
 mod session;
+#[cfg(test)]
+mod tests;
 pub mod zmtp;
 
 pub use client::Client;

@@ -78,7 +78,7 @@ impl Transport for Server {
 }
 
 /// Runs one connection.
-async fn serve_connection<S: Service>(
+pub(crate) async fn serve_connection<S: Service>(
     engine: &Engine,
     service: Arc<S>,
     io: impl AsyncRead + AsyncWrite + Send,
