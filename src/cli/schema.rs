@@ -22,7 +22,7 @@ impl Schema {
     pub(crate) fn run(self) -> Result<()> {
         let service = ToolkitService::descriptor();
         match self.format {
-            Format::Proto => print!("{}", grpc::schema::proto(service)?),
+            Format::Proto => print!("{}", grpc::schema::proto(service)),
             Format::Openrpc => {
                 let document = jsonrpc::schema::openrpc(service, env!("CARGO_PKG_VERSION"));
                 println!("{}", serde_json::to_string_pretty(&document).map_err(RpcError::internal)?);

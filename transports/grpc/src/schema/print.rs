@@ -42,8 +42,8 @@ struct Printer<'a> {
 impl Printer<'_> {
     fn service(&mut self, path: &[i32], service: &ServiceDescriptorProto) {
         self.block(path, "service", service.name(), service.method.iter(), |file, method| {
-            let input = short(file, method.input_type());
-            let output = short(file, method.output_type());
+            let input = visible(file, service, method.input_type());
+            let output = visible(file, service, method.output_type());
             format!("rpc {}({input}) returns ({output});", method.name())
         });
     }
@@ -121,6 +121,12 @@ fn value_type<'a>(file: &FileDescriptorProto, field: &'a FieldDescriptorProto) -
 }
 
 /// A full name such as `.everywire.v1.Permit` as it is called within the file.
+/// The name of a message inside `service`, where a method hides a message of the same name.
+fn visible<'a>(file: &FileDescriptorProto, service: &ServiceDescriptorProto, full: &'a str) -> &'a str {
+    let short = short(file, full);
+    if service.method.iter().any(|method| method.name() == short) { full } else { short }
+}
+
 fn short<'a>(file: &FileDescriptorProto, name: &'a str) -> &'a str {
     let name = name.trim_start_matches('.');
     name.strip_prefix(file.package()).map_or(name, |rest| rest.trim_start_matches('.'))
