@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use serde::{Serialize, de::DeserializeOwned};
 
 mod read;
+mod trace;
 mod write;
 
 /// The shape of a type, in the words of serde's data model.
@@ -97,7 +98,7 @@ impl Shape {
 }
 
 fn trace<T: Serialize + DeserializeOwned>(text: &'static str, number: u8) -> Result<(Shape, Types), String> {
-    let traced = read::trace::<T>(text, number)?;
+    let traced = trace::trace::<T>(text, number)?;
     for value in &traced.values {
         write::check(value, &traced.shape, &traced.types)?;
     }

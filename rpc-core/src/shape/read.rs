@@ -1,141 +1,26 @@
-//! The reading half of the trace: a deserializer that has no input, gives every type what it asks for, and writes down
-//! what that was.
+//! The reading half of a trace: a deserializer that has no input, gives every type what it asks for, and notes what that
+//! was.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    fmt,
-};
+use std::collections::BTreeMap;
 
 use serde::{
-    Deserialize, Deserializer,
+    Deserializer,
     de::{self, DeserializeSeed, IntoDeserializer, Visitor, value::U32Deserializer},
     forward_to_deserialize_any,
 };
 
-use super::{Container, Field, Shape, Types, Variant};
+use super::{
+    Container, Field, Shape,
+    trace::{Tracer, Untraceable},
+};
 
-/// What the reading of a type showed.
-pub(super) struct Traced<T> {
-    pub(super) shape: Shape,
-    pub(super) types: Types,
-    /// Values that together have every variant of every enum.
-    pub(super) values: Vec<T>,
-}
-
-/// More rounds than any sensible nest of enums has variants; a type that needs more is refused.
-const MAX_ROUNDS: usize = 1 << 12;
 /// Deeper than any sensible type.
 const MAX_DEPTH: usize = 64;
 
-/// Reads `T` again and again, until each enum inside it has shown each of its variants.
-pub(super) fn trace<'de, T: Deserialize<'de>>(text: &'static str, number: u8) -> Result<Traced<T>, String> {
-    let mut tracer = Tracer { text, number, ..Tracer::default() };
-    let mut values = Vec::new();
-    loop {
-        let mut shape = None;
-        match T::deserialize(Reader { tracer: &mut tracer, shape: &mut shape }) {
-            Ok(value) => values.push(value),
-            Err(Untraceable(reason)) => return Err(tracer.place() + &reason),
-        }
-        tracer.round += 1;
-        if tracer.enums.values().all(Enum::is_complete) {
-            let shape = shape.ok_or("it asks for no value at all")?;
-            return Ok(Traced { shape, types: tracer.finish(), values });
-        }
-        if tracer.round == MAX_ROUNDS {
-            return Err("its enums have too many combinations of variants".to_owned());
-        }
-    }
-}
-
-#[derive(Default)]
-struct Tracer {
-    text: &'static str,
-    number: u8,
-    round: usize,
-    types: Types,
-    enums: HashMap<String, Enum>,
-    /// The names of the types that are being read, outermost first.
-    open: Vec<&'static str>,
-    /// Fields and elements from the outermost type to here; left as it is where an error ends the reading.
-    path: Vec<String>,
-}
-
-#[derive(Default)]
-struct Enum {
-    names: &'static [&'static str],
-    /// How many variants were begun; they are begun in order.
-    begun: u32,
-    /// The variant that was finished first: it holds no other value of the same enum.
-    leaf: Option<u32>,
-    variants: BTreeMap<u32, Variant>,
-}
-
-impl Enum {
-    fn is_complete(&self) -> bool {
-        self.variants.len() == self.names.len()
-    }
-}
-
-impl Tracer {
-    /// Whether a type is being read inside itself. The reading then takes the shortest way out and its findings are not
-    /// kept, since the outer reading of the same type finds more.
-    fn is_recursive(&self) -> bool {
-        self.open.iter().enumerate().any(|(at, name)| self.open[..at].contains(name))
-    }
-
-    fn place(&self) -> String {
-        let path = self.path.concat();
-        if path.is_empty() { path } else { path + ": " }
-    }
-
-    fn finish(mut self) -> Types {
-        for (name, found) in self.enums {
-            self.types.insert(name, Container::Enum(found.variants));
-        }
-        self.types
-    }
-
-    /// The variant of `name` to read next.
-    fn choose(&mut self, name: &'static str, names: &'static [&'static str]) -> u32 {
-        let recursive = self.is_recursive();
-        let found = self.enums.entry(name.to_owned()).or_default();
-        found.names = names;
-        let count = u32::try_from(names.len()).unwrap_or(u32::MAX);
-        match found.leaf {
-            Some(leaf) if recursive => leaf,
-            _ if found.begun < count => {
-                found.begun += 1;
-                found.begun - 1
-            }
-            // A variant read before may still hold an enum that is not complete.
-            _ => u32::try_from(self.round).unwrap_or(0) % count.max(1),
-        }
-    }
-}
-
-/// Why a type can't be traced.
-#[derive(Debug)]
-struct Untraceable(String);
-
-impl fmt::Display for Untraceable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Untraceable {}
-
-impl de::Error for Untraceable {
-    fn custom<T: fmt::Display>(message: T) -> Self {
-        Self(format!("it refuses an ordinary value: {message}"))
-    }
-}
-
 /// Reads one value and leaves its shape in `shape`.
-struct Reader<'a> {
-    tracer: &'a mut Tracer,
-    shape: &'a mut Option<Shape>,
+pub(super) struct Reader<'a> {
+    pub(super) tracer: &'a mut Tracer,
+    pub(super) shape: &'a mut Option<Shape>,
 }
 
 impl Reader<'_> {
@@ -170,16 +55,6 @@ impl Reader<'_> {
 }
 
 impl Tracer {
-    /// Keeps what a name stands for; of an enum only that it is one, since [`Enum`] collects its variants.
-    fn keep(&mut self, name: &str, container: Container) -> Result<(), Untraceable> {
-        let clashes = self.types.get(name).is_some_and(|before| *before != container);
-        if clashes {
-            return Err(Untraceable(format!("two different types are called `{name}`; rename one with serde(rename)")));
-        }
-        self.types.insert(name.to_owned(), container);
-        Ok(())
-    }
-
     /// Reads `fields` in order through `visit`.
     fn fields<'de, V: Visitor<'de>>(
         &mut self,
@@ -432,16 +307,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
             let index = tracer.choose(name, names);
             let mut content = Container::Unit;
             let value = visitor.visit_enum(OneVariant { tracer, index, content: &mut content })?;
-            let recursive = tracer.is_recursive();
-            let found = tracer.enums.entry(name.to_owned()).or_default();
-            found.leaf.get_or_insert(index);
-            if !recursive {
-                let name = names.get(index as usize).map_or_else(String::new, ToString::to_string);
-                found.variants.insert(index, Variant { name, content });
-            } else if !found.variants.contains_key(&index) && found.begun > index {
-                // Seen only inside itself so far: to be read again from outside.
-                found.begun = found.begun.min(index);
-            }
+            tracer.finish_variant(name, index, content);
             Ok((value, Container::Enum(BTreeMap::new())))
         })
     }
