@@ -47,7 +47,7 @@ impl Client {
         Self { timeout, ..self }
     }
 
-    /// Sets what an answer may cost: `message_bytes` and `depth`.
+    /// Sets what a call may cost: `message_bytes` of its request and of its answer, and the answer's `depth`.
     #[must_use]
     pub fn limits(self, limits: Limits) -> Self {
         Self { limits, ..self }
@@ -96,6 +96,11 @@ impl Client {
         }
     }
 
+    fn too_long(&self, message: &str) -> RpcError {
+        let limit = self.limits.message_bytes;
+        RpcError::resource_exhausted(format!("the {message} is longer than the limit of {limit} bytes"))
+    }
+
     fn unanswered(&self, failure: &Failure) -> RpcError {
         let address = &self.target.address;
         match failure {
@@ -103,10 +108,7 @@ impl Client {
             Failure::Broken(error) | Failure::Body(BodyError::Broken(error)) => {
                 RpcError::unavailable(format!("{address} broke off before its answer: {error}"))
             }
-            Failure::Body(BodyError::TooLong) => RpcError::resource_exhausted(format!(
-                "the answer is longer than the limit of {} bytes",
-                self.limits.message_bytes
-            )),
+            Failure::Body(BodyError::TooLong) => self.too_long("answer"),
             Failure::Body(error) => RpcError::new(Code::Internal, format!("the answer can't be read: {error}")),
         }
     }
@@ -120,6 +122,10 @@ impl Caller for Client {
     ) -> Result<R> {
         let request = envelope::method_call(method.name(), args)
             .map_err(|error| unsendable(Code::InvalidArgument, "arguments", &error))?;
+        // A server that refuses a long request may close before it has read it, and its refusal is lost.
+        if request.len() > self.limits.message_bytes {
+            return Err(self.too_long("request"));
+        }
         let response = tokio::time::timeout(self.timeout, self.exchange(request)).await.map_err(|_| {
             RpcError::deadline_exceeded(format!("{}: no answer within {:?}", method.name(), self.timeout))
         })??;
