@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use crate::{
     codec::{Error, Kind, Params, Parser, RawValue, Value},
     envelope::{self, Frame},
-    fault::{Fault, unsendable},
+    fault::unsendable,
     schema,
 };
 
@@ -143,9 +143,9 @@ impl Call for XmlrpcCall<'_> {
         match (self.broken, outcome) {
             (Some(broken), _) => frame.fault(broken),
             (None, Err(error)) => frame.fault(error),
-            (None, Ok(reply)) => frame
-                .reply(&reply)
-                .unwrap_or_else(|error| frame.fault(Fault::from(unsendable(Code::Internal, "reply", &error)))),
+            (None, Ok(reply)) => {
+                frame.reply(&reply).unwrap_or_else(|error| frame.fault(unsendable(Code::Internal, "reply", &error)))
+            }
         }
     }
 }

@@ -59,6 +59,7 @@ mod codec;
 mod envelope;
 mod fault;
 mod link;
+mod patience;
 mod pool;
 mod schema;
 mod server;

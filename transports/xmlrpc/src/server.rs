@@ -7,7 +7,7 @@ use everywire_net::{Listener, drive};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioTimer;
 use rpc_core::{CancellationToken, Limits, Result, RpcError, Service, Transport};
 use tokio::net::TcpStream;
 
@@ -16,6 +16,7 @@ use crate::{
     call,
     codec::document,
     envelope::Frame,
+    patience::Patience,
 };
 
 /// An XML-RPC server, bound and not yet serving. It answers POST on `/` and `/RPC2`.
@@ -82,7 +83,7 @@ impl<S: Service> Session<S> {
             .timer(TokioTimer::new())
             .header_read_timeout(self.limits.handshake_time)
             .max_buf_size(BUFFER_BYTES)
-            .serve_connection(TokioIo::new(stream), service);
+            .serve_connection(Patience::new(stream, self.limits.message_time), service);
         if let Err(error) = drive(connection, self.stop.clone()).await {
             tracing::debug!(%error, "an XML-RPC connection ended early");
         }

@@ -549,6 +549,33 @@ async fn slow_peers_are_let_go() {
 }
 
 #[tokio::test]
+async fn a_peer_that_never_reads_is_let_go() {
+    let limits = Limits { message_time: Duration::from_millis(100), connections: 1, ..Limits::default() };
+    let running = start(limits).await;
+    let mut deaf = running.raw().await;
+    let params = format!(
+        "<params><param><value>{}</value></param><param><value><int>64</int></value></param></params>",
+        "x".repeat(1 << 20)
+    );
+    deaf.write_all(&request(call("repeat", &params).as_bytes(), "")).await.unwrap();
+    // The one place is taken until the server gives up on a message that no socket's buffer can hold.
+    within(async {
+        loop {
+            let mut next = running.raw().await;
+            let sent = next.write_all(&request(call("panic", "").as_bytes(), "")).await;
+            if sent.is_ok() && matches!(next.read(&mut [0; 8]).await, Ok(8)) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    let mut received = Vec::new();
+    let _ = within(deaf.read_to_end(&mut received)).await;
+    assert!(received.len() < 64 << 20, "all {} bytes arrived", received.len());
+}
+
+#[tokio::test]
 async fn a_connection_beyond_the_limit_is_closed() {
     let running = start(Limits { connections: 1, ..Limits::default() }).await;
     let client = running.client().await;
