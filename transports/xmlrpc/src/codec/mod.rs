@@ -17,6 +17,7 @@
 mod compound;
 mod de;
 mod error;
+mod lexer;
 mod parser;
 mod scalar;
 mod ser;

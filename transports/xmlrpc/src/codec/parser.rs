@@ -2,12 +2,12 @@
 
 use std::borrow::Cow;
 
-use quick_xml::{
-    events::{BytesRef, BytesStart, BytesText, Event},
-    reader::Reader,
-};
+use quick_xml::events::BytesText;
 
-use super::{Error, Kind, text::is_xml_char};
+use super::{
+    Error, Kind,
+    lexer::{Lexer, Piece},
+};
 
 /// The elements of XML-RPC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,20 +33,22 @@ pub(crate) enum Tag {
     Nil,
 }
 
-/// Reads one document. Comments and processing instructions are skipped, a DOCTYPE is refused: it is the way to entities
-/// that grow without bound.
+/// Reads one document.
 pub(crate) struct Parser<'de> {
     document: &'de str,
-    reader: Reader<&'de [u8]>,
+    lexer: Lexer<'de>,
     /// A token that was looked at and not taken.
     ahead: Option<Token<'de>>,
-    /// Elements that are open.
-    open: usize,
+    /// The names of the elements that are open.
+    open: Vec<&'de str>,
     /// Whether the last start was `<tag/>`, so that its end is due.
-    empty: bool,
+    is_empty: bool,
     /// How many levels of arrays and structs may still open.
     depth: usize,
 }
+
+/// Elements that are open at the same time in an ordinary document.
+const ORDINARY_DEPTH: usize = 16;
 
 #[derive(Clone, Copy)]
 enum Token<'de> {
@@ -63,7 +65,8 @@ impl<'de> Parser<'de> {
     /// A parser of `document`, whose arrays and structs may nest `depth` deep. See [`document`](super::document) for
     /// what is checked before.
     pub(crate) fn new(document: &'de str, depth: usize) -> Self {
-        Self { document, reader: Reader::from_str(document), ahead: None, open: 0, empty: false, depth }
+        let open = Vec::with_capacity(ORDINARY_DEPTH);
+        Self { document, lexer: Lexer::new(document), ahead: None, open, is_empty: false, depth }
     }
 
     /// Takes the start of `tag`.
@@ -153,8 +156,8 @@ impl<'de> Parser<'de> {
     /// How much of the document is taken. Unknown while a token is looked at ahead, as it is between the elements of an
     /// array.
     pub(crate) fn position(&self) -> Result<usize, Error> {
-        let between = self.ahead.is_none() && !self.empty;
-        let position = usize::try_from(self.reader.buffer_position()).ok().filter(|_| between);
+        let between = self.ahead.is_none() && !self.is_empty;
+        let position = between.then(|| self.document.len() - self.lexer.rest().len());
         position.ok_or_else(|| Error::new(Kind::Structure, "not XML-RPC: an array where a struct is expected"))
     }
 
@@ -178,52 +181,31 @@ impl<'de> Parser<'de> {
         if let Some(token) = self.ahead.take() {
             return Ok(token);
         }
-        if std::mem::take(&mut self.empty) {
-            self.open -= 1;
+        if std::mem::take(&mut self.is_empty) {
             return Ok(Token::End);
         }
-        loop {
-            if let Some(token) = self.event()? {
-                return Ok(token);
+        match self.lexer.next()? {
+            Piece::Start { name, is_empty } => self.start(name, is_empty),
+            Piece::End(name) if self.open.pop() == Some(name) => Ok(Token::End),
+            Piece::End(name) => {
+                Err(Error::new(Kind::Syntax, format!("</{}> does not end what is open", excerpt(name))))
             }
+            Piece::Text(text) => Ok(Token::Text(text)),
+            Piece::Char(c) => Ok(Token::Char(c)),
+            Piece::Eof if self.open.is_empty() => Ok(Token::Eof),
+            Piece::Eof => Err(Error::new(Kind::Syntax, "the document ends inside an element")),
         }
     }
 
-    fn event(&mut self) -> Result<Option<Token<'de>>, Error> {
-        let event = self.reader.read_event().map_err(|error| Error::new(Kind::Syntax, error.to_string()))?;
-        Ok(Some(match event {
-            Event::Start(start) => self.start(&start)?,
-            Event::Empty(start) => {
-                self.empty = true;
-                self.start(&start)?
-            }
-            Event::End(_) => {
-                // The reader has checked that the names match, so this can't pass zero.
-                self.open -= 1;
-                Token::End
-            }
-            Event::Text(text) => Token::Text(lent(&text.into_inner())?),
-            Event::CData(text) => Token::Text(lent(&text.into_inner())?),
-            Event::GeneralRef(reference) => Token::Char(resolve(&reference)?),
-            Event::Eof if self.open > 0 => return Err(Error::new(Kind::Syntax, "the document ends inside an element")),
-            Event::Eof => Token::Eof,
-            Event::DocType(_) => return Err(Error::new(Kind::Syntax, "a DOCTYPE is not accepted")),
-            Event::Decl(declaration) => {
-                let encoding = declaration.encoding().and_then(Result::ok);
-                encoding.map_or(Ok(()), |encoding| check_encoding(&encoding))?;
-                return Ok(None);
-            }
-            Event::Comment(_) | Event::PI(_) => return Ok(None),
-        }))
-    }
-
-    fn start(&mut self, start: &BytesStart<'de>) -> Result<Token<'de>, Error> {
-        self.open += 1;
-        let name = start.name();
-        // Few writers use prefixes, so the name is looked for without one first.
-        let tag = tag(name.as_ref()).or_else(|| tag(name.local_name().as_ref()));
+    fn start(&mut self, name: &'de str, is_empty: bool) -> Result<Token<'de>, Error> {
+        self.is_empty = is_empty;
+        if !is_empty {
+            self.open.push(name);
+        }
+        // Few writers use prefixes, so the whole name is looked for first.
+        let tag = tag(name).or_else(|| tag(name.split_once(':')?.1));
         tag.map(Token::Start)
-            .ok_or_else(|| Error::new(Kind::Structure, format!("XML-RPC has no element <{}>", excerpt(name.as_ref()))))
+            .ok_or_else(|| Error::new(Kind::Structure, format!("XML-RPC has no element <{}>", excerpt(name))))
     }
 }
 
@@ -262,45 +244,9 @@ pub(super) fn excerpt(text: &str) -> String {
     text.chars().take(40).flat_map(char::escape_debug).collect()
 }
 
-/// A reader of a slice lends what it reads.
-fn lent<'de>(text: &Cow<'de, str>) -> Result<&'de str, Error> {
-    match text {
-        Cow::Borrowed(text) => Ok(text),
-        Cow::Owned(_) => Err(Error::new(Kind::Syntax, "text that is not in the document")),
-    }
-}
-
 /// XML has one line end, the line feed, and reads the others as it (section 2.11).
 fn with_plain_line_ends(text: &str) -> Cow<'_, str> {
     BytesText::from_escaped(text).xml10_content()
-}
-
-fn resolve(reference: &BytesRef<'_>) -> Result<char, Error> {
-    Ok(match &**reference {
-        "lt" => '<',
-        "gt" => '>',
-        "amp" => '&',
-        "quot" => '"',
-        "apos" => '\'',
-        _ => return character(reference),
-    })
-}
-
-fn character(reference: &BytesRef<'_>) -> Result<char, Error> {
-    let wrong = |kind, what| Error::new(kind, format!("{what} &{};", excerpt(reference)));
-    match reference.resolve_char_ref() {
-        Ok(Some(c)) if is_xml_char(c) => Ok(c),
-        Ok(None) => Err(wrong(Kind::Syntax, "unknown entity")),
-        Ok(Some(_)) | Err(_) => Err(wrong(Kind::Character, "XML has no character")),
-    }
-}
-
-fn check_encoding(encoding: &str) -> Result<(), Error> {
-    let known = ["utf-8", "utf8", "us-ascii", "ascii"];
-    if known.iter().any(|name| encoding.eq_ignore_ascii_case(name)) {
-        return Ok(());
-    }
-    Err(Error::new(Kind::Encoding, format!("the encoding is {}; expected UTF-8", excerpt(encoding))))
 }
 
 fn unexpected(found: Token<'_>, wanted: &str) -> Error {
