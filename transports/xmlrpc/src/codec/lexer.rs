@@ -1,7 +1,8 @@
 //! A document as pieces: tags and text.
 //!
 //! Tags without attributes and text without references, which most documents consist of, are cut out here; everything
-//! else is left to quick-xml, piece by piece. On `add(3, 4)` that is four times as fast as quick-xml alone.
+//! else is left to quick-xml, piece by piece. Reading `add(3, 4)` so takes less than half the instructions of quick-xml
+//! alone.
 
 use std::borrow::Cow;
 
