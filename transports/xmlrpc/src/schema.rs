@@ -1,7 +1,7 @@
 //! The introspection methods, answered from the descriptor.
 //!
-//! Source: <http://xmlrpc-c.sourceforge.net/introspection.html>; `getCapabilities`:
-//! <http://groups.yahoo.com/group/xml-rpc/message/2897>.
+//! Source: <http://xmlrpc-c.sourceforge.net/introspection.html>. `getCapabilities` has no specification that is still
+//! online; the keys are those that other servers use.
 
 use std::collections::BTreeMap;
 
@@ -160,7 +160,7 @@ fn capabilities() -> BTreeMap<&'static str, Capability> {
         ("faults_interop", "http://xmlrpc-epi.sourceforge.net/specs/rfc.fault_codes.php", 20_010_516),
         ("introspection", "http://xmlrpc-c.sourceforge.net/introspection.html", 1),
         ("system.multicall", "http://www.xmlrpc.com/discuss/msgReader$1208", 1),
-        ("nil", "http://www.ontosys.com/xml-rpc/extensions.php", 20_010_518),
+        ("nil", "http://www.ontosys.com/xml-rpc/extensions.php", 1),
     ];
     known.into_iter().map(|(name, spec_url, spec_version)| (name, Capability { spec_url, spec_version })).collect()
 }

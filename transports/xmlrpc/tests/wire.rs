@@ -335,7 +335,7 @@ async fn requests_of_all_kinds_get_their_answer() {
         ("empty params", call("add", "<params/>"), "argument `a` is missing"),
         ("too many", call("add", &two("<int>3</int>", "<int>4</int>").replace("</params>", "<param><value/></param></params>")), "more than 2 arguments"),
         ("wrong type", call("add", &two("<int>3</int>", "four")), "argument `b`: invalid type: string \"four\", expected i64"),
-        ("wrong text", call("add", &two("<int>3</int>", "<int>x</int>")), "argument `b`: `x` is not a integer"),
+        ("wrong text", call("add", &two("<int>3</int>", "<int>x</int>")), "argument `b`: `x` is not an integer"),
         ("too great", call("add", &two("<int>3</int>", "<i8>9223372036854775808</i8>")), "argument `b`: invalid value: integer `9223372036854775808`, expected i64"),
         ("invalid number", call("add", &two("<int>3</int>", "four")), "<int>-32602</int>"),
         ("unknown", call("subtract", ""), "<int>-32601</int>"),

@@ -89,7 +89,7 @@ pub(super) fn integer<'de, V: Visitor<'de>>(text: &str, visitor: V) -> Result<V:
     }
     match text.parse() {
         Ok(number) => visitor.visit_u128(number),
-        Err(_) => Err(no("integer", text)),
+        Err(_) => Err(no("an integer", text)),
     }
 }
 
@@ -97,12 +97,12 @@ pub(super) fn boolean(text: &str) -> Result<bool, Error> {
     match text {
         "1" | "true" => Ok(true),
         "0" | "false" => Ok(false),
-        _ => Err(no("boolean", text)),
+        _ => Err(no("a boolean", text)),
     }
 }
 
 pub(super) fn double(text: &str) -> Result<f64, Error> {
-    text.parse().map_err(|_| no("number", text))
+    text.parse().map_err(|_| no("a number", text))
 }
 
 /// Writers break the lines of base64, and some leave the padding out.
@@ -116,5 +116,5 @@ pub(super) fn base64(text: &str) -> Result<Vec<u8>, Error> {
 }
 
 fn no(what: &str, text: &str) -> Error {
-    Error::custom(format_args!("`{}` is not a {what}", excerpt(text)))
+    Error::custom(format_args!("`{}` is not {what}", excerpt(text)))
 }
