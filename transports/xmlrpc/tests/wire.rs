@@ -398,8 +398,9 @@ async fn introspection_describes_the_service() {
     ];
     assert!(listed.contains(&array(&strings(&names))), "{listed}");
 
-    let cases: [(&str, &[&[&str]]); 4] = [
+    let cases: [(&str, &[&[&str]]); 5] = [
         ("add", &[&["i8", "i8", "i8"]]),
+        ("everything", &[&["struct", "struct"]]),
         (
             "options",
             &[
