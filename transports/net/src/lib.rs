@@ -4,6 +4,7 @@
 
 mod listener;
 mod shared;
+mod status;
 
 use std::pin::Pin;
 
@@ -12,6 +13,7 @@ use rpc_core::CancellationToken;
 
 pub use listener::Listener;
 pub use shared::Shared;
+pub use status::code_of_status;
 
 /// Drives one HTTP connection of hyper's to its end; on `shutdown` it answers the requests it has and closes.
 pub async fn drive<C>(connection: C, shutdown: CancellationToken) -> Result<(), C::Error>

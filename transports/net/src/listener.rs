@@ -60,7 +60,8 @@ impl Listener {
             match accepted {
                 Ok((stream, peer)) => {
                     let _ = stream.set_nodelay(true);
-                    open.start(peer, || connection(stream, peer, shutdown.clone()));
+                    // Every step of a connection asks its token, under the token's lock: one each keeps them out of each other's way.
+                    open.start(peer, || connection(stream, peer, shutdown.child_token()));
                 }
                 Err(error) => {
                     tracing::warn!(wire = self.wire, %error, "accept failed");

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use everywire_net::code_of_status;
 use http::{HeaderValue, Request, Response, StatusCode, Uri, header, uri::PathAndQuery};
 use http_body_util::Full;
-use rpc_core::{Caller, Code, DEFAULT_TIMEOUT, Limits, Method, Result, RpcError};
+use rpc_core::{Caller, Code, DEFAULT_TIMEOUT, Limits, Method, Result, RpcError, answer_within};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
@@ -92,7 +93,10 @@ impl Client {
         self.pool.put(link);
         match response.status() {
             StatusCode::OK => Ok(response.into_body()),
-            status => Err(refused(status)),
+            status => {
+                let code = code_of_status(status.as_u16());
+                Err(RpcError::remote(code, format!("the server answers HTTP {status}")))
+            }
         }
     }
 
@@ -126,9 +130,8 @@ impl Caller for Client {
         if request.len() > self.limits.message_bytes {
             return Err(self.too_long("request"));
         }
-        let response = tokio::time::timeout(self.timeout, self.exchange(request)).await.map_err(|_| {
-            RpcError::deadline_exceeded(format!("{}: no answer within {:?}", method.name(), self.timeout))
-        })??;
+        let answer = self.exchange(request);
+        let response = answer_within(self.timeout, &self.target.address, method, answer).await?;
         envelope::read_response(&response, self.limits.depth)
     }
 }
@@ -161,23 +164,6 @@ impl Target {
             path: path.parse().map_err(|_| wrong("no path"))?,
         })
     }
-}
-
-/// The error for an answer of HTTP alone, as gRPC maps its statuses.
-fn refused(status: StatusCode) -> RpcError {
-    let code = match status {
-        StatusCode::BAD_REQUEST => Code::Internal,
-        StatusCode::UNAUTHORIZED => Code::Unauthenticated,
-        StatusCode::FORBIDDEN => Code::PermissionDenied,
-        StatusCode::NOT_FOUND => Code::Unimplemented,
-        StatusCode::PAYLOAD_TOO_LARGE => Code::ResourceExhausted,
-        StatusCode::TOO_MANY_REQUESTS
-        | StatusCode::BAD_GATEWAY
-        | StatusCode::SERVICE_UNAVAILABLE
-        | StatusCode::GATEWAY_TIMEOUT => Code::Unavailable,
-        _ => Code::Unknown,
-    };
-    RpcError::remote(code, format!("the server answers HTTP {status}"))
 }
 
 #[cfg(test)]

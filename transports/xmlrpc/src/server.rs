@@ -53,9 +53,7 @@ impl Transport for Server {
     async fn serve<S: Service>(self, service: Arc<S>, shutdown: CancellationToken) -> Result<()> {
         let limits = Arc::new(self.limits);
         let session = |stream, _, stop: CancellationToken| {
-            // Every step asks the token, under its lock: one for each connection keeps them out of each other's way.
-            let (service, limits, stop) = (Arc::clone(&service), Arc::clone(&limits), stop.child_token());
-            Arc::new(Session { service, limits, stop }).run(stream)
+            Arc::new(Session { service: Arc::clone(&service), limits: Arc::clone(&limits), stop }).run(stream)
         };
         self.listener.serve(limits.connections, shutdown, session).await;
         Ok(())
