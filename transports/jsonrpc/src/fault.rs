@@ -4,7 +4,7 @@ use std::{borrow::Cow, error::Error as _};
 
 use jsonrpsee_core::{client::Error as ClientError, http_helpers::HttpError};
 use jsonrpsee_http_client::transport::Error as HttpClientError;
-use jsonrpsee_server::types::{ErrorObjectOwned, error};
+use jsonrpsee_server::types::{ErrorObject, ErrorObjectOwned, error};
 use rpc_core::{Code, RpcError};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -28,7 +28,7 @@ pub(crate) fn to_object(error: &RpcError) -> ErrorObjectOwned {
 }
 
 /// The error that a server reported as `object`. Data of a server that is not everywire's is kept whole.
-pub(crate) fn from_object(object: &ErrorObjectOwned) -> RpcError {
+pub(crate) fn from_object(object: &ErrorObject<'_>) -> RpcError {
     let data = object.data().map_or("null", |data| data.get());
     let named = serde_json::from_str::<ErrorData<'_>>(data).ok();
     let (code, data) = match named.and_then(|data| Some((Code::from_name(&data.code)?, data.details))) {
@@ -60,7 +60,9 @@ pub(crate) fn from_client(url: &str, error: &ClientError) -> RpcError {
             Some(HttpClientError::Http(HttpError::Malformed)) => Code::Internal,
             _ => Code::Unavailable,
         },
-        ClientError::RestartNeeded(_) | ClientError::ServiceDisconnect => Code::Unavailable,
+        ClientError::ServiceDisconnect => {
+            return RpcError::unavailable(format!("jsonrpc {url}: the connection was lost"));
+        }
         _ => Code::Internal,
     };
     RpcError::new(code, format!("jsonrpc {url}: {}", with_causes(error)))

@@ -53,6 +53,7 @@ mod dispatch;
 mod envelope;
 mod fault;
 mod gate;
+mod link;
 pub mod schema;
 mod server;
 

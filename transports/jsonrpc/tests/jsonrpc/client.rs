@@ -52,6 +52,28 @@ async fn extremes_come_back_unchanged() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_request_in_bytes() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = client(&format!("http://{}", listener.local_addr().unwrap())).await;
+    let call = tokio::spawn(async move { client.add(3, -4).await });
+    let (mut stream, _) = within("the connection", listener.accept()).await.unwrap();
+    let body = r#"{"jsonrpc":"2.0","id":1,"method":"add","params":{"a":3,"b":-4}}"#;
+    let mut request = String::new();
+    while !request.ends_with(body) {
+        assert!(request.len() < 1_000, "{request}");
+        request.push(char::from(within(&request, stream.read_u8()).await.unwrap()));
+    }
+    assert!(request.starts_with("POST / HTTP/1.1\r\ncontent-type: application/json\r\n"), "{request}");
+    let response = r#"{"jsonrpc":"2.0","id":1,"result":-1}"#;
+    let length = response.len();
+    stream
+        .write_all(format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{response}").as_bytes())
+        .await
+        .unwrap();
+    assert_eq!(within("the outcome", call).await.unwrap(), Ok(-1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_error_comes_back_unchanged() {
     let server = Running::start(Limits::default()).await;
     for (case, client) in clients(&server).await {

@@ -1,0 +1,127 @@
+//! What carries a client's requests: jsonrpsee's transports, without the timer that its clients start for each call.
+
+use std::{
+    sync::{Arc, OnceLock, PoisonError, RwLock},
+    time::{Duration, Instant},
+};
+
+use jsonrpsee_core::{
+    client::{Error, MiddlewareMethodResponse, async_client},
+    middleware::{Request, RpcServiceBuilder, RpcServiceT},
+};
+use jsonrpsee_http_client::{HttpBackend, RpcService, transport::HttpTransportClientBuilder};
+use jsonrpsee_ws_client::{PingConfig, WsClient, WsClientBuilder};
+use rpc_core::{Limits, Result, RpcError};
+use tokio::sync::{Mutex, Semaphore};
+
+use crate::fault;
+
+/// Calls under way at the same time; one more waits, and its time runs. Over HTTP each takes a connection.
+const CALLS: usize = 512;
+
+/// How often a WebSocket is asked for a sign of life.
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+
+/// How long it may give none before it counts as lost.
+const PING_PATIENCE: Duration = Duration::from_mins(2);
+
+/// HTTP, with as many connections as there are calls at the same time.
+#[derive(Debug)]
+pub(crate) struct Http {
+    url: String,
+    service: RpcService<HttpBackend>,
+    places: Semaphore,
+}
+
+impl Http {
+    /// Nothing if `url` is malformed.
+    pub(crate) fn new(url: &str) -> Option<Self> {
+        let transport = HttpTransportClientBuilder::new().max_request_size(u32::MAX).max_response_size(max_response());
+        let service = RpcService::new(transport.build(url).ok()?);
+        Some(Self { url: url.to_owned(), service, places: Semaphore::new(CALLS) })
+    }
+
+    pub(crate) async fn call(&self, request: Request<'_>) -> Result<MiddlewareMethodResponse> {
+        let _place = self.places.acquire().await;
+        self.service.call(request).await.map_err(|error| fault::from_client(&self.url, &error))
+    }
+}
+
+/// A WebSocket that is opened when it is needed.
+#[derive(Debug)]
+pub(crate) struct WebSocket {
+    url: String,
+    session: RwLock<Option<Arc<Session>>>,
+    /// Held by the one call that connects; the others wait for its outcome. Its content is the last failure.
+    connecting: Mutex<Option<(Instant, RpcError)>>,
+}
+
+/// An open WebSocket.
+#[derive(Debug)]
+struct Session {
+    /// Holds it open.
+    client: WsClient<async_client::RpcService>,
+    service: async_client::RpcService,
+}
+
+impl WebSocket {
+    pub(crate) fn new(url: &str) -> Self {
+        Self { url: url.to_owned(), session: RwLock::default(), connecting: Mutex::default() }
+    }
+
+    pub(crate) async fn call(&self, request: Request<'_>) -> Result<MiddlewareMethodResponse> {
+        let session = self.session().await?;
+        session.service.call(request).await.map_err(|error| fault::from_client(&self.url, &error))
+    }
+
+    /// The open session; if there is none, opens one.
+    async fn session(&self) -> Result<Arc<Session>> {
+        if let Some(session) = self.opened() {
+            return Ok(session);
+        }
+        let asked = Instant::now();
+        let mut failure = self.connecting.lock().await;
+        if let Some(session) = self.opened() {
+            return Ok(session);
+        }
+        if let Some((at, error)) = &*failure
+            && *at >= asked
+        {
+            return Err(error.clone());
+        }
+        let session = self.open().await.map_err(|error| fault::from_client(&self.url, &error));
+        let session = session.inspect_err(|error| *failure = Some((Instant::now(), error.clone())))?;
+        *self.session.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&session));
+        Ok(session)
+    }
+
+    fn opened(&self) -> Option<Arc<Session>> {
+        let session = self.session.read().unwrap_or_else(PoisonError::into_inner);
+        session.as_ref().filter(|session| session.client.is_connected()).cloned()
+    }
+
+    /// Takes the service from beneath jsonrpsee's client, where its middleware would be.
+    async fn open(&self) -> Result<Arc<Session>, Error> {
+        let service = Arc::new(OnceLock::new());
+        let beneath = Arc::clone(&service);
+        let keep = move |service: async_client::RpcService| {
+            let _ = beneath.set(service.clone());
+            service
+        };
+        let client = WsClientBuilder::new()
+            .set_rpc_middleware(RpcServiceBuilder::new().layer_fn(keep))
+            .max_request_size(u32::MAX)
+            .max_response_size(max_response())
+            .max_concurrent_requests(CALLS)
+            .enable_ws_ping(PingConfig::new().ping_interval(PING_INTERVAL).inactive_limit(PING_PATIENCE))
+            .build(&self.url)
+            .await?;
+        let service = service.get().ok_or(Error::ServiceDisconnect)?.clone();
+        Ok(Arc::new(Session { client, service }))
+    }
+}
+
+/// Twice what a server sends by default, because beyond it jsonrpsee closes the WebSocket.
+fn max_response() -> u32 {
+    u32::try_from(Limits::default().message_bytes * 2).unwrap_or(u32::MAX)
+}
