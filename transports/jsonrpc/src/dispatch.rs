@@ -114,28 +114,28 @@ impl<S: Service> RpcServiceT for Session<S> {
     type NotificationResponse = MethodResponse;
     type BatchResponse = MethodResponse;
 
+    // Boxed and made in their place, because jsonrpsee moves them into a task of its own.
     fn call<'a>(&self, request: Request<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
-        counted(&self.gate, RpcServiceT::call(&self.dispatch, request))
+        let (dispatch, place) = (self.dispatch.clone(), self.gate.enter());
+        Box::pin(async move {
+            let _place = place;
+            Dispatch::call(&dispatch, &request).await
+        })
     }
 
     fn batch<'a>(&self, batch: Batch<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
-        counted(&self.gate, RpcServiceT::batch(&self.dispatch, batch))
+        let (dispatch, place) = (self.dispatch.clone(), self.gate.enter());
+        Box::pin(async move {
+            let _place = place;
+            Dispatch::batch(&dispatch, batch).await
+        })
     }
 
     fn notification<'a>(&self, notification: Notification<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
-        counted(&self.gate, RpcServiceT::notification(&self.dispatch, notification))
+        let (dispatch, place) = (self.dispatch.clone(), self.gate.enter());
+        Box::pin(async move {
+            let _place = place;
+            Dispatch::notification(&dispatch, &notification).await
+        })
     }
-}
-
-/// Boxed, because jsonrpsee moves the future into a task of its own.
-fn counted<'a, T>(
-    gate: &Arc<Gate>,
-    running: impl Future<Output = T> + Send + 'a,
-) -> impl Future<Output = T> + Send + 'a {
-    let place = gate.enter();
-    Box::pin(async move {
-        let response = running.await;
-        drop(place);
-        response
-    })
 }
