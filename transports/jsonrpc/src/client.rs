@@ -9,7 +9,7 @@ use std::{
 use http::Uri;
 use jsonrpsee_core::middleware::Request;
 use jsonrpsee_server::types::Id;
-use rpc_core::{Caller, Code, DEFAULT_TIMEOUT, Limits, Method, Result, RpcError};
+use rpc_core::{Caller, Code, DEFAULT_TIMEOUT, Limits, Method, Result, RpcError, answer_within};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::{RawValue, to_raw_value};
 
@@ -96,15 +96,8 @@ impl Caller for Client {
         args: &A,
     ) -> Result<R> {
         let params = params(method.name(), args)?;
-        let answer = tokio::time::timeout(self.timeout, self.request(method.name(), &params)).await;
-        answer.unwrap_or_else(|_| {
-            Err(RpcError::deadline_exceeded(format!(
-                "jsonrpc {}: no answer to {} within {:?}",
-                self.url,
-                method.name(),
-                self.timeout
-            )))
-        })
+        let answer = self.request(method.name(), &params);
+        answer_within(self.timeout, &self.url, method, answer).await
     }
 }
 

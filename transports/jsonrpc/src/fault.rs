@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, error::Error as _};
 
+use everywire_net::code_of_status;
 use jsonrpsee_core::{client::Error as ClientError, http_helpers::HttpError};
 use jsonrpsee_http_client::transport::Error as HttpClientError;
 use jsonrpsee_server::types::{ErrorObject, ErrorObjectOwned, error};
@@ -55,7 +56,7 @@ pub(crate) fn from_client(url: &str, error: &ClientError) -> RpcError {
     let code = match error {
         ClientError::Call(object) => return from_object(object),
         ClientError::Transport(error) => match error.downcast_ref() {
-            Some(HttpClientError::Rejected { status_code }) => from_status(*status_code),
+            Some(HttpClientError::Rejected { status_code }) => code_of_status(*status_code),
             Some(HttpClientError::Http(HttpError::TooLarge)) => Code::ResourceExhausted,
             Some(HttpClientError::Http(HttpError::Malformed)) => Code::Internal,
             _ => Code::Unavailable,
@@ -66,19 +67,6 @@ pub(crate) fn from_client(url: &str, error: &ClientError) -> RpcError {
         _ => Code::Internal,
     };
     RpcError::new(code, format!("jsonrpc {url}: {}", with_causes(error)))
-}
-
-/// The code behind a status of HTTP, after gRPC's document "HTTP to gRPC Status Code Mapping".
-fn from_status(status: u16) -> Code {
-    match status {
-        400 => Code::Internal,
-        401 => Code::Unauthenticated,
-        403 => Code::PermissionDenied,
-        404 | 405 | 415 => Code::Unimplemented,
-        413 => Code::ResourceExhausted,
-        429 | 502..=504 => Code::Unavailable,
-        _ => Code::Unknown,
-    }
 }
 
 /// The error's text and that of its causes, which hyper's errors keep apart.

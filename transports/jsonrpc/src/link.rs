@@ -1,18 +1,19 @@
 //! What carries a client's requests: jsonrpsee's transports, without the timer that its clients start for each call.
 
 use std::{
-    sync::{Arc, OnceLock, PoisonError, RwLock},
-    time::{Duration, Instant},
+    sync::{Arc, OnceLock},
+    time::Duration,
 };
 
+use everywire_net::Shared;
 use jsonrpsee_core::{
     client::{Error, MiddlewareMethodResponse, async_client},
     middleware::{Request, RpcServiceBuilder, RpcServiceT},
 };
 use jsonrpsee_http_client::{HttpBackend, RpcService, transport::HttpTransportClientBuilder};
 use jsonrpsee_ws_client::{PingConfig, WsClient, WsClientBuilder};
-use rpc_core::{Limits, Result, RpcError};
-use tokio::sync::{Mutex, Semaphore};
+use rpc_core::{Limits, Result};
+use tokio::sync::Semaphore;
 
 use crate::fault;
 
@@ -51,9 +52,7 @@ impl Http {
 #[derive(Debug)]
 pub(crate) struct WebSocket {
     url: String,
-    session: RwLock<Option<Arc<Session>>>,
-    /// Held by the one call that connects; the others wait for its outcome. Its content is the last failure.
-    connecting: Mutex<Option<(Instant, RpcError)>>,
+    session: Shared<Session>,
 }
 
 /// An open WebSocket.
@@ -66,42 +65,18 @@ struct Session {
 
 impl WebSocket {
     pub(crate) fn new(url: &str) -> Self {
-        Self { url: url.to_owned(), session: RwLock::default(), connecting: Mutex::default() }
+        Self { url: url.to_owned(), session: Shared::default() }
     }
 
     pub(crate) async fn call(&self, request: Request<'_>) -> Result<MiddlewareMethodResponse> {
-        let session = self.session().await?;
-        session.service.call(request).await.map_err(|error| fault::from_client(&self.url, &error))
-    }
-
-    /// The open session; if there is none, opens one.
-    async fn session(&self) -> Result<Arc<Session>> {
-        if let Some(session) = self.opened() {
-            return Ok(session);
-        }
-        let asked = Instant::now();
-        let mut failure = self.connecting.lock().await;
-        if let Some(session) = self.opened() {
-            return Ok(session);
-        }
-        if let Some((at, error)) = &*failure
-            && *at >= asked
-        {
-            return Err(error.clone());
-        }
-        let session = self.open().await.map_err(|error| fault::from_client(&self.url, &error));
-        let session = session.inspect_err(|error| *failure = Some((Instant::now(), error.clone())))?;
-        *self.session.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&session));
-        Ok(session)
-    }
-
-    fn opened(&self) -> Option<Arc<Session>> {
-        let session = self.session.read().unwrap_or_else(PoisonError::into_inner);
-        session.as_ref().filter(|session| session.client.is_connected()).cloned()
+        let failed = |error| fault::from_client(&self.url, &error);
+        let open = || async { self.open().await.map_err(failed) };
+        let session = self.session.get(|session| session.client.is_connected(), open).await?;
+        session.service.call(request).await.map_err(failed)
     }
 
     /// Takes the service from beneath jsonrpsee's client, where its middleware would be.
-    async fn open(&self) -> Result<Arc<Session>, Error> {
+    async fn open(&self) -> Result<Session, Error> {
         let service = Arc::new(OnceLock::new());
         let beneath = Arc::clone(&service);
         let keep = move |service: async_client::RpcService| {
@@ -117,7 +92,7 @@ impl WebSocket {
             .build(&self.url)
             .await?;
         let service = service.get().ok_or(Error::ServiceDisconnect)?.clone();
-        Ok(Arc::new(Session { client, service }))
+        Ok(Session { client, service })
     }
 }
 

@@ -35,7 +35,11 @@ impl<L> fmt::Debug for Shared<L> {
 
 impl<L> Shared<L> {
     /// The connection if it `is_open`, or else a new one from `open`.
-    pub async fn get(&self, is_open: impl Fn(&L) -> bool, open: impl Future<Output = Result<L>>) -> Result<Arc<L>> {
+    pub async fn get<F: Future<Output = Result<L>>>(
+        &self,
+        is_open: impl Fn(&L) -> bool,
+        open: impl FnOnce() -> F,
+    ) -> Result<Arc<L>> {
         let asked = Instant::now();
         if let Some(link) = self.current(&is_open) {
             return Ok(link);
@@ -50,7 +54,8 @@ impl<L> Shared<L> {
             }
             sleep_until(*at + RETRY_PAUSE).await;
         }
-        match open.await {
+        // Connecting is rare and its future large: boxed, it doesn't make every call's future large.
+        match Box::pin(open()).await {
             Ok(link) => {
                 *failed = None;
                 let link = Arc::new(link);
@@ -79,11 +84,14 @@ mod tests {
     async fn a_crowd_makes_one_try_and_shares_its_outcome() {
         let (shared, tries, up) = (Shared::<AtomicBool>::default(), AtomicU32::new(0), AtomicBool::new(false));
         let call = || {
-            shared.get(|link| link.load(SeqCst), async {
-                tries.fetch_add(1, SeqCst);
-                tokio::time::sleep(Duration::from_millis(1)).await;
-                if up.load(SeqCst) { Ok(AtomicBool::new(true)) } else { Err(RpcError::unavailable("away")) }
-            })
+            shared.get(
+                |link| link.load(SeqCst),
+                async || {
+                    tries.fetch_add(1, SeqCst);
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                    if up.load(SeqCst) { Ok(AtomicBool::new(true)) } else { Err(RpcError::unavailable("away")) }
+                },
+            )
         };
         let (a, b, c) = tokio::join!(call(), call(), call());
         assert!([a, b, c].iter().all(Result::is_err));
