@@ -1,17 +1,12 @@
 //! The client: a connection when one is needed, many calls on it at a time.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
 use bytes::Bytes;
-use rpc_core::{Caller, Code, DEFAULT_TIMEOUT, Method, Result, RpcError};
+use everywire_net::Shared;
+use rpc_core::{Caller, Code, DEFAULT_TIMEOUT, Method, Result, RpcError, answer_within};
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::{
-    sync::Semaphore,
-    time::{Instant, sleep_until, timeout},
-};
+use tokio::sync::Semaphore;
 
 use crate::{envelope::Event, fault, link::Link, msgpack::get_value};
 
@@ -26,21 +21,12 @@ pub struct Client {
     /// Host and port.
     address: String,
     timeout: Duration,
-    link: Mutex<Option<Arc<Link>>>,
-    /// The last try to connect. Held while one runs.
-    attempt: tokio::sync::Mutex<Attempt>,
+    link: Shared<Link>,
     places: Semaphore,
-}
-
-struct Attempt {
-    ended: Instant,
-    failed: Option<RpcError>,
 }
 
 /// Calls in flight; more wait for a place.
 const CALLS: usize = 1_024;
-/// The least time between two tries to connect.
-const RETRY_PAUSE: Duration = Duration::from_millis(50);
 /// How deep an answer may nest.
 const DEPTH: usize = 64;
 
@@ -52,11 +38,10 @@ impl Client {
         let client = Self {
             address: address(url)?.to_owned(),
             timeout: DEFAULT_TIMEOUT,
-            link: Mutex::new(None),
-            attempt: tokio::sync::Mutex::new(Attempt { ended: Instant::now(), failed: None }),
+            link: Shared::default(),
             places: Semaphore::new(CALLS),
         };
-        client.link().await?;
+        client.link.get(Link::is_open, Link::open(&client.address)).await?;
         Ok(client)
     }
 
@@ -66,37 +51,9 @@ impl Client {
         Self { timeout, ..self }
     }
 
-    /// The open connection, or a new one.
-    async fn link(&self) -> Result<Arc<Link>> {
-        let asked = Instant::now();
-        if let Some(link) = self.open_link() {
-            return Ok(link);
-        }
-        let mut last = self.attempt.lock().await;
-        if let Some(link) = self.open_link() {
-            return Ok(link);
-        }
-        // Whoever waited for this try shares its outcome, so that a crowd of calls makes one try and not a queue of them.
-        if let Some(error) = last.failed.as_ref().filter(|_| last.ended >= asked) {
-            return Err(error.clone());
-        }
-        if last.failed.is_some() {
-            sleep_until(last.ended + RETRY_PAUSE).await;
-        }
-        let opened = Link::open(&self.address).await.map(Arc::new);
-        *last = Attempt { ended: Instant::now(), failed: opened.as_ref().err().cloned() };
-        let link = opened?;
-        *self.link.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&link));
-        Ok(link)
-    }
-
-    fn open_link(&self) -> Option<Arc<Link>> {
-        self.link.lock().unwrap_or_else(PoisonError::into_inner).clone().filter(|link| link.is_open())
-    }
-
     async fn exchange<A: Serialize>(&self, method: &str, args: &A) -> Result<Bytes> {
         let _place = self.places.acquire().await.map_err(|_| RpcError::cancelled("the client is closed"))?;
-        let link = self.link().await?;
+        let link = self.link.get(Link::is_open, Link::open(&self.address)).await?;
         link.request(method, args)?.answer().await
     }
 }
@@ -107,11 +64,9 @@ impl Caller for Client {
         method: &'static Method,
         args: &A,
     ) -> Result<R> {
-        let method = method.name();
-        let payload = timeout(self.timeout, self.exchange(method, args)).await.map_err(|_| {
-            RpcError::deadline_exceeded(format!("{method}: no answer from {} within {:?}", self.address, self.timeout))
-        })??;
-        decode(method, &payload)
+        let answer = self.exchange(method.name(), args);
+        let payload = answer_within(self.timeout, &self.address, method, answer).await?;
+        decode(method.name(), &payload)
     }
 }
 

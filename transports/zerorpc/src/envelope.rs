@@ -245,18 +245,18 @@ mod tests {
 
     #[test]
     fn what_is_no_event_keeps_the_id_it_shows() {
-        let cases: [(&str, &[u8], Option<&[u8]>); 8] = [
-            ("nothing", b"", None),
-            ("text", b"hello", None),
-            ("no header", b"\x93\xc0\xa1m\x90", None),
-            ("two parts", b"\x92\x81\xaamessage_id\x07\xa1m", Some(b"\x07")),
-            ("a number as name", b"\x93\x81\xaamessage_id\x07\x01\x90", Some(b"\x07")),
-            ("no args", b"\x93\x81\xaamessage_id\x07\xa1m", Some(b"\x07")),
-            ("no UTF-8 in the name", b"\x93\x81\xaamessage_id\x07\xa1\xff\x90", Some(b"\x07")),
-            ("an endless header", b"\x93\xdf\xff\xff\xff\xff\xaamessage_id\x07", Some(b"\x07")),
+        for (case, bytes) in [("nothing", &b""[..]), ("text", b"hello"), ("no header", b"\x93\xc0\xa1m\x90")] {
+            assert_eq!(Event::decode(bytes), Err(Malformed { message_id: None }), "{case}");
+        }
+        let cases: [(&str, &[u8]); 5] = [
+            ("two parts", b"\x92\x81\xaamessage_id\x07\xa1m"),
+            ("a number as name", b"\x93\x81\xaamessage_id\x07\x01\x90"),
+            ("no args", b"\x93\x81\xaamessage_id\x07\xa1m"),
+            ("no UTF-8 in the name", b"\x93\x81\xaamessage_id\x07\xa1\xff\x90"),
+            ("an endless header", b"\x93\xdf\xff\xff\xff\xff\xaamessage_id\x07"),
         ];
-        for (case, bytes, message_id) in cases {
-            assert_eq!(Event::decode(bytes), Err(Malformed { message_id }), "{case}");
+        for (case, bytes) in cases {
+            assert_eq!(Event::decode(bytes), Err(Malformed { message_id: Some(b"\x07") }), "{case}");
         }
     }
 

@@ -145,7 +145,7 @@ async fn read(
     loop {
         tokio::select! {
             biased;
-            received = receiver.recv() => match received {
+            answer = receiver.recv() => match answer {
                 Ok(message) => shared.deliver(message),
                 Err(error) => {
                     tracing::debug!(%error, address = shared.address, "zerorpc connection broke");

@@ -53,13 +53,12 @@ pub(crate) fn put_text(output: &mut Vec<u8>, text: &str) {
 
 /// Appends the head of an array of fewer than 2^16 elements.
 pub(crate) fn put_array(output: &mut Vec<u8>, elements: usize) {
-    match u8::try_from(elements) {
-        Ok(elements @ ..=15) => output.push(0x90 | elements),
-        _ => {
-            let elements = u16::try_from(elements).expect("methods have few arguments");
-            output.push(0xDC);
-            output.extend_from_slice(&elements.to_be_bytes());
-        }
+    let elements = u16::try_from(elements).expect("methods have few arguments");
+    let [high, low] = elements.to_be_bytes();
+    if elements <= 15 {
+        output.push(0x90 | low);
+    } else {
+        output.extend_from_slice(&[0xDC, high, low]);
     }
 }
 
@@ -188,7 +187,7 @@ mod tests {
         for length in [0, 15, 16, 31, 32, 255, 256, 65_535, 65_536] {
             sample(&"x".repeat(length));
             sample(&vec![1_u8; length]);
-            sample(&(0..length).map(|key| (key.to_string(), ())).collect::<BTreeMap<_, _>>());
+            sample(&(0..length).map(|key| (key.to_string(), 0)).collect::<BTreeMap<_, _>>());
         }
         samples.push(vec![0xC4, 2, 1, 2]);
         samples.push([&[0xC5, 1, 0][..], &[0; 256]].concat());

@@ -27,7 +27,7 @@ pub struct Server {
 }
 
 /// How long a connection may be silent before TCP asks whether the peer is still there.
-const KEEPALIVE: Duration = Duration::from_secs(60);
+const KEEPALIVE: Duration = Duration::from_mins(1);
 
 impl Server {
     /// Binds `address`, such as `127.0.0.1:4243` or, as zerorpc writes it, `tcp://127.0.0.1:4243`. Port 0 takes a free

@@ -64,7 +64,9 @@ impl Envelope {
             return Err(violation("an identity over 255 bytes"));
         }
         let mut frames = Vec::new();
-        envelope.iter().for_each(|frame| put_frame(&mut frames, frame, true));
+        for frame in envelope {
+            put_frame(&mut frames, frame, true);
+        }
         Ok((Self { frames: frames.into() }, body))
     }
 }

@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 #[rpc_core::service(package = "demo.v1")]
-pub trait Demo {
+pub(crate) trait Demo {
     /// Adds two integers.
     async fn add(&self, a: i64, b: i64) -> Result<i64>;
     /// Gives all its arguments back.
@@ -33,36 +33,36 @@ pub trait Demo {
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Everything {
-    pub least: i64,
-    pub most: u64,
-    pub float: f64,
-    pub text: String,
-    pub absent: Option<String>,
-    pub middle: Option<u8>,
-    pub colour: Colour,
-    pub inner: Inner,
-    pub list: Vec<Inner>,
-    pub map: BTreeMap<String, i64>,
-    pub bytes: Vec<u8>,
-    pub unit: (),
-    pub pair: (bool, char),
+pub(crate) struct Everything {
+    pub(crate) least: i64,
+    pub(crate) most: u64,
+    pub(crate) float: f64,
+    pub(crate) text: String,
+    pub(crate) absent: Option<String>,
+    pub(crate) middle: Option<u8>,
+    pub(crate) colour: Colour,
+    pub(crate) inner: Inner,
+    pub(crate) list: Vec<Inner>,
+    pub(crate) map: BTreeMap<String, i64>,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) unit: (),
+    pub(crate) pair: (bool, char),
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Inner {
-    pub name: String,
-    pub colours: Vec<Colour>,
+pub(crate) struct Inner {
+    pub(crate) name: String,
+    pub(crate) colours: Vec<Colour>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub enum Colour {
+pub(crate) enum Colour {
     Red,
     Green,
 }
 
 #[derive(Debug, Default)]
-pub struct Real {
+pub(crate) struct Real {
     waiting: AtomicUsize,
 }
 
@@ -94,7 +94,7 @@ impl Demo for Real {
     }
 
     async fn fail(&self, code: i32, message: String) -> Result<()> {
-        Err(RpcError::new(Code::from_number(code).unwrap(), message))
+        Err(RpcError::new(Code::from_number(code).unwrap_or(Code::Unknown), message))
     }
 
     async fn panic(&self) -> Result<()> {
@@ -102,7 +102,7 @@ impl Demo for Real {
     }
 
     async fn big(&self, bytes: u64) -> Result<String> {
-        Ok("x".repeat(usize::try_from(bytes).unwrap()))
+        Ok("x".repeat(usize::try_from(bytes).unwrap_or_default()))
     }
 }
 

@@ -1,5 +1,7 @@
 //! Server and client over real sockets, and each of them against bytes written by hand.
 
+#![expect(clippy::unwrap_used, reason = "the helpers of tests are outside of test functions")]
+
 mod demo;
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
@@ -37,9 +39,10 @@ impl Running {
     }
 
     async fn bind(address: &str, limits: Limits) -> Self {
-        let server = Server::bind(address).await.unwrap().limits(limits);
-        let (address, stop) = (server.address(), CancellationToken::new());
-        let served = tokio::spawn(server.serve(Arc::new(DemoService::new(Real::default())), stop.clone()));
+        let listening = Server::bind(address).await.unwrap().limits(limits);
+        let (address, stop) = (listening.address(), CancellationToken::new());
+        let service = Arc::new(DemoService::new(Real::default()));
+        let served = tokio::spawn(listening.serve(service, stop.clone()));
         Self { address, stop, served }
     }
 
