@@ -143,7 +143,7 @@ pub(crate) fn heartbeat(id: &MessageId, channel: &[u8]) -> Vec<u8> {
     event
 }
 
-/// An event's own id: 32 hexadecimal digits.
+/// An event's own id: 32 hexadecimal digits. Python ignores that of an answer; Node refuses an answer without one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct MessageId([u8; 32]);
 

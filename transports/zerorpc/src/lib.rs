@@ -1,4 +1,50 @@
-//! zerorpc.
+//! zerorpc, version 3: MessagePack over ZeroMQ, as the Python and Node packages speak it.
+//!
+//! # The wire
+//! A client is a DEALER, the server a ROUTER, and a message is an empty frame, the delimiter, and a payload. This is the
+//! request `add(3, 4)`, and its answer; each line ends where its explanation begins:
+//!
+//! ```text
+//! 01 00                                  frame with MORE, 0 bytes: the delimiter
+//! 00 39                                  last frame, 57 bytes: an event
+//!    93                                     array of 3: header, name, args
+//!    82                                        map of 2
+//!       AA "message_id"  C4 20 <32 bytes>         the event's id, and so the channel's
+//!       A1 "v"           03                       version of the protocol
+//!    A3 "add"                                  the method
+//!    92 03 04                                  the arguments by position; a map would be by name
+//!
+//! 01 00  00 65  93
+//!    83 AA "message_id"  C4 20 <32 bytes>      the answer has an id of its own,
+//!       A1 "v"           03
+//!       AB "response_to" C4 20 <32 bytes>      and the channel's, with the same bytes and in the same type
+//!    A2 "OK"                                   or ERR
+//!    91 07                                     the value in an array; of ERR, [name, message, traceback]
+//! ```
+//!
+//! The greeting and the frames are ZMTP 3.1 ([`zmtp`]). Both sides send a heartbeat (`_zpc_hb`) every 5 s in each channel
+//! whose call waits; who hears none for two periods takes the other for lost. That is also how a call is cancelled.
+//! `_zpc_more` grants credit for more answers and matters to streams only, which are not served here.
+//!
+//! # Values
+//! Structs are maps with the names of their fields, enums without data are strings, `None` and `()` are nil, integers
+//! have all their 64 bits; bytes are bin where serde says bytes (`serde_bytes`) and an array of integers for a plain
+//! `Vec<u8>`, and both are read. A type that MessagePack would damage or that Python can't read, such as a map with
+//! integers as keys, is refused before the server starts.
+//!
+//! # Errors
+//! `ERR` has the name of an exception: `NameError` for an unknown method, `TypeError` for arguments that do not fit,
+//! `ParseError` for a request that can't be read, `InternalError`, and for the other codes their names, such as
+//! `NotFound`. [`RpcError::data`](rpc_core::RpcError::data) has no place.
+//!
+//! # Built-in methods
+//! `_zerorpc_ping`, `_zerorpc_name`, `_zerorpc_list`, `_zerorpc_help`, `_zerorpc_args` and `_zerorpc_inspect`, so that
+//! `zerorpc tcp://127.0.0.1:4243` lists the methods.
+//!
+//! # Sources
+//! [zerorpc's protocol](https://github.com/0rpc/zerorpc-python/blob/master/doc/protocol.md),
+//! [ZMTP 3.1](https://rfc.zeromq.org/spec/37/), [request and reply](https://rfc.zeromq.org/spec/28/),
+//! [MessagePack](https://github.com/msgpack/msgpack/blob/master/spec.md).
 
 mod call;
 mod client;
