@@ -35,6 +35,8 @@ pub(crate) struct Malformed<'a> {
 
 /// The longest id that is kept. Those of all known clients have 34 bytes.
 const ID_BYTES: usize = 63;
+/// The longest name of a method or an event; errors repeat it.
+const NAME_BYTES: usize = 255;
 
 /// A channel's id, as MessagePack: a copy, so that a call which waits does not keep the buffer of its whole message.
 #[derive(Debug, Clone, Copy)]
@@ -91,7 +93,8 @@ impl<'a> Event<'a> {
         if parts != 3 {
             return None;
         }
-        self.name = std::str::from_utf8(reader.text()?).ok()?;
+        let name = reader.text().filter(|name| name.len() <= NAME_BYTES)?;
+        self.name = std::str::from_utf8(name).ok()?;
         self.args = Some(reader.rest()).filter(|args| !args.is_empty())?;
         Some(())
     }

@@ -65,7 +65,7 @@ fn value(value: &impl Serialize) -> Result<Vec<u8>> {
 fn about<'a>(descriptor: &'a ServiceDescriptor, builtin: &str, args: &[u8]) -> Result<&'a Method> {
     let (name,): (String,) = get_value(args, 1)
         .map_err(|error| RpcError::invalid_argument(format!("{builtin} takes the name of a method: {error}")))?;
-    descriptor.method(&name).ok_or_else(|| RpcError::unimplemented(format!("no method `{}`", name.escape_debug())))
+    descriptor.method(&name).ok_or_else(|| RpcError::unimplemented(format!("{builtin}: no such method")))
 }
 
 /// Names, no `*args`, no `**kwargs`, and the defaults of the last arguments.

@@ -167,7 +167,7 @@ impl<'a, IO: AsyncRead + AsyncWrite, S: Session> Connection<'a, IO, S> {
             self.collect(cx)?;
             self.tick(cx);
             let written = self.peer.output.poll_write(self.io.as_mut(), cx)?;
-            self.share.hold(self.input.len() + self.peer.output.len())?;
+            self.share.hold(self.input.len() + self.message_bytes + self.peer.output.len())?;
             if self.is_full() {
                 return Poll::Pending;
             }

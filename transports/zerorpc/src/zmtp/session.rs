@@ -23,7 +23,7 @@ pub trait Session: Send {
     /// What is kept of a call while it has to wait.
     type Channel: Send;
 
-    /// How often [`tick`](Self::tick) runs while calls wait.
+    /// How often [`tick`](Self::tick) runs while calls wait; more than zero.
     const TICK: Duration = Duration::from_secs(5);
 
     /// Takes one message: the frames after the envelope. It may start a call, answer at once through
