@@ -17,6 +17,9 @@ use crate::{envelope::Event, fault, link::Link, msgpack::get_value};
 ///
 /// While a call waits, both sides send heartbeats every 5 s; a server that is silent for 10 s is `UNAVAILABLE`. A call
 /// that is dropped ends its heartbeats, and the server then cancels it within 15 s; the protocol knows no faster way.
+///
+/// Connect to servers you trust: the `zeromq` crate below reserves as much memory as a server announces.
+#[derive(Debug)]
 pub struct Client {
     /// Host and port.
     address: String,

@@ -198,6 +198,8 @@ fn hex(number: u64) -> [u8; 16] {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{prelude::*, sample::Index};
+
     use super::*;
 
     /// `msgpack.Packer(use_bin_type=True).pack(({'message_id': b'..32..', 'v': 3}, 'add', (3, 4)))` in Python.
@@ -260,6 +262,17 @@ mod tests {
         ];
         for (case, bytes) in cases {
             assert_eq!(Event::decode(bytes), Err(Malformed { message_id: Some(b"\x07") }), "{case}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_payload_breaks_the_reader(payload: Vec<u8>, cut: Index, flipped: Index, bit in 0_u32..8) {
+            let _ = Event::decode(&payload);
+            let mut request = PYTHON_REQUEST.to_vec();
+            request[flipped.index(PYTHON_REQUEST.len())] ^= 1 << bit;
+            let _ = Event::decode(&request);
+            prop_assert!(Event::decode(&PYTHON_REQUEST[..cut.index(PYTHON_REQUEST.len() - 3)]).is_err());
         }
     }
 

@@ -19,7 +19,8 @@ use crate::{
 
 /// A zerorpc server, bound and not yet serving.
 ///
-/// Of the [`Limits`] it keeps all but `batch_calls`; zerorpc has no batches.
+/// Of the [`Limits`] it keeps all but `batch_calls`; zerorpc has no batches. A call that waits is cancelled when its client
+/// has sent no heartbeat for two periods, 10 s; all clients send them.
 #[derive(Debug)]
 pub struct Server {
     listener: Listener,

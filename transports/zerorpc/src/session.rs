@@ -69,10 +69,11 @@ where
     }
 
     fn tick(&mut self, peer: &mut Peer<Channel>) {
-        let Peer { calls, output, paused, .. } = peer;
+        // What is not read can't be heard.
+        let missed = u8::from(!peer.is_paused());
+        let Peer { calls, output, .. } = peer;
         calls.retain(|channel| {
-            // What is not read can't be heard.
-            channel.missed += u8::from(!*paused);
+            channel.missed += missed;
             let Asker { envelope, channel: id } = &channel.asker;
             if channel.missed >= LOST_AFTER {
                 return false;
@@ -104,7 +105,7 @@ where
         event: &Event,
         peer: &mut Peer<Channel>,
     ) -> Option<(Channel, F)> {
-        if peer.draining {
+        if peer.is_draining() {
             let stopping = RpcError::unavailable("the server is shutting down");
             self.refuse(&asker, peer, |args| fault::put(args, &stopping));
             return None;

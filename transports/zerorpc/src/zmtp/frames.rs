@@ -194,6 +194,8 @@ fn byte(length: usize) -> u8 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn take(bytes: &[u8], limit: usize) -> io::Result<Taken> {
@@ -297,6 +299,27 @@ mod tests {
         for (case, bytes, reason) in cases {
             let error = take(bytes, 8 << 20).expect_err(case);
             assert!(error.to_string().contains(reason), "{case}: {error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_break_the_reader(bytes: Vec<u8>, limit in 0_usize..64) {
+            let mut input = BytesMut::from(&bytes[..]);
+            loop {
+                match take_frame(&mut input, limit) {
+                    Ok(Taken::Command(command)) => {
+                        let _ = (read_ready(&command), pong(&command));
+                    }
+                    Ok(Taken::Frame { body, .. }) => prop_assert!(body.len() <= limit),
+                    Ok(Taken::Missing(missing)) => {
+                        prop_assert!(missing > 0 && missing <= 9 + COMMAND_BYTES);
+                        break;
+                    }
+                    Err(_) => break,
+                }
+            }
+            let _ = (check_greeting(&bytes), read_ready(&bytes), pong(&bytes));
         }
     }
 

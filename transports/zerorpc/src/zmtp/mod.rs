@@ -16,6 +16,54 @@
 //! call which answers at once costs no allocation, no wake-up and no system call of its own.
 //!
 //! What a peer may cost is bounded everywhere: see [`Engine`].
+//!
+//! A server that answers each message with its length:
+//!
+//! ```
+//! use std::{future::{Ready, ready}, io};
+//!
+//! use bytes::{Bytes, BytesMut};
+//! use everywire_zerorpc::zmtp::{Engine, Envelope, Peer, Reply, Session, SocketType};
+//! use rpc_core::{CancellationToken, Limits};
+//!
+//! struct Lengths;
+//!
+//! impl Session for Lengths {
+//!     type Call = Ready<Reply>;
+//!     type Channel = ();
+//!
+//!     fn receive(
+//!         &mut self,
+//!         envelope: Envelope,
+//!         body: &[Bytes],
+//!         _peer: &mut Peer<()>,
+//!     ) -> io::Result<Option<((), Self::Call)>> {
+//!         let length: usize = body.iter().map(Bytes::len).sum();
+//!         Ok(Some(((), ready(Reply { envelope, body: length.to_string().into_bytes() }))))
+//!     }
+//! }
+//!
+//! # use everywire_zerorpc::zmtp::frames::{GREETING, put_ready};
+//! # use tokio::io::{AsyncReadExt, AsyncWriteExt};
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+//! let (mut peer, socket) = tokio::io::duplex(1024);
+//! # let mut hello = GREETING.to_vec();
+//! # put_ready(&mut hello, SocketType::Req);
+//! # peer.write_all(&hello).await.unwrap();
+//! # peer.write_all(b"\x01\x00\x00\x05hello").await.unwrap();
+//! # let asking = async move {
+//! #     let mut answer = [0; 64 + 27 + 5];
+//! #     peer.read_exact(&mut answer).await.map(|_| answer)
+//! # };
+//! let engine = Engine::new(SocketType::Rep, Limits::default());
+//! # let serving = async {
+//! engine.serve(socket, BytesMut::new(), Lengths, CancellationToken::new()).await
+//! # };
+//! # let (answer, served) = tokio::join!(asking, serving);
+//! # served.unwrap();
+//! # assert!(answer.unwrap().ends_with(b"\x03REP\x01\x00\x00\x015"));
+//! # });
+//! ```
 
 mod budget;
 mod engine;

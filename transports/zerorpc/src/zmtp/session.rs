@@ -87,10 +87,20 @@ pub struct Peer<C> {
     pub calls: Calls<C>,
     /// What goes to the peer, besides replies.
     pub output: Output,
-    /// Whether the server is stopping: no new call may start.
-    pub draining: bool,
+    pub(super) draining: bool,
+    pub(super) paused: bool,
+}
+
+impl<C> Peer<C> {
+    /// Whether the server is stopping: no new call should start.
+    pub fn is_draining(&self) -> bool {
+        self.draining
+    }
+
     /// Whether reading has paused at a limit: the peer may have sent what nobody has read yet.
-    pub paused: bool,
+    pub fn is_paused(&self) -> bool {
+        self.paused
+    }
 }
 
 impl<C> Default for Peer<C> {
