@@ -201,10 +201,10 @@ async fn connecting_fails_with_reasons() {
     server.stop().await;
 
     let refused = timeout(Duration::from_secs(2), Client::connect(&url)).await.expect("a quick answer");
-    let error = refused.err().expect("nobody listens");
+    let error = refused.expect_err("nobody listens");
     assert_eq!((error.code(), error.origin()), (Code::Unavailable, Origin::Local));
     assert!(error.message().contains(&address), "{error}");
-    assert_eq!(Client::connect("nonsense").await.err().unwrap().code(), Code::InvalidArgument);
+    assert_eq!(Client::connect("nonsense").await.unwrap_err().code(), Code::InvalidArgument);
 }
 
 #[tokio::test]
@@ -255,7 +255,7 @@ async fn a_stop_finishes_calls_and_refuses_new_ones() {
 
 #[tokio::test]
 async fn limits_are_kept() {
-    let server = Running::start(Limits { message_bytes: 100_000, connections: 2, ..Limits::default() }).await;
+    let server = Running::start(Limits { message_bytes: 100_000, ..Limits::default() }).await;
     let client = server.client().await;
     assert_eq!(client.text("x".repeat(90_000)).await.map(|text| text.len()), Ok(90_000));
     let error = client.text("x".repeat(110_000)).await.unwrap_err();
@@ -266,13 +266,22 @@ async fn limits_are_kept() {
     attack.0.write_all(b"\x02\x00\x00\x20\x00\x00\x00\x00\x00").await.unwrap();
     attack.expect_end("2^45 bytes announced").await;
 
-    let second = Raw::connect(server.address).await;
-    let mut third = TcpStream::connect(server.address).await.unwrap();
-    let mut rest = Vec::new();
-    let ended = timeout(DEADLINE, third.read_to_end(&mut rest)).await.expect("an end");
-    assert!(ended.is_err() || rest.is_empty(), "a third connection is closed without a greeting");
-    drop(second);
     assert_eq!(client.add(3, 4).await, Ok(7));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn one_connection_too_many_is_closed_without_a_greeting() {
+    let server = Running::start(Limits { connections: 1, ..Limits::default() }).await;
+    let first = Raw::connect(server.address).await;
+    let greeted = async || {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        timeout(DEADLINE, stream.read(&mut [0; 1])).await.expect("a greeting or an end").is_ok_and(|read| read == 1)
+    };
+    assert!(!greeted().await);
+    drop(first);
+    let place = async { while !greeted().await {} };
+    timeout(DEADLINE, place).await.expect("a free place");
     server.stop().await;
 }
 
