@@ -140,11 +140,16 @@ impl<'de, E: Error> Deserializer<'de> for Absent<E> {
 /// A wire calls this after its ordinary decoding failed: reading `arguments` once more, slowly, finds the place, so
 /// that good calls don't pay for the search.
 pub fn bad_arguments<'de, A: DeserializeOwned>(arguments: impl Deserializer<'de>) -> RpcError {
-    match serde_path_to_error::deserialize::<_, A>(arguments) {
-        Err(error) => RpcError::invalid_argument(locate(error.path(), field_names::<A>(), &error.inner().to_string())),
-        Ok(_) => RpcError::invalid_argument("something follows the arguments"),
-    }
+    let mut message = match serde_path_to_error::deserialize::<_, A>(arguments) {
+        Err(error) => locate(error.path(), field_names::<A>(), &error.inner().to_string()),
+        Ok(_) => "something follows the arguments".to_owned(),
+    };
+    message.truncate(message.floor_char_boundary(MESSAGE_BYTES));
+    RpcError::invalid_argument(message)
 }
+
+/// What is repeated of arguments that did not fit, in bytes: what a peer sent doesn't come back in full.
+const MESSAGE_BYTES: usize = 512;
 
 fn locate(path: &serde_path_to_error::Path, names: &[&str], problem: &str) -> String {
     use serde_path_to_error::Segment;

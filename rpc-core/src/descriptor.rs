@@ -106,15 +106,15 @@ impl ServiceDescriptor {
         &self.definitions
     }
 
-    /// Checks every type with `carries`; the error names the method, the place and the reason.
+    /// Checks every argument's and reply's type with `carries`; the error names the wire, the method, the place and the
+    /// reason.
     ///
-    /// For wires that know types before calls: their [`check`](crate::Transport::check) is this.
-    pub fn check_types(&self, wire: &str, carries: impl Fn(&Shape, &Types) -> Result<(), String>) -> Result<()> {
+    /// A [`Transport::check`](crate::Transport::check) is made of this and [`Shape::check_each`].
+    pub fn check_types(&self, wire: &str, carries: impl Fn(&Type, &Types) -> Result<(), String>) -> Result<()> {
         for method in &self.methods {
             let arguments = method.arguments.iter().map(|argument| (argument.name, &argument.r#type));
             for (place, r#type) in arguments.chain([("reply", &method.reply)]) {
-                let verdict = r#type.shape().and_then(|shape| carries(shape, &self.types));
-                verdict.map_err(|reason| {
+                carries(r#type, &self.types).map_err(|reason| {
                     RpcError::failed_precondition(format!(
                         "{wire} can't carry {}.{}, {place}: {}: {reason}",
                         self.full_name, method.name, r#type.rust
@@ -328,7 +328,7 @@ mod tests {
     fn a_type_without_a_shape_is_named_with_its_place() {
         let mut service = ServiceDescriptor::builder("demo.v1", "Demo", "");
         service.method("put", "").argument::<Value>("value", "Value").reply::<()>("()");
-        let error = service.build().check_types("gRPC", |_, _| Ok(())).unwrap_err();
+        let error = service.build().check_types("gRPC", |r#type, _| r#type.shape().map(|_| ())).unwrap_err();
         assert!(error.message().starts_with("gRPC can't carry demo.v1.Demo.put, value: Value: "), "{error}");
     }
 }

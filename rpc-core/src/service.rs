@@ -83,13 +83,17 @@ where
 /// Answers a call of a method that `descriptor` doesn't have. Generated code calls this.
 pub fn unknown_method<C: Call>(descriptor: &ServiceDescriptor, method: &str, call: C) -> C::Reply {
     let known: Vec<_> = descriptor.methods().iter().map(Method::name).collect();
+    let name = &method[..method.floor_char_boundary(NAME_BYTES)];
     call.reply::<()>(Err(RpcError::unimplemented(format!(
         "no method `{}` in {}; it has {}",
-        method.escape_debug(),
+        name.escape_debug(),
         descriptor.full_name(),
         known.join(", ")
     ))))
 }
+
+/// What is repeated of an unknown method's name, in bytes.
+const NAME_BYTES: usize = 64;
 
 /// Says what the method takes, where its arguments did not fit.
 fn explain(method: &Method, error: RpcError) -> RpcError {

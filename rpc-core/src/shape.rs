@@ -11,6 +11,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 mod read;
 mod trace;
+mod walk;
 mod write;
 
 /// The shape of a type, in the words of serde's data model.

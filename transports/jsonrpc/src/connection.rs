@@ -4,7 +4,6 @@ use std::{
     convert::Infallible,
     pin::{Pin, pin},
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
@@ -16,7 +15,6 @@ use jsonrpsee_server::{
     stop_channel, ws,
 };
 use rpc_core::{CancellationToken, Service};
-use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 
 use crate::{
@@ -26,9 +24,6 @@ use crate::{
     gate::{Gate, Gated},
     server::Host,
 };
-
-/// How long a connection may be silent before its peer's kernel is asked whether it is still there.
-const KEEPALIVE: Duration = Duration::from_mins(1);
 
 /// One connection of a [`Host`].
 pub(crate) struct Connection<S> {
@@ -52,7 +47,6 @@ impl<S: Service> Connection<S> {
 
     /// Serves until the peer closes, or until `shutdown` and the end of the calls in flight.
     pub(crate) async fn serve(self, stream: TcpStream, shutdown: CancellationToken) {
-        let _ = SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE));
         if let Err(error) = self.serve_http(stream, &shutdown).await {
             tracing::debug!(%error, "an HTTP connection ended early");
         }

@@ -1,7 +1,7 @@
 //! The service as an [OpenRPC 1.3](https://spec.open-rpc.org) document: what `rpc.discover` answers.
 
 use rpc_core::{
-    Argument, Code, Method, Result, RpcError, ServiceDescriptor, Type,
+    Argument, Code, Method, Result, ServiceDescriptor, Type,
     shape::{Container, Shape, Types},
 };
 use serde_json::{Map, Value, json};
@@ -69,47 +69,19 @@ fn described(docs: &str, mut object: Value) -> Value {
 
 /// Refuses types that JSON loses or can't write. One without a shape is fine: JSON describes itself.
 pub(crate) fn check(service: &ServiceDescriptor) -> Result<()> {
-    let types = service.types();
-    let refused = |place: String| {
-        let name = service.full_name();
-        move |reason| RpcError::failed_precondition(format!("jsonrpc can't carry {name}, {place}: {reason}"))
-    };
-    for (name, container) in types {
-        check_container(container, types).map_err(refused(format!("type {name}")))?;
-    }
-    for method in service.methods() {
-        let arguments = method.arguments().iter().map(|argument| (argument.name(), argument.r#type()));
-        for (place, r#type) in arguments.chain([("reply", method.reply())]) {
-            let Ok(shape) = r#type.shape() else { continue };
-            check_shape(shape, types).map_err(refused(format!("{}, {place}", method.name())))?;
-        }
-    }
-    Ok(())
+    service.check_types("jsonrpc", |r#type, types| {
+        r#type.shape().map_or(Ok(()), |shape| shape.check_each(types, |shape| carries(shape, types)))
+    })
 }
 
-fn check_container(container: &Container, types: &Types) -> Result<(), String> {
-    match container {
-        Container::Unit => Ok(()),
-        Container::Newtype(inner) => check_shape(inner, types),
-        Container::Tuple(elements) => elements.iter().try_for_each(|element| check_shape(element, types)),
-        Container::Struct(fields) => fields.iter().try_for_each(|field| {
-            check_shape(&field.shape, types).map_err(|reason| format!("field `{}`: {reason}", field.name))
-        }),
-        Container::Enum(variants) => variants.values().try_for_each(|variant| {
-            check_container(&variant.content, types).map_err(|reason| format!("variant `{}`: {reason}", variant.name))
-        }),
-    }
-}
-
-/// Named types inside are checked by their own container.
-fn check_shape(shape: &Shape, types: &Types) -> Result<(), String> {
+fn carries(shape: &Shape, types: &Types) -> Result<(), String> {
     match shape {
-        Shape::Option(inner) if is_null(inner, types) => {
+        Shape::Option(inner) if is_null(inner.resolve(types), types) => {
             Err("an absent value and a present `null` are the same in JSON".to_owned())
         }
-        Shape::Map(key, _) if !is_key(key, types) => Err("the key of a map is no string or number".to_owned()),
-        Shape::Option(inner) | Shape::Seq(inner) | Shape::Map(_, inner) => check_shape(inner, types),
-        Shape::Tuple(elements) => elements.iter().try_for_each(|element| check_shape(element, types)),
+        Shape::Map(key, _) if !is_key(key.resolve(types), types) => {
+            Err("the key of a map is no string or number".to_owned())
+        }
         _ => Ok(()),
     }
 }
@@ -118,10 +90,7 @@ fn check_shape(shape: &Shape, types: &Types) -> Result<(), String> {
 fn is_null(shape: &Shape, types: &Types) -> bool {
     match shape {
         Shape::Unit | Shape::Option(_) => true,
-        Shape::Named(name) => match types.get(name) {
-            Some(Container::Newtype(inner)) => is_null(inner, types),
-            container => container == Some(&Container::Unit),
-        },
+        Shape::Named(name) => types.get(name) == Some(&Container::Unit),
         _ => false,
     }
 }
@@ -130,11 +99,7 @@ fn is_null(shape: &Shape, types: &Types) -> bool {
 fn is_key(shape: &Shape, types: &Types) -> bool {
     match shape {
         Shape::Unit | Shape::Bytes | Shape::Option(_) | Shape::Seq(_) | Shape::Map(..) | Shape::Tuple(_) => false,
-        Shape::Named(name) => match types.get(name) {
-            Some(Container::Newtype(inner)) => is_key(inner, types),
-            Some(Container::Enum(variants)) => variants.values().all(|variant| variant.content == Container::Unit),
-            _ => false,
-        },
+        Shape::Named(name) => types.get(name).is_some_and(Container::is_plain_enum),
         _ => true,
     }
 }
@@ -240,11 +205,11 @@ mod tests {
         let refused = |checked: Result<()>| checked.unwrap_err().message().to_owned();
         assert_eq!(
             refused(checked::<Vec<Option<Option<u8>>>>()),
-            "jsonrpc can't carry demo.v1.Demo, put, value: an absent value and a present `null` are the same in JSON"
+            "jsonrpc can't carry demo.v1.Demo.put, value: T: an absent value and a present `null` are the same in JSON"
         );
         assert_eq!(
             refused(checked::<Option<Inside>>()),
-            "jsonrpc can't carry demo.v1.Demo, type Inside: field `map`: the key of a map is no string or number"
+            "jsonrpc can't carry demo.v1.Demo.put, value: T: `Inside.map`: the key of a map is no string or number"
         );
         assert_eq!(checked::<BTreeMap<Id, Option<BTreeMap<i8, Grant>>>>(), Ok(()));
         assert_eq!(checked::<Value>(), Ok(()), "JSON describes itself");

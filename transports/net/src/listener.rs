@@ -3,6 +3,7 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use rpc_core::{CancellationToken, Result, RpcError};
+use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
@@ -16,6 +17,9 @@ pub struct Listener {
     inner: TcpListener,
     address: SocketAddr,
 }
+
+/// How long a connection may be silent before TCP asks whether the peer is still there.
+const KEEPALIVE: Duration = Duration::from_mins(1);
 
 /// The pause after a failed accept: long enough not to spin while the process is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -59,7 +63,7 @@ impl Listener {
         while let Some(accepted) = shutdown.run_until_cancelled(self.inner.accept()).await {
             match accepted {
                 Ok((stream, peer)) => {
-                    let _ = stream.set_nodelay(true);
+                    prepare(&stream);
                     // Every step of a connection asks its token, under the token's lock: one each keeps them out of each other's way.
                     open.start(peer, || connection(stream, peer, shutdown.child_token()));
                 }
@@ -73,6 +77,12 @@ impl Listener {
         drop(self.inner);
         open.all_ended().await;
     }
+}
+
+/// Sends small messages at once, and finds dead peers. A socket that refuses works all the same.
+fn prepare(stream: &TcpStream) {
+    let _ = stream.set_nodelay(true);
+    let _ = SockRef::from(stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE));
 }
 
 /// The tasks of open connections.

@@ -44,7 +44,7 @@ impl Client {
             link: Shared::default(),
             places: Semaphore::new(CALLS),
         };
-        client.link.get(Link::is_open, Link::open(&client.address)).await?;
+        client.link.get(Link::is_open, || Link::open(&client.address)).await?;
         Ok(client)
     }
 
@@ -56,7 +56,7 @@ impl Client {
 
     async fn exchange<A: Serialize>(&self, method: &str, args: &A) -> Result<Bytes> {
         let _place = self.places.acquire().await.map_err(|_| RpcError::cancelled("the client is closed"))?;
-        let link = self.link.get(Link::is_open, Link::open(&self.address)).await?;
+        let link = self.link.get(Link::is_open, || Link::open(&self.address)).await?;
         link.request(method, args)?.answer().await
     }
 }

@@ -38,21 +38,29 @@ pub(crate) fn answer(descriptor: &ServiceDescriptor, method: &str, args: &[u8]) 
 
 /// Refuses types that MessagePack loses or Python can't read. One without a shape is fine: MessagePack describes itself.
 pub(crate) fn check(descriptor: &ServiceDescriptor) -> Result<()> {
-    let carries = |shape: &Shape, types: &Types| Walk { types, seen: Vec::new() }.shape(shape);
-    for method in descriptor.methods() {
-        let arguments = method.arguments().iter().map(|argument| (argument.name(), argument.r#type()));
-        for (place, r#type) in arguments.chain([("reply", method.reply())]) {
-            let Ok(shape) = r#type.shape() else { continue };
-            carries(shape, descriptor.types()).map_err(|reason| {
-                let service = descriptor.full_name();
-                let (method, rust) = (method.name(), r#type.rust());
-                RpcError::failed_precondition(format!(
-                    "zerorpc can't carry {service}.{method}, {place}: {rust}: {reason}"
-                ))
-            })?;
+    descriptor.check_types("zerorpc", |r#type, types| {
+        r#type.shape().map_or(Ok(()), |shape| shape.check_each(types, |shape| carries(shape, types)))
+    })
+}
+
+fn carries(shape: &Shape, types: &Types) -> Result<(), String> {
+    match shape {
+        Shape::I128 | Shape::U128 => Err("MessagePack has no integers of 128 bits".to_owned()),
+        Shape::Option(inner) if matches!(inner.resolve(types), Shape::Option(_) | Shape::Unit) => {
+            Err("an absent value and a present nil are the same in MessagePack".to_owned())
         }
+        // Python's decoder refuses a message with any other key.
+        Shape::Map(key, _) if !is_string(key.resolve(types), types) => Err("the key of a map is no string".to_owned()),
+        _ => Ok(()),
     }
-    Ok(())
+}
+
+fn is_string(shape: &Shape, types: &Types) -> bool {
+    match shape {
+        Shape::String | Shape::Char => true,
+        Shape::Named(name) => types.get(name).is_some_and(Container::is_plain_enum),
+        _ => false,
+    }
 }
 
 fn value(value: &impl Serialize) -> Result<Vec<u8>> {
@@ -117,69 +125,4 @@ impl<'a> InspectMethod<'a> {
 
 fn as_map<S: Serializer>(methods: &[(&str, InspectMethod)], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_map(methods.iter().map(|(name, method)| (name, method)))
-}
-
-/// A walk over a type and the types inside it.
-struct Walk<'a> {
-    types: &'a Types,
-    seen: Vec<&'a str>,
-}
-
-impl<'a> Walk<'a> {
-    fn shape(&mut self, shape: &'a Shape) -> Result<(), String> {
-        match shape {
-            Shape::I128 | Shape::U128 => Err("MessagePack has no integers of 128 bits".to_owned()),
-            Shape::Option(inner) if matches!(**inner, Shape::Option(_) | Shape::Unit) => {
-                Err("an absent value and a present nil are the same in MessagePack".to_owned())
-            }
-            Shape::Option(inner) | Shape::Seq(inner) => self.shape(inner),
-            Shape::Map(key, value) => {
-                self.key(key)?;
-                self.shape(value)
-            }
-            Shape::Tuple(elements) => elements.iter().try_for_each(|element| self.shape(element)),
-            Shape::Named(name) => self.named(name),
-            _ => Ok(()),
-        }
-    }
-
-    /// Python's decoder refuses a message with any other key than a string.
-    fn key(&self, key: &Shape) -> Result<(), String> {
-        match key {
-            Shape::String | Shape::Char => Ok(()),
-            Shape::Named(name) => match self.types.get(name) {
-                Some(Container::Newtype(inner)) => self.key(inner),
-                Some(Container::Enum(variants))
-                    if variants.values().all(|variant| variant.content == Container::Unit) =>
-                {
-                    Ok(())
-                }
-                _ => Err(format!("`{name}` is the key of a map and no string")),
-            },
-            _ => Err("the key of a map is no string".to_owned()),
-        }
-    }
-
-    fn named(&mut self, name: &'a str) -> Result<(), String> {
-        if self.seen.contains(&name) {
-            return Ok(());
-        }
-        self.seen.push(name);
-        let Some(container) = self.types.get(name) else { return Ok(()) };
-        self.container(container).map_err(|reason| format!("in {name}: {reason}"))
-    }
-
-    fn container(&mut self, container: &'a Container) -> Result<(), String> {
-        match container {
-            Container::Unit => Ok(()),
-            Container::Newtype(inner) => self.shape(inner),
-            Container::Tuple(elements) => elements.iter().try_for_each(|element| self.shape(element)),
-            Container::Struct(fields) => fields.iter().try_for_each(|field| {
-                self.shape(&field.shape).map_err(|reason| format!("field `{}`: {reason}", field.name))
-            }),
-            Container::Enum(variants) => variants.values().try_for_each(|variant| {
-                self.container(&variant.content).map_err(|reason| format!("variant `{}`: {reason}", variant.name))
-            }),
-        }
-    }
 }

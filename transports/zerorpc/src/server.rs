@@ -1,6 +1,6 @@
 //! The server: accepted connections, each with a session of its own.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc};
 
 use bytes::BytesMut;
 use everywire_net::Listener;
@@ -26,9 +26,6 @@ pub struct Server {
     listener: Listener,
     limits: Limits,
 }
-
-/// How long a connection may be silent before TCP asks whether the peer is still there.
-const KEEPALIVE: Duration = Duration::from_mins(1);
 
 impl Server {
     /// Binds `address`, such as `127.0.0.1:4243` or, as zerorpc writes it, `tcp://127.0.0.1:4243`. Port 0 takes a free
@@ -66,8 +63,6 @@ impl Transport for Server {
         let connection = |stream: TcpStream, peer: SocketAddr, stop: CancellationToken| {
             let (engine, service) = (Arc::clone(&engine), Arc::clone(&service));
             async move {
-                let keepalive = socket2::TcpKeepalive::new().with_time(KEEPALIVE);
-                let _ = socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive);
                 if let Err(error) = serve_connection(&engine, service, stream, stop).await {
                     tracing::debug!(%peer, %error, "zerorpc connection ended");
                 }

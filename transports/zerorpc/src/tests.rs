@@ -311,7 +311,7 @@ fn types_that_do_not_fit_are_refused_with_their_place() {
     }
     let cases = [
         ("a map by number", check::<BTreeMap<u64, u64>>(), "no string"),
-        ("deep in a struct", check::<Deep>(), "in Deep: field `counts`: the key"),
+        ("deep in a struct", check::<Deep>(), "`Deep.counts`: the key"),
         ("128 bits", check::<Vec<i128>>(), "128 bits"),
         ("an option of an option", check::<Option<Option<u8>>>(), "absent"),
     ];

@@ -1,0 +1,111 @@
+//! Looking at a shape and at everything inside it.
+
+use std::collections::BTreeSet;
+
+use super::{Container, Shape, Types};
+
+impl Shape {
+    /// Checks this shape and each shape inside it with `check`, which looks at one level only. The error begins with the
+    /// place, if that is inside a named type: `` `Pair.both`: … ``.
+    pub fn check_each(&self, types: &Types, check: impl Fn(&Shape) -> Result<(), String>) -> Result<(), String> {
+        Walk { types, check, seen: BTreeSet::new() }.shape(self)
+    }
+
+    /// What is inside newtype structs, which most formats write as their content.
+    #[must_use]
+    pub fn resolve<'a>(&'a self, types: &'a Types) -> &'a Shape {
+        match self {
+            Self::Named(name) => match types.get(name) {
+                Some(Container::Newtype(inner)) => inner.resolve(types),
+                _ => self,
+            },
+            _ => self,
+        }
+    }
+}
+
+impl Container {
+    /// Whether it is an enum whose variants carry nothing.
+    #[must_use]
+    pub fn is_plain_enum(&self) -> bool {
+        matches!(self, Self::Enum(variants) if variants.values().all(|variant| variant.content == Self::Unit))
+    }
+}
+
+struct Walk<'a, F> {
+    types: &'a Types,
+    check: F,
+    /// The named types that were looked at, or are being looked at.
+    seen: BTreeSet<&'a str>,
+}
+
+impl<'a, F: Fn(&Shape) -> Result<(), String>> Walk<'a, F> {
+    fn shape(&mut self, shape: &'a Shape) -> Result<(), String> {
+        (self.check)(shape)?;
+        match shape {
+            Shape::Option(inner) | Shape::Seq(inner) => self.shape(inner),
+            Shape::Map(key, value) => self.shape(key).and_then(|()| self.shape(value)),
+            Shape::Tuple(elements) => elements.iter().try_for_each(|element| self.shape(element)),
+            Shape::Named(name) if self.seen.insert(name) => match self.types.get(name) {
+                Some(container) => self.container(name, container),
+                None => Ok(()),
+            },
+            _ => Ok(()),
+        }
+    }
+
+    fn container(&mut self, place: &str, container: &'a Container) -> Result<(), String> {
+        match container {
+            Container::Unit => Ok(()),
+            Container::Newtype(inner) => self.at(place, inner),
+            Container::Tuple(elements) => {
+                (0..).zip(elements).try_for_each(|(index, element)| self.at(&format!("{place}.{index}"), element))
+            }
+            Container::Struct(fields) => {
+                fields.iter().try_for_each(|field| self.at(&format!("{place}.{}", field.name), &field.shape))
+            }
+            Container::Enum(variants) => variants
+                .values()
+                .try_for_each(|variant| self.container(&format!("{place}::{}", variant.name), &variant.content)),
+        }
+    }
+
+    /// The place of the innermost type stands in the message already if it is not this one.
+    fn at(&mut self, place: &str, shape: &'a Shape) -> Result<(), String> {
+        self.shape(shape)
+            .map_err(|reason| if reason.starts_with('`') { reason } else { format!("`{place}`: {reason}") })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Serialize};
+
+    use super::*;
+
+    #[test]
+    fn every_shape_is_looked_at_and_its_place_named() {
+        #[derive(Serialize, Deserialize)]
+        struct Tree {
+            branches: Vec<Tree>,
+            leaf: Option<Leaf>,
+        }
+        #[derive(Serialize, Deserialize)]
+        enum Leaf {
+            Green,
+            Brown { fell: Box<(u8, BTreeMap<char, u16>)> },
+        }
+        let (shape, types) = Shape::of::<Vec<Tree>>().unwrap();
+        assert_eq!(shape.check_each(&types, |_| Ok(())), Ok(()));
+        let refuse = |refused: Shape| {
+            shape.check_each(&types, |shape| if *shape == refused { Err("no".to_owned()) } else { Ok(()) })
+        };
+        assert_eq!(refuse(Shape::U16).unwrap_err(), "`Leaf::Brown.fell`: no");
+        assert_eq!(refuse(Shape::Char).unwrap_err(), "`Leaf::Brown.fell`: no");
+        assert_eq!(refuse(Shape::Named("Leaf".into())).unwrap_err(), "`Tree.leaf`: no");
+        assert_eq!(refuse(Shape::Named("Tree".into())).unwrap_err(), "no");
+        assert_eq!(refuse(Shape::I128), Ok(()));
+    }
+}
