@@ -15,7 +15,7 @@ mod generated {
         task::{Context, Poll},
     };
 
-    use tonic::{Request, Response, Status, body::Body, server::NamedService};
+    use tonic::{Request, Response, Status, body::Body, codec::EnabledCompressionEncodings, server::NamedService};
 
     #[derive(Clone, Copy, PartialEq, Eq, Hash, prost::Message)]
     pub(super) struct AddRequest {
@@ -92,7 +92,10 @@ mod generated {
                     Box::pin(async move {
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(Default::default(), Default::default())
+                            .apply_compression_config(
+                                EnabledCompressionEncodings::default(),
+                                EnabledCompressionEncodings::default(),
+                            )
                             .apply_max_message_size_config(None, None);
                         Ok(grpc.unary(AddSvc(inner), request).await)
                     })

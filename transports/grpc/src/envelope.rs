@@ -219,3 +219,46 @@ pub(crate) fn response(message: Bytes) -> http::Response<Body> {
     response.headers_mut().insert(http::header::CONTENT_TYPE, CONTENT_TYPE);
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deadlines_are_written_in_the_finest_unit_that_fits() {
+        #[rustfmt::skip]
+        let cases = [
+            (Duration::ZERO, "0n"),
+            (Duration::from_nanos(99_999_999), "99999999n"),
+            (Duration::from_millis(100), "100000u"),
+            (Duration::from_secs(30), "30000000u"),
+            (Duration::from_secs(100), "100000m"),
+            (Duration::from_secs(100_000), "100000S"),
+            (Duration::from_secs(360_000_000_000), "99999999H"),
+            (Duration::MAX, "99999999H"),
+        ];
+        for (time, text) in cases {
+            let header = timeout_header(time);
+            assert_eq!(header, text);
+            let read = deadline(&HeaderMap::from_iter([(TIMEOUT.parse().unwrap(), header)])).unwrap().unwrap();
+            assert!(read <= time, "{text}: {read:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_deadline_is_refused() {
+        for text in ["", "1", "S", "1s", "-1S", "1.5S", "123456789S", "1S "] {
+            let Ok(header) = HeaderValue::from_str(text) else { continue };
+            let headers = HeaderMap::from_iter([(TIMEOUT.parse().unwrap(), header)]);
+            assert_eq!(deadline(&headers).unwrap_err().code(), rpc_core::Code::InvalidArgument, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_message_has_a_prefix() {
+        assert_eq!(frame(&7i64).as_deref(), Ok(&[0, 0, 0, 0, 2, 8, 7][..]));
+        assert_eq!(frame(&()).as_deref(), Ok(&[0; 5][..]));
+        let long = frame(&"x".repeat(70_000)).unwrap();
+        assert_eq!(long[..5], [0, 0, 1, 0x11, 0x74]);
+    }
+}

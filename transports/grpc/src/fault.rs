@@ -20,12 +20,12 @@ const MESSAGE_BYTES: usize = 2 << 10;
 /// The bytes of details that travel.
 const DETAILS_BYTES: usize = 3 << 10;
 
-/// `google.rpc.Status`, which libraries of other languages find in the details.
+/// `google.rpc.Status` (its third field is called `details`), which libraries of other languages find in the details.
 #[derive(Debug, Serialize, Deserialize)]
 struct Details {
     code: i32,
     message: String,
-    details: Vec<Any>,
+    any: Vec<Any>,
 }
 
 /// `google.protobuf.Any`.
@@ -47,7 +47,7 @@ pub(crate) fn response(error: &RpcError) -> Response<Body> {
 fn details(code: Code, message: &str, data: &Value) -> Option<Vec<u8>> {
     let value = codec::to_vec(&data.to_string()).ok()?;
     let any = Any { type_url: STRING_VALUE.to_owned(), value };
-    let details = Details { code: code.number(), message: message.to_owned(), details: vec![any] };
+    let details = Details { code: code.number(), message: message.to_owned(), any: vec![any] };
     codec::to_vec(&details).ok().filter(|bytes| bytes.len() <= DETAILS_BYTES)
 }
 
@@ -75,7 +75,7 @@ fn data(headers: &HeaderMap) -> Option<Value> {
     let metadata = MetadataMap::from_headers(HeaderMap::from_iter([(Status::GRPC_STATUS_DETAILS, header)]));
     let bytes = metadata.get_bin(Status::GRPC_STATUS_DETAILS.as_str())?.to_bytes().ok()?;
     let details: Details = codec::from_slice(&bytes).ok()?;
-    let any = details.details.iter().find(|any| any.type_url == STRING_VALUE)?;
+    let any = details.any.iter().find(|any| any.type_url == STRING_VALUE)?;
     serde_json::from_str(&codec::from_slice::<String>(&any.value).ok()?).ok()
 }
 

@@ -1,5 +1,7 @@
 //! The `.proto`: the text and the descriptors say the same, what proto3 can't express is refused, breaks are found.
 
+#![expect(clippy::unwrap_used, reason = "a test that fails may panic anywhere")]
+
 use std::collections::{BTreeMap, HashMap};
 
 use everywire_grpc::schema;

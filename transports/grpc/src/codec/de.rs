@@ -170,8 +170,8 @@ trait Place<'a>: Sized {
     fn number(&mut self, wire: Wire) -> Result<u64>;
     /// A `u8` alone is a uint32; in a list it is one of its bytes.
     fn byte(&mut self) -> Result<u64>;
-    /// A string or bytes; `check` sees each occurrence.
-    fn payload(&mut self, check: fn(&[u8]) -> Result<()>) -> Result<&'a [u8]>;
+    /// A string or bytes, by `read`, which sees each occurrence.
+    fn payload<T: Default>(&mut self, read: fn(&'a [u8]) -> Result<T>) -> Result<T>;
     fn message(&mut self) -> Result<Cow<'a, [u8]>>;
     fn list<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value>;
     /// The field that a map or the content of an `Option` is in.
@@ -205,11 +205,10 @@ impl<'a> Place<'a> for Field<'_, 'a> {
         self.number(Wire::Varint)
     }
 
-    fn payload(&mut self, check: fn(&[u8]) -> Result<()>) -> Result<&'a [u8]> {
-        let mut last: &[u8] = &[];
+    fn payload<T: Default>(&mut self, read: fn(&'a [u8]) -> Result<T>) -> Result<T> {
+        let mut last = T::default();
         while self.find()?.is_some() {
-            last = self.records.payload()?;
-            check(last)?;
+            last = read(self.records.payload()?)?;
         }
         Ok(last)
     }
@@ -245,12 +244,8 @@ impl<'a> Place<'a> for Field<'_, 'a> {
     }
 }
 
-fn any_bytes(_: &[u8]) -> Result<()> {
-    Ok(())
-}
-
-fn utf8(bytes: &[u8]) -> Result<()> {
-    str::from_utf8(bytes).map(|_| ()).map_err(Error::custom)
+fn text(bytes: &[u8]) -> Result<&str> {
+    str::from_utf8(bytes).map_err(Error::custom)
 }
 
 /// The elements of a list: one each record, or many packed into one.
@@ -276,7 +271,7 @@ impl<'de> SeqAccess<'de> for Elements<'_, '_> {
     }
 }
 
-impl<'a> Elements<'_, 'a> {
+impl Elements<'_, '_> {
     fn left(&self) -> (usize, usize) {
         (self.field.records.left(), self.packed.len())
     }
@@ -304,7 +299,7 @@ impl<'a> Place<'a> for Element<'_, '_, 'a> {
 
     fn byte(&mut self) -> Result<u64> {
         if self.0.packed.is_empty() {
-            self.0.packed = self.0.field.payload(any_bytes)?;
+            self.0.packed = self.0.field.payload(Ok)?;
         }
         let Some((byte, rest)) = self.0.packed.split_first() else {
             self.0.ended = true;
@@ -314,20 +309,18 @@ impl<'a> Place<'a> for Element<'_, '_, 'a> {
         Ok((*byte).into())
     }
 
-    fn payload(&mut self, check: fn(&[u8]) -> Result<()>) -> Result<&'a [u8]> {
+    fn payload<T: Default>(&mut self, read: fn(&'a [u8]) -> Result<T>) -> Result<T> {
         self.0.record()?;
-        let payload = self.0.field.records.payload()?;
-        check(payload)?;
-        Ok(payload)
+        read(self.0.field.records.payload()?)
     }
 
     fn message(&mut self) -> Result<Cow<'a, [u8]>> {
-        self.payload(any_bytes).map(Cow::Borrowed)
+        self.payload(Ok).map(Cow::Borrowed)
     }
 
     /// The one list that may stand inside a list is bytes.
     fn list<'de, V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value> {
-        let bytes = self.payload(any_bytes)?;
+        let bytes: &[u8] = self.payload(Ok)?;
         visitor.visit_seq(SeqDeserializer::new(bytes.iter().copied()))
     }
 
@@ -413,8 +406,7 @@ impl<'a, 'de, P: Place<'a>> Deserializer<'de> for At<'a, P> {
     }
 
     fn deserialize_str<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value> {
-        let text = str::from_utf8(self.0.payload(utf8)?).map_err(Error::custom)?;
-        visitor.visit_str(text)
+        visitor.visit_str(self.0.payload(text)?)
     }
 
     fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
@@ -422,7 +414,7 @@ impl<'a, 'de, P: Place<'a>> Deserializer<'de> for At<'a, P> {
     }
 
     fn deserialize_bytes<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value> {
-        visitor.visit_bytes(self.0.payload(any_bytes)?)
+        visitor.visit_bytes(self.0.payload(Ok)?)
     }
 
     fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {

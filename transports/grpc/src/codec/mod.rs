@@ -33,6 +33,8 @@
 
 mod de;
 mod ser;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 use std::{borrow::Cow, fmt};

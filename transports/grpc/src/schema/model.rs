@@ -236,7 +236,7 @@ impl<'a> Model<'a> {
 
     fn comment(&mut self, path: &[i32], text: &str) {
         if !text.is_empty() {
-            let lines: String = text.lines().map(|line| format!(" {}\n", line.trim())).collect();
+            let lines: String = text.lines().flat_map(|line| [" ", line.trim(), "\n"]).collect();
             self.comments.push(Location {
                 path: path.to_vec(),
                 span: vec![0, 0, 0],

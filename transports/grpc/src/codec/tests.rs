@@ -1,0 +1,203 @@
+//! Golden bytes in both directions, and what is refused. Against prost: `tests/prost.rs`.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Debug,
+    net::{IpAddr, Ipv4Addr},
+};
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned, de::IgnoredAny};
+
+use super::{from_slice, from_slice_within, to_vec};
+
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Pair {
+    a: i64,
+    b: i64,
+}
+
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Nested {
+    before: Option<Pair>,
+    pair: Pair,
+    after: Option<u32>,
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Skipping {
+    first: u8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    middle: Option<u8>,
+    last: u8,
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+enum Colour {
+    Red,
+    Green,
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+enum Data {
+    Number(u32),
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct List {
+    value: u8,
+    next: Option<Box<List>>,
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Unit;
+
+#[track_caller]
+fn golden<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: &T, bytes: &[u8]) {
+    assert_eq!(to_vec(value).as_deref(), Ok(bytes), "{value:?}");
+    assert_eq!(from_slice::<T>(bytes).as_ref(), Ok(value), "{bytes:?}");
+}
+
+#[test]
+fn a_struct_is_a_message() {
+    golden(&Pair { a: 3, b: 4 }, &[8, 3, 16, 4]);
+    golden(&Pair { a: 0, b: 150 }, &[16, 0x96, 1]);
+    golden(&Pair::default(), &[]);
+    golden(&Pair { a: -1, b: 0 }, &[8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1]);
+    golden(&Nested::default(), &[]);
+    golden(
+        &Nested { before: Some(Pair::default()), pair: Pair { a: 0, b: 1 }, after: Some(0) },
+        &[10, 0, 18, 2, 16, 1, 24, 0],
+    );
+    golden(&Skipping { first: 1, middle: None, last: 2 }, &[8, 1, 24, 2]);
+    golden(&(7u8, "x".to_owned()), &[8, 7, 18, 1, b'x']);
+}
+
+#[test]
+fn anything_else_is_field_1_and_nothing_is_empty() {
+    golden(&7i64, &[8, 7]);
+    golden(&0i64, &[]);
+    golden(&u64::MAX, &[8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1]);
+    golden(&true, &[8, 1]);
+    golden(&1.5f32, &[13, 0, 0, 0xc0, 0x3f]);
+    golden(&-0.0f64, &[9, 0, 0, 0, 0, 0, 0, 0, 0x80]);
+    golden(&"ü".to_owned(), &[10, 2, 0xc3, 0xbc]);
+    golden(&Some(0u8), &[8, 0]);
+    golden(&None::<u8>, &[]);
+    golden(&Some(Pair::default()), &[10, 0]);
+    golden(&Colour::Green, &[8, 1]);
+    golden(&IpAddr::V4(Ipv4Addr::LOCALHOST), b"\x0a\x09127.0.0.1");
+    golden(&(), &[]);
+    golden(&Unit, &[]);
+}
+
+#[test]
+fn lists_and_maps() {
+    golden(&vec![1u64, 0, 300], &[10, 4, 1, 0, 0xac, 2]);
+    golden(&vec![1u8, 255], &[10, 2, 1, 255]);
+    golden(&Some(Vec::<u8>::new()), &[10, 0]);
+    golden(&vec![vec![1u8], vec![]], &[10, 1, 1, 10, 0]);
+    golden(&vec![Colour::Red, Colour::Green], &[10, 2, 0, 1]);
+    golden(&vec![String::new(), "a".into()], &[10, 0, 10, 1, b'a']);
+    golden(&vec![Pair::default(), Pair { a: 1, b: 0 }], &[10, 0, 10, 2, 8, 1]);
+    golden(
+        &BTreeMap::from([("a".to_owned(), 1u8), ("b".to_owned(), 0)]),
+        &[10, 5, 10, 1, b'a', 16, 1, 10, 3, 10, 1, b'b'],
+    );
+    assert_eq!(from_slice::<Vec<u32>>(&[8, 1, 10, 0, 10, 2, 2, 3, 8, 4]), Ok(vec![1, 2, 3, 4]), "packed and not");
+    assert_eq!(from_slice::<Vec<u32>>(&[10, 0]), Ok(vec![]), "an empty packed list");
+    assert_eq!(from_slice::<Vec<u8>>(&[10, 2, 1, 2, 10, 1, 3]), Ok(vec![3]), "the last bytes win");
+}
+
+#[test]
+fn lengths_take_as_many_bytes_as_they_need() {
+    for length in [0, 1, 127, 128, 16_383, 16_384, 1 << 20] {
+        let text = "x".repeat(length);
+        let nested = vec![Some(text.clone())];
+        let value = BTreeMap::from([(length as u64, text)]);
+        assert_eq!(from_slice(&to_vec(&value).unwrap()).as_ref(), Ok(&value), "{length}");
+        assert!(to_vec(&nested).is_err());
+    }
+}
+
+#[test]
+fn order_is_nothing_the_last_wins_and_messages_merge() {
+    let cases: &[(&[u8], Nested)] = &[
+        (&[24, 5, 18, 2, 8, 1], Nested { pair: Pair { a: 1, b: 0 }, after: Some(5), ..Default::default() }),
+        (&[24, 5, 24, 6], Nested { after: Some(6), ..Default::default() }),
+        (
+            &[18, 2, 8, 1, 24, 7, 18, 2, 16, 2],
+            Nested { pair: Pair { a: 1, b: 2 }, after: Some(7), ..Default::default() },
+        ),
+        (&[18, 4, 16, 2, 8, 1, 18, 2, 8, 3], Nested { pair: Pair { a: 3, b: 2 }, ..Default::default() }),
+        // Unknown fields of each form: varint, 64 bits, length, 32 bits.
+        (
+            &[32, 1, 41, 1, 2, 3, 4, 5, 6, 7, 8, 50, 1, 9, 61, 1, 2, 3, 4, 24, 8],
+            Nested { after: Some(8), ..Default::default() },
+        ),
+        // An overlong tag and an overlong number are legal.
+        (&[0x98, 0, 0x88, 0x80, 0], Nested { after: Some(8), ..Default::default() }),
+    ];
+    for (bytes, expected) in cases {
+        assert_eq!(from_slice::<Nested>(bytes).as_ref(), Ok(expected), "{bytes:?}");
+    }
+}
+
+#[track_caller]
+fn refused<T: DeserializeOwned + Debug>(bytes: &[u8], reason: &str) {
+    let error = from_slice::<T>(bytes).unwrap_err().to_string();
+    assert!(error.contains(reason), "{bytes:?}: {error}");
+}
+
+#[test]
+fn what_is_no_message_is_refused() {
+    refused::<Pair>(&[8], "ends inside");
+    refused::<Pair>(&[0x80], "ends inside");
+    refused::<Pair>(&[10, 1, 1], "wire type Len where Varint");
+    refused::<Pair>(&[13, 1, 2, 3, 4], "wire type Fixed32");
+    refused::<Pair>(&[8, 1, 10, 0], "wire type Len");
+    refused::<Pair>(&[11, 12], "group");
+    refused::<Pair>(&[0, 1], "field number");
+    refused::<Pair>(&[8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2], "64 bits");
+    refused::<Pair>(&[0xff, 0xff, 0xff, 0xff, 0xff, 1], "field number");
+    refused::<String>(&[10, 1, 0xff], "utf-8");
+    refused::<String>(&[10, 1, 0xff, 10, 1, b'a'], "utf-8");
+    refused::<Vec<String>>(&[10, 1, 0xff], "utf-8");
+    refused::<String>(&[10, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f], "ends inside");
+    refused::<u8>(&[8, 0x80, 2], "u8");
+    refused::<i8>(&[8, 0x80, 1], "i8");
+    refused::<Colour>(&[8, 2], "variant index");
+    refused::<Nested>(&[18, 1, 8, 18, 0], "ends inside");
+    refused::<Vec<IgnoredAny>>(&[10, 1, 1], "read nothing");
+    refused::<Vec<()>>(&[10, 1, 1], "without a value");
+    refused::<serde_json::Value>(&[8, 1], "don't tell types");
+}
+
+#[test]
+fn what_proto3_has_no_form_for_is_refused() {
+    #[track_caller]
+    fn no_form<T: Serialize + DeserializeOwned + Debug>(value: &T) {
+        assert!(to_vec(value).is_err(), "{value:?}");
+    }
+    no_form(&Data::Number(1));
+    no_form(&'x');
+    no_form(&1u128);
+    no_form(&vec![vec![1u32]]);
+    no_form(&Some(vec![1u32]));
+    no_form(&Some(vec![String::new()]));
+    no_form(&vec![Some(1)]);
+    no_form(&vec![None::<u8>]);
+    no_form(&Some(None::<u8>));
+    no_form(&vec![()]);
+    no_form(&vec![BTreeMap::<u8, u8>::new()]);
+}
+
+#[test]
+fn depth_is_bounded() {
+    let deep =
+        |levels| (1..levels).fold(List { value: 1, next: None }, |next, _| List { value: 1, next: Some(next.into()) });
+    for (levels, allowed) in [(1, true), (64, true), (65, false), (200, false)] {
+        let bytes = to_vec(&deep(levels)).unwrap();
+        assert_eq!(from_slice::<List>(&bytes).is_ok(), allowed, "{levels}");
+        assert!(from_slice_within::<List>(&bytes, levels).is_ok(), "{levels}");
+    }
+}
