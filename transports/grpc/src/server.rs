@@ -19,7 +19,7 @@ use tokio::{
 };
 
 use crate::{
-    calls::Calls,
+    calls::{Calls, Executor},
     codec,
     companions::Companions,
     envelope::{self, Body, Received},
@@ -111,7 +111,7 @@ async fn connection<S: Service>(
     let calls = Calls::default();
     let http = http2(&host.limits, &calls);
     let service = service_fn(move |request| Arc::clone(&host).answer(request));
-    if let Err(error) = drive(http.serve_connection(io, service), shutdown).await {
+    if let Err(error) = calls.run(drive(http.serve_connection(io, service), shutdown)).await {
         tracing::debug!(%peer, %error, "the connection failed");
     }
 }
@@ -121,7 +121,7 @@ async fn greeted(stream: &mut TcpStream) -> bool {
     stream.read_exact(&mut preface).await.is_ok() && preface == *PREFACE
 }
 
-fn http2(limits: &Limits, calls: &Calls) -> http2::Builder<crate::calls::Executor> {
+fn http2(limits: &Limits, calls: &Calls) -> http2::Builder<Executor> {
     let mut builder = http2::Builder::new(calls.executor());
     builder
         .timer(TokioTimer::new())
