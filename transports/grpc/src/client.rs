@@ -62,6 +62,9 @@ impl Client {
         let response = self.send(method, message).await?;
         let (head, body) = response.into_parts();
         let early = fault::status(&head.headers).transpose()?;
+        if early.is_none() && !envelope::is_grpc(&head.headers) {
+            return Err(fault::not_grpc(head.status));
+        }
         let received = Received::read(body, Limits::default().message_bytes).await?;
         fault::status(received.trailers()).or(early.map(Ok)).ok_or_else(|| fault::not_grpc(head.status))??;
         let reply = codec::from_slice(&received.into_message()?);

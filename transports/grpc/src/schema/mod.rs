@@ -7,6 +7,7 @@
 
 mod changes;
 mod model;
+mod names;
 mod print;
 mod types;
 

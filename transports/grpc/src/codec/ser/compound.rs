@@ -1,0 +1,136 @@
+//! What a value is made of: the fields of a message, the elements of a list, the entries of a map.
+
+use serde::ser::{self, Serialize};
+
+use super::{
+    super::{Error, Result},
+    At,
+    place::{Element, FIRST, Field, Open, Place},
+};
+
+/// The fields of a message, in order.
+pub(super) struct Fields<'a> {
+    pub(super) out: &'a mut Vec<u8>,
+    pub(super) number: u32,
+    pub(super) open: Option<Open>,
+}
+
+impl<'a> Fields<'a> {
+    pub(super) fn begin(out: &'a mut Vec<u8>, place: impl Place) -> Result<Self> {
+        let open = place.message(out)?;
+        Ok(Self { out, number: 0, open })
+    }
+
+    fn put<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
+        self.number += 1;
+        value.serialize(At { out: self.out, place: Field { number: self.number, explicit: false } })
+    }
+
+    fn close(self) {
+        if let Some(open) = self.open {
+            open.close(self.out);
+        }
+    }
+}
+
+impl ser::SerializeStruct for Fields<'_> {
+    type Ok = ();
+    type Error = Error;
+
+    fn serialize_field<T: Serialize + ?Sized>(&mut self, _name: &'static str, value: &T) -> Result<()> {
+        self.put(value)
+    }
+
+    fn skip_field(&mut self, _name: &'static str) -> Result<()> {
+        self.number += 1;
+        Ok(())
+    }
+
+    fn end(self) -> Result<()> {
+        self.close();
+        Ok(())
+    }
+}
+
+impl ser::SerializeTuple for Fields<'_> {
+    type Ok = ();
+    type Error = Error;
+
+    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
+        self.put(value)
+    }
+
+    fn end(self) -> Result<()> {
+        self.close();
+        Ok(())
+    }
+}
+
+impl ser::SerializeTupleStruct for Fields<'_> {
+    type Ok = ();
+    type Error = Error;
+
+    fn serialize_field<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
+        self.put(value)
+    }
+
+    fn end(self) -> Result<()> {
+        self.close();
+        Ok(())
+    }
+}
+
+/// The elements of a list. Numbers share one record, anything else has a record each.
+pub(super) struct Elements<'a> {
+    pub(super) out: &'a mut Vec<u8>,
+    pub(super) number: u32,
+    pub(super) shared: Option<Open>,
+    /// Set inside a list or an `Option`, where proto3 has bytes and no other list.
+    pub(super) only_bytes: bool,
+}
+
+impl ser::SerializeSeq for Elements<'_> {
+    type Ok = ();
+    type Error = Error;
+
+    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
+        let place = Element { number: self.number, shared: &mut self.shared, only_bytes: self.only_bytes };
+        value.serialize(At { out: self.out, place })
+    }
+
+    fn end(self) -> Result<()> {
+        if let Some(open) = self.shared {
+            open.close(self.out);
+        }
+        Ok(())
+    }
+}
+
+/// The entries of a map: each is a message of key and value.
+pub(super) struct Entries<'a> {
+    pub(super) out: &'a mut Vec<u8>,
+    pub(super) number: u32,
+    pub(super) entry: Option<Open>,
+}
+
+impl ser::SerializeMap for Entries<'_> {
+    type Ok = ();
+    type Error = Error;
+
+    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<()> {
+        self.entry = Some(Open::new(self.out, self.number, true));
+        key.serialize(At { out: self.out, place: FIRST })
+    }
+
+    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
+        value.serialize(At { out: self.out, place: Field { number: 2, explicit: false } })?;
+        if let Some(entry) = self.entry.take() {
+            entry.close(self.out);
+        }
+        Ok(())
+    }
+
+    fn end(self) -> Result<()> {
+        Ok(())
+    }
+}

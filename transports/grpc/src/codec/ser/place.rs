@@ -1,0 +1,194 @@
+//! Where a value may stand in a message, and what that means for how it is written.
+
+use super::super::{
+    Error, NESTED, Result, UNIT,
+    wire::{Wire, put_tag, put_varint},
+};
+
+/// What differs between places: a whole message, a field of one, an element of a list.
+pub(super) trait Place: Sized {
+    /// Writes a number by `put`; `zero` tells whether it may be left out.
+    fn number(self, out: &mut Vec<u8>, wire: Wire, zero: bool, put: impl FnOnce(&mut Vec<u8>)) -> Result<()>;
+    fn bytes(self, out: &mut Vec<u8>, bytes: &[u8]) -> Result<()>;
+    /// Begins a message; the whole message needs no beginning.
+    fn message(self, out: &mut Vec<u8>) -> Result<Option<Open>>;
+    fn unit(self) -> Result<()>;
+    /// Where a list goes to, and whether it may be one of bytes only.
+    fn list(self) -> Result<(u32, bool)>;
+    /// The field that a map or the content of an `Option` goes to.
+    fn field(self, otherwise: Error) -> Result<Field>;
+
+    /// A `u8` alone is a uint32; in a list it is one of its bytes.
+    fn byte(self, out: &mut Vec<u8>, byte: u8) -> Result<()> {
+        self.number(out, Wire::Varint, byte == 0, |out| put_varint(out, byte.into()))
+    }
+}
+
+/// A whole message. What is no message itself becomes field 1 of one.
+pub(super) struct Message;
+
+pub(super) const FIRST: Field = Field { number: 1, explicit: false };
+
+impl Place for Message {
+    fn number(self, out: &mut Vec<u8>, wire: Wire, zero: bool, put: impl FnOnce(&mut Vec<u8>)) -> Result<()> {
+        FIRST.number(out, wire, zero, put)
+    }
+
+    fn bytes(self, out: &mut Vec<u8>, bytes: &[u8]) -> Result<()> {
+        FIRST.bytes(out, bytes)
+    }
+
+    fn message(self, _out: &mut Vec<u8>) -> Result<Option<Open>> {
+        Ok(None)
+    }
+
+    fn unit(self) -> Result<()> {
+        Ok(())
+    }
+
+    fn list(self) -> Result<(u32, bool)> {
+        FIRST.list()
+    }
+
+    fn field(self, _otherwise: Error) -> Result<Field> {
+        Ok(FIRST)
+    }
+}
+
+/// A field; with explicit presence, its zero value is written too.
+pub(super) struct Field {
+    pub(super) number: u32,
+    pub(super) explicit: bool,
+}
+
+impl Place for Field {
+    fn number(self, out: &mut Vec<u8>, wire: Wire, zero: bool, put: impl FnOnce(&mut Vec<u8>)) -> Result<()> {
+        if self.explicit || !zero {
+            put_tag(out, self.number, wire);
+            put(out);
+        }
+        Ok(())
+    }
+
+    fn bytes(self, out: &mut Vec<u8>, bytes: &[u8]) -> Result<()> {
+        if self.explicit || !bytes.is_empty() {
+            put_bytes(out, self.number, bytes);
+        }
+        Ok(())
+    }
+
+    fn message(self, out: &mut Vec<u8>) -> Result<Option<Open>> {
+        Ok(Some(Open::new(out, self.number, self.explicit)))
+    }
+
+    fn unit(self) -> Result<()> {
+        Err(UNIT)
+    }
+
+    fn list(self) -> Result<(u32, bool)> {
+        Ok((self.number, self.explicit))
+    }
+
+    fn field(self, _otherwise: Error) -> Result<Field> {
+        Ok(self)
+    }
+}
+
+impl Field {
+    /// Refuses what can't stand inside an `Option`.
+    pub(super) fn implicit(self) -> Result<Self> {
+        if self.explicit { Err(NESTED) } else { Ok(self) }
+    }
+}
+
+pub(super) fn put_bytes(out: &mut Vec<u8>, number: u32, bytes: &[u8]) {
+    put_tag(out, number, Wire::Len);
+    put_varint(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+/// A record whose content is being written and whose length is not known yet.
+pub(super) struct Open {
+    pub(super) start: usize,
+    pub(super) content: usize,
+    /// Whether the record stays if its content is empty.
+    pub(super) explicit: bool,
+}
+
+impl Open {
+    pub(super) fn new(out: &mut Vec<u8>, number: u32, explicit: bool) -> Self {
+        let start = out.len();
+        put_tag(out, number, Wire::Len);
+        out.push(0);
+        Self { start, content: out.len(), explicit }
+    }
+
+    pub(super) fn close(self, out: &mut Vec<u8>) {
+        let length = out.len() - self.content;
+        match u8::try_from(length) {
+            Ok(0) if !self.explicit => out.truncate(self.start),
+            Ok(short @ ..0x80) => out[self.content - 1] = short,
+            _ => self.close_long(out, length),
+        }
+    }
+
+    fn close_long(self, out: &mut Vec<u8>, length: usize) {
+        let mut prefix = Vec::with_capacity(10);
+        put_varint(&mut prefix, length as u64);
+        out.splice(self.content - 1..self.content, prefix);
+    }
+}
+
+pub(super) struct Element<'a> {
+    pub(super) number: u32,
+    pub(super) shared: &'a mut Option<Open>,
+    pub(super) only_bytes: bool,
+}
+
+impl Element<'_> {
+    fn share(self, out: &mut Vec<u8>, put: impl FnOnce(&mut Vec<u8>)) {
+        self.shared.get_or_insert_with(|| Open::new(out, self.number, true));
+        put(out);
+    }
+
+    fn any(&self) -> Result<()> {
+        if self.only_bytes { Err(NESTED) } else { Ok(()) }
+    }
+}
+
+impl Place for Element<'_> {
+    fn number(self, out: &mut Vec<u8>, _wire: Wire, _zero: bool, put: impl FnOnce(&mut Vec<u8>)) -> Result<()> {
+        self.any()?;
+        self.share(out, put);
+        Ok(())
+    }
+
+    fn bytes(self, out: &mut Vec<u8>, bytes: &[u8]) -> Result<()> {
+        self.any()?;
+        put_bytes(out, self.number, bytes);
+        Ok(())
+    }
+
+    fn message(self, out: &mut Vec<u8>) -> Result<Option<Open>> {
+        self.any()?;
+        Ok(Some(Open::new(out, self.number, true)))
+    }
+
+    fn unit(self) -> Result<()> {
+        Err(UNIT)
+    }
+
+    fn list(self) -> Result<(u32, bool)> {
+        self.any()?;
+        Ok((self.number, true))
+    }
+
+    fn field(self, otherwise: Error) -> Result<Field> {
+        Err(otherwise)
+    }
+
+    fn byte(self, out: &mut Vec<u8>, byte: u8) -> Result<()> {
+        self.share(out, |out| out.push(byte));
+        Ok(())
+    }
+}

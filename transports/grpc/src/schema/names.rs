@@ -1,0 +1,64 @@
+//! Names in the style guide of protocol buffers.
+
+pub(super) fn identifier(name: &str) -> Result<(), String> {
+    let mut characters = name.chars();
+    let first = characters.next().is_some_and(|first| first.is_ascii_alphabetic() || first == '_');
+    if first && characters.all(|rest| rest.is_ascii_alphanumeric() || rest == '_') {
+        Ok(())
+    } else {
+        Err(format!("`{}` is no name in proto3; only ASCII letters, digits and _ are", name.escape_debug()))
+    }
+}
+
+/// `by_name` as `ByName`.
+pub(super) fn camel_case(name: &str) -> String {
+    let mut json = json_name(name);
+    if let Some(first) = json.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    json
+}
+
+/// `by_name` as `byName`, as protoc has it.
+pub(super) fn json_name(name: &str) -> String {
+    let mut after_underscore = false;
+    let mut json = String::new();
+    for character in name.chars() {
+        if character != '_' {
+            json.push(if after_underscore { character.to_ascii_uppercase() } else { character });
+        }
+        after_underscore = character == '_';
+    }
+    json
+}
+
+/// `LightBlue` as `LIGHT_BLUE`.
+pub(super) fn upper_case(name: &str) -> String {
+    let mut upper = String::new();
+    let mut before = '_';
+    let mut characters = name.chars().peekable();
+    while let Some(character) = characters.next() {
+        let next_is_lower = characters.peek().is_some_and(char::is_ascii_lowercase);
+        let begins = before.is_ascii_lowercase() || before.is_ascii_digit() || before != '_' && next_is_lower;
+        if character.is_ascii_uppercase() && begins {
+            upper.push('_');
+        }
+        upper.push(character.to_ascii_uppercase());
+        before = character;
+    }
+    upper
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_the_style_guide() {
+        for (name, upper) in [("Red", "RED"), ("LightBlue", "LIGHT_BLUE"), ("HTTPServer", "HTTP_SERVER"), ("A", "A")] {
+            assert_eq!(upper_case(name), upper);
+        }
+        assert_eq!(upper_case("already_snake_2"), "ALREADY_SNAKE_2");
+        assert_eq!((json_name("ttl_ms").as_str(), camel_case("by_name").as_str()), ("ttlMs", "ByName"));
+    }
+}
