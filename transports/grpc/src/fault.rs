@@ -79,18 +79,9 @@ fn data(headers: &HeaderMap) -> Option<Value> {
     serde_json::from_str(&codec::from_slice::<String>(&any.value).ok()?).ok()
 }
 
-/// What an HTTP status means where the answer has no gRPC status: some other server or a proxy stands there.
-///
-/// Source: the HTTP to gRPC status code mapping of the gRPC documentation.
+/// The error where the answer has no gRPC status: some other server or a proxy stands there.
 pub(crate) fn not_grpc(status: StatusCode) -> RpcError {
-    let code = match status.as_u16() {
-        400 => Code::Internal,
-        401 => Code::Unauthenticated,
-        403 => Code::PermissionDenied,
-        404 => Code::Unimplemented,
-        429 | 502..=504 => Code::Unavailable,
-        _ => Code::Unknown,
-    };
+    let code = everywire_net::code_of_status(status.as_u16());
     RpcError::new(code, format!("the answer has no gRPC status; its HTTP status is {status}"))
 }
 

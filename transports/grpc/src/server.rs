@@ -68,7 +68,7 @@ impl Transport for Server {
     async fn serve<S: Service>(self, service: Arc<S>, shutdown: CancellationToken) -> Result<()> {
         let descriptor = service.descriptor();
         let companions = Companions::new(descriptor).await?;
-        let host = Arc::new(Host { service, descriptor, companions, limits: self.limits, shutdown: shutdown.clone() });
+        let host = Arc::new(Host { service, descriptor, companions, limits: self.limits });
         let connections = self.listener.serve(host.limits.connections, shutdown.clone(), |stream, peer, shutdown| {
             connection(Arc::clone(&host), stream, peer, shutdown)
         });
@@ -110,7 +110,8 @@ async fn connection<S: Service>(
     let io = TokioIo::new(join(Cursor::new(*PREFACE).chain(reader), writer));
     let calls = Calls::default();
     let http = http2(&host.limits, &calls);
-    let service = service_fn(move |request| Arc::clone(&host).answer(request));
+    let session = Arc::new(Session { host, shutdown: shutdown.clone() });
+    let service = service_fn(move |request| Arc::clone(&session).answer(request));
     if let Err(error) = calls.run(drive(http.serve_connection(io, service), shutdown)).await {
         tracing::debug!(%peer, %error, "the connection failed");
     }
@@ -141,10 +142,15 @@ struct Host<S> {
     descriptor: &'static ServiceDescriptor,
     companions: Companions,
     limits: Limits,
+}
+
+/// One connection, as its calls see it.
+struct Session<S> {
+    host: Arc<Host<S>>,
     shutdown: CancellationToken,
 }
 
-impl<S: Service> Host<S> {
+impl<S: Service> Session<S> {
     async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
         if !envelope::is_grpc(request.headers()) {
             let mut refused = Response::new(Body::Empty);
@@ -152,8 +158,8 @@ impl<S: Service> Host<S> {
             return Ok(refused);
         }
         let path = request.uri().path();
-        let Some(method) = self.descriptor.methods().iter().find(|method| method.path() == path) else {
-            return Ok(self.answer_other(request).await);
+        let Some(method) = self.host.descriptor.methods().iter().find(|method| method.path() == path) else {
+            return Ok(self.host.answer_other(request).await);
         };
         let (head, body) = request.into_parts();
         Ok(self.call(method, &head.headers, body).await.unwrap_or_else(|error| fault::response(&error)))
@@ -163,7 +169,7 @@ impl<S: Service> Host<S> {
         if self.shutdown.is_cancelled() {
             return Err(RpcError::unavailable("the server is shutting down"));
         }
-        let call = self.run(method, body);
+        let call = self.host.run(method, body);
         let Some(time) = envelope::deadline(headers)? else { return call.await };
         timeout(time, call).await.unwrap_or_else(|_| {
             Err(RpcError::deadline_exceeded(format!(
@@ -172,7 +178,9 @@ impl<S: Service> Host<S> {
             )))
         })
     }
+}
 
+impl<S: Service> Host<S> {
     async fn run(&self, method: &Method, body: Incoming) -> Result<Response<Body>> {
         let receiving = Received::read(body, self.limits.message_bytes);
         let received = timeout(self.limits.message_time, receiving).await.unwrap_or_else(|_| {
