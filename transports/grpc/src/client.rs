@@ -61,7 +61,7 @@ impl Client {
     /// A client of the server at `url`, such as `http://127.0.0.1:50051`; `grpc://` means the same.
     #[expect(clippy::unused_async, reason = "the clients of all wires connect by the same signature")]
     pub async fn connect(url: &str) -> Result<Self> {
-        let malformed = || RpcError::invalid_argument(format!("gRPC: `{url}` is no URL like http://HOST:PORT"));
+        let malformed = || RpcError::invalid_argument(format!("grpc: `{url}` is no URL like http://HOST:PORT"));
         let http = url.strip_prefix("grpc://").map_or_else(|| url.to_owned(), |rest| format!("http://{rest}"));
         let uri: Uri = http.parse().map_err(|_| malformed())?;
         if uri.scheme() != Some(&Scheme::HTTP) || uri.path() != "/" {
@@ -98,7 +98,7 @@ impl Client {
 
     async fn send(&self, method: &'static Method, message: Bytes) -> Result<Response<Incoming>> {
         let request = self.request(method, message)?;
-        let link = self.link.get(|link| !link.calls.is_closed(), self.open()).await?;
+        let link = self.link.get(|link| !link.calls.is_closed(), || self.open()).await?;
         link.calls.clone().send_request(request).await.map_err(|error| self.no_answer(&error))
     }
 
@@ -121,7 +121,7 @@ impl Client {
     async fn open(&self) -> Result<Link> {
         timeout(Limits::default().handshake_time, self.handshake())
             .await
-            .unwrap_or_else(|_| Err(RpcError::unavailable(format!("gRPC: http://{} does not answer", self.server))))
+            .unwrap_or_else(|_| Err(RpcError::unavailable(format!("grpc: http://{} does not answer", self.server))))
     }
 
     async fn handshake(&self) -> Result<Link> {
@@ -142,7 +142,7 @@ impl Client {
     }
 
     fn no_answer(&self, error: &dyn Error) -> RpcError {
-        let mut reason = format!("gRPC: no answer from http://{}: {error}", self.server);
+        let mut reason = format!("grpc: no answer from http://{}: {error}", self.server);
         let mut cause = error.source();
         while let Some(next) = cause {
             let _ = write!(reason, ": {next}");

@@ -31,6 +31,8 @@
 //! grpc-status-details-bin: CAMSG...          RpcError's data, if it has any
 //! ```
 //!
+//! Headers are limited everywhere: a message of an error is cut after 2 KiB, and data beyond 3 KiB is left out.
+//!
 //! The messages are made from plain serde types by the format in [`to_vec`] and [`from_slice`], which the `.proto` of
 //! [`schema`] describes. [`Server`] and [`Client`] frame them on hyper's HTTP/2 by themselves, without the streams, boxes
 //! and second buffers that tonic has for calls of any kind; statuses, health and reflection are tonic's.

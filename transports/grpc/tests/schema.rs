@@ -161,11 +161,11 @@ fn what_proto3_can_not_express_is_refused_with_its_place() {
         (taking::<Outer>(), "`Holder.owner`: "),
         (taking::<Hyphen>(), "`a-b` is no name in proto3"),
         (taking::<PutRequest>(), "the name PutRequest is taken twice"),
-        (taking::<serde_json::Value>(), "gRPC can't carry test.v1.Demo.put, value: T: "),
+        (taking::<serde_json::Value>(), "grpc can't carry test.v1.Demo.put, value: T: "),
     ];
     for (service, reason) in cases {
         let Err(error) = schema::check(&service) else { panic!("not refused; expected `{reason}`") };
-        assert!(error.message().starts_with("gRPC can't carry test.v1.Demo"), "{error}");
+        assert!(error.message().starts_with("grpc can't carry test.v1.Demo"), "{error}");
         assert!(error.message().contains(reason), "expected `{reason}`: {error}");
     }
     schema::check(&taking::<Everything>()).unwrap();

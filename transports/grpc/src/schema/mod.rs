@@ -42,7 +42,7 @@ fn checked(service: &ServiceDescriptor) -> FileDescriptorProto {
 
 /// The one model that text and descriptors are made from.
 pub(crate) fn file(service: &ServiceDescriptor) -> Result<FileDescriptorProto> {
-    service.check_types("gRPC", types::carries)?;
+    service.check_types("grpc", |r#type, types| types::carries(r#type.shape()?, types))?;
     model::file(service)
-        .map_err(|reason| RpcError::failed_precondition(format!("gRPC can't carry {}: {reason}", service.full_name())))
+        .map_err(|reason| RpcError::failed_precondition(format!("grpc can't carry {}: {reason}", service.full_name())))
 }

@@ -1,7 +1,5 @@
 //! Shapes as types of proto3.
 
-use std::collections::BTreeSet;
-
 use prost_types::field_descriptor_proto::Type as Kind;
 use rpc_core::shape::{Container, Shape, Types};
 
@@ -36,51 +34,23 @@ pub(super) enum Label {
 /// Whether proto3 has a form for an argument or a reply of this shape, and for all that is inside it.
 pub(super) fn carries(shape: &Shape, types: &Types) -> Result<(), String> {
     // A reply may be nothing; an argument that is nothing is refused with the names.
-    if is_unit(shape, types) { Ok(()) } else { walk(shape, types, &mut BTreeSet::new()) }
-}
-
-fn walk<'a>(shape: &'a Shape, types: &'a Types, seen: &mut BTreeSet<&'a str>) -> Result<(), String> {
-    match field_type(shape, types)?.content {
-        Content::Tuple(elements) => elements.iter().try_for_each(|element| walk(element, types, seen)),
-        Content::Named(name) if seen.insert(name) => match &types[name] {
-            Container::Struct(fields) => fields
-                .iter()
-                .try_for_each(|field| walk(&field.shape, types, seen).map_err(|reason| at(name, &field.name, &reason))),
-            Container::Tuple(elements) => (0..).zip(elements).try_for_each(|(index, element)| {
-                walk(element, types, seen).map_err(|reason| at(name, &format!("{index}"), &reason))
-            }),
-            _ => Ok(()),
-        },
-        _ => Ok(()),
+    if is_unit(shape, types) {
+        return Ok(());
     }
-}
-
-/// The place of the innermost field, which stands in the message already if it is not this one.
-fn at(name: &str, field: &str, reason: &str) -> String {
-    if reason.starts_with('`') { reason.to_owned() } else { format!("`{name}.{field}`: {reason}") }
+    shape.check_each(types, |shape| field_type(shape, types).map(|_| ()))
 }
 
 pub(super) fn is_unit(shape: &Shape, types: &Types) -> bool {
-    match resolve(shape, types) {
+    match shape.resolve(types) {
         Shape::Unit => true,
         Shape::Named(name) => types.get(name) == Some(&Container::Unit),
         _ => false,
     }
 }
 
-/// What is inside newtype structs, which are transparent.
-fn resolve<'a>(mut shape: &'a Shape, types: &'a Types) -> &'a Shape {
-    while let Shape::Named(name) = shape
-        && let Some(Container::Newtype(inner)) = types.get(name)
-    {
-        shape = inner;
-    }
-    shape
-}
-
 /// The type of a field, or the reason why there is none.
 pub(super) fn field_type<'a>(shape: &'a Shape, types: &'a Types) -> Result<FieldType<'a>, String> {
-    let (label, inner) = match resolve(shape, types) {
+    let (label, inner) = match shape.resolve(types) {
         Shape::Option(inner) => (Label::Optional, inner),
         Shape::Seq(inner) if !is_byte(inner, types) => (Label::Repeated, inner),
         Shape::Map(key, value) => (Label::Map(key_type(key, types)?), value),
@@ -98,12 +68,12 @@ pub(super) fn field_type<'a>(shape: &'a Shape, types: &'a Types) -> Result<Field
 }
 
 fn is_byte(shape: &Shape, types: &Types) -> bool {
-    *resolve(shape, types) == Shape::U8
+    *shape.resolve(types) == Shape::U8
 }
 
 /// The type of a value that is there once.
 fn single<'a>(shape: &'a Shape, types: &'a Types) -> Result<FieldType<'a>, String> {
-    let kind = match resolve(shape, types) {
+    let kind = match shape.resolve(types) {
         Shape::Bool => Kind::Bool,
         Shape::I8 | Shape::I16 | Shape::I32 => Kind::Int32,
         Shape::I64 => Kind::Int64,
