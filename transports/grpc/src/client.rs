@@ -57,6 +57,9 @@ impl Drop for Link {
 
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("grpc-everywire/", env!("CARGO_PKG_VERSION")));
 
+/// While calls wait and nothing comes for so long, the server is asked whether it lives; a dead connection is left.
+const PING: Duration = Duration::from_secs(30);
+
 impl Client {
     /// A client of the server at `url`, such as `http://127.0.0.1:50051`; `grpc://` means the same.
     #[expect(clippy::unused_async, reason = "the clients of all wires connect by the same signature")]
@@ -128,11 +131,8 @@ impl Client {
         let stream = TcpStream::connect(self.server.as_str()).await.map_err(|error| self.no_answer(&error))?;
         stream.set_nodelay(true).map_err(|error| self.no_answer(&error))?;
         let mut http = http2::Builder::new(TokioExecutor::new());
-        let (calls, connection) = http
-            .timer(TokioTimer::new())
-            .handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| self.no_answer(&error))?;
+        http.timer(TokioTimer::new()).keep_alive_interval(PING);
+        let (calls, connection) = http.handshake(TokioIo::new(stream)).await.map_err(|error| self.no_answer(&error))?;
         let driver = tokio::spawn(async {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "the connection failed");
