@@ -3,28 +3,27 @@
 use std::{
     convert::Infallible,
     error::Error,
-    fmt::Write,
+    future::{pending, poll_fn},
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
 use bytes::Bytes;
-use everywire_net::Shared;
 use http::{
-    HeaderValue, Request, Response, Uri,
-    header::{CONTENT_TYPE, TE, USER_AGENT},
-    uri::{Authority, PathAndQuery, Scheme},
+    HeaderValue, Request, Uri,
+    header::{CONTENT_TYPE, TE},
+    uri::PathAndQuery,
 };
-use hyper::{
-    body::{Body as HttpBody, Frame, Incoming},
-    client::conn::http2::{self, SendRequest},
-};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use rpc_core::{Caller, Code, DEFAULT_TIMEOUT, Limits, Method, Result, RpcError};
+use hyper::body::{Body as HttpBody, Frame};
+use rpc_core::{Caller, Code, DEFAULT_TIMEOUT, Limits, Method, Result, RpcError, answer_within};
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::{net::TcpStream, task::JoinHandle, time::timeout};
+use tonic::{
+    TimeoutExpired,
+    body::Body as TonicBody,
+    transport::{Channel, Endpoint},
+};
+use tower::Service;
 
 use crate::{
     codec,
@@ -37,25 +36,11 @@ use crate::{
 /// The connection is made at the first call, and again after it broke. Replies of more than 8 MiB are refused.
 #[derive(Debug, Clone)]
 pub struct Client {
-    link: Arc<Shared<Link>>,
-    server: Authority,
+    channel: Channel,
+    url: String,
     timeout: Duration,
     timeout_header: HeaderValue,
 }
-
-/// An open connection, and the task that drives it.
-struct Link {
-    calls: SendRequest<Whole>,
-    driver: JoinHandle<()>,
-}
-
-impl Drop for Link {
-    fn drop(&mut self) {
-        self.driver.abort();
-    }
-}
-
-const AGENT: HeaderValue = HeaderValue::from_static(concat!("grpc-everywire/", env!("CARGO_PKG_VERSION")));
 
 /// While calls wait and nothing comes for so long, the server is asked whether it lives; a dead connection is left.
 const PING: Duration = Duration::from_secs(30);
@@ -67,16 +52,19 @@ impl Client {
         let malformed = || RpcError::invalid_argument(format!("grpc: `{url}` is no URL like http://HOST:PORT"));
         let http = url.strip_prefix("grpc://").map_or_else(|| url.to_owned(), |rest| format!("http://{rest}"));
         let uri: Uri = http.parse().map_err(|_| malformed())?;
-        if uri.scheme() != Some(&Scheme::HTTP) || uri.path() != "/" {
+        let port = uri.port_u16().ok_or_else(malformed)?;
+        let server = uri.authority().filter(|server| !server.host().is_empty()).ok_or_else(malformed)?;
+        let plain = server.as_str() == format!("{}:{port}", server.host());
+        if uri.scheme_str() != Some("http") || uri.path() != "/" || !plain {
             return Err(malformed());
         }
-        let server = uri.into_parts().authority.filter(|server| !server.host().is_empty()).ok_or_else(malformed)?;
-        let port = server.port_u16().ok_or_else(malformed)?;
-        if server.as_str() != format!("{}:{port}", server.host()) {
-            return Err(malformed());
-        }
+        let endpoint = Endpoint::from(uri)
+            .connect_timeout(Limits::default().handshake_time)
+            .keep_alive_timeout(PING)
+            .http2_keep_alive_interval(PING);
+        let channel = endpoint.connect_lazy();
         let timeout_header = envelope::timeout_header(DEFAULT_TIMEOUT);
-        Ok(Self { link: Arc::default(), server, timeout: DEFAULT_TIMEOUT, timeout_header })
+        Ok(Self { channel, url: http, timeout: DEFAULT_TIMEOUT, timeout_header })
     }
 
     /// Sets how long a call may take. The server is told, and cuts the call off by itself.
@@ -88,7 +76,8 @@ impl Client {
     async fn exchange<A: Serialize, R: DeserializeOwned>(&self, method: &'static Method, args: &A) -> Result<R> {
         let message =
             envelope::frame(args).map_err(|error| RpcError::invalid_argument(format!("{}: {error}", method.name())))?;
-        let (head, body) = self.send(method, message).await?.into_parts();
+        let response = self.send(method, message).await?;
+        let (head, body) = response.into_parts();
         let early = fault::status(&head.headers).transpose()?;
         if early.is_none() && !envelope::is_grpc(&head.headers) {
             return Err(fault::not_grpc(head.status));
@@ -99,57 +88,41 @@ impl Client {
         reply.map_err(|error| RpcError::new(Code::Internal, format!("{}: unreadable reply: {error}", method.name())))
     }
 
-    async fn send(&self, method: &'static Method, message: Bytes) -> Result<Response<Incoming>> {
-        let request = self.request(method, message)?;
-        let link = self.link.get(|link| !link.calls.is_closed(), || self.open()).await?;
-        link.calls.clone().send_request(request).await.map_err(|error| self.no_answer(&error))
-    }
-
-    fn request(&self, method: &'static Method, message: Bytes) -> Result<Request<Whole>> {
-        let mut target = http::uri::Parts::default();
-        target.scheme = Some(Scheme::HTTP);
-        target.authority = Some(self.server.clone());
-        target.path_and_query = Some(PathAndQuery::from_static(method.path()));
-        let mut request = Request::new(Whole(Some(message)));
+    fn request(&self, method: &'static Method, message: Bytes) -> Request<TonicBody> {
+        let mut request = Request::new(TonicBody::new(Whole(Some(message))));
         *request.method_mut() = http::Method::POST;
-        *request.uri_mut() = Uri::from_parts(target).map_err(RpcError::internal)?;
+        *request.version_mut() = http::Version::HTTP_2;
+        *request.uri_mut() = PathAndQuery::from_static(method.path()).into();
         let headers = request.headers_mut();
         headers.insert(TE, HeaderValue::from_static("trailers"));
         headers.insert(CONTENT_TYPE, envelope::CONTENT_TYPE);
-        headers.insert(USER_AGENT, AGENT);
         headers.insert(envelope::TIMEOUT, self.timeout_header.clone());
-        Ok(request)
+        request
     }
 
-    async fn open(&self) -> Result<Link> {
-        timeout(Limits::default().handshake_time, self.handshake())
-            .await
-            .unwrap_or_else(|_| Err(RpcError::unavailable(format!("grpc: http://{} does not answer", self.server))))
-    }
-
-    async fn handshake(&self) -> Result<Link> {
-        let stream = TcpStream::connect(self.server.as_str()).await.map_err(|error| self.no_answer(&error))?;
-        stream.set_nodelay(true).map_err(|error| self.no_answer(&error))?;
-        let mut http = http2::Builder::new(TokioExecutor::new());
-        http.timer(TokioTimer::new()).keep_alive_interval(PING);
-        let (calls, connection) = http.handshake(TokioIo::new(stream)).await.map_err(|error| self.no_answer(&error))?;
-        let driver = tokio::spawn(async {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "the connection failed");
-            }
-        });
-        Ok(Link { calls, driver })
-    }
-
-    fn no_answer(&self, error: &dyn Error) -> RpcError {
-        let mut reason = format!("grpc: no answer from http://{}: {error}", self.server);
-        let mut cause = error.source();
-        while let Some(next) = cause {
-            let _ = write!(reason, ": {next}");
-            cause = next.source();
+    async fn send(&self, method: &'static Method, message: Bytes) -> Result<http::Response<TonicBody>> {
+        let request = self.request(method, message);
+        let mut channel = self.channel.clone();
+        let sent = async {
+            poll_fn(|context| channel.poll_ready(context)).await?;
+            channel.call(request).await
+        };
+        match sent.await {
+            // The channel reads the header of the deadline too. Ours rings at the same moment and says what it means.
+            Err(error) if causes(&error).any(<dyn Error>::is::<TimeoutExpired>) => pending().await,
+            Err(error) => Err(self.no_answer(&error)),
+            Ok(response) => Ok(response),
         }
-        RpcError::unavailable(reason)
     }
+
+    fn no_answer(&self, error: &tonic::transport::Error) -> RpcError {
+        let reason: Vec<_> = causes(error).map(ToString::to_string).collect();
+        RpcError::unavailable(format!("grpc: no answer from {}: {}", self.url, reason.join(": ")))
+    }
+}
+
+fn causes<'a>(error: &'a tonic::transport::Error) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(error.source(), |&cause| cause.source())
 }
 
 impl Caller for Client {
@@ -158,9 +131,7 @@ impl Caller for Client {
         method: &'static Method,
         args: &A,
     ) -> Result<R> {
-        timeout(self.timeout, self.exchange(method, args)).await.unwrap_or_else(|_| {
-            Err(RpcError::deadline_exceeded(format!("{}: no answer within {:?}", method.name(), self.timeout)))
-        })
+        answer_within(self.timeout, &self.url, method, self.exchange(method, args)).await
     }
 }
 

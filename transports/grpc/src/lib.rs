@@ -34,8 +34,9 @@
 //! Headers are limited everywhere: a message of an error is cut after 2 KiB, and data beyond 3 KiB is left out.
 //!
 //! The messages are made from plain serde types by the format in [`to_vec`] and [`from_slice`], which the `.proto` of
-//! [`schema`] describes. [`Server`] and [`Client`] frame them on hyper's HTTP/2 by themselves, without the streams, boxes
-//! and second buffers that tonic has for calls of any kind; statuses, health and reflection are tonic's.
+//! [`schema`] describes. [`Server`] frames calls itself on hyper's HTTP/2, without the streams, the boxes and the second
+//! buffer that tonic's server has for calls of any kind; statuses, health and reflection are tonic's. The connection of
+//! [`Client`] is tonic's `Channel`.
 //!
 //! Arguments that a request leaves out are zero, as proto3 has it, and fields that are not known are skipped: a gRPC
 //! server can't refuse a call for having too few or too many. Compression is refused, as the protocol allows.
