@@ -6,6 +6,7 @@ use everywire_benches::{argument, stdin_closed};
 use generated::{AddReply, AddRequest, Adder, AdderServer};
 use tonic::{Request, Response, Status, transport::server::TcpIncoming};
 
+#[expect(clippy::default_trait_access, reason = "as tonic-build writes it")]
 mod generated {
     use std::{
         convert::Infallible,
