@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
+use everywire_zmtp::{Envelope, Reply};
 use rmp_serde::decode;
 use rpc_core::{Call, Method, Result, RpcError, bad_arguments};
 use serde::{Serialize, de::DeserializeOwned};
@@ -11,7 +12,6 @@ use crate::{
     envelope::{self, ChannelId, MessageId},
     fault,
     msgpack::{Reader, deserializer, get_value},
-    zmtp::{Envelope, Reply},
 };
 
 /// Who asked, and in which channel.

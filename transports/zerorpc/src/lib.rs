@@ -22,9 +22,9 @@
 //!    91 07                                     the value in an array; of ERR, [name, message, traceback]
 //! ```
 //!
-//! The greeting and the frames are ZMTP 3.1 ([`zmtp`]). Both sides send a heartbeat (`_zpc_hb`) every 5 s in each channel
-//! whose call waits; who hears none for two periods takes the other for lost. That is also how a call is cancelled.
-//! `_zpc_more` grants credit for more answers and matters to streams only, which are not served here.
+//! The greeting and the frames are ZMTP 3.1 ([`everywire_zmtp`]). Both sides send a heartbeat (`_zpc_hb`) every 5 s in each
+//! channel whose call waits; who hears none for two periods takes the other for lost. That is also how a call is
+//! cancelled. `_zpc_more` grants credit for more answers and matters to streams only, which are not served here.
 //!
 //! # Values
 //! Structs are maps with the names of their fields, enums without data are strings, `None` and `()` are nil, integers
@@ -58,7 +58,6 @@ mod server;
 mod session;
 #[cfg(test)]
 mod tests;
-pub mod zmtp;
 
 pub use client::Client;
 pub use server::Server;

@@ -4,18 +4,14 @@ use std::{io, net::SocketAddr, sync::Arc};
 
 use bytes::BytesMut;
 use everywire_net::Listener;
+use everywire_zmtp::{Engine, SocketType};
 use rpc_core::{CancellationToken, Limits, Result, Service, ServiceDescriptor, Transport};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
 };
 
-use crate::{
-    call::ZerorpcCall,
-    schema,
-    session::ZerorpcSession,
-    zmtp::{Engine, SocketType},
-};
+use crate::{call::ZerorpcCall, schema, session::ZerorpcSession};
 
 /// A zerorpc server, bound and not yet serving.
 ///

@@ -3,13 +3,13 @@
 use std::{io, time::Duration};
 
 use bytes::Bytes;
+use everywire_zmtp::{Envelope, Peer, Reply, Session, frames::violation};
 use rpc_core::{RpcError, ServiceDescriptor, unknown_method};
 
 use crate::{
     call::{Asker, ZerorpcCall},
     envelope::{self, ChannelId, Event, LOST_AFTER, Malformed, MessageIds, PERIOD},
     fault, schema,
-    zmtp::{Envelope, Peer, Reply, Session, frames::violation},
 };
 
 /// One connection. `dispatch` starts a call of the service.

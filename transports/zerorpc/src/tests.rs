@@ -10,6 +10,10 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
+use everywire_zmtp::{
+    Engine, SocketType,
+    frames::{GREETING, Taken, put_frame, put_ready, take_frame},
+};
 use rpc_core::{CancellationToken, Limits, Result, Service};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
@@ -19,15 +23,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use crate::{
-    envelope::Event,
-    schema,
-    server::serve_connection,
-    zmtp::{
-        Engine, SocketType,
-        frames::{GREETING, Taken, put_frame, put_ready, take_frame},
-    },
-};
+use crate::{envelope::Event, schema, server::serve_connection};
 
 /// Longer than anything here may take; with paused time it costs nothing.
 const DEADLINE: Duration = Duration::from_hours(1);

@@ -7,12 +7,10 @@ mod demo;
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use demo::{Colour, Demo, DemoClient, DemoService, Everything, Inner, Real};
-use everywire_zerorpc::{
-    Client, Server,
-    zmtp::{
-        SocketType,
-        frames::{GREETING, put_frame, put_ready},
-    },
+use everywire_zerorpc::{Client, Server};
+use everywire_zmtp::{
+    SocketType,
+    frames::{GREETING, put_frame, put_ready},
 };
 use rpc_core::{CancellationToken, Code, Limits, Origin, Result, Transport};
 use tokio::{

@@ -15,7 +15,7 @@ use tokio::{
 };
 use tokio_util::io::poll_read_buf;
 
-use super::{
+use crate::{
     Envelope, Peer, Session,
     budget::{Budget, FREE_BYTES, Share},
     frames::{self, GREETING, GREETING_BYTES, SocketType, Taken, violation},

@@ -14,7 +14,7 @@ use tokio::{
     task::{AbortHandle, Id, JoinError, JoinSet},
 };
 
-use super::frames::{put_frame, violation};
+use crate::frames::{put_frame, violation};
 
 /// One connection's side of a protocol over ZMTP.
 pub trait Session: Send {
@@ -40,7 +40,7 @@ pub trait Session: Send {
 }
 
 /// The frames before a message's body, to be sent back before the reply: the addresses that proxies put in front, and
-/// the empty delimiter (RFC 28). REQ and zerorpc's DEALER send only the delimiter; it is empty for a bare DEALER.
+/// the empty delimiter (RFC 28). REQ sends only the delimiter, and so do most DEALERs; it is empty for a bare DEALER.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Envelope {
     /// As frames, each with MORE.
@@ -52,7 +52,7 @@ const IDENTITY_BYTES: usize = 255;
 
 impl Envelope {
     /// Splits a message's envelope from its body.
-    pub(super) fn split(message: &[Bytes]) -> io::Result<(Self, &[Bytes])> {
+    pub(crate) fn split(message: &[Bytes]) -> io::Result<(Self, &[Bytes])> {
         let Some(delimiter) = message.iter().position(Bytes::is_empty) else {
             return Ok((Self { frames: Bytes::new() }, message));
         };
@@ -87,8 +87,8 @@ pub struct Peer<C> {
     pub calls: Calls<C>,
     /// What goes to the peer, besides replies.
     pub output: Output,
-    pub(super) draining: bool,
-    pub(super) paused: bool,
+    pub(crate) draining: bool,
+    pub(crate) paused: bool,
 }
 
 impl<C> Peer<C> {
@@ -149,13 +149,13 @@ impl<C> Calls<C> {
         });
     }
 
-    pub(super) fn spawn(&mut self, channel: C, call: impl Future<Output = Reply> + Send + 'static) {
+    pub(crate) fn spawn(&mut self, channel: C, call: impl Future<Output = Reply> + Send + 'static) {
         let task = self.tasks.spawn(call);
         self.channels.insert(task.id(), (task, channel));
     }
 
     /// The next reply. While calls wait, the caller is woken at the next one.
-    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Reply, JoinError>>> {
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Reply, JoinError>>> {
         loop {
             let Some(joined) = ready!(self.tasks.poll_join_next_with_id(cx)) else { return Poll::Ready(None) };
             let id = joined.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
@@ -195,12 +195,12 @@ impl Output {
         self.len() == 0
     }
 
-    pub(super) fn raw(&mut self) -> &mut Vec<u8> {
+    pub(crate) fn raw(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
     }
 
     /// Writes until nothing is left.
-    pub(super) fn poll_write(
+    pub(crate) fn poll_write(
         &mut self,
         mut io: Pin<&mut impl AsyncWrite>,
         cx: &mut Context<'_>,

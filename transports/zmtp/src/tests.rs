@@ -19,7 +19,7 @@ use tokio::{
     time::{Instant, advance, sleep, timeout},
 };
 
-use super::{
+use crate::{
     Engine, Envelope, Peer, Reply, Session, SocketType,
     frames::{GREETING, put_frame, put_ready, violation},
 };

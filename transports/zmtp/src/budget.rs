@@ -9,35 +9,35 @@ use std::{
 };
 
 /// Buffers up to this size are not counted: every connection has one.
-pub(super) const FREE_BYTES: usize = 64 << 10;
+pub(crate) const FREE_BYTES: usize = 64 << 10;
 
 /// What is buffered now, and at most.
 #[derive(Debug, Clone)]
-pub(super) struct Budget {
+pub(crate) struct Budget {
     buffered: Arc<AtomicUsize>,
     total: usize,
 }
 
 /// One connection's share of the bytes that all connections may buffer.
 #[derive(Debug)]
-pub(super) struct Share {
+pub(crate) struct Share {
     budget: Budget,
     held: usize,
 }
 
 impl Budget {
-    pub(super) fn new(total: usize) -> Self {
+    pub(crate) fn new(total: usize) -> Self {
         Self { buffered: Arc::default(), total }
     }
 
-    pub(super) fn share(&self) -> Share {
+    pub(crate) fn share(&self) -> Share {
         Share { budget: self.clone(), held: 0 }
     }
 }
 
 impl Share {
     /// Sets what this connection buffers.
-    pub(super) fn hold(&mut self, bytes: usize) -> io::Result<()> {
+    pub(crate) fn hold(&mut self, bytes: usize) -> io::Result<()> {
         let bytes = bytes.saturating_sub(FREE_BYTES);
         if bytes == self.held {
             return Ok(());

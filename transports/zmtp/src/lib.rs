@@ -1,6 +1,7 @@
-//! The server side of ZMTP 3.0 and 3.1, for peers that ask: ROUTER or REP towards DEALER and REQ, without security (NULL).
+//! What the ZeroMQ wires share: the server side of ZMTP 3.0 and 3.1, for peers that ask: ROUTER or REP towards DEALER and
+//! REQ, without security (NULL).
 //!
-//! It knows nothing of zerorpc. A [`Session`] turns each message into a call, a future that ends in a [`Reply`]; an
+//! It knows no wire. A [`Session`] turns each message into a call, a future that ends in a [`Reply`]; an
 //! [`Engine`] runs one session per connection:
 //!
 //! ```text
@@ -23,7 +24,7 @@
 //! use std::{future::{Ready, ready}, io};
 //!
 //! use bytes::{Bytes, BytesMut};
-//! use everywire_zerorpc::zmtp::{Engine, Envelope, Peer, Reply, Session, SocketType};
+//! use everywire_zmtp::{Engine, Envelope, Peer, Reply, Session, SocketType};
 //! use rpc_core::{CancellationToken, Limits};
 //!
 //! struct Lengths;
@@ -43,7 +44,7 @@
 //!     }
 //! }
 //!
-//! # use everywire_zerorpc::zmtp::frames::{GREETING, put_ready};
+//! # use everywire_zmtp::frames::{GREETING, put_ready};
 //! # use tokio::io::{AsyncReadExt, AsyncWriteExt};
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
 //! let (mut peer, socket) = tokio::io::duplex(1024);
