@@ -20,9 +20,15 @@ pub struct Embedded {
 }
 
 impl Embedded {
-    /// A toolkit whose ids carry the worker id of `ids`.
+    /// A toolkit whose ids carry the worker id of `ids`; `acquire` gives 5 permits per 0.8 s.
     pub fn new(ids: Snowflake) -> Self {
         Self { locks: MemoryLocks::default(), ids, limiter: SlotLimiter::default() }
+    }
+
+    /// Sets what `acquire` gives, the same for each resource.
+    #[must_use]
+    pub fn limiter(self, limiter: SlotLimiter) -> Self {
+        Self { limiter, ..self }
     }
 }
 

@@ -1,6 +1,7 @@
 //! N permits per time slot, where a slot opens with the first request after the last one ended.
 //!
-//! This is the limiter of a small ZeroMQ locker service that many teams have written. Up to 2 N requests can pass within
+//! This is the limiter of a small ZeroMQ locker service that many teams have written, to the nanosecond: the first slot
+//! opens when the limiter is made, and the last instant of a slot still belongs to it. Up to 2 N requests can pass within
 //! one slot's length across a boundary. The clock is monotonic, so that setting the wall clock changes nothing.
 
 use std::{
@@ -24,6 +25,8 @@ const MIN_SWEEP: usize = 1_024;
 pub struct SlotLimiter {
     limit: u32,
     length: Duration,
+    /// The end of the slot that opened when the limiter was made: the first slot of every resource.
+    first_ends: Instant,
     slots: Mutex<Slots>,
 }
 
@@ -33,8 +36,9 @@ struct Slots {
     sweep_at: usize,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 struct Slot {
+    /// The last instant of the slot.
     ends: Instant,
     used: u32,
 }
@@ -47,9 +51,9 @@ impl Default for SlotLimiter {
 }
 
 impl SlotLimiter {
-    /// `limit` permits per slot of `length`.
+    /// `limit` permits per slot of `length`. The first slot opens now.
     pub fn new(limit: u32, length: Duration) -> Self {
-        Self { limit, length, slots: Mutex::default() }
+        Self { limit, length, first_ends: Instant::now() + length, slots: Mutex::default() }
     }
 
     /// Takes `permits` of `resource`, all or none.
@@ -62,24 +66,28 @@ impl SlotLimiter {
         let now = Instant::now();
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         slots.make_room(now)?;
-        let slot = slots.open.entry(resource).or_insert(Slot { ends: now, used: 0 });
-        if slot.ends <= now {
+        let slot = slots.open.entry(resource).or_insert(Slot { ends: self.first_ends, used: 0 });
+        if now > slot.ends {
             *slot = Slot { ends: now + self.length, used: 0 };
         }
-        let go = slot.used + permits <= self.limit;
+        let go = permits <= self.limit - slot.used;
         if go {
             slot.used += permits;
         }
-        let wait = if go { Duration::ZERO } else { slot.ends - now };
-        let retry_after_ms = u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
+        let retry_after_ms = if go { 0 } else { millis_until_after(slot.ends - now) };
         Ok(Permit { go, limit: self.limit, remaining: self.limit - slot.used, retry_after_ms })
     }
+}
+
+/// The least number of milliseconds that is longer than `time`.
+fn millis_until_after(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX).saturating_add(1)
 }
 
 impl Slots {
     fn make_room(&mut self, now: Instant) -> Result<()> {
         if self.open.len() >= self.sweep_at {
-            self.open.retain(|_, slot| slot.ends > now);
+            self.open.retain(|_, slot| slot.ends >= now);
             self.sweep_at = (2 * self.open.len()).max(MIN_SWEEP);
         }
         if self.open.len() >= MAX_RESOURCES {
@@ -91,6 +99,7 @@ impl Slots {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{collection::vec, prelude::*};
     use tokio::time::advance;
 
     use super::*;
@@ -102,10 +111,91 @@ mod tests {
         assert_eq!(acquire("a"), Permit { go: true, limit: 2, remaining: 1, retry_after_ms: 0 });
         advance(Duration::from_millis(500)).await;
         assert_eq!(acquire("a"), Permit { go: true, limit: 2, remaining: 0, retry_after_ms: 0 });
-        assert_eq!(acquire("a"), Permit { go: false, limit: 2, remaining: 0, retry_after_ms: 300 });
+        assert_eq!(acquire("a"), Permit { go: false, limit: 2, remaining: 0, retry_after_ms: 301 });
         assert!(acquire("b").go, "resources are apart");
         advance(Duration::from_millis(300)).await;
+        assert_eq!(acquire("a"), Permit { go: false, limit: 2, remaining: 0, retry_after_ms: 1 }, "its last instant");
+        advance(Duration::from_millis(1)).await;
         assert!(acquire("a").go);
+    }
+
+    /// The limiter that this one is equal to, as its users know it; `now` is its only clock.
+    struct Reference {
+        max_requests: u32,
+        in_time: Duration,
+        requests: u32,
+        next_slot: Instant,
+    }
+
+    impl Reference {
+        fn next(&mut self, now: Instant) -> bool {
+            if now > self.next_slot {
+                self.requests = 0;
+                self.next_slot = now + self.in_time;
+            }
+            let go = self.requests < self.max_requests;
+            self.requests += u32::from(go);
+            go
+        }
+    }
+
+    proptest! {
+        /// Pauses of whole tenths of a slot meet every boundary exactly, those of a nanosecond more pass it.
+        #[test]
+        fn go_and_sorry_are_those_of_the_reference(
+            limit in 1_u32..6,
+            pauses in vec((0_u32..14, 0_u64..2), 1..80),
+        ) {
+            let tenth = Duration::from_millis(80);
+            block_on_paused(async {
+                let limiter = SlotLimiter::new(limit, 10 * tenth);
+                let in_time = 10 * tenth;
+                let mut reference =
+                    Reference { max_requests: limit, in_time, requests: 0, next_slot: Instant::now() + in_time };
+                for (step, (tenths, nanos)) in pauses.into_iter().enumerate() {
+                    advance(tenths * tenth + Duration::from_nanos(nanos)).await;
+                    let permit = limiter.acquire("locker".into(), 1).unwrap();
+                    prop_assert_eq!(permit.go, reference.next(Instant::now()), "step {}", step);
+                }
+                Ok(())
+            })?;
+        }
+    }
+
+    fn block_on_paused<T>(test: impl Future<Output = T>) -> T {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+        runtime.unwrap().block_on(test)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_the_time_to_retry_it_goes() {
+        let limiter = SlotLimiter::new(1, Duration::from_micros(1_500));
+        assert!(limiter.acquire("a".into(), 1).unwrap().go);
+        for nanos in [0, 500_000, 999_999, 1, 0] {
+            advance(Duration::from_nanos(nanos)).await;
+            let refused = limiter.acquire("a".into(), 1).unwrap();
+            assert!(!refused.go && refused.retry_after_ms > 0, "{refused:?}");
+        }
+        let refused = limiter.acquire("a".into(), 1).unwrap();
+        advance(Duration::from_millis(refused.retry_after_ms)).await;
+        assert!(limiter.acquire("a".into(), 1).unwrap().go);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn ended_slots_are_swept_and_open_ones_stay() {
+        let limiter = SlotLimiter::new(1, Duration::from_secs(1));
+        let sweep = |crowd: &str| {
+            for number in 0..2 * MIN_SWEEP {
+                assert!(limiter.acquire(format!("{crowd} {number}"), 1).unwrap().go, "{crowd} {number}");
+            }
+        };
+        assert!(limiter.acquire("a".into(), 1).unwrap().go);
+        advance(Duration::from_secs(1)).await;
+        sweep("at its last instant");
+        assert!(!limiter.acquire("a".into(), 1).unwrap().go);
+        advance(Duration::from_nanos(1)).await;
+        sweep("after it");
+        assert!(!limiter.slots.lock().unwrap().open.contains_key("a"));
     }
 
     #[tokio::test(start_paused = true)]
