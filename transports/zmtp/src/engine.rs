@@ -174,12 +174,12 @@ impl<'a, IO: AsyncRead + AsyncWrite, S: Session> Connection<'a, IO, S> {
             if held_back {
                 continue;
             }
-            if self.peer.draining && self.peer.calls.is_empty() && written.is_ready() {
-                return Poll::Ready(Ok(()));
-            }
+            let idle = self.peer.calls.is_empty() && written.is_ready();
             match self.poll_read(cx)? {
                 Poll::Ready(0) => return Poll::Ready(Ok(())),
                 Poll::Ready(_) => {}
+                // Only now: what has arrived is answered, even if there was no place for it before.
+                Poll::Pending if self.peer.draining && idle => return Poll::Ready(Ok(())),
                 Poll::Pending => return self.poll_message_deadline(cx).map(Err),
             }
         }

@@ -356,6 +356,17 @@ async fn a_stop_lets_calls_finish() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stop_answers_what_has_arrived() {
+    let mut client = Client::connect(Limits { calls_in_flight: 1, ..Limits::default() }).await;
+    client.send(&message("wait:1000")).await;
+    sleep(Duration::from_millis(1)).await;
+    client.send(&message("drain")).await;
+    client.stop.cancel();
+    client.expect(&[message("wait:1000"), message("yes")].concat()).await;
+    client.end().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn calls_end_with_their_connection() {
     for aborted in [true, false] {
         let mut client = Client::connect(Limits::default()).await;
