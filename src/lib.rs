@@ -15,6 +15,8 @@ pub use rpc_core::{
 pub use everywire_grpc as grpc;
 #[cfg(feature = "jsonrpc")]
 pub use everywire_jsonrpc as jsonrpc;
+#[cfg(feature = "locker")]
+pub use everywire_locker as locker;
 #[cfg(feature = "xmlrpc")]
 pub use everywire_xmlrpc as xmlrpc;
 #[cfg(feature = "zerorpc")]

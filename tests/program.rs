@@ -6,6 +6,7 @@ use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::{Child, Command},
 };
+use zeromq::{ReqSocket, Socket, SocketRecv, SocketSend};
 
 use crate::harness::soon;
 
@@ -22,7 +23,8 @@ impl Serving {
     async fn start() -> Self {
         let free = "127.0.0.1:0";
         let mut child = Command::new(PROGRAM)
-            .args(["--xmlrpc", free, "--jsonrpc", free, "--grpc", free, "--zerorpc", free])
+            .args(["--xmlrpc", free, "--jsonrpc", free, "--grpc", free, "--zerorpc", free, "--locker", free])
+            .args(["--locker-rate", "2/1h"])
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true)
@@ -30,8 +32,8 @@ impl Serving {
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut urls = HashMap::new();
-        while urls.len() < 4 {
-            let line = soon("the listing", lines.next_line()).await.unwrap().expect("four wires are listed");
+        while urls.len() < 5 {
+            let line = soon("the listing", lines.next_line()).await.unwrap().expect("five wires are listed");
             if let [wire, url, ..] = line.split_whitespace().collect::<Vec<_>>()[..]
                 && url.contains("://127.0.0.1:")
                 && line.starts_with("  ")
@@ -89,9 +91,11 @@ async fn errors_name_what_was_wrong() {
     let taken = taken.local_addr().unwrap().to_string();
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     #[rustfmt::skip]
-    let cases: [(&[&str], &str); 6] = [
-        (&["--grpc", &taken, "--xmlrpc", "off", "--jsonrpc", "off", "--zerorpc", "off"], &format!("grpc: {taken} is taken")),
+    let cases: [(&[&str], &str); 8] = [
+        (&["--grpc", &taken, "--xmlrpc", "off", "--jsonrpc", "off", "--zerorpc", "off", "--locker", "off"], &format!("grpc: {taken} is taken")),
         (&["serve", "--xmlrpc", "nowhere"], "xmlrpc: `nowhere` is no address"),
+        (&["--locker", &taken, "--xmlrpc", "off", "--jsonrpc", "off", "--zerorpc", "off", "--grpc", "off"], &format!("locker: {taken} is taken")),
+        (&["--locker-rate", "5"], "invalid value '5' for '--locker-rate <N/TIME>': expected N/TIME, such as 5/0.8s"),
         (&["--worker", "1024"], "worker id 1024; it may be 0 to 1023"),
         (&["call", "ftp://x", "add", "1", "2"], "`ftp://x` is no server"),
         (&["call", &format!("xmlrpc://{nobody}"), "add", "1", "2"], &nobody),
@@ -101,6 +105,24 @@ async fn errors_name_what_was_wrong() {
         let (success, _, err) = run(arguments).await;
         assert!(!success && err.starts_with("error: ") && err.contains(expected), "{arguments:?}: {err}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_locker_shares_its_permits_with_every_wire() {
+    let serving = Serving::start().await;
+    let mut locker = ReqSocket::new();
+    soon("the locker", locker.connect(&serving.urls["locker"])).await.unwrap();
+    let mut ask = async || {
+        soon("a request", locker.send("let me go".into())).await.unwrap();
+        String::try_from(soon("an answer", locker.recv()).await.unwrap()).unwrap()
+    };
+    assert_eq!(ask().await, "go");
+    let url = format!("grpc://{}", serving.address("gRPC"));
+    let (_, permit, _) = run(&["call", &url, "acquire", "locker"]).await;
+    assert!(permit.starts_with(r#"{"go":true,"limit":2,"remaining":0,"#), "{permit}");
+    assert_eq!(ask().await, "sorry");
+    let (_, permit, _) = run(&["call", &url, "acquire", "another"]).await;
+    assert!(permit.starts_with(r#"{"go":true,"limit":2,"remaining":1,"#), "{permit}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,6 +2,7 @@
 
 mod call;
 mod limits;
+mod rate;
 mod schema;
 mod serve;
 

@@ -4,14 +4,14 @@ use std::{convert::Infallible, fmt, io::Write, pin::pin, str::FromStr, time::Dur
 
 use clap::Args;
 use everywire::{
-    grpc, jsonrpc,
-    services::{Embedded, ToolkitService, id::Snowflake},
+    grpc, jsonrpc, locker,
+    services::{Embedded, ToolkitService, id::Snowflake, limiter::SlotLimiter},
     xmlrpc, zerorpc,
 };
 use rpc_core::{CancellationToken, Limits, Result, RpcError, Server, Service};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::limits::LimitFlags;
+use super::{limits::LimitFlags, rate::Rate};
 
 /// Serve add, lock, ids and limiter on every wire (this is the default)
 #[derive(Debug, Clone, Args)]
@@ -28,6 +28,12 @@ pub(crate) struct Serve {
     /// gRPC
     #[arg(long, value_name = "ADDR|off", default_value = "127.0.0.1:50051")]
     grpc: Wire,
+    /// ZeroMQ, plain REQ and REP: go or sorry, the limiter's resource `locker`
+    #[arg(long, value_name = "ADDR|off", default_value = "127.0.0.1:7777")]
+    locker: Wire,
+    /// What the limiter gives, over every wire and for each resource: at most N permits in a slot of TIME
+    #[arg(long, value_name = "N/TIME", default_value = "5/0.8s")]
+    locker_rate: Rate,
     /// The worker id in the ids, 0 to 1023: another one for each server that makes ids at the same time
     #[arg(long, value_name = "N", default_value_t = 0)]
     worker: u16,
@@ -61,7 +67,8 @@ impl Serve {
     /// Binds every wire that is on, and prints what listens where.
     async fn mounted(self) -> Result<Server<ToolkitService<Embedded>>> {
         let limits = Limits::from(self.limits);
-        let toolkit = Embedded::new(Snowflake::new(self.worker)?);
+        let Rate { permits, slot } = self.locker_rate;
+        let toolkit = Embedded::new(Snowflake::new(self.worker)?).limiter(SlotLimiter::new(permits, slot));
         let mut server = Server::new(ToolkitService::new(toolkit)).grace(self.grace);
         let mut listing = Listing::default();
         if let Wire(Some(address)) = &self.xmlrpc {
@@ -85,10 +92,19 @@ impl Serve {
             server = server.mount(wire);
         }
         if let Wire(Some(address)) = &self.zerorpc {
-            let wire = zerorpc::Server::bind(address).await?.limits(limits);
+            let wire = zerorpc::Server::bind(address).await?.limits(limits.clone());
             let url = format!("tcp://{}", wire.address());
             let python = format!("import zerorpc; c = zerorpc.Client('{url}'); print(c.add(3, 4)); c.close()");
             listing.add("zerorpc", &url, &format!("python3 -c \"{python}\""));
+            server = server.mount(wire);
+        }
+        if let Wire(Some(address)) = &self.locker {
+            let wire = locker::Server::bind(address).await?.limits(limits);
+            let url = format!("tcp://{}", wire.address());
+            let python = format!(
+                "import zmq; s = zmq.Context().socket(zmq.REQ); s.connect('{url}'); s.send(b'let me go'); print(s.recv())"
+            );
+            listing.add("locker", &url, &format!("python3 -c \"{python}\""));
             server = server.mount(wire);
         }
         listing.print();

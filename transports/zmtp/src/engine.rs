@@ -11,6 +11,7 @@ use bytes::{Bytes, BytesMut};
 use rpc_core::{CancellationToken, Limits};
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt},
+    task::yield_now,
     time::{Sleep, sleep, timeout},
 };
 use tokio_util::io::poll_read_buf;
@@ -82,6 +83,9 @@ impl Engine {
             ended = poll_fn(|cx| connection.poll(cx)) => return ended,
             () = shutdown.cancelled() => connection.peer.draining = true,
         }
+        poll_fn(|cx| connection.poll(cx)).await?;
+        // A peer that asked in time would wait in vain, so the runtime gets a turn to notice what the socket holds.
+        yield_now().await;
         poll_fn(|cx| connection.poll(cx)).await?;
         connection.io.shutdown().await
     }

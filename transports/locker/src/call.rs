@@ -1,0 +1,55 @@
+//! One message: a call of `acquire`, whose permit becomes a word.
+
+use std::{
+    iter,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+use everywire_zmtp::{Envelope, Reply};
+use rpc_core::{Call, Result, RpcError, bad_arguments};
+use serde::{
+    Serialize,
+    de::{
+        DeserializeOwned,
+        value::{Error, MapDeserializer},
+    },
+};
+
+use crate::schema::{GO, RESOURCE};
+
+/// Take it.
+const YES: &[u8] = b"go";
+/// Ask again later.
+pub(crate) const NO: &[u8] = b"sorry";
+
+/// One message, without what it said.
+pub(crate) struct LockerCall {
+    pub(crate) envelope: Envelope,
+    pub(crate) resource: Arc<str>,
+}
+
+impl Call for LockerCall {
+    type Reply = Reply;
+
+    fn args<A: DeserializeOwned>(&mut self) -> Result<A> {
+        let arguments = || MapDeserializer::<_, Error>::new(iter::once((RESOURCE, &*self.resource)));
+        A::deserialize(arguments()).map_err(|_| bad_arguments::<A>(arguments()))
+    }
+
+    fn reply<R: Serialize>(self, outcome: Result<R>) -> Reply {
+        let go = outcome.and_then(|permit| goes(&permit)).unwrap_or_else(|error| {
+            tracing::warn!(%error, resource = &*self.resource, "locker says sorry instead of an error");
+            false
+        });
+        Reply { envelope: self.envelope, body: if go { YES } else { NO }.to_vec() }
+    }
+}
+
+/// The field `go` of a permit. A permit that can't be written, or panics when it is, is an error of the service.
+fn goes<R: Serialize>(permit: &R) -> Result<bool> {
+    let permit = catch_unwind(AssertUnwindSafe(|| serde_json::to_value(permit)))
+        .map_err(|_| RpcError::internal("a permit panicked while it was written"))?
+        .map_err(RpcError::internal)?;
+    permit[GO].as_bool().ok_or_else(|| RpcError::internal("a permit without `go`"))
+}

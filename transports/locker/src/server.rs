@@ -1,0 +1,108 @@
+//! The server: a REP socket for any number of clients.
+
+use std::{io, net::SocketAddr, sync::Arc};
+
+use bytes::{Bytes, BytesMut};
+use everywire_net::Listener;
+use everywire_zmtp::{Engine, Envelope, Peer, Reply, Session, SocketType};
+use rpc_core::{CancellationToken, Limits, Result, Service, ServiceDescriptor, Transport};
+use tokio::net::TcpStream;
+
+use crate::{
+    call::{LockerCall, NO},
+    schema::{self, METHOD},
+};
+
+/// A locker, bound and not yet serving.
+///
+/// Of the [`Limits`] it keeps `connections`, `handshake_time`, `message_time`, `message_bytes` and `unsent_bytes`. Each
+/// connection has one call in flight: answers carry no number, so they have to come in the order of the requests.
+#[derive(Debug)]
+pub struct Server {
+    listener: Listener,
+    limits: Limits,
+    resource: Arc<str>,
+}
+
+/// What clients ask for, unless it is told otherwise.
+const DEFAULT_RESOURCE: &str = "locker";
+
+impl Server {
+    /// Binds `address`, such as `127.0.0.1:7777` or, as ZeroMQ writes it, `tcp://127.0.0.1:7777`. Port 0 takes a free
+    /// one.
+    pub async fn bind(address: &str) -> Result<Self> {
+        let address = address.strip_prefix("tcp://").unwrap_or(address);
+        let listener = Listener::bind("locker", address).await?;
+        Ok(Self { listener, limits: Limits::default(), resource: DEFAULT_RESOURCE.into() })
+    }
+
+    /// Sets what a peer may cost.
+    #[must_use]
+    pub fn limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// Sets the `resource` that every message asks for. Default `locker`.
+    #[must_use]
+    pub fn resource(self, resource: &str) -> Self {
+        Self { resource: resource.into(), ..self }
+    }
+
+    /// The bound address, with the port that was taken.
+    pub fn address(&self) -> SocketAddr {
+        self.listener.address()
+    }
+}
+
+impl Transport for Server {
+    fn endpoint(&self) -> String {
+        format!("locker tcp://{}", self.address())
+    }
+
+    /// Refuses a service without `acquire(resource: String)` whose reply has `go: bool`, and says what is missing. Further
+    /// arguments must be optional; they are left out.
+    fn check(&self, descriptor: &ServiceDescriptor) -> Result<()> {
+        schema::check(descriptor)
+    }
+
+    async fn serve<S: Service>(self, service: Arc<S>, shutdown: CancellationToken) -> Result<()> {
+        let connections = self.limits.connections;
+        let engine = Arc::new(Engine::new(SocketType::Rep, Limits { calls_in_flight: 1, ..self.limits }));
+        let connection = |stream: TcpStream, peer: SocketAddr, stop: CancellationToken| {
+            let (engine, service, resource) = (Arc::clone(&engine), Arc::clone(&service), Arc::clone(&self.resource));
+            let dispatch = move |envelope| {
+                let (service, call) = (Arc::clone(&service), LockerCall { envelope, resource: Arc::clone(&resource) });
+                async move { service.dispatch(METHOD, call).await }
+            };
+            async move {
+                if let Err(error) = engine.serve(stream, BytesMut::new(), LockerSession { dispatch }, stop).await {
+                    tracing::debug!(%peer, %error, "locker connection ended");
+                }
+            }
+        };
+        self.listener.serve(connections, shutdown, connection).await;
+        Ok(())
+    }
+}
+
+/// One connection. `dispatch` starts a call of the service.
+struct LockerSession<D> {
+    dispatch: D,
+}
+
+impl<D, F> Session for LockerSession<D>
+where
+    D: Fn(Envelope) -> F + Send,
+    F: Future<Output = Reply> + Send + 'static,
+{
+    type Call = F;
+    type Channel = ();
+
+    fn receive(&mut self, envelope: Envelope, _body: &[Bytes], peer: &mut Peer<()>) -> io::Result<Option<((), F)>> {
+        if peer.is_draining() {
+            peer.output.push(&envelope, NO);
+            return Ok(None);
+        }
+        Ok(Some(((), (self.dispatch)(envelope))))
+    }
+}
