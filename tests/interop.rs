@@ -2,7 +2,10 @@
 
 use std::{path::Path, process::Stdio, time::Duration};
 
-use everywire::services::{Embedded, ToolkitService};
+use everywire::{
+    Server, locker,
+    services::{Embedded, ToolkitService},
+};
 use serde_json::{Value, json};
 use tokio::{process::Command, time::timeout};
 
@@ -52,6 +55,16 @@ async fn python_xmlrpc_client() {
 async fn python_zerorpc_client() {
     let wires = toolkit().await;
     python("zerorpc_client.py", &[&wires.zerorpc.port().to_string()]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn python_locker_client() {
+    let locker = locker::Server::bind("127.0.0.1:0").await.unwrap();
+    let port = locker.address().port().to_string();
+    let server = Server::new(ToolkitService::new(embedded())).mount(locker);
+    let serving = tokio::spawn(server.serve_until(std::future::pending()));
+    python("locker_client.py", &[&port]).await;
+    serving.abort();
 }
 
 #[tokio::test(flavor = "multi_thread")]
