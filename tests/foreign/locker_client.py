@@ -12,11 +12,11 @@ import time
 
 import zmq
 
-LIMIT, SLOT = 5, 0.8
+SLOT = 0.8
 # Requests fall on multiples of this, so that each is half a step or more away from a slot's end.
 STEP = SLOT / 7.5
-# How late a request may be: two of them still don't reach from one side of a slot's end to the other.
-LATE = STEP / 4
+# How late a request may be. The end of a slot that opened late is late too, but by less than half a step.
+LATE = 0.45 * STEP
 
 
 class LockerClient:
@@ -32,27 +32,31 @@ class LockerClient:
         return self.sck.recv()
 
 
-def schedule(requests, seed):
-    """When to ask, in steps: half of the requests are regular, half come in bursts and after pauses."""
-    steps = random.Random(seed)
-    gaps = [1] * (requests // 2) + [steps.choice([0, 0, 0, 1, 1, 2, 5]) for _ in range(requests // 2)]
-    return [sum(gaps[:index]) for index in range(requests)]
+def gaps(requests):
+    """The steps before each request: half of them are regular, half are bursts and pauses."""
+    steps = random.Random(7)
+    return [1] * (requests // 2) + [steps.choice([0, 0, 0, 1, 1, 2, 5]) for _ in range(requests // 2)]
 
 
-def ask_both(ours, theirs, at):
-    """What both answer at these times; None if this machine was too busy to keep them."""
-    for client in (ours, theirs):
-        client.next()
-    time.sleep(SLOT + STEP)  # the slot of that request ends, or the one before it did and this is the next
-    start = time.monotonic()
+def ask_both(ours, theirs, gaps):
+    """What both answer to each request. One that came late, on a busy machine, doesn't count: all begins anew."""
     answers = []
-    for step in at:
-        due = start + step * STEP
+    due = time.monotonic()
+    for gap in gaps:
+        due += gap * STEP
         time.sleep(max(0, due - time.monotonic()))
-        answers.append((ours.next(), theirs.next()))
-        if time.monotonic() - due > LATE:
-            return None
+        answer = ours.next(), theirs.next()
+        if time.monotonic() - due < LATE:
+            answers.append(answer)
+        else:
+            due = a_new_slot_is_next()
     return answers
+
+
+def a_new_slot_is_next():
+    """Waits until every slot has ended, so that the next request opens one."""
+    time.sleep(SLOT + STEP)
+    return time.monotonic()
 
 
 def same_answers_as_the_reference(url):
@@ -63,13 +67,13 @@ def same_answers_as_the_reference(url):
     reference = subprocess.Popen([sys.executable, server, port])
     try:
         ours, theirs = LockerClient(url), LockerClient(f"tcp://127.0.0.1:{port}")
-        at = schedule(60, seed=7)
-        answers = next(filter(None, (ask_both(ours, theirs, at) for _ in range(5))), None)
-        assert answers, "this machine was too busy to ask at fixed times"
+        ours.next(), theirs.next()
+        a_new_slot_is_next()
+        answers = ask_both(ours, theirs, gaps(60))
+        assert len(answers) >= 30, f"this machine was too busy: only {len(answers)} requests of 60 were in time"
         differences = [(index, *pair) for index, pair in enumerate(answers) if pair[0] != pair[1]]
         assert not differences, (differences, answers)
-        regular = [b"go"] * LIMIT + [b"sorry"] * 3
-        assert [word for word, _ in answers[:24]] == regular * 3, answers
+        assert {b"go", b"sorry"} == {word for word, _ in answers}, answers
     finally:
         reference.kill()
         reference.wait()
@@ -88,10 +92,10 @@ def other_sockets(url):
     dealer = context.socket(zmq.DEALER)
     dealer.rcvtimeo = 20_000
     dealer.connect(url)
-    time.sleep(SLOT + STEP)
+    a_new_slot_is_next()
     for number in range(8):
         dealer.send_multipart([b"%d" % number, b"", b"let me go"])
-    for number, word in enumerate([b"go"] * LIMIT + [b"sorry"] * 3):
+    for number, word in enumerate([b"go"] * 5 + [b"sorry"] * 3):
         assert dealer.recv_multipart() == [b"%d" % number, b"", word], number
     context.destroy()
 
