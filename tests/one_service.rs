@@ -63,17 +63,19 @@ async fn a_stop_lets_calls_in_flight_finish_and_takes_no_new_ones() {
 async fn clients_say_when_the_server_is_away_and_find_it_when_it_is_back() {
     let mut wires = Wires::serve(ToolkitService::new(embedded())).await;
     let addresses = wires.addresses();
-    let (to_client, mut from_test) = tokio::sync::watch::channel("up");
+    let (phase, _) = tokio::sync::watch::channel("up");
+    let (tried, mut reports) = tokio::sync::mpsc::channel(8);
     let mut clients = Vec::new();
     on_every_wire!(wires, |wire, caller| {
         if wire != "memory" {
             let toolkit = ToolkitClient::new(caller);
             assert_eq!(toolkit.add(3, 4).await, Ok(7), "{wire}");
-            let mut phase = to_client.subscribe();
+            let (mut phase, tried) = (phase.subscribe(), tried.clone());
             clients.push(tokio::spawn(async move {
                 phase.wait_for(|phase| *phase == "down").await.unwrap();
                 let error = toolkit.add(3, 4).await.expect_err(wire);
                 assert_eq!((error.code(), error.origin()), (Code::Unavailable, Origin::Local), "{wire}: {error}");
+                tried.send(()).await.unwrap();
                 phase.wait_for(|phase| *phase == "up again").await.unwrap();
                 while toolkit.add(3, 4).await.is_err() {
                     tokio::time::sleep(Duration::from_millis(20)).await;
@@ -82,13 +84,13 @@ async fn clients_say_when_the_server_is_away_and_find_it_when_it_is_back() {
         }
     });
     soon("the stop", wires.stop()).await.unwrap().unwrap();
-    to_client.send("down").unwrap();
-    // Each client has tried when all wait for the next phase; a retry loop covers those that are slower.
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    phase.send_replace("down");
+    for _ in &clients {
+        soon("a client that finds its server away", reports.recv()).await.unwrap();
+    }
     let _wires = Wires::serve_at(ToolkitService::new(embedded()), addresses).await;
-    to_client.send("up again").unwrap();
+    phase.send_replace("up again");
     for client in clients {
         soon("a client that finds its server again", client).await.unwrap();
     }
-    from_test.mark_unchanged();
 }

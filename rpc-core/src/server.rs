@@ -77,6 +77,9 @@ impl<S: Service> Server<S> {
     ///
     /// If a wire refuses the service, no wire serves. If a wire fails later, all are stopped and its error returned.
     pub async fn serve_until(self, shutdown: impl Future<Output = ()>) -> Result<()> {
+        if self.mounts.is_empty() {
+            return Err(RpcError::failed_precondition("the server has no wire to serve on"));
+        }
         for mount in &self.mounts {
             mount.checked.clone()?;
         }

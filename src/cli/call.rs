@@ -36,8 +36,16 @@ fn methods() -> String {
 }
 
 impl Call {
+    /// The time is for connecting and calling together.
     pub(crate) async fn run(self) -> Result<()> {
-        let Self { url, timeout, .. } = &self;
+        tokio::time::timeout(self.timeout, self.answered()).await.unwrap_or_else(|_| {
+            let (url, time) = (&self.url, self.timeout);
+            Err(RpcError::deadline_exceeded(format!("no answer from {url} within {time:?}")))
+        })
+    }
+
+    async fn answered(&self) -> Result<()> {
+        let Self { url, timeout, .. } = self;
         let (wire, host) = url.split_once("://").ok_or_else(|| bad_url(url))?;
         match wire {
             "xmlrpc" => self.over(xmlrpc::Client::connect(&format!("http://{host}")).await?.timeout(*timeout)).await,

@@ -195,6 +195,12 @@ fn parse_method(method: &TraitItemFn, errors: &mut Errors) -> Option<Method> {
 
 fn check_signature(signature: &Signature, errors: &mut Errors) {
     let name = &signature.ident;
+    if !plain(name).is_ascii() {
+        errors.add(name, "a method's name is ASCII: not every wire carries other names");
+    }
+    if let Some(abi) = &signature.abi {
+        errors.add(abi, "a service's method is an ordinary one");
+    }
     if signature.asyncness.is_none() {
         errors.add(&signature.fn_token, format_args!("a service's method is async: `async fn {name}`"));
     }
@@ -212,6 +218,9 @@ fn check_signature(signature: &Signature, errors: &mut Errors) {
 
 fn parse_argument(input: &FnArg, errors: &mut Errors) -> Option<Argument> {
     let FnArg::Typed(typed) = input else { return None };
+    if let Some(attribute) = typed.attrs.first() {
+        errors.add(attribute, "an argument has no attributes: put them on the fields of a struct of its own");
+    }
     match &*typed.ty {
         Type::Reference(_) => {
             errors.add(&typed.ty, "an argument is owned, since it arrives over a wire: `String`, not `&str`");

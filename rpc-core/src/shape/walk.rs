@@ -11,6 +11,28 @@ impl Shape {
         Walk { types, check, seen: BTreeSet::new() }.shape(self)
     }
 
+    /// Whether it is an `Option` of something that may be absent too. Formats with one word for nothing lose the
+    /// difference between the two.
+    #[must_use]
+    pub fn is_double_option(&self, types: &Types) -> bool {
+        let Self::Option(inner) = self else { return false };
+        match inner.resolve(types) {
+            Self::Unit | Self::Option(_) => true,
+            Self::Named(name) => types.get(name) == Some(&Container::Unit),
+            _ => false,
+        }
+    }
+
+    /// Whether it can be the key of a map in formats whose keys are text: a text, a number, a bool, or a plain enum.
+    #[must_use]
+    pub fn is_key(&self, types: &Types) -> bool {
+        match self.resolve(types) {
+            Self::Unit | Self::Bytes | Self::Option(_) | Self::Seq(_) | Self::Map(..) | Self::Tuple(_) => false,
+            Self::Named(name) => types.get(name).is_some_and(Container::is_plain_enum),
+            _ => true,
+        }
+    }
+
     /// What is inside newtype structs, which most formats write as their content.
     #[must_use]
     pub fn resolve<'a>(&'a self, types: &'a Types) -> &'a Shape {

@@ -6,6 +6,7 @@ trait Demo: Clone {
     async fn generic<T>(&self, value: T) -> rpc_core::Result<()>;
     async fn pattern(&self, (a, b): (i64, i64)) -> rpc_core::Result<()>;
     async fn number(&self) -> u64;
+    async fn été(&self, #[serde(default)] b: i64) -> rpc_core::Result<()>;
     async fn body(&self) -> rpc_core::Result<()> {
         Ok(())
     }

@@ -6,7 +6,8 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
+use everywire_net::is_foreign_page;
+use http::{HeaderValue, Method, Request, StatusCode, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use jsonrpsee_core::middleware::RpcServiceBuilder;
@@ -135,14 +136,6 @@ impl WebSocket {
         let _ = self.stop.stop();
         self.session.await;
     }
-}
-
-/// Whether a browser sends this for a page that is not this server's. It does so unasked for a WebSocket, and for a POST
-/// unless that is JSON.
-fn is_foreign_page(headers: &HeaderMap) -> bool {
-    let Some(origin) = headers.get(header::ORIGIN) else { return false };
-    let origin_host = origin.to_str().ok().and_then(|origin| origin.split_once("://")).map(|(_, host)| host.as_bytes());
-    origin_host.is_none() || origin_host != headers.get(header::HOST).map(HeaderValue::as_bytes)
 }
 
 fn empty(status: StatusCode) -> HttpResponse {

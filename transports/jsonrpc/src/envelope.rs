@@ -3,7 +3,7 @@
 use jsonrpsee_server::{MethodResponse, ResponsePayload, types::Id};
 use rpc_core::{Call, Result, RpcError, bad_arguments};
 use serde::{Serialize, Serializer, de::DeserializeOwned};
-use serde_json::{Value, value::RawValue};
+use serde_json::value::RawValue;
 
 use crate::fault;
 
@@ -22,11 +22,8 @@ impl Call for JsonrpcCall<'_> {
 
     fn args<A: DeserializeOwned>(&mut self) -> Result<A> {
         let text = self.params.map_or("[]", RawValue::get);
-        serde_json::from_str(text).map_err(|_| {
-            // From a tree, so that the message has no line and column: they would count from the start of `params`.
-            let tree: Value = serde_json::from_str(text).unwrap_or_default();
-            bad_arguments::<A>(&tree)
-        })
+        serde_json::from_str(text)
+            .map_err(|_| without_position(bad_arguments::<A>(&mut serde_json::Deserializer::from_str(text))))
     }
 
     fn reply<R: Serialize>(self, outcome: Result<R>) -> MethodResponse {
@@ -40,6 +37,14 @@ impl Call for JsonrpcCall<'_> {
                 no_response()
             }
         }
+    }
+}
+
+/// The error without `serde_json`'s line and column, which count from the start of `params` and not of the request.
+fn without_position(error: RpcError) -> RpcError {
+    match error.message().rsplit_once(" at line ") {
+        Some((message, _)) => RpcError::invalid_argument(message),
+        None => error,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use rpc_core::{
     Argument, Code, Method, Result, ServiceDescriptor, Type,
-    shape::{Container, Shape, Types},
+    shape::{Shape, Types},
 };
 use serde_json::{Map, Value, json};
 
@@ -76,31 +76,11 @@ pub(crate) fn check(service: &ServiceDescriptor) -> Result<()> {
 
 fn carries(shape: &Shape, types: &Types) -> Result<(), String> {
     match shape {
-        Shape::Option(inner) if is_null(inner.resolve(types), types) => {
+        shape if shape.is_double_option(types) => {
             Err("an absent value and a present `null` are the same in JSON".to_owned())
         }
-        Shape::Map(key, _) if !is_key(key.resolve(types), types) => {
-            Err("the key of a map is no string or number".to_owned())
-        }
+        Shape::Map(key, _) if !key.is_key(types) => Err("the key of a map is no string or number".to_owned()),
         _ => Ok(()),
-    }
-}
-
-/// Whether the shape may be written as `null`.
-fn is_null(shape: &Shape, types: &Types) -> bool {
-    match shape {
-        Shape::Unit | Shape::Option(_) => true,
-        Shape::Named(name) => types.get(name) == Some(&Container::Unit),
-        _ => false,
-    }
-}
-
-/// Whether the shape can be a member's name.
-fn is_key(shape: &Shape, types: &Types) -> bool {
-    match shape {
-        Shape::Unit | Shape::Bytes | Shape::Option(_) | Shape::Seq(_) | Shape::Map(..) | Shape::Tuple(_) => false,
-        Shape::Named(name) => types.get(name).is_some_and(Container::is_plain_enum),
-        _ => true,
     }
 }
 

@@ -3,6 +3,7 @@
 //! It knows no wire. A wire hands [`Listener::serve`] a function that runs one connection.
 
 mod listener;
+mod origin;
 mod shared;
 mod status;
 
@@ -12,6 +13,7 @@ use hyper_util::server::graceful::GracefulConnection;
 use rpc_core::CancellationToken;
 
 pub use listener::Listener;
+pub use origin::is_foreign_page;
 pub use shared::Shared;
 pub use status::code_of_status;
 

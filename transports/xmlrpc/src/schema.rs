@@ -66,6 +66,23 @@ pub(crate) fn answer<C: Call>(descriptor: &ServiceDescriptor, method: &str, mut 
     }
 }
 
+/// Refuses types that XML-RPC loses or can't write. One without a shape is fine: XML-RPC describes itself.
+pub(crate) fn check(descriptor: &ServiceDescriptor) -> Result<()> {
+    descriptor.check_types("xmlrpc", |r#type, types| {
+        r#type.shape().map_or(Ok(()), |shape| shape.check_each(types, |shape| carries(shape, types)))
+    })
+}
+
+fn carries(shape: &Shape, types: &Types) -> Result<(), String> {
+    match shape {
+        shape if shape.is_double_option(types) => {
+            Err("an absent value and a present nil are the same in XML-RPC".to_owned())
+        }
+        Shape::Map(key, _) if !key.is_key(types) => Err("the key of a map is no string or number".to_owned()),
+        _ => Ok(()),
+    }
+}
+
 fn no_arguments<C: Call>(call: &mut C) -> Result<()> {
     #[derive(Deserialize)]
     struct NoArguments {}

@@ -3,12 +3,12 @@
 use std::{convert::Infallible, net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
-use everywire_net::{Listener, drive};
+use everywire_net::{Listener, drive, is_foreign_page};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioTimer;
-use rpc_core::{CancellationToken, Limits, Result, RpcError, Service, Transport};
+use rpc_core::{CancellationToken, Limits, Result, RpcError, Service, ServiceDescriptor, Transport};
 use tokio::net::TcpStream;
 
 use crate::{
@@ -17,6 +17,7 @@ use crate::{
     codec::document,
     envelope::Frame,
     patience::Patience,
+    schema,
 };
 
 /// An XML-RPC server, bound and not yet serving. It answers POST on `/` and `/RPC2`.
@@ -48,6 +49,12 @@ impl Server {
 impl Transport for Server {
     fn endpoint(&self) -> String {
         format!("xmlrpc http://{}", self.address())
+    }
+
+    /// Refuses types that XML-RPC loses or can't write: `Option<Option<T>>`, and maps whose keys are no text or number. A type
+    /// without a shape is fine: XML-RPC describes itself.
+    fn check(&self, descriptor: &ServiceDescriptor) -> Result<()> {
+        schema::check(descriptor)
     }
 
     async fn serve<S: Service>(self, service: Arc<S>, shutdown: CancellationToken) -> Result<()> {
@@ -96,6 +103,9 @@ impl<S: Service> Session<S> {
             let mut response = refusal(StatusCode::METHOD_NOT_ALLOWED, "XML-RPC calls are POST requests");
             response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
             return response;
+        }
+        if is_foreign_page(&head.headers) {
+            return refusal(StatusCode::FORBIDDEN, "pages of other origins may not call this server");
         }
         let body = body::read(&head.headers, body, self.limits.message_bytes);
         let body = match tokio::time::timeout(self.limits.message_time, body).await {

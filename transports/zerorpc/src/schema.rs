@@ -46,7 +46,7 @@ pub(crate) fn check(descriptor: &ServiceDescriptor) -> Result<()> {
 fn carries(shape: &Shape, types: &Types) -> Result<(), String> {
     match shape {
         Shape::I128 | Shape::U128 => Err("MessagePack has no integers of 128 bits".to_owned()),
-        Shape::Option(inner) if matches!(inner.resolve(types), Shape::Option(_) | Shape::Unit) => {
+        shape if shape.is_double_option(types) => {
             Err("an absent value and a present nil are the same in MessagePack".to_owned())
         }
         // Python's decoder refuses a message with any other key.
