@@ -6,12 +6,14 @@ use rpc_core::{Result, RpcError};
 
 use crate::{
     LockGrant, LockState, Permit, Toolkit,
+    durable::DataDir,
     id::Snowflake,
     limiter::SlotLimiter,
     lock::{MemoryLocks, Request},
 };
 
-/// Everything in memory: correct for all clients of this process, and forgotten when it ends.
+/// Everything in memory: correct for all clients of this process, and forgotten when it ends, but for what a [`DataDir`]
+/// keeps.
 #[derive(Debug)]
 pub struct Embedded {
     locks: MemoryLocks,
@@ -20,9 +22,14 @@ pub struct Embedded {
 }
 
 impl Embedded {
-    /// A toolkit whose ids carry the worker id of `ids`; `acquire` gives 5 permits per 0.8 s.
+    /// A toolkit whose ids are those of `ids`, and of which a restart forgets everything; `acquire` gives 5 permits per 0.8 s.
     pub fn new(ids: Snowflake) -> Self {
         Self { locks: MemoryLocks::default(), ids, limiter: SlotLimiter::default() }
+    }
+
+    /// A toolkit whose fencing tokens and ids never repeat: `dir` keeps their marks.
+    pub fn durable(ids: Snowflake, dir: &DataDir) -> Result<Self> {
+        Ok(Self { locks: MemoryLocks::durable(dir)?, ids: ids.durable(dir)?, limiter: SlotLimiter::default() })
     }
 
     /// Sets what `acquire` gives, the same for each resource.

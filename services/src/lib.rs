@@ -1,7 +1,8 @@
 //! The showcase service: `add`, a lock, ids and a rate limiter behind one trait, [`Toolkit`].
 //!
-//! It knows no wire. [`Embedded`] keeps everything in this process and needs no server.
+//! It knows no wire. [`Embedded`] keeps everything in this process and needs no server; [`durable`] is what it can keep on disk.
 
+pub mod durable;
 mod embedded;
 pub mod id;
 pub mod limiter;

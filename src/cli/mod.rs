@@ -1,6 +1,7 @@
 //! The command line: one file per command.
 
 mod call;
+mod ids;
 mod limits;
 mod rate;
 mod schema;

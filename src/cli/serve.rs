@@ -1,17 +1,25 @@
 //! `everywire serve`: the toolkit on every wire.
 
-use std::{convert::Infallible, fmt, io::Write, pin::pin, str::FromStr, time::Duration};
+use std::{
+    convert::Infallible,
+    fmt,
+    io::Write,
+    path::{Path, PathBuf},
+    pin::pin,
+    str::FromStr,
+    time::Duration,
+};
 
 use clap::Args;
 use everywire::{
     grpc, jsonrpc, locker,
-    services::{Embedded, ToolkitService, id::Snowflake, limiter::SlotLimiter},
+    services::{Embedded, ToolkitService, durable::DataDir, id::Snowflake, limiter::SlotLimiter},
     xmlrpc, zerorpc,
 };
 use rpc_core::{CancellationToken, Limits, Result, RpcError, Server, Service};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{limits::LimitFlags, rate::Rate};
+use super::{ids::IdFlags, limits::LimitFlags, rate::Rate};
 
 /// Serve add, lock, ids and limiter on every wire (this is the default)
 #[derive(Debug, Clone, Args)]
@@ -34,9 +42,12 @@ pub(crate) struct Serve {
     /// What the limiter gives, over every wire and for each resource: at most N permits in a slot of TIME
     #[arg(long, value_name = "N/TIME", default_value = "5/0.8s")]
     locker_rate: Rate,
-    /// The worker id in the ids, 0 to 1023: another one for each server that makes ids at the same time
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    worker: u16,
+    /// Keep the highest fencing token and id in this directory, so that no restart, crash or clock set back repeats one.
+    /// One server has it at a time
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    ids: IdFlags,
     /// Time for calls in flight to finish after Ctrl-C or SIGTERM; a second signal ends at once
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
     grace: Duration,
@@ -68,9 +79,10 @@ impl Serve {
     async fn mounted(self) -> Result<Server<ToolkitService<Embedded>>> {
         let limits = Limits::from(self.limits);
         let Rate { permits, slot } = self.locker_rate;
-        let toolkit = Embedded::new(Snowflake::new(self.worker)?).limiter(SlotLimiter::new(permits, slot));
+        let (toolkit, memory) = toolkit(self.ids, self.data_dir.as_deref())?;
+        let toolkit = toolkit.limiter(SlotLimiter::new(permits, slot));
         let mut server = Server::new(ToolkitService::new(toolkit)).grace(self.grace);
-        let mut listing = Listing::default();
+        let mut listing = Listing { memory, wires: Vec::new() };
         if let Wire(Some(address)) = &self.xmlrpc {
             let wire = xmlrpc::Server::bind(address).await?.limits(limits.clone());
             let url = format!("http://{}", wire.address());
@@ -112,13 +124,32 @@ impl Serve {
     }
 }
 
+/// The service, and what a restart forgets of it.
+fn toolkit(ids: IdFlags, data_dir: Option<&Path>) -> Result<(Embedded, String)> {
+    let ids = Snowflake::with(ids.into())?;
+    let Some(dir) = data_dir else {
+        let memory = "Everything lives in memory: a restart forgets the locks, begins their fencing tokens at 1 again, and\n\
+                      may repeat ids if the clock was set back. --data-dir DIR keeps tokens and ids from repeating.";
+        return Ok((Embedded::new(ids), memory.to_owned()));
+    };
+    let named = |error: RpcError| RpcError::new(error.code(), format!("--data-dir {}", error.message()));
+    let dir = DataDir::open(dir).map_err(named)?;
+    let toolkit = Embedded::durable(ids, &dir).map_err(named)?;
+    let file = dir.file().display();
+    let memory =
+        format!("Fencing tokens and ids never repeat: {file} keeps their marks.\nA restart forgets the locks.");
+    Ok((toolkit, memory))
+}
+
 /// What listens where, with one line to try for each wire.
-#[derive(Default)]
-struct Listing(Vec<String>);
+struct Listing {
+    memory: String,
+    wires: Vec<String>,
+}
 
 impl Listing {
     fn add(&mut self, wire: &str, urls: &str, try_it: &str) {
-        self.0.push(format!("  {wire:<9} {urls}\n            {try_it}"));
+        self.wires.push(format!("  {wire:<9} {urls}\n            {try_it}"));
     }
 
     /// A reader who has gone away, as in `everywire | head -1`, is no reason to end.
@@ -131,8 +162,8 @@ impl Listing {
 impl fmt::Display for Listing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "everywire {} serves everywire.v1.Toolkit. Ctrl-C stops it.", env!("CARGO_PKG_VERSION"))?;
-        writeln!(f, "Locks live in memory: a restart forgets them, and fencing tokens begin at 1 again.")?;
-        self.0.iter().try_for_each(|wire| writeln!(f, "\n{wire}"))
+        writeln!(f, "{}", self.memory)?;
+        self.wires.iter().try_for_each(|wire| writeln!(f, "\n{wire}"))
     }
 }
 

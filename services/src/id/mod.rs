@@ -1,5 +1,9 @@
 //! Distributed ids.
 
+mod clock;
+mod layout;
 mod snowflake;
 
-pub use snowflake::{DEFAULT_EPOCH_MS, MAX_BATCH, MAX_WORKER, Snowflake};
+pub use clock::{Clock, SystemClock};
+pub use layout::Layout;
+pub use snowflake::{DEFAULT_EPOCH_MS, MAX_BATCH, Settings, Snowflake};

@@ -16,7 +16,10 @@ use tokio::{
 };
 
 use super::{MAX_WAIT, Request, check_name};
-use crate::{LockGrant, LockState};
+use crate::{
+    LockGrant, LockState,
+    durable::{DataDir, HighWater},
+};
 
 /// Locks that can be known at the same time; one more is `RESOURCE_EXHAUSTED`.
 const MAX_LOCKS: usize = 1 << 20;
@@ -24,11 +27,15 @@ const MAX_LOCKS: usize = 1 << 20;
 const MAX_WAITING: usize = 10_000;
 /// The map is swept of expired locks whenever it has doubled, but not below this.
 const MIN_SWEEP: usize = 1_024;
+/// The tokens that one write to disk allows, and the most that a crash skips.
+const TOKEN_BLOCK: u64 = 1 << 16;
 
 /// All locks of one process.
 #[derive(Debug, Default)]
 pub struct MemoryLocks {
     state: Mutex<State>,
+    /// No token beyond it is drawn.
+    tokens: HighWater,
 }
 
 #[derive(Debug, Default)]
@@ -38,6 +45,8 @@ struct State {
     granted: HashMap<u64, LockGrant>,
     /// One counter for all locks: it grows strictly for each of them, and a free lock needs no memory.
     last_token: u64,
+    /// The places in all queues. Each may draw one token at any time, so the mark covers that many more than were drawn.
+    places: u64,
     last_waiter: u64,
     sweep_at: usize,
 }
@@ -63,7 +72,12 @@ struct Waiter {
 
 enum Taken {
     Now(LockGrant),
-    Queued { id: u64, wake: Arc<Notify> },
+    Queued {
+        id: u64,
+        wake: Arc<Notify>,
+    },
+    /// Nothing yet: the mark has to cover this token first.
+    Uncovered(u64),
 }
 
 /// What a waiter finds when it looks.
@@ -75,6 +89,13 @@ enum Turn {
 }
 
 impl MemoryLocks {
+    /// Locks that a restart forgets, and whose tokens are greater than all that were drawn from `dir` before.
+    pub fn durable(dir: &DataDir) -> Result<Self> {
+        let tokens = dir.high_water("fencing tokens", TOKEN_BLOCK)?;
+        let state = State { last_token: tokens.last_before(), ..State::default() };
+        Ok(Self { state: state.into(), tokens })
+    }
+
     /// Takes the lock of `request`, waiting up to `wait`. A wait that is dropped leaves the queue at once.
     pub async fn lock(&self, request: Request, wait: Duration) -> Result<LockGrant> {
         if wait > MAX_WAIT {
@@ -82,10 +103,15 @@ impl MemoryLocks {
             return Err(RpcError::invalid_argument(format!("`wait_ms` is {given}; it may be 0 to {most}")));
         }
         let deadline = Instant::now() + wait;
-        let taken = self.guard().take(&request, !wait.is_zero())?;
-        match taken {
-            Taken::Now(grant) => Ok(grant),
-            Taken::Queued { id, wake } => Ok(Place { locks: self, request, id, wake }.granted_by(deadline).await),
+        loop {
+            let found = self.guard().take(&request, !wait.is_zero(), &self.tokens)?;
+            match found {
+                Taken::Now(grant) => return Ok(grant),
+                Taken::Queued { id, wake } => {
+                    return Ok(Place { locks: self, request, id, wake }.granted_by(deadline).await);
+                }
+                Taken::Uncovered(token) => self.tokens.cover(token).await?,
+            }
         }
     }
 
@@ -168,9 +194,14 @@ impl Drop for Place<'_> {
 }
 
 impl State {
-    fn take(&mut self, request: &Request, may_wait: bool) -> Result<Taken> {
+    fn take(&mut self, request: &Request, may_wait: bool, tokens: &HighWater) -> Result<Taken> {
         let now = Instant::now();
-        if self.present(&request.name, now).is_none() {
+        let is_free = self.present(&request.name, now).is_none();
+        let token = self.last_token + self.places + 1;
+        if is_free {
+            if !tokens.covers(token) {
+                return Ok(Taken::Uncovered(token));
+            }
             self.make_room(now)?;
             let lock = Lock::new(request, self.next_token(), now);
             let grant = lock.grant(now);
@@ -190,6 +221,10 @@ impl State {
         if lock.queue.len() >= MAX_WAITING {
             return Err(RpcError::resource_exhausted(format!("{MAX_WAITING} calls wait for this lock already")));
         }
+        if !tokens.covers(token) {
+            return Ok(Taken::Uncovered(token));
+        }
+        self.places += 1;
         let wake = Arc::new(Notify::new());
         lock.queue.push_back(Waiter { id, request: request.clone(), wake: Arc::clone(&wake) });
         Ok(Taken::Queued { id, wake })
@@ -219,6 +254,7 @@ impl State {
 
     /// Ends a wait: takes its waiter from the queue, or gives back what was granted to it and not picked up.
     fn leave(&mut self, request: &Request, id: u64) {
+        self.places -= 1;
         if self.granted.remove(&id).is_some() {
             self.unlock(&request.name, &request.owner);
             return;
@@ -318,9 +354,12 @@ fn millis(duration: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
     use tokio::time::{advance, timeout};
 
     use super::*;
+    use crate::durable::life;
 
     const TTL: u64 = 1_000;
 
@@ -438,6 +477,53 @@ mod tests {
         assert_eq!((first.token, first.holds, second.token, second.holds), (2, 1, 2, 2));
         assert!(locks.unlock("name", "a").unwrap() && locks.unlock("name", "a").unwrap());
         assert_eq!(other.await.unwrap().token, 3);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn no_token_passes_the_mark() {
+        let disk = Arc::new(AtomicU64::new(0));
+        let write = {
+            let disk = Arc::clone(&disk);
+            move |mark| {
+                disk.store(mark, Ordering::SeqCst);
+                Ok(())
+            }
+        };
+        // A block so small that nearly every call waits for a write, and grants in a queue outnumber it.
+        let tokens = HighWater::stored(0, 2, write);
+        let locks = Arc::new(MemoryLocks { state: Mutex::default(), tokens });
+        let tasks: Vec<_> = (0..20)
+            .map(|task| {
+                let (locks, disk, owner) = (Arc::clone(&locks), Arc::clone(&disk), task.to_string());
+                tokio::spawn(async move {
+                    let mut last = 0;
+                    for _ in 0..50 {
+                        let grant = locks.lock(request(&owner), Duration::from_secs(20)).await.unwrap();
+                        assert!(grant.granted && grant.token > last, "{grant:?} after {last}");
+                        assert!(grant.token <= disk.load(Ordering::SeqCst), "{grant:?} is beyond the mark");
+                        last = grant.token;
+                        assert!(locks.unlock("name", &owner).unwrap());
+                    }
+                })
+            })
+            .collect();
+        for task in tasks {
+            timeout(Duration::from_secs(20), task).await.expect("a task has no end").unwrap();
+        }
+        let state = locks.guard();
+        assert_eq!((state.last_token, state.places), (20 * 50, 0));
+    }
+
+    #[test]
+    fn tokens_of_a_data_directory_grow_over_restarts() {
+        let home = tempfile::tempdir().unwrap();
+        for first in [1, 65_538, 131_075] {
+            let grant = life(async {
+                let locks = MemoryLocks::durable(&DataDir::open(home.path()).unwrap()).unwrap();
+                try_lock(&locks, "a").await
+            });
+            assert_eq!(grant.token, first);
+        }
     }
 
     #[test]
