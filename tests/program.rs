@@ -13,23 +13,15 @@ use crate::harness::soon;
 const PROGRAM: &str = env!("CARGO_BIN_EXE_everywire");
 
 /// A running `everywire serve` on free ports, and the addresses that it printed.
-struct Serving {
-    child: Child,
+pub(crate) struct Serving {
+    pub(crate) child: Child,
     /// `http://127.0.0.1:…` by the wire's name.
     urls: HashMap<String, String>,
 }
 
 impl Serving {
-    async fn start() -> Self {
-        let free = "127.0.0.1:0";
-        let mut child = Command::new(PROGRAM)
-            .args(["--xmlrpc", free, "--jsonrpc", free, "--grpc", free, "--zerorpc", free, "--locker", free])
-            .args(["--locker-rate", "2/1h"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
+    pub(crate) async fn start(flags: &[&str]) -> Self {
+        let mut child = spawn(flags);
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut urls = HashMap::new();
         while urls.len() < 5 {
@@ -45,20 +37,34 @@ impl Serving {
         Self { child, urls }
     }
 
-    fn address(&self, wire: &str) -> &str {
+    pub(crate) fn address(&self, wire: &str) -> &str {
         self.urls[wire].split_once("://").unwrap().1
     }
 }
 
+/// Starts the program with every wire on a free port.
+pub(crate) fn spawn(flags: &[&str]) -> Child {
+    let free = "127.0.0.1:0";
+    Command::new(PROGRAM)
+        .args(["--xmlrpc", free, "--jsonrpc", free, "--grpc", free, "--zerorpc", free, "--locker", free])
+        .args(["--locker-rate", "2/1h"])
+        .args(flags)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap()
+}
+
 /// Runs the program to its end: success, standard output, standard error.
-async fn run(arguments: &[&str]) -> (bool, String, String) {
+pub(crate) async fn run(arguments: &[&str]) -> (bool, String, String) {
     let output = soon("the program", Command::new(PROGRAM).args(arguments).kill_on_drop(true).output()).await.unwrap();
     (output.status.success(), String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn call_works_over_every_wire() {
-    let serving = Serving::start().await;
+    let serving = Serving::start(&[]).await;
     for (scheme, wire) in [
         ("xmlrpc", "XML-RPC"),
         ("jsonrpc", "JSON-RPC"),
@@ -109,7 +115,7 @@ async fn errors_name_what_was_wrong() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_locker_shares_its_permits_with_every_wire() {
-    let serving = Serving::start().await;
+    let serving = Serving::start(&[]).await;
     let mut locker = ReqSocket::new();
     soon("the locker", locker.connect(&serving.urls["locker"])).await.unwrap();
     let mut ask = async || {
@@ -128,7 +134,7 @@ async fn the_locker_shares_its_permits_with_every_wire() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_signal_drains_and_ends_well() {
     for signal in ["-INT", "-TERM"] {
-        let mut serving = Serving::start().await;
+        let mut serving = Serving::start(&[]).await;
         let url = format!("xmlrpc://{}", serving.address("XML-RPC"));
         assert!(run(&["call", &url, "lock", "name", "2000", "0", "holder"]).await.0);
         let waiting = tokio::spawn({

@@ -38,7 +38,7 @@ fn main() -> Result<()> {
     }
     let layout = Layout::new(41, 0, 22)?;
     println!("one id a call, layout {layout}, {time:?} each");
-    let ids = || Ok(Arc::new(Snowflake::with(Settings { layout, ..Settings::default() })?));
+    let ids = || Snowflake::with(Settings { layout, ..Settings::default() }).map(Arc::new);
     let shared = ids()?;
     let cases = [
         ("1 thread", vec![ids()?]),
