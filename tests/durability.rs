@@ -75,7 +75,7 @@ impl Life<'_> {
 
     async fn draw_ids(&self, client: &impl Toolkit) -> Result<()> {
         loop {
-            let ids = client.next_ids(50).await?;
+            let ids = client.next_ids(7).await?;
             self.history.lock().unwrap().ids(&ids);
             let id = client.next_id().await?;
             self.history.lock().unwrap().ids(&[id]);

@@ -24,7 +24,8 @@ pub trait Toolkit {
     /// Looks at a lock.
     async fn lock_state(&self, name: String) -> Result<LockState>;
 
-    /// The next id: unique, and growing with time (Snowflake: 41 bits of milliseconds, 10 of worker, 12 of sequence).
+    /// The next id: unique, and growing with time (Snowflake: by default 41 bits of milliseconds, 10 of
+    /// worker, 12 of sequence).
     async fn next_id(&self) -> Result<u64>;
 
     /// The next `count` ids (1 to 100,000), growing.

@@ -1,5 +1,5 @@
-//! `ids [SECONDS]`: ids per second of one worker in this process, with the real clock, and the CPU time that they cost
-//! (Linux: from /proc).
+//! `ids [SECONDS [DIR]]`: ids per second of one worker in this process, with the real clock, and the CPU time that they cost
+//! (Linux: from /proc). With DIR the highest id is kept there.
 //!
 //! First the promise, 4,096 ids per millisecond for a single caller, idle while it waits. Then how `next` scales over
 //! threads, with a layout that has more ids than anybody can take, so that no call waits.
@@ -8,6 +8,7 @@
 
 use std::{
     fs,
+    path::Path,
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -15,7 +16,10 @@ use std::{
 
 use everywire::{
     Result, RpcError,
-    services::id::{Layout, Settings, Snowflake},
+    services::{
+        durable::DataDir,
+        id::{Layout, Settings, Snowflake},
+    },
 };
 use everywire_benches::argument;
 use tokio::runtime::Builder;
@@ -26,10 +30,15 @@ const MOST_PER_SECOND: f64 = 4_096_000.0;
 fn main() -> Result<()> {
     let seconds = argument(1, "seconds").map_or(Ok(5), |text| text.parse());
     let time = Duration::from_secs(seconds.map_err(|_| RpcError::invalid_argument("SECONDS is no number"))?);
+    let dir = argument(2, "a directory").ok().map(|dir| DataDir::open(Path::new(&dir))).transpose()?;
     println!("one caller, layout {}, {time:?} each", Layout::default());
     for batch in [1, 100, 4_096, 100_000] {
-        let ids = [Arc::new(Snowflake::new(0)?)];
-        let (rate, cpu) = measured(&ids, batch, time)?;
+        let ids = Snowflake::new(0)?;
+        let ids = match &dir {
+            Some(dir) => ids.durable(dir)?,
+            None => ids,
+        };
+        let (rate, cpu) = measured(&[Arc::new(ids)], batch, time)?;
         let percent = 100.0 * rate / MOST_PER_SECOND;
         println!(
             "  {batch:>7} ids a call {rate:>10.0} ids/s {percent:>7.2} % of the most {:>6.1} % of a CPU",

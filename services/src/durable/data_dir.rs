@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use redb::{Builder, Database, DatabaseError, ReadableTable, StorageError, TableDefinition};
+use redb::{Builder, Database, DatabaseError, ReadableDatabase, StorageError, TableDefinition};
 use rpc_core::{Result, RpcError};
 
 use super::HighWater;
@@ -52,16 +52,14 @@ impl DataDir {
     }
 
     fn read(&self, name: &str) -> Result<u64, redb::Error> {
-        let transaction = self.database.begin_write()?;
-        let mark = transaction.open_table(MARKS)?.get(name)?.map_or(0, |mark| mark.value());
-        transaction.abort()?;
-        Ok(mark)
+        let table = self.database.begin_read()?.open_table(MARKS)?;
+        Ok(table.get(name)?.map_or(0, |mark| mark.value()))
     }
 
     /// After an error of the disk redb refuses all work until it is opened again, and so do the callers of this.
     fn write(&self, name: &str, mark: u64) -> Result<()> {
         self.try_write(Some((name, mark))).map_err(|error| {
-            tracing::error!(file = %self.file.display(), %error, "a mark can't be written; a restart may help");
+            tracing::error!(file = %self.file.display(), %error, "a mark can't be written; what needs a higher one is refused until a restart");
             RpcError::unavailable("the server can't write to its data directory; its log says why")
         })
     }
@@ -111,8 +109,7 @@ fn refused(file: &Path, error: DatabaseError) -> RpcError {
 fn damaged(file: &Path, reason: impl std::fmt::Display) -> RpcError {
     let path = file.display();
     RpcError::data_loss(format!(
-        "{path}: damaged, or no file of everywire: {reason}; put a copy back, or remove it and accept that fencing tokens \
-         begin at 1 again"
+        "{path}: damaged, or no file of everywire: {reason}; without it, or with an old copy, tokens and ids may repeat"
     ))
 }
 
