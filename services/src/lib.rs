@@ -7,6 +7,7 @@ mod embedded;
 pub mod id;
 pub mod limiter;
 pub mod lock;
+mod sweep;
 mod toolkit;
 
 pub use embedded::Embedded;

@@ -13,12 +13,10 @@ use std::{
 use rpc_core::{Result, RpcError};
 use tokio::time::Instant;
 
-use crate::{Permit, lock::check_name};
+use crate::{Permit, lock::check_name, sweep::Sweep};
 
 /// Resources that can have an open slot at the same time; one more is `RESOURCE_EXHAUSTED`.
 const MAX_RESOURCES: usize = 1 << 20;
-/// The map is swept of ended slots whenever it has doubled, but not below this.
-const MIN_SWEEP: usize = 1_024;
 
 /// The same limit for every resource.
 #[derive(Debug)]
@@ -33,7 +31,7 @@ pub struct SlotLimiter {
 #[derive(Debug, Default)]
 struct Slots {
     open: HashMap<String, Slot>,
-    sweep_at: usize,
+    sweep: Sweep,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -65,7 +63,7 @@ impl SlotLimiter {
         }
         let now = Instant::now();
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        slots.make_room(now)?;
+        slots.make_room(&resource, now)?;
         let slot = slots.open.entry(resource).or_insert(Slot { ends: self.first_ends, used: 0 });
         if now > slot.ends {
             *slot = Slot { ends: now + self.length, used: 0 };
@@ -85,15 +83,12 @@ fn millis_until_after(time: Duration) -> u64 {
 }
 
 impl Slots {
-    fn make_room(&mut self, now: Instant) -> Result<()> {
-        if self.open.len() >= self.sweep_at {
-            self.open.retain(|_, slot| slot.ends >= now);
-            self.sweep_at = (2 * self.open.len()).max(MIN_SWEEP);
+    fn make_room(&mut self, resource: &str, now: Instant) -> Result<()> {
+        let Self { open, sweep } = self;
+        if open.contains_key(resource) || sweep.has_room(open, MAX_RESOURCES, now, |slot| slot.ends >= now) {
+            return Ok(());
         }
-        if self.open.len() >= MAX_RESOURCES {
-            return Err(RpcError::resource_exhausted(format!("{MAX_RESOURCES} resources are in use already")));
-        }
-        Ok(())
+        Err(RpcError::resource_exhausted(format!("{MAX_RESOURCES} resources are in use already")))
     }
 }
 
@@ -185,7 +180,7 @@ mod tests {
     async fn ended_slots_are_swept_and_open_ones_stay() {
         let limiter = SlotLimiter::new(1, Duration::from_secs(1));
         let sweep = |crowd: &str| {
-            for number in 0..2 * MIN_SWEEP {
+            for number in 0..2 * crate::sweep::LEAST {
                 assert!(limiter.acquire(format!("{crowd} {number}"), 1).unwrap().go, "{crowd} {number}");
             }
         };

@@ -19,14 +19,13 @@ use super::{MAX_WAIT, Request, check_name};
 use crate::{
     LockGrant, LockState,
     durable::{DataDir, HighWater},
+    sweep::Sweep,
 };
 
 /// Locks that can be known at the same time; one more is `RESOURCE_EXHAUSTED`.
 const MAX_LOCKS: usize = 1 << 20;
 /// Waiters of one lock; one more is `RESOURCE_EXHAUSTED`.
 const MAX_WAITING: usize = 10_000;
-/// The map is swept of expired locks whenever it has doubled, but not below this.
-const MIN_SWEEP: usize = 1_024;
 /// The tokens that one write to disk allows, and the most that a crash skips.
 const TOKEN_BLOCK: u64 = 1 << 16;
 
@@ -48,7 +47,7 @@ struct State {
     /// The places in all queues. Each may draw one token at any time, so the mark covers that many more than were drawn.
     places: u64,
     last_waiter: u64,
-    sweep_at: usize,
+    sweep: Sweep,
 }
 
 /// A lock that somebody holds, or held when its lease ended.
@@ -129,6 +128,8 @@ impl MemoryLocks {
         match state.present(&request.name, now) {
             Some(lock) if lock.owner == request.owner => {
                 lock.until = now + request.ttl;
+                // The lease may end sooner than the first waiter believes.
+                lock.wake_first();
                 Ok(lock.grant(now))
             }
             other => Ok(refused(request.owner, other.map(|lock| lock.until - now))),
@@ -255,13 +256,17 @@ impl State {
     /// Ends a wait: takes its waiter from the queue, or gives back what was granted to it and not picked up.
     fn leave(&mut self, request: &Request, id: u64) {
         self.places -= 1;
-        if self.granted.remove(&id).is_some() {
-            self.unlock(&request.name, &request.owner);
-            return;
+        let Request { name, owner, .. } = request;
+        if let Some(grant) = self.granted.remove(&id) {
+            // The grant's lease may have ended, and the same owner have the lock again by another call.
+            let lock = self.present(name, Instant::now());
+            if lock.is_some_and(|lock| lock.token == grant.token) {
+                self.unlock(name, owner);
+            }
+        } else if let Some(lock) = self.locks.get_mut(name) {
+            lock.queue.retain(|waiter| waiter.id != id);
+            lock.wake_first();
         }
-        let Some(lock) = self.locks.get_mut(&request.name) else { return };
-        lock.queue.retain(|waiter| waiter.id != id);
-        lock.wake_first();
     }
 
     /// The lock `name` if somebody holds it at `now`; an ended lease goes to the next in the queue first.
@@ -298,14 +303,11 @@ impl State {
     }
 
     fn make_room(&mut self, now: Instant) -> Result<()> {
-        if self.locks.len() >= self.sweep_at {
-            self.locks.retain(|_, lock| lock.until > now || !lock.queue.is_empty());
-            self.sweep_at = (2 * self.locks.len()).max(MIN_SWEEP);
+        let lives = |lock: &Lock| lock.until > now || !lock.queue.is_empty();
+        if self.sweep.has_room(&mut self.locks, MAX_LOCKS, now, lives) {
+            return Ok(());
         }
-        if self.locks.len() >= MAX_LOCKS {
-            return Err(RpcError::resource_exhausted(format!("{MAX_LOCKS} locks are held already")));
-        }
-        Ok(())
+        Err(RpcError::resource_exhausted(format!("{MAX_LOCKS} locks are held already")))
     }
 }
 
@@ -463,6 +465,19 @@ mod tests {
         assert!(locks.unlock("name", "holder").unwrap());
         gone.abort();
         assert_eq!(next.await.unwrap().owner, "next");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_grant_that_ended_before_it_was_picked_up_takes_nothing_from_a_later_one() {
+        let locks = MemoryLocks::default();
+        try_lock(&locks, "holder").await;
+        let mut stalled = Box::pin(locks.lock(request("a"), Duration::from_mins(1)));
+        assert!(timeout(Duration::ZERO, &mut stalled).await.is_err(), "it waits");
+        assert!(locks.unlock("name", "holder").unwrap());
+        advance(Duration::from_millis(TTL)).await;
+        assert_eq!(try_lock(&locks, "a").await.token, 3);
+        drop(stalled);
+        assert_eq!(locks.state("name").unwrap().token, 3, "the later grant stands");
     }
 
     #[tokio::test(start_paused = true)]
