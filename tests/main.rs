@@ -11,3 +11,4 @@ mod interop;
 mod one_service;
 mod program;
 mod proto;
+mod waiting;

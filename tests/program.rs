@@ -10,7 +10,7 @@ use zeromq::{ReqSocket, Socket, SocketRecv, SocketSend};
 
 use crate::harness::soon;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_everywire");
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_everywire");
 
 /// A running `everywire serve` on free ports, and the addresses that it printed.
 pub(crate) struct Serving {

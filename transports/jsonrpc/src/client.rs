@@ -26,6 +26,9 @@ const ENVELOPE_BYTES: usize = 80;
 /// Arguments travel by name. A WebSocket that was lost is opened again by the next call; calls that were in flight on it
 /// are `UNAVAILABLE`, and whether they ran is not known.
 ///
+/// A call that is dropped closes its connection, so that the server cancels it; JSON-RPC has no word for that. A WebSocket
+/// with other calls in flight takes no new ones and is closed with the last of them; until then the dropped call runs on.
+///
 /// ```no_run
 /// # async fn connect() -> rpc_core::Result<()> {
 /// let client = everywire_jsonrpc::Client::connect("ws://127.0.0.1:4244").await?;

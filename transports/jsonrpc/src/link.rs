@@ -72,7 +72,7 @@ impl WebSocket {
         let failed = |error| fault::from_client(&self.url, &error);
         let open = || async { self.open().await.map_err(failed) };
         let session = self.session.get(|session| session.client.is_connected(), open).await?;
-        session.service.call(request).await.map_err(failed)
+        self.session.answered(&session, session.service.call(request)).await.map_err(failed)
     }
 
     /// Takes the service from beneath jsonrpsee's client, where its middleware would be.

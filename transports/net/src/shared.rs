@@ -69,8 +69,32 @@ impl<L> Shared<L> {
         }
     }
 
+    /// Waits for the answer to a call on `link`. If the call is dropped before, no new call gets this connection, and it
+    /// is closed with the last call on it: so a server learns of it even where its protocol has no word for it.
+    pub async fn answered<T>(&self, link: &Arc<L>, answer: impl Future<Output = T>) -> T {
+        let mut call = Call { shared: self, link: Some(link) };
+        let answer = answer.await;
+        call.link = None;
+        answer
+    }
+
     fn current(&self, is_open: impl Fn(&L) -> bool) -> Option<Arc<L>> {
         self.link.lock().unwrap_or_else(PoisonError::into_inner).clone().filter(|link| is_open(link))
+    }
+}
+
+/// A call that has no answer yet, if `link` is there.
+struct Call<'a, L> {
+    shared: &'a Shared<L>,
+    link: Option<&'a Arc<L>>,
+}
+
+impl<L> Drop for Call<'_, L> {
+    fn drop(&mut self) {
+        let Some(link) = self.link else { return };
+        let current = &mut *self.shared.link.lock().unwrap_or_else(PoisonError::into_inner);
+        // Its last holder closes it, which must not happen under the lock; the call still holds it here.
+        current.take_if(|current| Arc::ptr_eq(current, link));
     }
 }
 
@@ -106,5 +130,24 @@ mod tests {
         a.store(false, SeqCst);
         assert!(!Arc::ptr_eq(&a, &call().await.unwrap()), "a lost connection is opened again");
         assert_eq!(tries.load(SeqCst), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_dropped_call_takes_its_connection_out_of_use() {
+        let shared = Shared::<()>::default();
+        let link = || shared.get(|()| true, async || Ok(()));
+        let first = link().await.unwrap();
+        assert_eq!(shared.answered(&first, async { 7 }).await, 7);
+        assert!(Arc::ptr_eq(&first, &link().await.unwrap()), "an answered call leaves it in use");
+        let other_call = Arc::clone(&first);
+        let dropped = tokio::time::timeout(Duration::ZERO, shared.answered(&first, std::future::pending::<()>()));
+        assert!(dropped.await.is_err());
+        drop(first);
+        let second = link().await.unwrap();
+        assert!(!Arc::ptr_eq(&other_call, &second), "the next call opens another");
+        assert_eq!(Arc::strong_count(&other_call), 1, "it closes with the other call on it");
+        let late = tokio::time::timeout(Duration::ZERO, shared.answered(&other_call, std::future::pending::<()>()));
+        assert!(late.await.is_err());
+        assert!(Arc::ptr_eq(&second, &link().await.unwrap()), "a call on the old one leaves the new one alone");
     }
 }

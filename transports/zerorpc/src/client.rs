@@ -15,8 +15,11 @@ use crate::{envelope::Event, fault, link::Link, msgpack::get_value};
 /// It connects again by itself: a call that finds the connection lost makes a new one. Calls that wait when the
 /// connection breaks fail with `UNAVAILABLE`, as nobody knows whether they ran.
 ///
-/// While a call waits, both sides send heartbeats every 5 s; a server that is silent for 10 s is `UNAVAILABLE`. A call
-/// that is dropped ends its heartbeats, and the server then cancels it within 15 s; the protocol knows no faster way.
+/// While a call waits, both sides send heartbeats every 5 s; a server that is silent for 10 s is `UNAVAILABLE`.
+///
+/// The protocol has no word for giving a call up. A call that is dropped ends its heartbeats, by which the server notices
+/// within 15 s; and its connection takes no new calls and is closed with the last one on it, at once if there is no
+/// other.
 ///
 /// Connect to servers you trust: the `zeromq` crate below reserves as much memory as a server announces.
 #[derive(Debug)]
@@ -57,7 +60,7 @@ impl Client {
     async fn exchange<A: Serialize>(&self, method: &str, args: &A) -> Result<Bytes> {
         let _place = self.places.acquire().await.map_err(|_| RpcError::cancelled("the client is closed"))?;
         let link = self.link.get(Link::is_open, || Link::open(&self.address)).await?;
-        link.request(method, args)?.answer().await
+        self.link.answered(&link, link.request(method, args)?.answer()).await
     }
 }
 

@@ -1,0 +1,310 @@
+//! Waits for a lock over the wires: their order, and that who goes away leaves the queue at once.
+
+use std::{
+    net::SocketAddr,
+    pin::Pin,
+    process::Stdio,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use everywire::{
+    rpc_core::{Caller, memory},
+    services::{Embedded, Toolkit, ToolkitClient, ToolkitService},
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    process::{Child, Command},
+    task::JoinHandle,
+    time::sleep,
+};
+
+use crate::{
+    contract::embedded,
+    harness::{Wires, on_every_wire, soon},
+    program::PROGRAM,
+};
+
+/// How soon a wait must have left the queue. No lease in these tests ends as soon.
+const AT_ONCE: Duration = Duration::from_secs(1);
+const MINUTE_MS: u64 = 60_000;
+
+/// The locks as they are behind the wires.
+struct Locks(ToolkitClient<memory::Client<ToolkitService<Embedded>>>);
+
+impl Locks {
+    fn of(wires: &Wires<ToolkitService<Embedded>>) -> Self {
+        Self(ToolkitClient::new(wires.memory()))
+    }
+
+    async fn hold(&self, name: &str) {
+        assert!(self.0.lock(name.into(), MINUTE_MS, None, Some("holder".into())).await.unwrap().granted, "{name}");
+    }
+
+    async fn release(&self, name: &str) {
+        assert_eq!(self.0.unlock(name.into(), "holder".into()).await, Ok(true), "{name}");
+    }
+
+    /// Waits until so many calls wait for the lock.
+    async fn waiting(&self, name: &str, count: u32) {
+        let counted = async {
+            while self.0.lock_state(name.into()).await.unwrap().waiting != count {
+                sleep(Duration::from_micros(100)).await;
+            }
+        };
+        soon(&format!("{name}: {count} waiting"), counted).await;
+    }
+
+    async fn owner(&self, name: &str) -> Option<String> {
+        self.0.lock_state(name.into()).await.unwrap().owner
+    }
+
+    /// The wait that `begin` begins is in the queue, another behind it, and `end` ends the first one's client: it leaves
+    /// the queue at once, and the lock goes to the other one.
+    async fn leaves_at_once<W>(&self, name: &str, begin: impl Future<Output = W>, end: impl AsyncFnOnce(W)) {
+        self.hold(name).await;
+        let waiter = begin.await;
+        self.waiting(name, 1).await;
+        let next = self.0.lock(name.into(), MINUTE_MS, Some(MINUTE_MS), Some("next".into()));
+        let others = async {
+            self.waiting(name, 2).await;
+            let since = Instant::now();
+            end(waiter).await;
+            self.waiting(name, 1).await;
+            assert!(since.elapsed() < AT_ONCE, "{name}: it leaves the queue after {:?}", since.elapsed());
+            self.release(name).await;
+            Instant::now()
+        };
+        let (next, since) = tokio::join!(next, others);
+        assert!(next.unwrap().granted && since.elapsed() < AT_ONCE, "{name}: granted after {:?}", since.elapsed());
+    }
+}
+
+/// Begins to wait for the lock `name`, for longer than any test takes.
+fn wait<C: Caller>(client: &Arc<ToolkitClient<C>>, name: &str) -> JoinHandle<everywire::Result<bool>> {
+    let (client, name) = (Arc::clone(client), name.to_owned());
+    tokio::spawn(async move {
+        let grant = client.lock(name, MINUTE_MS, Some(MINUTE_MS), Some("waiter".into())).await;
+        grant.map(|grant| grant.granted)
+    })
+}
+
+/// A program that waits for the lock `name`.
+fn wait_in_program(scheme: &str, address: SocketAddr, name: &str, ttl_ms: u64) -> Child {
+    let (url, ttl) = (format!("{scheme}://{address}"), ttl_ms.to_string());
+    Command::new(PROGRAM)
+        .args(["call", "--timeout", "1min", &url, "lock", name, &ttl, "60000", "waiter"])
+        .stdout(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap()
+}
+
+/// The scheme and the address of each wire.
+fn urls<S: everywire::Service>(wires: &Wires<S>) -> [(&'static str, SocketAddr); 5] {
+    [
+        ("xmlrpc", wires.xmlrpc),
+        ("jsonrpc", wires.jsonrpc),
+        ("jsonrpc+ws", wires.jsonrpc),
+        ("grpc", wires.grpc),
+        ("zerorpc", wires.zerorpc),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dropped_call_leaves_the_queue_at_once() {
+    let wires = Wires::serve(ToolkitService::new(embedded())).await;
+    let locks = Locks::of(&wires);
+    on_every_wire!(wires, |wire, caller| {
+        // The client outlives its call.
+        let client = Arc::new(ToolkitClient::new(caller));
+        locks.leaves_at_once(wire, async { wait(&client, wire) }, async |call| call.abort()).await;
+        assert_eq!(client.add(3, 4).await, Ok(7), "{wire}: the client works on");
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_whose_client_is_out_of_patience_leaves_the_queue_at_once() {
+    let wires = Wires::serve(ToolkitService::new(embedded())).await;
+    let locks = Locks::of(&wires);
+    let patience = Duration::from_millis(300);
+    macro_rules! check {
+        ($name:literal, $client:expr) => {
+            let client = Arc::new(ToolkitClient::new($client.timeout(patience)));
+            locks
+                .leaves_at_once($name, async { wait(&client, $name) }, async |call| {
+                    let error = call.await.unwrap().expect_err($name);
+                    assert_eq!(error.code(), everywire::Code::DeadlineExceeded, "{}: {error}", $name);
+                })
+                .await;
+        };
+    }
+    check!("xmlrpc", wires.xmlrpc().await);
+    check!("jsonrpc over HTTP", wires.jsonrpc().await);
+    check!("jsonrpc over WebSocket", wires.jsonrpc_ws().await);
+    check!("grpc", wires.grpc().await);
+    check!("zerorpc", wires.zerorpc().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_program_leaves_the_queue_at_once() {
+    let wires = Wires::serve(ToolkitService::new(embedded())).await;
+    let locks = Locks::of(&wires);
+    for (scheme, address) in urls(&wires) {
+        let begin = async { wait_in_program(scheme, address, scheme, MINUTE_MS) };
+        locks.leaves_at_once(scheme, begin, async |mut program| program.kill().await.unwrap()).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_whose_connection_is_closed_or_reset_leaves_the_queue_at_once() {
+    let wires = Wires::serve(ToolkitService::new(embedded())).await;
+    let locks = Locks::of(&wires);
+    for (scheme, address) in urls(&wires) {
+        for how in ["closed", "reset"] {
+            let cable = Cable::to(address, how == "reset").await;
+            let name = format!("{scheme}, {how}");
+            let begin = async { wait_in_program(scheme, cable.address, &name, MINUTE_MS) };
+            locks.leaves_at_once(&name, begin, async |_program| cable.cut()).await;
+        }
+    }
+}
+
+/// A port whose connections lead to a server until they are cut.
+struct Cable {
+    address: SocketAddr,
+    task: JoinHandle<()>,
+}
+
+impl Cable {
+    /// With `reset`, the server sees a reset connection, and otherwise a closed one.
+    async fn to(server: SocketAddr, reset: bool) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let task = tokio::spawn(async move {
+            let mut open = tokio::task::JoinSet::new();
+            while let Ok((mut client, _)) = listener.accept().await {
+                let mut server = TcpStream::connect(server).await.unwrap();
+                if reset {
+                    server.set_zero_linger().unwrap();
+                }
+                open.spawn(async move { tokio::io::copy_bidirectional(&mut client, &mut server).await });
+            }
+        });
+        Self { address, task }
+    }
+
+    fn cut(&self) {
+        self.task.abort();
+    }
+}
+
+/// The program is stopped while it waits, so that it is granted the lock and can do nothing with it; then it is killed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_killed_after_its_grant_delays_the_next_by_its_lease_at_most() {
+    const TTL_MS: u64 = 500;
+    let wires = Wires::serve(ToolkitService::new(embedded())).await;
+    let locks = Locks::of(&wires);
+    for (scheme, address) in urls(&wires) {
+        locks.hold(scheme).await;
+        let mut program = wait_in_program(scheme, address, scheme, TTL_MS);
+        locks.waiting(scheme, 1).await;
+        let pid = program.id().unwrap().to_string();
+        assert!(Command::new("kill").args(["-STOP", &pid]).status().await.unwrap().success());
+        let next = locks.0.lock(scheme.into(), MINUTE_MS, Some(MINUTE_MS), Some("next".into()));
+        let others = async {
+            locks.waiting(scheme, 2).await;
+            locks.release(scheme).await;
+            let since = Instant::now();
+            assert_eq!(locks.owner(scheme).await.as_deref(), Some("waiter"), "{scheme}");
+            program.kill().await.unwrap();
+            since
+        };
+        let (next, since) = tokio::join!(next, others);
+        let (waited, lease) = (since.elapsed(), Duration::from_millis(TTL_MS));
+        assert!(next.unwrap().granted && waited <= lease + AT_ONCE / 2, "{scheme}: granted after {waited:?}");
+    }
+}
+
+/// Waits in a queue, and once granted gives the lock back.
+type Waiter = Arc<dyn Fn(String, String) -> Pin<Box<dyn Future<Output = Turn> + Send>> + Send + Sync>;
+
+/// When a waiter had the lock.
+struct Turn {
+    owner: String,
+    token: u64,
+    granted: Instant,
+    /// When it asked to give the lock back, and when it was told that it has.
+    releasing: Instant,
+    released: Instant,
+}
+
+fn waiter(caller: impl Caller) -> Waiter {
+    let toolkit = Arc::new(ToolkitClient::new(caller));
+    Arc::new(move |name, owner| {
+        let toolkit = Arc::clone(&toolkit);
+        Box::pin(async move {
+            let grant = toolkit.lock(name.clone(), MINUTE_MS, Some(MINUTE_MS), Some(owner.clone())).await.unwrap();
+            let granted = Instant::now();
+            assert!(grant.granted, "{owner}");
+            let releasing = Instant::now();
+            assert_eq!(toolkit.unlock(name, owner.clone()).await, Ok(true), "{owner}");
+            Turn { owner, token: grant.token, granted, releasing, released: Instant::now() }
+        })
+    })
+}
+
+/// `EVERYWIRE_ROUNDS` is how often it runs; `--nocapture` shows the figures.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_waiters_on_mixed_wires_are_served_in_the_order_of_arrival() {
+    let rounds = std::env::var("EVERYWIRE_ROUNDS").map_or(3, |rounds| rounds.parse().unwrap());
+    let wires = Wires::serve(ToolkitService::new(embedded())).await;
+    let locks = Locks::of(&wires);
+    let mut waiters = Vec::new();
+    on_every_wire!(wires, |wire, caller| {
+        if wire != "memory" {
+            waiters.push((wire, waiter(caller)));
+        }
+    });
+    let (mut from_answer, mut from_request) = (Vec::new(), Vec::new());
+    for round in 0..rounds {
+        let turns = soon("a round", serve_a_hundred(&locks, &waiters, &format!("round {round}"))).await;
+        for pair in turns.windows(2) {
+            from_answer.push(pair[1].granted.saturating_duration_since(pair[0].released));
+            from_request.push(pair[1].granted - pair[0].releasing);
+        }
+    }
+    let p99 = report("from the answer to unlock to the next grant", &mut from_answer);
+    report("from the request to unlock to the next grant", &mut from_request);
+    assert!(p99 < Duration::from_millis(50), "p99 {p99:?}; an idle machine needs less than 5 ms");
+}
+
+/// Lets a hundred wait, each on the next wire, and checks that they had their turns in this order.
+async fn serve_a_hundred(locks: &Locks, waiters: &[(&str, Waiter)], name: &str) -> Vec<Turn> {
+    locks.hold(name).await;
+    let (mut expected, mut waiting) = (Vec::new(), Vec::new());
+    for ((wire, waiter), arrived) in waiters.iter().cycle().zip(1..=100) {
+        let owner = format!("{arrived} over {wire}");
+        expected.push(owner.clone());
+        waiting.push(tokio::spawn(waiter(name.to_owned(), owner)));
+        locks.waiting(name, arrived).await;
+    }
+    locks.release(name).await;
+    let mut turns = Vec::new();
+    for turn in waiting {
+        turns.push(turn.await.unwrap());
+    }
+    turns.sort_by_key(|turn| turn.token);
+    let served: Vec<_> = turns.iter().map(|turn| &turn.owner).collect();
+    assert_eq!(served, expected.iter().collect::<Vec<_>>(), "{name}");
+    turns
+}
+
+/// Prints the distribution and returns its 99th percentile.
+fn report(what: &str, times: &mut [Duration]) -> Duration {
+    times.sort_unstable();
+    let percentile = |percent: usize| times[(times.len() - 1) * percent / 100];
+    let (p50, p99, most) = (percentile(50), percentile(99), percentile(100));
+    println!("{what}: p50 {p50:?}, p99 {p99:?}, most {most:?} of {}", times.len());
+    p99
+}
