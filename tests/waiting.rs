@@ -1,7 +1,9 @@
 //! Waits for a lock over the wires: their order, and that who goes away leaves the queue at once.
 
 use std::{
+    fmt::Debug,
     net::SocketAddr,
+    ops::RangeBounds,
     pin::Pin,
     process::Stdio,
     sync::Arc,
@@ -9,8 +11,10 @@ use std::{
 };
 
 use everywire::{
+    Limits, grpc, jsonrpc,
     rpc_core::{Caller, memory},
     services::{Embedded, Toolkit, ToolkitClient, ToolkitService},
+    zerorpc,
 };
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -46,13 +50,13 @@ impl Locks {
     }
 
     /// Waits until so many calls wait for the lock.
-    async fn waiting(&self, name: &str, count: u32) {
+    async fn waiting(&self, name: &str, count: impl RangeBounds<u32> + Debug) {
         let counted = async {
-            while self.0.lock_state(name.into()).await.unwrap().waiting != count {
+            while !count.contains(&self.0.lock_state(name.into()).await.unwrap().waiting) {
                 sleep(Duration::from_micros(100)).await;
             }
         };
-        soon(&format!("{name}: {count} waiting"), counted).await;
+        soon(&format!("{name}: {count:?} waiting"), counted).await;
     }
 
     async fn owner(&self, name: &str) -> Option<String> {
@@ -64,13 +68,13 @@ impl Locks {
     async fn leaves_at_once<W>(&self, name: &str, begin: impl Future<Output = W>, end: impl AsyncFnOnce(W)) {
         self.hold(name).await;
         let waiter = begin.await;
-        self.waiting(name, 1).await;
+        self.waiting(name, 1..=1).await;
         let next = self.0.lock(name.into(), MINUTE_MS, Some(MINUTE_MS), Some("next".into()));
         let others = async {
-            self.waiting(name, 2).await;
+            self.waiting(name, 2..=2).await;
             let since = Instant::now();
             end(waiter).await;
-            self.waiting(name, 1).await;
+            self.waiting(name, 1..=1).await;
             assert!(since.elapsed() < AT_ONCE, "{name}: it leaves the queue after {:?}", since.elapsed());
             self.release(name).await;
             Instant::now()
@@ -82,9 +86,17 @@ impl Locks {
 
 /// Begins to wait for the lock `name`, for longer than any test takes.
 fn wait<C: Caller>(client: &Arc<ToolkitClient<C>>, name: &str) -> JoinHandle<everywire::Result<bool>> {
+    wait_as(client, name, "waiter".into())
+}
+
+fn wait_as<C: Caller>(
+    client: &Arc<ToolkitClient<C>>,
+    name: &str,
+    owner: String,
+) -> JoinHandle<everywire::Result<bool>> {
     let (client, name) = (Arc::clone(client), name.to_owned());
     tokio::spawn(async move {
-        let grant = client.lock(name, MINUTE_MS, Some(MINUTE_MS), Some("waiter".into())).await;
+        let grant = client.lock(name, MINUTE_MS, Some(MINUTE_MS), Some(owner)).await;
         grant.map(|grant| grant.granted)
     })
 }
@@ -170,6 +182,80 @@ async fn a_call_whose_connection_is_closed_or_reset_leaves_the_queue_at_once() {
     }
 }
 
+/// zerorpc and JSON-RPC have no word for giving a call up, and its connection can't be closed while it carries others. A
+/// zerorpc server misses the heartbeats of the call, within 15 s; over a WebSocket it waits on until the others end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dropped_call_beside_others_leaves_the_queue() {
+    const MISSED: Duration = Duration::from_secs(16);
+    let wires = Wires::serve(ToolkitService::new(embedded())).await;
+    let (grpc, ws, zerorpc) = tokio::join!(
+        async { drop_beside_another(&Locks::of(&wires), wires.grpc().await, "grpc", false).await },
+        async { drop_beside_another(&Locks::of(&wires), wires.jsonrpc_ws().await, "WebSocket", true).await },
+        async { drop_beside_another(&Locks::of(&wires), wires.zerorpc().await, "zerorpc", false).await },
+    );
+    assert!(grpc < AT_ONCE && ws < AT_ONCE && zerorpc < MISSED, "grpc {grpc:?}, WebSocket {ws:?}, zerorpc {zerorpc:?}");
+}
+
+/// Drops one of two calls that wait, and returns how long it stays in the queue from then on, or with `end_other` from the
+/// end of the other one.
+async fn drop_beside_another(locks: &Locks, caller: impl Caller, name: &str, end_other: bool) -> Duration {
+    let (client, other_name) = (Arc::new(ToolkitClient::new(caller)), format!("{name}: the other"));
+    locks.hold(name).await;
+    locks.hold(&other_name).await;
+    let (other, dropped) = (wait(&client, &other_name), wait(&client, name));
+    locks.waiting(name, 1..=1).await;
+    locks.waiting(&other_name, 1..=1).await;
+    dropped.abort();
+    assert_eq!(client.add(3, 4).await, Ok(7), "{name}: the client works on");
+    if end_other {
+        locks.release(&other_name).await;
+        assert_eq!(other.await.unwrap(), Ok(true), "{name}");
+    }
+    let since = Instant::now();
+    locks.waiting(name, 0..=0).await;
+    since.elapsed()
+}
+
+/// With 256 calls in flight, zerorpc and WebSocket connections are not read any further. Their end shows when a heartbeat
+/// or a ping can't be sent: each is sent every 5 s, and the first is answered by the reset that the second meets.
+#[tokio::test(flavor = "multi_thread")]
+async fn all_calls_of_a_full_connection_leave_the_queue() {
+    const UNREAD: Duration = Duration::from_secs(12);
+    let wires = Wires::serve(ToolkitService::new(embedded())).await;
+    let (ws, grpc, zerorpc) = tokio::join!(
+        async {
+            let cable = Cable::to(wires.jsonrpc, false).await;
+            let client = jsonrpc::Client::connect(&format!("ws://{}", cable.address)).await.unwrap();
+            fill_and_cut(&Locks::of(&wires), client, cable, "jsonrpc over WebSocket").await
+        },
+        async {
+            let cable = Cable::to(wires.grpc, false).await;
+            let client = grpc::Client::connect(&format!("http://{}", cable.address)).await.unwrap();
+            fill_and_cut(&Locks::of(&wires), client, cable, "grpc").await
+        },
+        async {
+            let cable = Cable::to(wires.zerorpc, false).await;
+            let client = zerorpc::Client::connect(&format!("tcp://{}", cable.address)).await.unwrap();
+            fill_and_cut(&Locks::of(&wires), client, cable, "zerorpc").await
+        },
+    );
+    assert!(ws < UNREAD && grpc < AT_ONCE && zerorpc < UNREAD, "WebSocket {ws:?}, grpc {grpc:?}, zerorpc {zerorpc:?}");
+}
+
+/// Has as many calls wait as one connection may and more, cuts it, and returns how long they then stay in the queue.
+async fn fill_and_cut(locks: &Locks, caller: impl Caller, cable: Cable, name: &str) -> Duration {
+    let limit = u32::try_from(Limits::default().calls_in_flight).unwrap();
+    let client = Arc::new(ToolkitClient::new(caller));
+    locks.hold(name).await;
+    let calls: Vec<_> = (0..2 * limit).map(|call| wait_as(&client, name, call.to_string())).collect();
+    locks.waiting(name, limit..).await;
+    cable.cut();
+    let since = Instant::now();
+    locks.waiting(name, 0..=0).await;
+    calls.iter().for_each(JoinHandle::abort);
+    since.elapsed()
+}
+
 /// A port whose connections lead to a server until they are cut.
 struct Cable {
     address: SocketAddr,
@@ -208,12 +294,12 @@ async fn a_program_killed_after_its_grant_delays_the_next_by_its_lease_at_most()
     for (scheme, address) in urls(&wires) {
         locks.hold(scheme).await;
         let mut program = wait_in_program(scheme, address, scheme, TTL_MS);
-        locks.waiting(scheme, 1).await;
+        locks.waiting(scheme, 1..=1).await;
         let pid = program.id().unwrap().to_string();
         assert!(Command::new("kill").args(["-STOP", &pid]).status().await.unwrap().success());
         let next = locks.0.lock(scheme.into(), MINUTE_MS, Some(MINUTE_MS), Some("next".into()));
         let others = async {
-            locks.waiting(scheme, 2).await;
+            locks.waiting(scheme, 2..=2).await;
             locks.release(scheme).await;
             let since = Instant::now();
             assert_eq!(locks.owner(scheme).await.as_deref(), Some("waiter"), "{scheme}");
@@ -276,7 +362,7 @@ async fn a_hundred_waiters_on_mixed_wires_are_served_in_the_order_of_arrival() {
     }
     let p99 = report("from the answer to unlock to the next grant", &mut from_answer);
     report("from the request to unlock to the next grant", &mut from_request);
-    assert!(p99 < Duration::from_millis(50), "p99 {p99:?}; an idle machine needs less than 5 ms");
+    assert!(p99 < Duration::from_millis(100), "p99 {p99:?}; an idle machine needs less than 5 ms");
 }
 
 /// Lets a hundred wait, each on the next wire, and checks that they had their turns in this order.
@@ -287,7 +373,7 @@ async fn serve_a_hundred(locks: &Locks, waiters: &[(&str, Waiter)], name: &str) 
         let owner = format!("{arrived} over {wire}");
         expected.push(owner.clone());
         waiting.push(tokio::spawn(waiter(name.to_owned(), owner)));
-        locks.waiting(name, arrived).await;
+        locks.waiting(name, arrived..=arrived).await;
     }
     locks.release(name).await;
     let mut turns = Vec::new();

@@ -1,9 +1,9 @@
 //! The server: its port, its limits, and what its connections share.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use everywire_net::Listener;
-use jsonrpsee_server::{BatchRequestConfig, ServerConfig};
+use jsonrpsee_server::{BatchRequestConfig, PingConfig, ServerConfig};
 use rpc_core::{CancellationToken, Limits, Result, RpcError, Service, ServiceDescriptor, Transport};
 use serde_json::value::{RawValue, to_raw_value};
 
@@ -11,6 +11,9 @@ use crate::{connection::Connection, dispatch::Dispatch, schema};
 
 /// Responses that wait for one session's socket before its calls wait.
 const WAITING_RESPONSES: u32 = 64;
+
+/// How often a session is pinged. One at its limit of calls is not read, so a ping that can't be sent is how its end shows.
+const PING_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A JSON-RPC server, bound to its port: HTTP and WebSocket.
 ///
@@ -84,7 +87,10 @@ impl<S: Service> Host<S> {
         let document: Box<RawValue> = to_raw_value(&document).map_err(RpcError::internal)?;
         let max_bytes = u32::try_from(limits.message_bytes).unwrap_or(u32::MAX);
         let batch = BatchRequestConfig::Limit(u32::try_from(limits.batch_calls).unwrap_or(u32::MAX));
+        // Pongs are not read either while a session is at its limit, so that a peer may owe them.
+        let pings = PingConfig::new().ping_interval(PING_INTERVAL).inactive_limit(Duration::MAX);
         let sessions = ServerConfig::builder()
+            .enable_ws_ping(pings)
             .max_request_body_size(max_bytes)
             .max_response_body_size(max_bytes)
             .set_batch_request_config(batch)
