@@ -19,8 +19,8 @@ async fn toolkit() -> Wires<ToolkitService<Embedded>> {
     Wires::serve(ToolkitService::new(embedded())).await
 }
 
-/// Runs a program to its end and returns what it printed.
-async fn run(program: &str, arguments: &[&str]) -> String {
+/// Runs a program to its end and returns what it printed, or if it failed what it said of it.
+async fn outcome(program: &str, arguments: &[&str]) -> Result<String, String> {
     let child = Command::new(program)
         .args(arguments)
         .stdin(Stdio::null())
@@ -32,16 +32,28 @@ async fn run(program: &str, arguments: &[&str]) -> String {
     let output = timeout(SCRIPT_TIME, child.wait_with_output()).await;
     let output = output.unwrap_or_else(|_| panic!("{program} {arguments:?}: no end within {SCRIPT_TIME:?}")).unwrap();
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{program} {arguments:?}: {}\n{out}\n{err}", output.status);
-    out.into_owned()
+    if output.status.success() {
+        return Ok(out.into_owned());
+    }
+    Err(format!("{program} {arguments:?}: {}\n{out}\n{err}", output.status))
+}
+
+/// Runs a program that succeeds.
+async fn run(program: &str, arguments: &[&str]) -> String {
+    outcome(program, arguments).await.unwrap_or_else(|failure| panic!("{failure}"))
 }
 
 /// Runs a script of `tests/foreign` in the Python that `tests/run` has set up.
-async fn python(script: &str, arguments: &[&str]) {
+async fn python_output(script: &str, arguments: &[&str]) -> Result<String, String> {
     let python = format!("{ROOT}/target/python/bin/python");
     assert!(Path::new(&python).exists(), "{python} is missing: run `tests/run` once, it installs the foreign clients");
     let script = format!("{ROOT}/tests/foreign/{script}");
-    let out = run(&python, &[&[script.as_str()], arguments].concat()).await;
+    outcome(&python, &[&[script.as_str()], arguments].concat()).await
+}
+
+/// Runs a script that says `ok`.
+async fn python(script: &str, arguments: &[&str]) {
+    let out = python_output(script, arguments).await.unwrap_or_else(|failure| panic!("{failure}"));
     assert_eq!(out.trim(), "ok", "{script} did not come to its end");
 }
 
@@ -78,6 +90,26 @@ async fn python_grpc_client() {
 async fn python_websocket_client() {
     let wires = toolkit().await;
     python("websocket_client.py", &[&wires.jsonrpc.port().to_string()]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_python_threads_share_one_lock() {
+    let wires = toolkit().await;
+    let (proto, stubs) = (format!("{ROOT}/services/toolkit.proto"), format!("{ROOT}/target/python-grpc-seckill"));
+    #[rustfmt::skip]
+    let scripts: [(&str, u16, &[&str]); 4] = [
+        ("xmlrpc", wires.xmlrpc.port(), &[]),
+        ("jsonrpc", wires.jsonrpc.port(), &[]),
+        ("grpc", wires.grpc.port(), &[&proto, &stubs]),
+        ("zerorpc", wires.zerorpc.port(), &[]),
+    ];
+    for (wire, port, more) in scripts {
+        let out = python_output("seckill.py", &[&[wire, &port.to_string()], more].concat()).await.expect(wire);
+        let grants = out.lines().filter(|line| line.ends_with(" got the lock")).count();
+        assert!(grants == 50 && out.ends_with("ok\n"), "{wire}: {out}");
+    }
+    let error = python_output("seckill.py", &["none", "0"]).await.expect_err("without the lock, the script fails");
+    assert!(error.contains("threads have the lock"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
