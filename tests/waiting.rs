@@ -11,7 +11,7 @@ use std::{
 };
 
 use everywire::{
-    Limits, grpc, jsonrpc,
+    Code, Limits, grpc, jsonrpc,
     rpc_core::{Caller, memory},
     services::{Embedded, Toolkit, ToolkitClient, ToolkitService},
     zerorpc,
@@ -65,9 +65,9 @@ impl Locks {
 
     /// The wait that `begin` begins is in the queue, another behind it, and `end` ends the first one's client: it leaves
     /// the queue at once, and the lock goes to the other one.
-    async fn leaves_at_once<W>(&self, name: &str, begin: impl Future<Output = W>, end: impl AsyncFnOnce(W)) {
+    async fn leaves_at_once<W>(&self, name: &str, begin: impl FnOnce() -> W, end: impl AsyncFnOnce(W)) {
         self.hold(name).await;
-        let waiter = begin.await;
+        let waiter = begin();
         self.waiting(name, 1..=1).await;
         let next = self.0.lock(name.into(), MINUTE_MS, Some(MINUTE_MS), Some("next".into()));
         let others = async {
@@ -130,7 +130,7 @@ async fn a_dropped_call_leaves_the_queue_at_once() {
     on_every_wire!(wires, |wire, caller| {
         // The client outlives its call.
         let client = Arc::new(ToolkitClient::new(caller));
-        locks.leaves_at_once(wire, async { wait(&client, wire) }, async |call| call.abort()).await;
+        locks.leaves_at_once(wire, || wait(&client, wire), async |call| call.abort()).await;
         assert_eq!(client.add(3, 4).await, Ok(7), "{wire}: the client works on");
     });
 }
@@ -140,22 +140,21 @@ async fn a_call_whose_client_is_out_of_patience_leaves_the_queue_at_once() {
     let wires = Wires::serve(ToolkitService::new(embedded())).await;
     let locks = Locks::of(&wires);
     let patience = Duration::from_millis(300);
-    macro_rules! check {
-        ($name:literal, $client:expr) => {
-            let client = Arc::new(ToolkitClient::new($client.timeout(patience)));
-            locks
-                .leaves_at_once($name, async { wait(&client, $name) }, async |call| {
-                    let error = call.await.unwrap().expect_err($name);
-                    assert_eq!(error.code(), everywire::Code::DeadlineExceeded, "{}: {error}", $name);
-                })
-                .await;
-        };
-    }
-    check!("xmlrpc", wires.xmlrpc().await);
-    check!("jsonrpc over HTTP", wires.jsonrpc().await);
-    check!("jsonrpc over WebSocket", wires.jsonrpc_ws().await);
-    check!("grpc", wires.grpc().await);
-    check!("zerorpc", wires.zerorpc().await);
+    runs_out(&locks, wires.xmlrpc().await.timeout(patience), "xmlrpc").await;
+    runs_out(&locks, wires.jsonrpc().await.timeout(patience), "jsonrpc over HTTP").await;
+    runs_out(&locks, wires.jsonrpc_ws().await.timeout(patience), "jsonrpc over WebSocket").await;
+    runs_out(&locks, wires.grpc().await.timeout(patience), "grpc").await;
+    runs_out(&locks, wires.zerorpc().await.timeout(patience), "zerorpc").await;
+}
+
+async fn runs_out(locks: &Locks, caller: impl Caller, wire: &str) {
+    let client = Arc::new(ToolkitClient::new(caller));
+    let wait = || wait(&client, wire);
+    let end = async |call: JoinHandle<everywire::Result<bool>>| {
+        let error = call.await.unwrap().expect_err(wire);
+        assert_eq!(error.code(), Code::DeadlineExceeded, "{wire}: {error}");
+    };
+    locks.leaves_at_once(wire, wait, end).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -163,7 +162,7 @@ async fn a_killed_program_leaves_the_queue_at_once() {
     let wires = Wires::serve(ToolkitService::new(embedded())).await;
     let locks = Locks::of(&wires);
     for (scheme, address) in urls(&wires) {
-        let begin = async { wait_in_program(scheme, address, scheme, MINUTE_MS) };
+        let begin = || wait_in_program(scheme, address, scheme, MINUTE_MS);
         locks.leaves_at_once(scheme, begin, async |mut program| program.kill().await.unwrap()).await;
     }
 }
@@ -176,7 +175,7 @@ async fn a_call_whose_connection_is_closed_or_reset_leaves_the_queue_at_once() {
         for how in ["closed", "reset"] {
             let cable = Cable::to(address, how == "reset").await;
             let name = format!("{scheme}, {how}");
-            let begin = async { wait_in_program(scheme, cable.address, &name, MINUTE_MS) };
+            let begin = || wait_in_program(scheme, cable.address, &name, MINUTE_MS);
             locks.leaves_at_once(&name, begin, async |_program| cable.cut()).await;
         }
     }
