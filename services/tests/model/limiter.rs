@@ -36,7 +36,7 @@ fn operation() -> impl Strategy<Value = Operation> {
 #[test]
 fn the_limiter_behaves_as_its_model() {
     for limit in LIMITS {
-        check_sequences(operation(), async |operations| {
+        check_sequences(operation(), &async |operations| {
             let limiter = SlotLimiter::new(limit, Duration::from_millis(LENGTH_MS));
             let mut model = Model { limit, now: 0, slots: [const { Slot { opened: 0, granted: Vec::new() } }; RESOURCES] };
             for (step, &operation) in operations.iter().enumerate() {

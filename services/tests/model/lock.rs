@@ -71,7 +71,7 @@ fn operation() -> impl Strategy<Value = Operation> {
 
 #[test]
 fn locks_behave_as_their_model() {
-    check_sequences(operation(), async |operations| {
+    check_sequences(operation(), &async |operations| {
         let locks = MemoryLocks::default();
         let mut both = Both::new(&locks);
         for (step, &operation) in operations.iter().enumerate() {
@@ -82,11 +82,13 @@ fn locks_behave_as_their_model() {
     });
 }
 
+type Call<'a> = Pin<Box<dyn Future<Output = LockGrant> + 'a>>;
+
 /// The locks and their model.
 struct Both<'a> {
     locks: &'a MemoryLocks,
     /// The calls that wait, the oldest first: id, lock, future.
-    waits: Vec<(usize, usize, Pin<Box<dyn Future<Output = LockGrant> + 'a>>)>,
+    waits: Vec<(usize, usize, Call<'a>)>,
     last_wait: usize,
     model: Model,
     tokens: [Tokens; NAMES],

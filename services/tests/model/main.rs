@@ -26,7 +26,7 @@ const OPERATIONS: usize = 40;
 type Difference = Result<(), String>;
 
 /// Runs `check` on random sequences of operations, and shows the shortest one that fails.
-fn check_sequences<S: Strategy>(operation: S, check: impl AsyncFn(&[S::Value]) -> Difference)
+fn check_sequences<S: Strategy>(operation: S, check: &impl AsyncFn(&[S::Value]) -> Difference)
 where
     S::Value: Debug,
 {
