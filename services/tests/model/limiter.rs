@@ -38,7 +38,7 @@ fn the_limiter_behaves_as_its_model() {
     for limit in LIMITS {
         check_sequences(operation(), &async |operations| {
             let limiter = SlotLimiter::new(limit, Duration::from_millis(LENGTH_MS));
-            let mut model = Model { limit, now: 0, slots: [const { Slot { opened: 0, granted: Vec::new() } }; RESOURCES] };
+            let mut model = Model { limit, now: 0, slots: Default::default() };
             for (step, &operation) in operations.iter().enumerate() {
                 let outcome = run(&limiter, &mut model, operation).await;
                 outcome.map_err(|difference| {
@@ -74,6 +74,7 @@ struct Model {
     slots: [Slot; RESOURCES],
 }
 
+#[derive(Default)]
 struct Slot {
     opened: u64,
     granted: Vec<u32>,
