@@ -113,7 +113,7 @@ async fn live(dir: &str, time: Duration, history: &Mutex<History>) {
             async { life.work(3, zerorpc::Client::connect(&zero).await).await },
         )
     };
-    soon("a life", work).await;
+    soon("a life", Box::pin(work)).await;
 }
 
 /// Kills the server while it starts.
@@ -147,7 +147,7 @@ async fn no_kill_repeats_an_id_or_a_token() {
     for kill in 0..kills {
         match kill % 8 {
             7 => die_young(dir, Duration::from_millis(random(&mut state) % START_MS)).await,
-            _ => live(dir, Duration::from_millis(random(&mut state) % LIFE_MS), &history).await,
+            _ => Box::pin(live(dir, Duration::from_millis(random(&mut state) % LIFE_MS), &history)).await,
         }
     }
     let history = history.into_inner().unwrap();

@@ -23,7 +23,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Serve(serve::Serve),
+    Serve(Box<serve::Serve>),
     Call(call::Call),
     Schema(schema::Schema),
 }
@@ -33,7 +33,7 @@ impl Cli {
     pub(crate) async fn run(self) -> Result<()> {
         let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-        match self.command.unwrap_or(Command::Serve(self.serve)) {
+        match self.command.unwrap_or(Command::Serve(Box::new(self.serve))) {
             Command::Serve(serve) => serve.run().await,
             Command::Call(call) => call.run().await,
             Command::Schema(schema) => schema.run(),
