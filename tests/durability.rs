@@ -1,5 +1,8 @@
 //! kill -9 at any moment, again and again: with `--data-dir` no id and no fencing token comes twice.
 //!
+//! Each life has an epoch of the ids that is a little later or earlier than the last one's, which is to its ids what a
+//! clock set back or forth is. On a clock that only goes forth nothing would have to be remembered.
+//!
 //! `EVERYWIRE_KILLS` sets the number of kills, `EVERYWIRE_SEED` their moments.
 
 use std::{
@@ -15,7 +18,7 @@ use std::{
 use everywire::{
     Result, grpc, jsonrpc,
     rpc_core::Caller,
-    services::{Toolkit, ToolkitClient},
+    services::{Toolkit, ToolkitClient, id::DEFAULT_EPOCH_MS},
     xmlrpc, zerorpc,
 };
 use tokio::time::sleep;
@@ -28,8 +31,10 @@ use crate::{
 /// The locks that the clients contend for.
 const NAMES: [&str; 3] = ["a", "b", "c"];
 /// A life ends within this time of its listing, or of its start.
-const LIFE_MS: u64 = 500;
+const LIFE_MS: u64 = 600;
 const START_MS: u64 = 40;
+/// How far the clock of the ids is set back at most.
+const SET_BACK_MS: u64 = 200;
 
 /// What all clients of all lives were given.
 #[derive(Default)]
@@ -94,8 +99,8 @@ impl Life<'_> {
 }
 
 /// Serves, lets a client of each wire work, and kills the server after `time`.
-async fn live(dir: &str, time: Duration, history: &Mutex<History>) {
-    let mut serving = Serving::start(&["--data-dir", dir]).await;
+async fn live(flags: &[&str], time: Duration, history: &Mutex<History>) {
+    let mut serving = Serving::start(flags).await;
     let [xml, json, proto] = ["XML-RPC", "JSON-RPC", "gRPC"].map(|wire| format!("http://{}", serving.address(wire)));
     let zero = format!("tcp://{}", serving.address("zerorpc"));
     let life = Life { history, killed: AtomicBool::new(false) };
@@ -113,12 +118,12 @@ async fn live(dir: &str, time: Duration, history: &Mutex<History>) {
             async { life.work(3, zerorpc::Client::connect(&zero).await).await },
         )
     };
-    soon("a life", Box::pin(work)).await;
+    soon("a life", work).await;
 }
 
 /// Kills the server while it starts.
-async fn die_young(dir: &str, time: Duration) {
-    let mut child = spawn(&["--data-dir", dir]);
+async fn die_young(flags: &[&str], time: Duration) {
+    let mut child = spawn(flags);
     sleep(time).await;
     child.kill().await.unwrap();
 }
@@ -145,9 +150,11 @@ async fn no_kill_repeats_an_id_or_a_token() {
     let (dir, history) = (home.path().to_str().unwrap(), Mutex::new(History::default()));
     let mut state = seed;
     for kill in 0..kills {
+        let epoch = (DEFAULT_EPOCH_MS + random(&mut state) % SET_BACK_MS).to_string();
+        let flags = ["--data-dir", dir, "--id-epoch", &epoch];
         match kill % 8 {
-            7 => die_young(dir, Duration::from_millis(random(&mut state) % START_MS)).await,
-            _ => Box::pin(live(dir, Duration::from_millis(random(&mut state) % LIFE_MS), &history)).await,
+            7 => die_young(&flags, Duration::from_millis(random(&mut state) % START_MS)).await,
+            _ => live(&flags, Duration::from_millis(random(&mut state) % LIFE_MS), &history).await,
         }
     }
     let history = history.into_inner().unwrap();
