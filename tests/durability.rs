@@ -118,7 +118,7 @@ async fn live(flags: &[&str], time: Duration, history: &Mutex<History>) {
             async { life.work(3, zerorpc::Client::connect(&zero).await).await },
         )
     };
-    soon("a life", work).await;
+    soon("a life", Box::pin(work)).await;
 }
 
 /// Kills the server while it starts.
@@ -152,9 +152,10 @@ async fn no_kill_repeats_an_id_or_a_token() {
     for kill in 0..kills {
         let epoch = (DEFAULT_EPOCH_MS + random(&mut state) % SET_BACK_MS).to_string();
         let flags = ["--data-dir", dir, "--id-epoch", &epoch];
+        let time = random(&mut state);
         match kill % 8 {
-            7 => die_young(&flags, Duration::from_millis(random(&mut state) % START_MS)).await,
-            _ => live(&flags, Duration::from_millis(random(&mut state) % LIFE_MS), &history).await,
+            7 => die_young(&flags, Duration::from_millis(time % START_MS)).await,
+            _ => live(&flags, Duration::from_millis(time % LIFE_MS), &history).await,
         }
     }
     let history = history.into_inner().unwrap();
