@@ -84,40 +84,19 @@ impl Serve {
         let mut server = Server::new(ToolkitService::new(toolkit)).grace(self.grace);
         let mut listing = Listing { memory, wires: Vec::new() };
         if let Wire(Some(address)) = &self.xmlrpc {
-            let wire = xmlrpc::Server::bind(address).await?.limits(limits.clone());
-            let url = format!("http://{}", wire.address());
-            let python = format!("from xmlrpc.client import ServerProxy; print(ServerProxy('{url}').add(3, 4))");
-            listing.add("XML-RPC", &url, &format!("python3 -c \"{python}\""));
-            server = server.mount(wire);
+            server = server.mount(listing.xmlrpc(address, &limits).await?);
         }
         if let Wire(Some(address)) = &self.jsonrpc {
-            let wire = jsonrpc::Server::bind(address).await?.limits(limits.clone());
-            let (http, ws) = (format!("http://{}", wire.address()), format!("ws://{}", wire.address()));
-            let body = r#"{"jsonrpc": "2.0", "id": 1, "method": "add", "params": [3, 4]}"#;
-            listing.add("JSON-RPC", &format!("{http} {ws}"), &format!("curl {http} --json '{body}'"));
-            server = server.mount(wire);
+            server = server.mount(listing.jsonrpc(address, &limits).await?);
         }
         if let Wire(Some(address)) = &self.grpc {
-            let wire = grpc::Server::bind(address).await?.limits(limits.clone());
-            let at = wire.address();
-            listing.add("gRPC", &format!("http://{at}"), &format!("everywire call grpc://{at} add 3 4"));
-            server = server.mount(wire);
+            server = server.mount(listing.grpc(address, &limits).await?);
         }
         if let Wire(Some(address)) = &self.zerorpc {
-            let wire = zerorpc::Server::bind(address).await?.limits(limits.clone());
-            let url = format!("tcp://{}", wire.address());
-            let python = format!("import zerorpc; c = zerorpc.Client('{url}'); print(c.add(3, 4)); c.close()");
-            listing.add("zerorpc", &url, &format!("python3 -c \"{python}\""));
-            server = server.mount(wire);
+            server = server.mount(listing.zerorpc(address, &limits).await?);
         }
         if let Wire(Some(address)) = &self.locker {
-            let wire = locker::Server::bind(address).await?.limits(limits);
-            let url = format!("tcp://{}", wire.address());
-            let python = format!(
-                "import zmq; s = zmq.Context().socket(zmq.REQ); s.connect('{url}'); s.send(b'let me go'); print(s.recv())"
-            );
-            listing.add("locker", &url, &format!("python3 -c \"{python}\""));
-            server = server.mount(wire);
+            server = server.mount(listing.locker(address, &limits).await?);
         }
         listing.print();
         Ok(server)
@@ -141,13 +120,53 @@ fn toolkit(ids: IdFlags, data_dir: Option<&Path>) -> Result<(Embedded, String)> 
     Ok((toolkit, memory))
 }
 
-/// What listens where, with one line to try for each wire.
+/// What listens where, with one line to try for each wire: it binds a wire and notes it.
 struct Listing {
     memory: String,
     wires: Vec<String>,
 }
 
 impl Listing {
+    async fn xmlrpc(&mut self, address: &str, limits: &Limits) -> Result<xmlrpc::Server> {
+        let server = xmlrpc::Server::bind(address).await?.limits(limits.clone());
+        let url = format!("http://{}", server.address());
+        let python = format!("from xmlrpc.client import ServerProxy; print(ServerProxy('{url}').add(3, 4))");
+        self.add("XML-RPC", &url, &format!("python3 -c \"{python}\""));
+        Ok(server)
+    }
+
+    async fn jsonrpc(&mut self, address: &str, limits: &Limits) -> Result<jsonrpc::Server> {
+        let server = jsonrpc::Server::bind(address).await?.limits(limits.clone());
+        let at = server.address();
+        let body = r#"{"jsonrpc": "2.0", "id": 1, "method": "add", "params": [3, 4]}"#;
+        self.add("JSON-RPC", &format!("http://{at} ws://{at}"), &format!("curl http://{at} --json '{body}'"));
+        Ok(server)
+    }
+
+    async fn grpc(&mut self, address: &str, limits: &Limits) -> Result<grpc::Server> {
+        let server = grpc::Server::bind(address).await?.limits(limits.clone());
+        let at = server.address();
+        self.add("gRPC", &format!("http://{at}"), &format!("everywire call grpc://{at} add 3 4"));
+        Ok(server)
+    }
+
+    async fn zerorpc(&mut self, address: &str, limits: &Limits) -> Result<zerorpc::Server> {
+        let server = zerorpc::Server::bind(address).await?.limits(limits.clone());
+        let url = format!("tcp://{}", server.address());
+        let python = format!("import zerorpc; c = zerorpc.Client('{url}'); print(c.add(3, 4)); c.close()");
+        self.add("zerorpc", &url, &format!("python3 -c \"{python}\""));
+        Ok(server)
+    }
+
+    async fn locker(&mut self, address: &str, limits: &Limits) -> Result<locker::Server> {
+        let server = locker::Server::bind(address).await?.limits(limits.clone());
+        let url = format!("tcp://{}", server.address());
+        let ask = "s.send(b'let me go'); print(s.recv())";
+        let python = format!("import zmq; s = zmq.Context().socket(zmq.REQ); s.connect('{url}'); {ask}");
+        self.add("locker", &url, &format!("python3 -c \"{python}\""));
+        Ok(server)
+    }
+
     fn add(&mut self, wire: &str, urls: &str, try_it: &str) {
         self.wires.push(format!("  {wire:<9} {urls}\n            {try_it}"));
     }
