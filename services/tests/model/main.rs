@@ -1,10 +1,11 @@
-//! The lock and the limiter beside models of them, in simulated time: random operations, and after each of them, and
+//! The lock, the ids and the limiter beside models of them, in simulated time: random operations, and after each of them, and
 //! after each millisecond, the two must agree on all that can be seen.
 //!
 //! `EVERYWIRE_CASES=100000 cargo test --release -p everywire-services --test model` is the full run.
 
 #![expect(clippy::unwrap_used, reason = "a test fails where its assumption does")]
 
+mod ids;
 mod limiter;
 mod lock;
 
