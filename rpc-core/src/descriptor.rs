@@ -106,10 +106,18 @@ impl ServiceDescriptor {
         &self.definitions
     }
 
+    /// Checks every shape inside every argument and reply with `carries`, which looks at one level; a type without a shape
+    /// is fine. For wires that describe themselves: their [`check`](crate::Transport::check) is this.
+    pub fn check_shapes(&self, wire: &str, carries: impl Fn(&Shape, &Types) -> Result<(), String>) -> Result<()> {
+        self.check_types(wire, |r#type, types| {
+            r#type.shape().map_or(Ok(()), |shape| shape.check_each(types, |shape| carries(shape, types)))
+        })
+    }
+
     /// Checks every argument's and reply's type with `carries`; the error names the wire, the method, the place and the
     /// reason.
     ///
-    /// A [`Transport::check`](crate::Transport::check) is made of this and [`Shape::check_each`].
+    /// For wires that know types before calls: their [`check`](crate::Transport::check) is this.
     pub fn check_types(&self, wire: &str, carries: impl Fn(&Type, &Types) -> Result<(), String>) -> Result<()> {
         for method in &self.methods {
             let arguments = method.arguments.iter().map(|argument| (argument.name, &argument.r#type));

@@ -69,9 +69,7 @@ fn described(docs: &str, mut object: Value) -> Value {
 
 /// Refuses types that JSON loses or can't write. One without a shape is fine: JSON describes itself.
 pub(crate) fn check(service: &ServiceDescriptor) -> Result<()> {
-    service.check_types("jsonrpc", |r#type, types| {
-        r#type.shape().map_or(Ok(()), |shape| shape.check_each(types, |shape| carries(shape, types)))
-    })
+    service.check_shapes("jsonrpc", carries)
 }
 
 fn carries(shape: &Shape, types: &Types) -> Result<(), String> {

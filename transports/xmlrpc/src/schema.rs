@@ -68,9 +68,7 @@ pub(crate) fn answer<C: Call>(descriptor: &ServiceDescriptor, method: &str, mut 
 
 /// Refuses types that XML-RPC loses or can't write. One without a shape is fine: XML-RPC describes itself.
 pub(crate) fn check(descriptor: &ServiceDescriptor) -> Result<()> {
-    descriptor.check_types("xmlrpc", |r#type, types| {
-        r#type.shape().map_or(Ok(()), |shape| shape.check_each(types, |shape| carries(shape, types)))
-    })
+    descriptor.check_shapes("xmlrpc", carries)
 }
 
 fn carries(shape: &Shape, types: &Types) -> Result<(), String> {

@@ -38,9 +38,7 @@ pub(crate) fn answer(descriptor: &ServiceDescriptor, method: &str, args: &[u8]) 
 
 /// Refuses types that MessagePack loses or Python can't read. One without a shape is fine: MessagePack describes itself.
 pub(crate) fn check(descriptor: &ServiceDescriptor) -> Result<()> {
-    descriptor.check_types("zerorpc", |r#type, types| {
-        r#type.shape().map_or(Ok(()), |shape| shape.check_each(types, |shape| carries(shape, types)))
-    })
+    descriptor.check_shapes("zerorpc", carries)
 }
 
 fn carries(shape: &Shape, types: &Types) -> Result<(), String> {
