@@ -1,6 +1,8 @@
 //! What every wire of everywire shares, and no wire's name.
 
 mod arguments;
+mod bounded;
+mod budget;
 mod client;
 mod descriptor;
 mod error;
@@ -11,10 +13,11 @@ mod service;
 pub mod shape;
 
 pub use arguments::bad_arguments;
+pub use budget::{Budget, FREE_BYTES, Share};
 pub use client::{Caller, DEFAULT_TIMEOUT, answer_within};
 pub use descriptor::{Argument, Builder, Method, MethodBuilder, ServiceDescriptor, Type};
 pub use error::{Code, Origin, Result, RpcError, fault_number};
-pub use limits::Limits;
+pub use limits::{Limit, Limits};
 pub use rpc_core_macros::service;
 pub use server::{DEFAULT_GRACE, Server, Transport};
 pub use service::{Call, Outcome, Service, invoke, unknown_method};

@@ -2,43 +2,81 @@
 
 use std::time::Duration;
 
-/// The limits of one mounted server. Every wire keeps those that it has a place for.
-///
-/// ```
-/// let limits = rpc_core::Limits { connections: 64, ..Default::default() };
-/// assert_eq!(limits.message_bytes, 8 << 20);
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Limits {
-    /// Connections open at the same time. One more is closed at once. Default 1,024.
-    pub connections: usize,
-    /// Time from a connection's first moment to a whole greeting, or for the head of one request. Default 5 s.
-    pub handshake_time: Duration,
-    /// Time for one message to arrive, from its first byte to its last. Default 30 s.
-    pub message_time: Duration,
-    /// Bytes of one message, after any compression is undone. Default 8 MiB.
-    pub message_bytes: usize,
-    /// How deep values may nest inside one another. Default 64.
-    pub depth: usize,
-    /// Calls that one connection may have in flight; reading pauses at the limit. Default 256.
-    pub calls_in_flight: usize,
-    /// Calls in one batch, on wires that have batches. Default 1,000.
-    pub batch_calls: usize,
-    /// Bytes of replies that one connection may leave unread; reading pauses at the limit. Default 1 MiB.
-    pub unsent_bytes: usize,
+/// Writes [`Limits`], its defaults, and [`Limit`] with the names.
+macro_rules! limits {
+    ($($(#[doc = $doc:literal])+ $name:ident: $type:ty = $default:expr, $variant:ident;)+) => {
+        /// The limits of a [`Server`](crate::Server), kept by each of its wires that has a place for them.
+        ///
+        /// ```
+        /// let limits = rpc_core::Limits { connections: 64, ..Default::default() };
+        /// assert_eq!(limits.message_bytes, 8 << 20);
+        /// ```
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub struct Limits {
+            $($(#[doc = $doc])+ pub $name: $type,)+
+        }
+
+        impl Default for Limits {
+            fn default() -> Self {
+                Self { $($name: $default,)+ }
+            }
+        }
+
+        /// One of the [`Limits`], to say which was met.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum Limit {
+            $($(#[doc = $doc])+ $variant,)+
+        }
+
+        impl Limit {
+            /// Every limit, in the order of the fields.
+            pub const ALL: &'static [Limit] = &[$(Limit::$variant),+];
+
+            /// The name of the field, such as `message_bytes`.
+            pub fn name(self) -> &'static str {
+                match self { $(Limit::$variant => stringify!($name),)+ }
+            }
+
+            /// What it is set to, for people.
+            pub(crate) fn value(self, limits: &Limits) -> String {
+                match self { $(Limit::$variant => format!("{:?}", limits.$name),)+ }
+            }
+        }
+    };
 }
 
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            connections: 1_024,
-            handshake_time: Duration::from_secs(5),
-            message_time: Duration::from_secs(30),
-            message_bytes: 8 << 20,
-            depth: 64,
-            calls_in_flight: 256,
-            batch_calls: 1_000,
-            unsent_bytes: 1 << 20,
-        }
-    }
+limits! {
+    /// Connections open at the same time on one wire. One more is closed at once. Default 1,024.
+    connections: usize = 1_024, Connections;
+    /// Those of them from one address: an IPv4 address, or a /64 network of IPv6. Default 256.
+    connections_per_address: usize = 256, ConnectionsPerAddress;
+    /// Time from a connection's first moment to a whole greeting, or for the head of one request from its first byte.
+    /// Default 5 s.
+    handshake_time: Duration = Duration::from_secs(5), HandshakeTime;
+    /// How long a connection may stay open without a call. Default 10 min.
+    idle_time: Duration = Duration::from_mins(10), IdleTime;
+    /// Time for one message to arrive, from its first byte to its last; and for a peer to take what is sent to it, or
+    /// 64 KiB of it. Default 30 s.
+    message_time: Duration = Duration::from_secs(30), MessageTime;
+    /// Bytes of one message as it is sent. Default 8 MiB.
+    message_bytes: usize = 8 << 20, MessageBytes;
+    /// Bytes of one message after its compression is undone. Default 8 MiB.
+    decompressed_bytes: usize = 8 << 20, DecompressedBytes;
+    /// Bytes of messages that are not whole yet, and of replies that nobody has taken yet, over all connections of all
+    /// wires; a connection's first 8 KiB are not counted. Default 64 MiB.
+    buffered_bytes: usize = 64 << 20, BufferedBytes;
+    /// How deep values may nest inside one another. Default 64.
+    depth: usize = 64, Depth;
+    /// Calls that one connection may have in flight; reading pauses at the limit. Default 256.
+    calls_in_flight: usize = 256, CallsInFlight;
+    /// Calls in flight over all connections of all wires. One more is refused. Default 8,192.
+    calls_in_all: usize = 8_192, CallsInAll;
+    /// Time for one call. A method that is not done is cut off where it waits. Default 65 min, more than the longest wait
+    /// for a lock.
+    call_time: Duration = Duration::from_mins(65), CallTime;
+    /// Calls in one batch, on wires that have batches. Default 1,000.
+    batch_calls: usize = 1_000, BatchCalls;
+    /// Bytes of replies that one connection may leave unread; reading pauses at the limit. Default 1 MiB.
+    unsent_bytes: usize = 1 << 20, UnsentBytes;
 }

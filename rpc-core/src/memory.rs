@@ -9,7 +9,7 @@ use crate::{Call, Caller, Method, Result, RpcError, Service, bad_arguments};
 
 /// Calls `method` with `args`, an array (by position) or an object (by name).
 pub async fn call<S: Service>(service: &S, method: &str, args: Value) -> Result<Value> {
-    service.dispatch(method, MemoryCall { args }).await
+    service.dispatch(method, &mut MemoryCall { args }).await
 }
 
 /// A client of a service in the same process.
@@ -48,7 +48,7 @@ impl Call for MemoryCall {
         A::deserialize(&self.args).map_err(|_| bad_arguments::<A>(&self.args))
     }
 
-    fn reply<R: Serialize>(self, outcome: Result<R>) -> Self::Reply {
+    fn reply<R: Serialize>(&mut self, outcome: Result<R>) -> Self::Reply {
         serde_json::to_value(outcome?).map_err(RpcError::internal)
     }
 }

@@ -5,7 +5,7 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Result, RpcError, Service, ServiceDescriptor};
+use crate::{Budget, Limits, Result, RpcError, Service, ServiceDescriptor, bounded::Bounded};
 
 /// A server of one wire, bound and not yet serving.
 ///
@@ -21,33 +21,40 @@ pub trait Transport: Send + 'static {
         Ok(())
     }
 
-    /// Serves until `shutdown`; then takes no new call, finishes those in flight and returns.
-    fn serve<S: Service>(self, service: Arc<S>, shutdown: CancellationToken)
-    -> impl Future<Output = Result<()>> + Send;
+    /// Serves within the limits of `budget` until `shutdown`; then takes no new call, finishes those in flight and returns.
+    fn serve<S: Service>(
+        self,
+        service: Arc<S>,
+        budget: Arc<Budget>,
+        shutdown: CancellationToken,
+    ) -> impl Future<Output = Result<()>> + Send;
 }
 
 /// How long calls in flight may take to finish after the stop, unless it is told otherwise.
 pub const DEFAULT_GRACE: Duration = Duration::from_secs(10);
 
+type Serve<S> = dyn FnOnce(Arc<Bounded<S>>, &Arc<Budget>, CancellationToken) -> Serving + Send;
 type Serving = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
 
 struct Mount<S> {
     endpoint: String,
     checked: Result<()>,
-    serve: Box<dyn FnOnce(Arc<S>, CancellationToken) -> Serving + Send>,
+    serve: Box<Serve<S>>,
 }
 
 /// One service value, mounted on any number of wires.
 pub struct Server<S> {
     service: Arc<S>,
     mounts: Vec<Mount<S>>,
+    budget: Arc<Budget>,
     grace: Duration,
 }
 
 impl<S: Service> Server<S> {
     /// A server of `service`, on no wire yet.
     pub fn new(service: S) -> Self {
-        Self { service: Arc::new(service), mounts: Vec::new(), grace: DEFAULT_GRACE }
+        let budget = Budget::new(Limits::default());
+        Self { service: Arc::new(service), mounts: Vec::new(), budget, grace: DEFAULT_GRACE }
     }
 
     /// Adds a wire.
@@ -56,8 +63,17 @@ impl<S: Service> Server<S> {
         self.mounts.push(Mount {
             endpoint: transport.endpoint(),
             checked: transport.check(self.service.descriptor()),
-            serve: Box::new(|service, shutdown| Box::pin(transport.serve(service, shutdown))),
+            serve: Box::new(|service, budget, shutdown| {
+                Box::pin(transport.serve(service, Arc::clone(budget), shutdown))
+            }),
         });
+        self
+    }
+
+    /// Sets what a peer may cost, on every wire.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.budget = Budget::new(limits);
         self
     }
 
@@ -68,6 +84,11 @@ impl<S: Service> Server<S> {
         self
     }
 
+    /// The limits, and how often they were met: to look at while the server serves.
+    pub fn budget(&self) -> Arc<Budget> {
+        Arc::clone(&self.budget)
+    }
+
     /// Where each wire can be reached.
     pub fn endpoints(&self) -> impl Iterator<Item = &str> {
         self.mounts.iter().map(|mount| mount.endpoint.as_str())
@@ -75,7 +96,8 @@ impl<S: Service> Server<S> {
 
     /// Serves on every wire until `shutdown` completes, then lets calls in flight finish within the grace time.
     ///
-    /// If a wire refuses the service, no wire serves. If a wire fails later, all are stopped and its error returned.
+    /// If a wire refuses the service, no wire serves. If a wire fails later, all are stopped and its error returned. Calls
+    /// that outlast the grace time are cut off, which is an error too.
     pub async fn serve_until(self, shutdown: impl Future<Output = ()>) -> Result<()> {
         if self.mounts.is_empty() {
             return Err(RpcError::failed_precondition("the server has no wire to serve on"));
@@ -84,9 +106,11 @@ impl<S: Service> Server<S> {
             mount.checked.clone()?;
         }
         let stop = CancellationToken::new();
+        let service = Arc::new(Bounded::new(self.service, Arc::clone(&self.budget)));
         let mut serving = JoinSet::new();
-        for mount in self.mounts {
-            serving.spawn(named(mount.endpoint, (mount.serve)(Arc::clone(&self.service), stop.clone())));
+        for Mount { endpoint, serve, .. } in self.mounts {
+            let wire = serve(Arc::clone(&service), &self.budget, stop.clone());
+            serving.spawn(named(endpoint, wire));
         }
         let outcome = tokio::select! {
             () = shutdown => Ok(()),
@@ -94,8 +118,8 @@ impl<S: Service> Server<S> {
         };
         stop.cancel();
         let Ok(drained) = tokio::time::timeout(self.grace, next_failure(&mut serving)).await else {
-            tracing::warn!(grace = ?self.grace, "calls in flight outlasted the grace time and are cut off");
-            return outcome;
+            let late = format!("calls in flight outlasted the grace time of {:?} and were cut off", self.grace);
+            return outcome.and(Err(RpcError::deadline_exceeded(late)));
         };
         outcome.and(drained)
     }

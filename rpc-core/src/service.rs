@@ -1,6 +1,10 @@
 //! The server side of one service, and one request to it.
 
-use std::{any::Any, panic::AssertUnwindSafe, sync::Arc};
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use futures_util::FutureExt;
 use serde::{Serialize, de::DeserializeOwned};
@@ -15,7 +19,7 @@ pub trait Service: Send + Sync + 'static {
     /// Runs `method` on the arguments of `call` and lets `call` put the outcome into its wire's form.
     ///
     /// It never panics: a panic of the method is an `INTERNAL` error.
-    fn dispatch<C: Call>(&self, method: &str, call: C) -> impl Future<Output = C::Reply> + Send;
+    fn dispatch<C: Call>(&self, method: &str, call: &mut C) -> impl Future<Output = C::Reply> + Send;
 }
 
 impl<S: Service> Service for Arc<S> {
@@ -23,7 +27,7 @@ impl<S: Service> Service for Arc<S> {
         (**self).descriptor()
     }
 
-    fn dispatch<C: Call>(&self, method: &str, call: C) -> impl Future<Output = C::Reply> + Send {
+    fn dispatch<C: Call>(&self, method: &str, call: &mut C) -> impl Future<Output = C::Reply> + Send {
         (**self).dispatch(method, call)
     }
 }
@@ -43,8 +47,8 @@ pub trait Call: Send {
     /// [`bad_arguments`](crate::bad_arguments).
     fn args<A: DeserializeOwned>(&mut self) -> Result<A>;
 
-    /// Encodes the outcome, reply or error.
-    fn reply<R: Serialize>(self, outcome: Result<R>) -> Self::Reply;
+    /// Encodes the outcome, reply or error. Called once; or twice if the first time panicked, then with an error.
+    fn reply<R: Serialize>(&mut self, outcome: Result<R>) -> Self::Reply;
 }
 
 /// What a method returns: [`Result<T>`](crate::Result), under any alias.
@@ -63,7 +67,7 @@ impl<T> Outcome for Result<T> {
 }
 
 /// Runs one method: decodes its arguments, calls it, encodes the outcome. Generated code calls this.
-pub async fn invoke<C, A, R, F>(method: &'static Method, mut call: C, run: impl FnOnce(A) -> F + Send) -> C::Reply
+pub async fn invoke<C, A, R, F>(method: &'static Method, call: &mut C, run: impl FnOnce(A) -> F + Send) -> C::Reply
 where
     C: Call,
     A: DeserializeOwned + Send,
@@ -77,11 +81,13 @@ where
     .catch_unwind()
     .await
     .unwrap_or_else(|panic| Err(panicked(method, panic.as_ref())));
-    call.reply(outcome)
+    // The reply's own `Serialize` may panic too.
+    catch_unwind(AssertUnwindSafe(|| call.reply(outcome)))
+        .unwrap_or_else(|panic| call.reply::<()>(Err(panicked(method, panic.as_ref()))))
 }
 
 /// Answers a call of a method that `descriptor` doesn't have. Generated code calls this.
-pub fn unknown_method<C: Call>(descriptor: &ServiceDescriptor, method: &str, call: C) -> C::Reply {
+pub fn unknown_method<C: Call>(descriptor: &ServiceDescriptor, method: &str, call: &mut C) -> C::Reply {
     let known: Vec<_> = descriptor.methods().iter().map(Method::name).collect();
     let name = &method[..method.floor_char_boundary(NAME_BYTES)];
     call.reply::<()>(Err(RpcError::unimplemented(format!(

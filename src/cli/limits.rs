@@ -1,52 +1,67 @@
 //! The limits of every wire as flags.
 
-use std::time::Duration;
-
 use clap::Args;
+use humantime::Duration;
 use rpc_core::Limits;
 
-/// What a peer may cost, the same on every wire.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Limits of each wire")]
-pub(crate) struct LimitFlags {
-    /// Connections at the same time
-    #[arg(long, value_name = "N", default_value_t = Limits::default().connections)]
-    max_connections: usize,
-    /// Bytes of one message
-    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().message_bytes)]
-    max_message_bytes: usize,
-    /// How deep values may nest
-    #[arg(long, value_name = "N", default_value_t = Limits::default().depth)]
-    max_depth: usize,
-    /// Calls in flight on one connection
-    #[arg(long, value_name = "N", default_value_t = Limits::default().calls_in_flight)]
-    max_calls_in_flight: usize,
-    /// Calls in one batch
-    #[arg(long, value_name = "N", default_value_t = Limits::default().batch_calls)]
-    max_batch_calls: usize,
-    /// Bytes of replies that one connection may leave unread
-    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().unsent_bytes)]
-    max_unsent_bytes: usize,
-    /// Time for a connection's greeting or a request's head
-    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = humantime::parse_duration)]
-    handshake_time: Duration,
-    /// Time for one message to arrive
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
-    message_time: Duration,
+/// Writes the flags and what becomes of them: name, help, and the field of [`Limits`].
+macro_rules! flags {
+    (
+        numbers { $($(#[doc = $number_help:literal])+ $number:ident => $number_limit:ident,)+ }
+        times { $($(#[doc = $time_help:literal])+ $time:ident,)+ }
+    ) => {
+        /// What a peer may cost, the same on every wire.
+        #[derive(Debug, Clone, Args)]
+        #[command(next_help_heading = "Limits of every wire")]
+        pub(crate) struct LimitFlags {
+            $($(#[doc = $number_help])+
+            #[arg(long, value_name = "N", default_value_t = Limits::default().$number_limit)]
+            $number: usize,)+
+            $($(#[doc = $time_help])+
+            #[arg(long, value_name = "TIME", default_value_t = Limits::default().$time.into())]
+            $time: Duration,)+
+        }
+
+        impl From<LimitFlags> for Limits {
+            fn from(flags: LimitFlags) -> Self {
+                Self { $($number_limit: flags.$number,)+ $($time: flags.$time.into(),)+ }
+            }
+        }
+    };
 }
 
-impl From<LimitFlags> for Limits {
-    fn from(flags: LimitFlags) -> Self {
-        Self {
-            connections: flags.max_connections,
-            handshake_time: flags.handshake_time,
-            message_time: flags.message_time,
-            message_bytes: flags.max_message_bytes,
-            depth: flags.max_depth,
-            calls_in_flight: flags.max_calls_in_flight,
-            batch_calls: flags.max_batch_calls,
-            unsent_bytes: flags.max_unsent_bytes,
-        }
+flags! {
+    numbers {
+        /// Connections at the same time, on each wire
+        max_connections => connections,
+        /// Those of them from one address (of IPv6, one /64 network)
+        max_connections_per_address => connections_per_address,
+        /// Bytes of one message as it is sent
+        max_message_bytes => message_bytes,
+        /// Bytes of one message after its compression is undone
+        max_decompressed_bytes => decompressed_bytes,
+        /// Bytes of unfinished messages and untaken replies, over all connections of all wires
+        max_buffered_bytes => buffered_bytes,
+        /// How deep values may nest
+        max_depth => depth,
+        /// Calls in flight on one connection
+        max_calls_in_flight => calls_in_flight,
+        /// Calls in flight over all connections of all wires
+        max_calls_in_all => calls_in_all,
+        /// Calls in one batch
+        max_batch_calls => batch_calls,
+        /// Bytes of replies that one connection may leave unread
+        max_unsent_bytes => unsent_bytes,
+    }
+    times {
+        /// Time for a connection's greeting, or for a request's head
+        handshake_time,
+        /// How long a connection may stay open without a call
+        idle_time,
+        /// Time for one message to arrive, and for a peer to take what is sent to it
+        message_time,
+        /// Time for one call
+        call_time,
     }
 }
 

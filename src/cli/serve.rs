@@ -16,7 +16,7 @@ use everywire::{
     services::{Embedded, ToolkitService, durable::DataDir, id::Snowflake, limiter::SlotLimiter},
     xmlrpc, zerorpc,
 };
-use rpc_core::{CancellationToken, Limits, Result, RpcError, Server, Service};
+use rpc_core::{CancellationToken, Result, RpcError, Server, Service};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{ids::IdFlags, limits::LimitFlags, rate::Rate};
@@ -77,26 +77,25 @@ impl Serve {
 
     /// Binds every wire that is on, and prints what listens where.
     async fn mounted(self) -> Result<Server<ToolkitService<Embedded>>> {
-        let limits = Limits::from(self.limits);
         let Rate { permits, slot } = self.locker_rate;
         let (toolkit, memory) = toolkit(self.ids, self.data_dir.as_deref())?;
         let toolkit = toolkit.limiter(SlotLimiter::new(permits, slot));
-        let mut server = Server::new(ToolkitService::new(toolkit)).grace(self.grace);
+        let mut server = Server::new(ToolkitService::new(toolkit)).limits(self.limits.into()).grace(self.grace);
         let mut listing = Listing { memory, wires: Vec::new() };
         if let Wire(Some(address)) = &self.xmlrpc {
-            server = server.mount(listing.xmlrpc(address, &limits).await?);
+            server = server.mount(listing.xmlrpc(address).await?);
         }
         if let Wire(Some(address)) = &self.jsonrpc {
-            server = server.mount(listing.jsonrpc(address, &limits).await?);
+            server = server.mount(listing.jsonrpc(address).await?);
         }
         if let Wire(Some(address)) = &self.grpc {
-            server = server.mount(listing.grpc(address, &limits).await?);
+            server = server.mount(listing.grpc(address).await?);
         }
         if let Wire(Some(address)) = &self.zerorpc {
-            server = server.mount(listing.zerorpc(address, &limits).await?);
+            server = server.mount(listing.zerorpc(address).await?);
         }
         if let Wire(Some(address)) = &self.locker {
-            server = server.mount(listing.locker(address, &limits).await?);
+            server = server.mount(listing.locker(address).await?);
         }
         listing.print();
         Ok(server)
@@ -127,39 +126,39 @@ struct Listing {
 }
 
 impl Listing {
-    async fn xmlrpc(&mut self, address: &str, limits: &Limits) -> Result<xmlrpc::Server> {
-        let server = xmlrpc::Server::bind(address).await?.limits(limits.clone());
+    async fn xmlrpc(&mut self, address: &str) -> Result<xmlrpc::Server> {
+        let server = xmlrpc::Server::bind(address).await?;
         let url = format!("http://{}", server.address());
         let python = format!("from xmlrpc.client import ServerProxy; print(ServerProxy('{url}').add(3, 4))");
         self.add("XML-RPC", &url, &format!("python3 -c \"{python}\""));
         Ok(server)
     }
 
-    async fn jsonrpc(&mut self, address: &str, limits: &Limits) -> Result<jsonrpc::Server> {
-        let server = jsonrpc::Server::bind(address).await?.limits(limits.clone());
+    async fn jsonrpc(&mut self, address: &str) -> Result<jsonrpc::Server> {
+        let server = jsonrpc::Server::bind(address).await?;
         let at = server.address();
         let body = r#"{"jsonrpc": "2.0", "id": 1, "method": "add", "params": [3, 4]}"#;
         self.add("JSON-RPC", &format!("http://{at} ws://{at}"), &format!("curl http://{at} --json '{body}'"));
         Ok(server)
     }
 
-    async fn grpc(&mut self, address: &str, limits: &Limits) -> Result<grpc::Server> {
-        let server = grpc::Server::bind(address).await?.limits(limits.clone());
+    async fn grpc(&mut self, address: &str) -> Result<grpc::Server> {
+        let server = grpc::Server::bind(address).await?;
         let at = server.address();
         self.add("gRPC", &format!("http://{at}"), &format!("everywire call grpc://{at} add 3 4"));
         Ok(server)
     }
 
-    async fn zerorpc(&mut self, address: &str, limits: &Limits) -> Result<zerorpc::Server> {
-        let server = zerorpc::Server::bind(address).await?.limits(limits.clone());
+    async fn zerorpc(&mut self, address: &str) -> Result<zerorpc::Server> {
+        let server = zerorpc::Server::bind(address).await?;
         let url = format!("tcp://{}", server.address());
         let python = format!("import zerorpc; c = zerorpc.Client('{url}'); print(c.add(3, 4)); c.close()");
         self.add("zerorpc", &url, &format!("python3 -c \"{python}\""));
         Ok(server)
     }
 
-    async fn locker(&mut self, address: &str, limits: &Limits) -> Result<locker::Server> {
-        let server = locker::Server::bind(address).await?.limits(limits.clone());
+    async fn locker(&mut self, address: &str) -> Result<locker::Server> {
+        let server = locker::Server::bind(address).await?;
         let url = format!("tcp://{}", server.address());
         let ask = "s.send(b'let me go'); print(s.recv())";
         let python = format!("import zmq; s = zmq.Context().socket(zmq.REQ); s.connect('{url}'); {ask}");

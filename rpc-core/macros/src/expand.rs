@@ -181,7 +181,7 @@ fn service_impl(rpc_core: &Path, service: &Service) -> TokenStream {
                 &__DESCRIPTOR
             }
 
-            async fn dispatch<__Call: #rpc_core::Call>(&self, method: &str, call: __Call) -> __Call::Reply {
+            async fn dispatch<__Call: #rpc_core::Call>(&self, method: &str, call: &mut __Call) -> __Call::Reply {
                 match method {
                     #(#arms)*
                     _ => #rpc_core::unknown_method(&__DESCRIPTOR, method, call),

@@ -86,7 +86,7 @@ const _: () = {
         async fn dispatch<__Call: ::rpc_core::Call>(
             &self,
             method: &str,
-            call: __Call,
+            call: &mut __Call,
         ) -> __Call::Reply {
             match method {
                 "add" => {

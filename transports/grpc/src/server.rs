@@ -1,22 +1,18 @@
 //! The server: HTTP/2 connections, and calls on them.
 
-use std::{convert::Infallible, io::Cursor, net::SocketAddr, sync::Arc};
+use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc};
 
 use bytes::Bytes;
-use everywire_net::{Listener, drive};
+use everywire_net::{Listener, Socket};
 use http::{HeaderMap, Request, Response, StatusCode};
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rpc_core::{
-    Call, CancellationToken, Limits, Method, Result, RpcError, Service, ServiceDescriptor, Transport, bad_arguments,
-    unknown_method,
+    Budget, Call, CancellationToken, Limits, Method, Result, RpcError, Service, ServiceDescriptor, Transport,
+    bad_arguments, unknown_method,
 };
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::{
-    io::{AsyncReadExt, join},
-    net::TcpStream,
-    time::timeout,
-};
+use tokio::{io::AsyncReadExt, time::timeout};
 
 use crate::{
     calls::{Calls, Executor},
@@ -29,25 +25,15 @@ use crate::{
 /// A gRPC server of one service, bound and not yet serving.
 ///
 /// It also answers `grpc.health.v1.Health` and server reflection (`v1` and `v1alpha`).
-///
-/// Of the [`Limits`], `unsent_bytes` counts per call here: HTTP/2 has one flow control per call.
 #[derive(Debug)]
 pub struct Server {
     listener: Listener,
-    limits: Limits,
 }
 
 impl Server {
     /// Binds `address`, such as `127.0.0.1:50051`; port 0 takes a free one.
     pub async fn bind(address: &str) -> Result<Self> {
-        Ok(Self { listener: Listener::bind("grpc", address).await?, limits: Limits::default() })
-    }
-
-    /// Sets what a peer may cost.
-    #[must_use]
-    pub fn limits(mut self, limits: Limits) -> Self {
-        self.limits = limits;
-        self
+        Ok(Self { listener: Listener::bind("grpc", address).await? })
     }
 
     /// The bound address.
@@ -65,11 +51,11 @@ impl Transport for Server {
         schema::check(descriptor)
     }
 
-    async fn serve<S: Service>(self, service: Arc<S>, shutdown: CancellationToken) -> Result<()> {
+    async fn serve<S: Service>(self, service: Arc<S>, budget: Arc<Budget>, shutdown: CancellationToken) -> Result<()> {
         let descriptor = service.descriptor();
         let companions = Companions::new(descriptor).await?;
-        let host = Arc::new(Host { service, descriptor, companions, limits: self.limits });
-        let connections = self.listener.serve(host.limits.connections, shutdown.clone(), |stream, peer, shutdown| {
+        let host = Arc::new(Host { service, descriptor, companions, budget });
+        let connections = self.listener.serve(&host.budget, shutdown.clone(), |stream, peer, shutdown| {
             connection(Arc::clone(&host), stream, peer, shutdown)
         });
         let stop = async {
@@ -91,13 +77,8 @@ const HEADER_BYTES: u32 = 16 << 10;
 const RESETS: usize = 32;
 
 /// Runs one connection. hyper waits for the preface without a limit, so it is read here and given back.
-async fn connection<S: Service>(
-    host: Arc<Host<S>>,
-    mut stream: TcpStream,
-    peer: SocketAddr,
-    shutdown: CancellationToken,
-) {
-    let greeting = timeout(host.limits.handshake_time, greeted(&mut stream));
+async fn connection<S: Service>(host: Arc<Host<S>>, mut stream: Socket, peer: SocketAddr, shutdown: CancellationToken) {
+    let greeting = timeout(host.limits().handshake_time, greeted(&mut stream));
     let greeted = tokio::select! {
         greeted = greeting => greeted.unwrap_or(false),
         () = shutdown.cancelled() => false,
@@ -106,18 +87,27 @@ async fn connection<S: Service>(
         tracing::debug!(%peer, "closed: no HTTP/2 preface");
         return;
     }
-    let (reader, writer) = stream.into_split();
-    let io = TokioIo::new(join(Cursor::new(*PREFACE).chain(reader), writer));
+    stream.give_back(&PREFACE[..]);
+    let io = TokioIo::new(stream);
     let calls = Calls::default();
-    let http = http2(&host.limits, &calls);
+    let http = http2(host.limits(), &calls);
     let session = Arc::new(Session { host, shutdown: shutdown.clone() });
     let service = service_fn(move |request| Arc::clone(&session).answer(request));
-    if let Err(error) = calls.run(drive(http.serve_connection(io, service), shutdown)).await {
+    let serving = async {
+        let mut connection = pin!(http.serve_connection(io, service));
+        tokio::select! {
+            ended = &mut connection => return ended,
+            () = shutdown.cancelled() => {}
+        }
+        connection.as_mut().graceful_shutdown();
+        connection.await
+    };
+    if let Err(error) = calls.run(serving).await {
         tracing::debug!(%peer, %error, "the connection failed");
     }
 }
 
-async fn greeted(stream: &mut TcpStream) -> bool {
+async fn greeted(stream: &mut Socket) -> bool {
     let mut preface = [0; PREFACE.len()];
     stream.read_exact(&mut preface).await.is_ok() && preface == *PREFACE
 }
@@ -141,7 +131,7 @@ struct Host<S> {
     service: Arc<S>,
     descriptor: &'static ServiceDescriptor,
     companions: Companions,
-    limits: Limits,
+    budget: Arc<Budget>,
 }
 
 /// One connection, as its calls see it.
@@ -181,13 +171,17 @@ impl<S: Service> Session<S> {
 }
 
 impl<S: Service> Host<S> {
+    fn limits(&self) -> &Limits {
+        self.budget.limits()
+    }
+
     async fn run(&self, method: &Method, body: Incoming) -> Result<Response<Body>> {
-        let receiving = Received::read(body, self.limits.message_bytes);
-        let received = timeout(self.limits.message_time, receiving).await.unwrap_or_else(|_| {
-            Err(RpcError::deadline_exceeded(format!("the message took more than {:?}", self.limits.message_time)))
+        let receiving = Received::read(body, self.limits().message_bytes);
+        let received = timeout(self.limits().message_time, receiving).await.unwrap_or_else(|_| {
+            Err(RpcError::deadline_exceeded(format!("the message took more than {:?}", self.limits().message_time)))
         });
-        let call = GrpcCall { message: received?.into_message()?, depth: self.limits.depth };
-        Ok(self.service.dispatch(method.name(), call).await)
+        let mut call = GrpcCall { message: received?.into_message()?, depth: self.limits().depth };
+        Ok(self.service.dispatch(method.name(), &mut call).await)
     }
 
     async fn answer_other(&self, request: Request<Incoming>) -> Response<Body> {
@@ -198,7 +192,7 @@ impl<S: Service> Host<S> {
             return response;
         }
         if service == self.descriptor.full_name() {
-            return unknown_method(self.descriptor, method, GrpcCall { message: Bytes::new(), depth: 0 });
+            return unknown_method(self.descriptor, method, &mut GrpcCall { message: Bytes::new(), depth: 0 });
         }
         fault::response(&RpcError::unimplemented(format!(
             "no service `{}` here; there is {}",
@@ -222,7 +216,7 @@ impl Call for GrpcCall {
             .map_err(|_| bad_arguments::<A>(codec::Message { bytes: &self.message, depth: self.depth }))
     }
 
-    fn reply<R: Serialize>(self, outcome: Result<R>) -> Self::Reply {
+    fn reply<R: Serialize>(&mut self, outcome: Result<R>) -> Self::Reply {
         let framed = outcome.and_then(|reply| envelope::frame(&reply).map_err(RpcError::internal));
         match framed {
             Ok(message) => envelope::response(message),

@@ -9,7 +9,7 @@ use everywire_grpc::{Client, Server};
 use futures_util::future::join_all;
 use http::{HeaderMap, Request, StatusCode};
 use hyper::body::{Body as _, Frame};
-use rpc_core::{CancellationToken, Code, Limits, Origin, Result, RpcError, Transport};
+use rpc_core::{Budget, CancellationToken, Code, Limits, Origin, Result, RpcError, Transport};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::{
@@ -132,15 +132,16 @@ struct Running {
 
 impl Running {
     async fn start() -> Self {
-        Self::with(Server::bind("127.0.0.1:0").await.unwrap())
+        Self::at("127.0.0.1:0", Limits::default()).await
     }
 
-    fn with(server: Server) -> Self {
+    async fn at(address: &str, limits: Limits) -> Self {
+        let server = Server::bind(address).await.unwrap();
         let (address, go, stop) = (server.address(), Arc::new(Notify::new()), CancellationToken::new());
         let (sender, events) = mpsc::unbounded_channel();
         let service = Arc::new(DemoService::new(Tester { go: Arc::clone(&go), events: sender }));
         server.check(DemoService::descriptor()).unwrap();
-        let serving = tokio::spawn(server.serve(service, stop.clone()));
+        let serving = tokio::spawn(server.serve(service, Budget::new(limits), stop.clone()));
         Self { address, go, events, stop, serving }
     }
 
@@ -255,7 +256,7 @@ async fn the_client_reconnects() {
     server.stop.cancel();
     within(server.serving).await.unwrap().unwrap();
     assert_eq!(within(client.add(1, 2)).await.unwrap_err().code(), Code::Unavailable);
-    let server = Running::with(Server::bind(&server.address.to_string()).await.unwrap());
+    let server = Running::at(&server.address.to_string(), Limits::default()).await;
     let again = async {
         while client.add(1, 2).await != Ok(3) {
             tokio::task::yield_now().await;
@@ -304,7 +305,7 @@ async fn dropping_the_server_ends_its_calls() {
 #[tokio::test]
 async fn silent_and_foreign_peers_are_closed() {
     let limits = Limits { handshake_time: Duration::from_millis(50), connections: 2, ..Default::default() };
-    let server = Running::with(Server::bind("127.0.0.1:0").await.unwrap().limits(limits));
+    let server = Running::at("127.0.0.1:0", limits).await;
     for greeting in ["", "PRI * HT", "GET / HTTP/1.1\r\nhost: a\r\n\r\n"] {
         let mut stream = TcpStream::connect(server.address).await.unwrap();
         stream.write_all(greeting.as_bytes()).await.unwrap();
@@ -382,7 +383,7 @@ type Case<'a> = (&'a str, &'a [(&'static str, &'a str)], &'a [u8], Code, &'a str
 #[tokio::test]
 async fn malformed_requests_are_told_what_is_wrong() {
     let limits = Limits { message_bytes: 64, ..Default::default() };
-    let server = Running::with(Server::bind("127.0.0.1:0").await.unwrap().limits(limits));
+    let server = Running::at("127.0.0.1:0", limits).await;
     let good: &[u8] = &[0, 0, 0, 0, 2, 8, 3];
     let add = "/test.v1.Demo/Add";
     let timeout = |value| [GRPC, ("grpc-timeout", value)];
@@ -431,7 +432,7 @@ async fn a_message_that_never_ends_is_given_up() {
         }
     }
     let limits = Limits { message_time: Duration::from_millis(50), ..Default::default() };
-    let server = Running::with(Server::bind("127.0.0.1:0").await.unwrap().limits(limits));
+    let server = Running::at("127.0.0.1:0", limits).await;
     let mut channel = Endpoint::from_shared(format!("http://{}", server.address)).unwrap().connect().await.unwrap();
     let mut request = Request::post("/test.v1.Demo/Add").body(Body::new(Endless(false))).unwrap();
     request.headers_mut().insert("content-type", "application/grpc".parse().unwrap());

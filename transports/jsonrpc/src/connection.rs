@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use everywire_net::is_foreign_page;
+use everywire_net::{Socket, is_foreign_page};
 use http::{HeaderValue, Method, Request, StatusCode, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -16,7 +16,6 @@ use jsonrpsee_server::{
     stop_channel, ws,
 };
 use rpc_core::{CancellationToken, Service};
-use tokio::net::TcpStream;
 
 use crate::{
     body::Timed,
@@ -47,7 +46,7 @@ impl<S: Service> Connection<S> {
     }
 
     /// Serves until the peer closes, or until `shutdown` and the end of the calls in flight.
-    pub(crate) async fn serve(self, stream: TcpStream, shutdown: CancellationToken) {
+    pub(crate) async fn serve(self, stream: Socket, shutdown: CancellationToken) {
         if let Err(error) = self.serve_http(stream, &shutdown).await {
             tracing::debug!(%error, "an HTTP connection ended early");
         }
@@ -57,7 +56,7 @@ impl<S: Service> Connection<S> {
         }
     }
 
-    async fn serve_http(&self, stream: TcpStream, shutdown: &CancellationToken) -> hyper::Result<()> {
+    async fn serve_http(&self, stream: Socket, shutdown: &CancellationToken) -> hyper::Result<()> {
         let socket = TokioIo::new(Gated::new(stream, Arc::clone(&self.gate)));
         let service = service_fn(async |request| Ok::<_, Infallible>(self.answer(request).await));
         let mut connection = pin!(

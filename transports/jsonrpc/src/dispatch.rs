@@ -40,13 +40,14 @@ impl<S: Service> Dispatch<S> {
         if request.method == DISCOVER {
             return envelope::success(&request.id, &&*self.document, self.max_bytes);
         }
-        let call = JsonrpcCall { id: Some(&request.id), params: request.params.as_deref(), max_bytes: self.max_bytes };
-        self.service.dispatch(&request.method, call).await
+        let mut call =
+            JsonrpcCall { id: Some(&request.id), params: request.params.as_deref(), max_bytes: self.max_bytes };
+        self.service.dispatch(&request.method, &mut call).await
     }
 
     async fn notification(&self, notification: &Notification<'_>) -> MethodResponse {
-        let call = JsonrpcCall { id: None, params: notification.params.as_deref(), max_bytes: self.max_bytes };
-        self.service.dispatch(&notification.method, call).await
+        let mut call = JsonrpcCall { id: None, params: notification.params.as_deref(), max_bytes: self.max_bytes };
+        self.service.dispatch(&notification.method, &mut call).await
     }
 
     /// Runs one request after the other, so that a batch weighs no more than a call.

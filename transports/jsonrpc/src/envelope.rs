@@ -26,7 +26,7 @@ impl Call for JsonrpcCall<'_> {
             .map_err(|_| without_position(bad_arguments::<A>(&mut serde_json::Deserializer::from_str(text))))
     }
 
-    fn reply<R: Serialize>(self, outcome: Result<R>) -> MethodResponse {
+    fn reply<R: Serialize>(&mut self, outcome: Result<R>) -> MethodResponse {
         match (self.id, outcome) {
             (Some(id), Ok(reply)) => success(id, &reply, self.max_bytes),
             (Some(id), Err(error)) => MethodResponse::error(id.clone(), fault::to_object(&error)),

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use everywire_net::Listener;
 use jsonrpsee_server::{BatchRequestConfig, PingConfig, ServerConfig};
-use rpc_core::{CancellationToken, Limits, Result, RpcError, Service, ServiceDescriptor, Transport};
+use rpc_core::{Budget, CancellationToken, Limits, Result, RpcError, Service, ServiceDescriptor, Transport};
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::{connection::Connection, dispatch::Dispatch, schema};
@@ -27,23 +27,12 @@ const PING_INTERVAL: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Server {
     listener: Listener,
-    limits: Limits,
 }
 
 impl Server {
     /// Binds `address`, such as `127.0.0.1:4244`; port 0 takes a free one.
     pub async fn bind(address: &str) -> Result<Self> {
-        Ok(Self { listener: Listener::bind("jsonrpc", address).await?, limits: Limits::default() })
-    }
-
-    /// Sets the limits.
-    ///
-    /// `depth` is not kept here: `serde_json` stops at 128. `calls_in_flight` is a WebSocket session's; an HTTP
-    /// connection has one. Instead of counting `unsent_bytes`, a session is not read while its socket takes no replies.
-    /// `message_time` is for bodies of HTTP requests; a session may also pause in the middle of a message.
-    #[must_use]
-    pub fn limits(self, limits: Limits) -> Self {
-        Self { limits, ..self }
+        Ok(Self { listener: Listener::bind("jsonrpc", address).await? })
     }
 
     /// The address, with the port that was taken.
@@ -61,11 +50,10 @@ impl Transport for Server {
         schema::check(descriptor)
     }
 
-    async fn serve<S: Service>(self, service: Arc<S>, shutdown: CancellationToken) -> Result<()> {
-        let connections = self.limits.connections;
-        let host = Arc::new(Host::new(service, self.limits)?);
+    async fn serve<S: Service>(self, service: Arc<S>, budget: Arc<Budget>, shutdown: CancellationToken) -> Result<()> {
+        let host = Arc::new(Host::new(service, budget.limits().clone())?);
         let serve = |stream, _, shutdown| Connection::new(Arc::clone(&host)).serve(stream, shutdown);
-        self.listener.serve(connections, shutdown, serve).await;
+        self.listener.serve(&budget, shutdown, serve).await;
         Ok(())
     }
 }

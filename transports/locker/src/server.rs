@@ -3,10 +3,9 @@
 use std::{io, net::SocketAddr, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
-use everywire_net::Listener;
+use everywire_net::{Listener, Socket};
 use everywire_zmtp::{Engine, Envelope, Peer, Reply, Session, SocketType};
-use rpc_core::{CancellationToken, Limits, Result, Service, ServiceDescriptor, Transport};
-use tokio::net::TcpStream;
+use rpc_core::{Budget, CancellationToken, Result, Service, ServiceDescriptor, Transport};
 
 use crate::{
     call::{LockerCall, NO},
@@ -15,12 +14,11 @@ use crate::{
 
 /// A locker, bound and not yet serving.
 ///
-/// Of the [`Limits`] it keeps `connections`, `handshake_time`, `message_time`, `message_bytes` and `unsent_bytes`. Each
+/// Of the limits it keeps those of connections, times, `message_bytes`, `buffered_bytes` and `calls_in_all`. Each
 /// connection has one call in flight: answers carry no number, so they have to come in the order of the requests.
 #[derive(Debug)]
 pub struct Server {
     listener: Listener,
-    limits: Limits,
     resource: Arc<str>,
 }
 
@@ -33,13 +31,7 @@ impl Server {
     pub async fn bind(address: &str) -> Result<Self> {
         let address = address.strip_prefix("tcp://").unwrap_or(address);
         let listener = Listener::bind("locker", address).await?;
-        Ok(Self { listener, limits: Limits::default(), resource: DEFAULT_RESOURCE.into() })
-    }
-
-    /// Sets what a peer may cost.
-    #[must_use]
-    pub fn limits(self, limits: Limits) -> Self {
-        Self { limits, ..self }
+        Ok(Self { listener, resource: DEFAULT_RESOURCE.into() })
     }
 
     /// Sets the `resource` that every message asks for. Default `locker`.
@@ -65,14 +57,14 @@ impl Transport for Server {
         schema::check(descriptor)
     }
 
-    async fn serve<S: Service>(self, service: Arc<S>, shutdown: CancellationToken) -> Result<()> {
-        let connections = self.limits.connections;
-        let engine = Arc::new(Engine::new(SocketType::Rep, Limits { calls_in_flight: 1, ..self.limits }));
-        let connection = |stream: TcpStream, peer: SocketAddr, stop: CancellationToken| {
+    async fn serve<S: Service>(self, service: Arc<S>, budget: Arc<Budget>, shutdown: CancellationToken) -> Result<()> {
+        let engine = Arc::new(Engine::new(SocketType::Rep, Arc::clone(&budget)));
+        let connection = |stream: Socket, peer: SocketAddr, stop: CancellationToken| {
             let (engine, service, resource) = (Arc::clone(&engine), Arc::clone(&service), Arc::clone(&self.resource));
             let dispatch = move |envelope| {
-                let (service, call) = (Arc::clone(&service), LockerCall { envelope, resource: Arc::clone(&resource) });
-                async move { service.dispatch(METHOD, call).await }
+                let service = Arc::clone(&service);
+                let mut call = LockerCall { envelope, resource: Arc::clone(&resource) };
+                async move { service.dispatch(METHOD, &mut call).await }
             };
             async move {
                 if let Err(error) = engine.serve(stream, BytesMut::new(), LockerSession { dispatch }, stop).await {
@@ -80,7 +72,7 @@ impl Transport for Server {
                 }
             }
         };
-        self.listener.serve(connections, shutdown, connection).await;
+        self.listener.serve(&budget, shutdown, connection).await;
         Ok(())
     }
 }

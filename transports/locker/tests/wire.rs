@@ -17,7 +17,7 @@ use everywire_zmtp::{
     SocketType,
     frames::{GREETING, put_ready},
 };
-use rpc_core::{CancellationToken, Limits, Result, RpcError, Transport};
+use rpc_core::{Budget, CancellationToken, Limits, Result, RpcError, Transport};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 use tokio::{
@@ -87,16 +87,16 @@ struct Running {
 
 impl Running {
     async fn start() -> Self {
-        Self::with(|server| server).await
+        Self::with(Limits::default(), |server| server).await
     }
 
-    async fn with(configure: impl FnOnce(Server) -> Server) -> Self {
+    async fn with(limits: Limits, configure: impl FnOnce(Server) -> Server) -> Self {
         let listening = configure(Server::bind("tcp://127.0.0.1:0").await.unwrap());
         let (address, stop) = (listening.address(), CancellationToken::new());
         let script = Arc::new(Script { asked: Mutex::default(), calls: AtomicU32::new(0), let_go: Semaphore::new(0) });
         let service = Arc::new(GateService::new(Arc::clone(&script)));
         listening.check(rpc_core::Service::descriptor(&*service)).unwrap();
-        let served = tokio::spawn(listening.serve(service, stop.clone()));
+        let served = tokio::spawn(listening.serve(service, Budget::new(limits), stop.clone()));
         Self { address, script, stop, served }
     }
 
@@ -203,7 +203,7 @@ async fn any_message_is_one_request() {
 
 #[tokio::test]
 async fn the_resource_is_the_servers() {
-    let server = Running::with(|server| server.resource("tickets")).await;
+    let server = Running::with(Limits::default(), |server| server.resource("tickets")).await;
     let mut req = server.req().await;
     assert_eq!(ask(&mut req, "let me go").await, "go");
     assert_eq!(*server.script.asked.lock().unwrap(), [("tickets".to_owned(), None)]);
@@ -214,7 +214,7 @@ async fn the_resource_is_the_servers() {
 #[tokio::test]
 async fn whatever_goes_wrong_is_sorry() {
     for resource in ["error", "panic", "explode"] {
-        let server = Running::with(|server| server.resource(resource)).await;
+        let server = Running::with(Limits::default(), |server| server.resource(resource)).await;
         let mut req = server.req().await;
         for round in 0..3 {
             assert_eq!(ask(&mut req, "let me go").await, "sorry", "{resource}, round {round}");
@@ -226,7 +226,7 @@ async fn whatever_goes_wrong_is_sorry() {
 
 #[tokio::test]
 async fn answers_keep_the_order_of_the_requests() {
-    let server = Running::with(|server| server.resource("wait")).await;
+    let server = Running::with(Limits::default(), |server| server.resource("wait")).await;
     let mut raw = Raw::connect(server.address).await;
     raw.send(b"\x01\x01a\x01\x00\x00\x03one\x01\x01b\x01\x00\x00\x03two\x00\x05three").await;
     server.calls(1).await;
@@ -237,7 +237,7 @@ async fn answers_keep_the_order_of_the_requests() {
 
 #[tokio::test]
 async fn clients_do_not_wait_for_one_another() {
-    let server = Running::with(|server| server.resource("wait")).await;
+    let server = Running::with(Limits::default(), |server| server.resource("wait")).await;
     let (mut first, mut second) = (server.req().await, server.req().await);
     soon("a request", first.send("let me go".into())).await.unwrap();
     server.calls(1).await;
@@ -250,7 +250,7 @@ async fn clients_do_not_wait_for_one_another() {
 
 #[tokio::test]
 async fn a_stop_answers_everybody() {
-    let server = Running::with(|server| server.resource("wait")).await;
+    let server = Running::with(Limits::default(), |server| server.resource("wait")).await;
     let mut raw = Raw::connect(server.address).await;
     raw.send(b"\x01\x00\x00\x03one").await;
     server.calls(1).await;
@@ -266,7 +266,7 @@ async fn a_stop_answers_everybody() {
 #[tokio::test]
 async fn limits_are_kept() {
     let limits = Limits { message_bytes: 100, ..Limits::default() };
-    let server = Running::with(|server| server.limits(limits)).await;
+    let server = Running::with(limits, |server| server).await;
     let mut raw = Raw::connect(server.address).await;
     raw.send(&[&b"\x01\x00\x00\x64"[..], &[b'x'; 100]].concat()).await;
     raw.expect(b"\x01\x00\x00\x02go").await;

@@ -1,14 +1,21 @@
 //! A TCP port and the connections on it.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    io,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
-use rpc_core::{CancellationToken, Result, RpcError};
+use rpc_core::{Budget, CancellationToken, Limit, Result, RpcError};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
     task::JoinSet,
 };
+
+use crate::Socket;
 
 /// A bound TCP port of one wire.
 #[derive(Debug)]
@@ -46,36 +53,60 @@ impl Listener {
         self.address
     }
 
-    /// Accepts until `shutdown` and runs `connection` on each stream, at most `connections` at the same time; then waits
-    /// for those that are open. A connection beyond the limit is closed at once.
+    /// Accepts until `shutdown` and runs `connection` on each socket, as many as `budget` allows at the same time; then
+    /// waits for those that are open. A connection beyond a limit is closed at once.
     ///
     /// `connection` is told of the stop by its own token and should end once its calls are answered. Dropping this
     /// future ends all connections.
     pub async fn serve<F>(
         self,
-        connections: usize,
+        budget: &Arc<Budget>,
         shutdown: CancellationToken,
-        connection: impl Fn(TcpStream, SocketAddr, CancellationToken) -> F,
+        connection: impl Fn(Socket, SocketAddr, CancellationToken) -> F,
     ) where
         F: Future<Output = ()> + Send + 'static,
     {
-        let mut open = Connections::new(self.wire, connections);
-        while let Some(accepted) = shutdown.run_until_cancelled(self.inner.accept()).await {
+        let open = Arc::new(Open::default());
+        let mut tasks = JoinSet::new();
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = shutdown.cancelled() => break,
+                accepted = self.inner.accept() => accepted,
+                Some(ended) = tasks.join_next() => {
+                    report(self.wire, ended);
+                    continue;
+                }
+            };
             match accepted {
                 Ok((stream, peer)) => {
+                    let Some(place) = open.enter(self.wire, peer, budget) else { continue };
                     prepare(&stream);
                     // Every step of a connection asks its token, under the token's lock: one each keeps them out of each other's way.
-                    open.start(peer, || connection(stream, peer, shutdown.child_token()));
+                    let running = connection(Socket::new(stream, Arc::clone(budget)), peer, shutdown.child_token());
+                    tasks.spawn(async move {
+                        running.await;
+                        drop(place);
+                    });
                 }
                 Err(error) => {
-                    tracing::warn!(wire = self.wire, %error, "accept failed");
+                    tracing::warn!(wire = self.wire, %error, "accept failed; trying again");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
         }
+        let wire = self.wire;
         // From here on, clients that connect are refused and don't wait in vain.
         drop(self.inner);
-        open.all_ended().await;
+        while let Some(ended) = tasks.join_next().await {
+            report(wire, ended);
+        }
+    }
+}
+
+fn report(wire: &str, ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(wire, %error, "a connection's task failed");
     }
 }
 
@@ -85,44 +116,93 @@ fn prepare(stream: &TcpStream) {
     let _ = SockRef::from(stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE));
 }
 
-/// The tasks of open connections.
-struct Connections {
-    wire: &'static str,
-    limit: usize,
-    places: Arc<Semaphore>,
-    tasks: JoinSet<()>,
+/// How many connections are open.
+#[derive(Debug, Default)]
+struct Open(Mutex<Count>);
+
+#[derive(Debug, Default)]
+struct Count {
+    all: usize,
+    by_address: HashMap<IpAddr, usize>,
 }
 
-impl Connections {
-    fn new(wire: &'static str, limit: usize) -> Self {
-        let limit = limit.min(Semaphore::MAX_PERMITS);
-        Self { wire, limit, places: Arc::new(Semaphore::new(limit)), tasks: JoinSet::new() }
-    }
-
-    fn start<F: Future<Output = ()> + Send + 'static>(&mut self, peer: SocketAddr, connection: impl FnOnce() -> F) {
-        while let Some(ended) = self.tasks.try_join_next() {
-            self.report(ended);
-        }
-        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
-            tracing::warn!(wire = self.wire, %peer, limit = self.limit, "connection limit reached; closed");
-            return;
+impl Open {
+    /// Counts a connection until its place is dropped, if there is one for it.
+    fn enter(self: &Arc<Self>, wire: &str, peer: SocketAddr, budget: &Budget) -> Option<Place> {
+        let limits = budget.limits();
+        let address = holder(peer.ip());
+        let mut count = self.count();
+        let from_there = count.by_address.get(&address).copied().unwrap_or(0);
+        let met = if count.all >= limits.connections {
+            Limit::Connections
+        } else if from_there >= limits.connections_per_address {
+            Limit::ConnectionsPerAddress
+        } else {
+            count.all += 1;
+            count.by_address.insert(address, from_there + 1);
+            return Some(Place { open: Arc::clone(self), address });
         };
-        let connection = connection();
-        self.tasks.spawn(async move {
-            connection.await;
-            drop(place);
-        });
+        drop(count);
+        budget.note(met, format_args!("{wire}: a connection from {peer} was closed at once"));
+        None
     }
 
-    async fn all_ended(mut self) {
-        while let Some(ended) = self.tasks.join_next().await {
-            self.report(ended);
+    fn count(&self) -> MutexGuard<'_, Count> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One open connection.
+struct Place {
+    open: Arc<Open>,
+    address: IpAddr,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut count = self.open.count();
+        count.all -= 1;
+        if let Entry::Occupied(mut from_there) = count.by_address.entry(self.address) {
+            *from_there.get_mut() -= 1;
+            if *from_there.get() == 0 {
+                from_there.remove();
+            }
         }
     }
+}
 
-    fn report(&self, ended: Result<(), tokio::task::JoinError>) {
-        if let Err(error) = ended {
-            tracing::error!(wire = self.wire, %error, "a connection's task failed");
-        }
+/// What one peer can have at once: an IPv4 address, or a /64 network of IPv6.
+fn holder(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rpc_core::Limits;
+
+    use super::*;
+
+    #[test]
+    fn one_address_can_not_take_every_place() {
+        let budget = Budget::new(Limits { connections: 3, connections_per_address: 2, ..Limits::default() });
+        let open = Arc::new(Open::default());
+        let enter = |ip: &str| open.enter("test", SocketAddr::new(ip.parse().unwrap(), 1), &budget);
+        let first = enter("10.0.0.1");
+        let second = enter("::ffff:10.0.0.1");
+        assert!(first.is_some() && second.is_some());
+        assert!(enter("10.0.0.1").is_none(), "also as IPv6");
+        let other = enter("fd00::1");
+        assert!(other.is_some());
+        assert!(enter("fd00::2").is_none(), "all places are taken");
+        drop((first, second));
+        let same_network = enter("fd00::2");
+        assert!(same_network.is_some());
+        assert!(enter("fd00::3").is_none(), "the same /64");
+        assert_eq!((budget.met(Limit::Connections), budget.met(Limit::ConnectionsPerAddress)), (1, 2));
+        drop((other, same_network));
+        assert!(open.count().all == 0 && open.count().by_address.is_empty());
     }
 }

@@ -1,94 +1,68 @@
-//! Bodies of HTTP messages: read within a limit, and gzip as Python's `xmlrpc` uses it.
+//! Bodies of HTTP messages: gzip as Python's `xmlrpc` uses it.
 
 use std::{
-    fmt,
-    io::{self, Read, Write},
+    io::{Read, Write},
+    sync::Arc,
 };
 
-use bytes::Bytes;
+use everywire_net::http1::{Received, collect, receive};
 use flate2::{Compression, read::MultiGzDecoder, write::GzEncoder};
 use http::{HeaderMap, header};
-use http_body_util::BodyExt;
-use hyper::body::{Body, Incoming};
+use hyper::body::Incoming;
+use rpc_core::{Budget, CancellationToken, Limit, Result, RpcError};
 
 /// A response must be longer than this to be compressed: one packet's worth, the threshold of Python's server.
 pub(crate) const GZIP_THRESHOLD: usize = 1_400;
 
-/// Why a body can't be had.
-#[derive(Debug)]
-pub(crate) enum BodyError {
-    /// It is longer than the limit, on the wire or after decompression.
-    TooLong,
-    /// Its coding is neither gzip nor none.
-    UnknownCoding,
-    /// It is not gzip, although its header says so.
-    NotGzip(io::Error),
-    /// The connection failed on the way.
-    Broken(hyper::Error),
-}
-
-impl fmt::Display for BodyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TooLong => f.write_str("the body is longer than the limit"),
-            Self::UnknownCoding => f.write_str("the one content coding known here is gzip"),
-            Self::NotGzip(error) => write!(f, "the body is not gzip: {error}"),
-            Self::Broken(error) => write!(f, "the body broke off: {error}"),
-        }
-    }
-}
-
-/// Reads `body`, at most `limit` bytes, as `headers` say that it is coded. A length announced beyond the limit is refused
-/// before anything is read.
-pub(crate) async fn read(headers: &HeaderMap, body: Incoming, limit: usize) -> Result<Bytes, BodyError> {
+/// Receives the body of a request, coded as `headers` say.
+pub(crate) async fn request(
+    headers: &HeaderMap,
+    body: Incoming,
+    budget: &Arc<Budget>,
+    stop: &CancellationToken,
+) -> Result<Received> {
     let gzip = is_gzip(headers)?;
-    let body = collect(body, limit).await?;
-    if gzip { decompress(&body, limit).map(Bytes::from) } else { Ok(body) }
+    let received = receive(body, budget, stop).await?;
+    if gzip { decompress(received, budget) } else { Ok(received) }
 }
 
-fn is_gzip(headers: &HeaderMap) -> Result<bool, BodyError> {
+/// Receives the body of a response, coded as `headers` say.
+pub(crate) async fn response(headers: &HeaderMap, body: Incoming, budget: &Arc<Budget>) -> Result<Received> {
+    let gzip = is_gzip(headers)?;
+    let received = collect(body, budget).await?;
+    if gzip { decompress(received, budget) } else { Ok(received) }
+}
+
+fn is_gzip(headers: &HeaderMap) -> Result<bool> {
     match headers.get(header::CONTENT_ENCODING).map(|coding| coding.as_bytes().to_ascii_lowercase()).as_deref() {
         None | Some(b"identity" | b"") => Ok(false),
         Some(b"gzip" | b"x-gzip") => Ok(true),
-        Some(_) => Err(BodyError::UnknownCoding),
+        Some(_) => Err(RpcError::unimplemented("the one content coding known here is gzip")),
     }
 }
 
-async fn collect(mut body: Incoming, limit: usize) -> Result<Bytes, BodyError> {
-    if body.size_hint().lower() > limit as u64 {
-        return Err(BodyError::TooLong);
-    }
-    let Some(first) = next(&mut body).await? else { return Ok(Bytes::new()) };
-    // An ordinary request arrives whole and stays where it was received.
-    if body.is_end_stream() && first.len() <= limit {
-        return Ok(first);
-    }
-    let mut whole = Vec::from(first);
-    while let Some(more) = next(&mut body).await? {
-        if whole.len() + more.len() > limit {
-            return Err(BodyError::TooLong);
-        }
-        whole.extend_from_slice(&more);
-    }
-    if whole.len() > limit { Err(BodyError::TooLong) } else { Ok(whole.into()) }
-}
-
-async fn next(body: &mut Incoming) -> Result<Option<Bytes>, BodyError> {
-    while let Some(frame) = body.frame().await {
-        // What is no data is trailers, which mean nothing here.
-        if let Ok(data) = frame.map_err(BodyError::Broken)?.into_data() {
-            return Ok(Some(data));
-        }
-    }
-    Ok(None)
-}
-
-fn decompress(body: &[u8], limit: usize) -> Result<Vec<u8>, BodyError> {
+/// Undoes gzip piece by piece, so that a bomb costs no more than the limit.
+fn decompress(received: Received, budget: &Budget) -> Result<Received> {
+    let Received { bytes, mut share } = received;
+    let limit = budget.limits().decompressed_bytes;
+    let mut decoder = MultiGzDecoder::new(&bytes[..]);
     let mut whole = Vec::new();
-    let within = limit as u64 + 1;
-    MultiGzDecoder::new(body).take(within).read_to_end(&mut whole).map_err(BodyError::NotGzip)?;
-    if whole.len() > limit { Err(BodyError::TooLong) } else { Ok(whole) }
+    loop {
+        let before = whole.len();
+        let piece = (&mut decoder).take(PIECE_BYTES).read_to_end(&mut whole);
+        piece.map_err(|error| RpcError::invalid_argument(format!("the body is not gzip: {error}")))?;
+        if whole.len() == before {
+            return Ok(Received { bytes: whole.into(), share });
+        }
+        if whole.len() > limit {
+            return Err(budget.over(Limit::DecompressedBytes, "the body is too long once it is decompressed"));
+        }
+        share.hold(bytes.len() + whole.len())?;
+    }
 }
+
+/// What is decompressed before it is counted.
+const PIECE_BYTES: u64 = 64 << 10;
 
 /// `body` as gzip at the fastest level, which Python takes too; writing to memory can't fail.
 pub(crate) fn compress(body: &[u8]) -> Vec<u8> {
@@ -109,6 +83,9 @@ pub(crate) fn accepts_gzip(headers: &HeaderMap) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+    use rpc_core::{Code, Limits};
+
     use super::*;
 
     #[test]
@@ -131,8 +108,13 @@ mod tests {
     fn decompression_stops_at_the_limit() {
         let bomb = compress(&vec![0; 1 << 20]);
         assert!(bomb.len() < 8_192, "{}", bomb.len());
-        assert!(matches!(decompress(&bomb, (1 << 20) - 1), Err(BodyError::TooLong)));
-        assert_eq!(decompress(&bomb, 1 << 20).unwrap().len(), 1 << 20);
-        assert!(matches!(decompress(b"plain", 10), Err(BodyError::NotGzip(_))));
+        let undone = |body: &[u8], decompressed_bytes| {
+            let budget = Budget::new(Limits { decompressed_bytes, ..Limits::default() });
+            let received = Received { bytes: Bytes::copy_from_slice(body), share: budget.share() };
+            decompress(received, &budget).map(|received| received.bytes.len()).map_err(|error| error.code())
+        };
+        assert_eq!(undone(&bomb, (1 << 20) - 1), Err(Code::ResourceExhausted));
+        assert_eq!(undone(&bomb, 1 << 20), Ok(1 << 20));
+        assert_eq!(undone(b"plain", 10), Err(Code::InvalidArgument));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use rpc_core::{Call, Code, Limits, Result, RpcError, Service, ServiceDescriptor, bad_arguments};
+use rpc_core::{Budget, Call, Code, Limit, Result, RpcError, Service, ServiceDescriptor, bad_arguments};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
@@ -13,37 +13,38 @@ use crate::{
 };
 
 /// Answers the request in `document`.
-pub(crate) async fn answer<S: Service>(service: &S, document: &str, limits: &Limits) -> Vec<u8> {
-    match envelope::read_method(document, limits.depth) {
+pub(crate) async fn answer<S: Service>(service: &S, document: &str, budget: &Budget) -> Vec<u8> {
+    match envelope::read_method(document, budget.limits().depth) {
         Err(error) => Frame::Response.fault(error),
-        Ok((method, parser)) if method == schema::MULTICALL => multicall(service, parser, limits).await,
+        Ok((method, parser)) if method == schema::MULTICALL => multicall(service, parser, budget).await,
         Ok((method, parser)) => {
             let source = Source::Request { document, parser: Some(parser) };
-            dispatch(service, &method, XmlrpcCall { source, depth: limits.depth, broken: None }).await
+            dispatch(service, &method, &mut XmlrpcCall { source, budget, broken: None }).await
         }
     }
 }
 
 /// Runs calls one after another and collects their outcomes in order. A call that fails leaves the others alone.
-async fn multicall<S: Service>(service: &S, parser: Parser<'_>, limits: &Limits) -> Vec<u8> {
+async fn multicall<S: Service>(service: &S, parser: Parser<'_>, budget: &Budget) -> Vec<u8> {
+    let limits = budget.limits();
     let (calls,): (Vec<SubCall<'_>>,) = match envelope::read_params(parser) {
         Ok(calls) => calls,
         Err(error) => return Frame::Response.fault(error),
     };
     if calls.len() > limits.batch_calls {
-        let message = format!("{} calls in a multicall; the limit is {}", calls.len(), limits.batch_calls);
-        return Frame::Response.fault(RpcError::resource_exhausted(message));
+        let many = format_args!("a multicall of {} calls", calls.len());
+        return Frame::Response.fault(budget.over(Limit::BatchCalls, many));
     }
     let mut results = Vec::new();
     for SubCall { method_name, params } in calls {
         let source = Source::Batch { params: params.0 };
-        let call = XmlrpcCall { source, depth: limits.depth, broken: None };
+        let mut call = XmlrpcCall { source, budget, broken: None };
         let result = if method_name == schema::MULTICALL {
             call.reply::<()>(Err(RpcError::invalid_argument("a multicall inside a multicall is refused")))
         } else if results.len() > limits.message_bytes {
-            call.reply::<()>(Err(RpcError::resource_exhausted("the results before this call fill the response")))
+            call.reply::<()>(Err(budget.over(Limit::MessageBytes, "the results before this call fill the response")))
         } else {
-            dispatch(service, &method_name, call).await
+            dispatch(service, &method_name, &mut call).await
         };
         results.extend_from_slice(&result);
     }
@@ -60,7 +61,7 @@ struct SubCall<'a> {
     params: RawValue<'a>,
 }
 
-async fn dispatch<S: Service>(service: &S, method: &str, call: XmlrpcCall<'_>) -> Vec<u8> {
+async fn dispatch<S: Service>(service: &S, method: &str, call: &mut XmlrpcCall<'_>) -> Vec<u8> {
     let descriptor = service.descriptor();
     match method.strip_prefix("system.") {
         Some(_) => schema::answer(descriptor, method, call),
@@ -79,7 +80,7 @@ fn local_name<'a>(descriptor: &ServiceDescriptor, method: &'a str) -> &'a str {
 /// One call, read as far as the name of its method.
 pub(crate) struct XmlrpcCall<'a> {
     source: Source<'a>,
-    depth: usize,
+    budget: &'a Budget,
     /// What is wrong with the document, if that is why the arguments can't be read.
     broken: Option<Error>,
 }
@@ -96,9 +97,9 @@ impl<'a> XmlrpcCall<'a> {
         match &mut self.source {
             Source::Request { document, parser } => match parser.take() {
                 Some(parser) => envelope::read_params(parser),
-                None => envelope::read_params(envelope::read_method(document, self.depth)?.1),
+                None => envelope::read_params(envelope::read_method(document, self.depth())?.1),
             },
-            Source::Batch { params } => A::deserialize(Value::new(&mut Parser::new(params, self.depth))),
+            Source::Batch { params } => A::deserialize(Value::new(&mut Parser::new(params, self.depth()))),
         }
     }
 
@@ -106,12 +107,16 @@ impl<'a> XmlrpcCall<'a> {
     fn explain<A: DeserializeOwned>(&self) -> Result<RpcError, Error> {
         match self.source {
             Source::Request { document, .. } => {
-                envelope::read_method(document, self.depth)?.1.skip_to_end()?;
-                let (_, mut parser) = envelope::read_method(document, self.depth)?;
+                envelope::read_method(document, self.depth())?.1.skip_to_end()?;
+                let (_, mut parser) = envelope::read_method(document, self.depth())?;
                 Ok(bad_arguments::<A>(Params(&mut parser)))
             }
-            Source::Batch { params } => Ok(bad_arguments::<A>(Value::new(&mut Parser::new(params, self.depth)))),
+            Source::Batch { params } => Ok(bad_arguments::<A>(Value::new(&mut Parser::new(params, self.depth())))),
         }
+    }
+
+    fn depth(&self) -> usize {
+        self.budget.limits().depth
     }
 
     fn frame(&self) -> Frame {
@@ -133,14 +138,17 @@ impl Call for XmlrpcCall<'_> {
         let explained = if error.kind() == Kind::Type { self.explain::<A>() } else { Err(error) };
         Err(explained.unwrap_or_else(|broken| {
             let message = broken.to_string();
+            if broken.kind() == Kind::Depth {
+                self.budget.note(Limit::Depth, &broken);
+            }
             self.broken = Some(broken);
             RpcError::new(Code::Internal, message)
         }))
     }
 
-    fn reply<R: Serialize>(self, outcome: Result<R>) -> Vec<u8> {
+    fn reply<R: Serialize>(&mut self, outcome: Result<R>) -> Vec<u8> {
         let frame = self.frame();
-        match (self.broken, outcome) {
+        match (self.broken.take(), outcome) {
             (Some(broken), _) => frame.fault(broken),
             (None, Err(error)) => frame.fault(error),
             (None, Ok(reply)) => {

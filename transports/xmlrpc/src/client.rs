@@ -1,16 +1,15 @@
 //! The client: keeps connections alive and one call on each at a time, since HTTP/1 answers in order.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use everywire_net::code_of_status;
 use http::{HeaderValue, Request, Response, StatusCode, Uri, header, uri::PathAndQuery};
 use http_body_util::Full;
-use rpc_core::{Caller, Code, DEFAULT_TIMEOUT, Limits, Method, Result, RpcError, answer_within};
+use rpc_core::{Budget, Caller, Code, DEFAULT_TIMEOUT, Limit, Limits, Method, Result, RpcError, answer_within};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    body::BodyError,
     envelope,
     fault::unsendable,
     link::{Failure, Link},
@@ -23,7 +22,7 @@ pub struct Client {
     target: Target,
     pool: Pool,
     timeout: Duration,
-    limits: Limits,
+    budget: Arc<Budget>,
     gzip: bool,
 }
 
@@ -39,7 +38,7 @@ impl Client {
         })??;
         let pool = Pool::default();
         pool.put(link);
-        Ok(Self { target, pool, timeout: DEFAULT_TIMEOUT, limits: Limits::default(), gzip: false })
+        Ok(Self { target, pool, timeout: DEFAULT_TIMEOUT, budget: Budget::new(Limits::default()), gzip: false })
     }
 
     /// Sets how long a call waits for its answer. Default [`DEFAULT_TIMEOUT`].
@@ -48,10 +47,11 @@ impl Client {
         Self { timeout, ..self }
     }
 
-    /// Sets what a call may cost: `message_bytes` of its request and of its answer, and the answer's `depth`.
+    /// Sets what calls may cost: `message_bytes` of a request and of an answer, the answer's `decompressed_bytes` and
+    /// `depth`, and `buffered_bytes` of all answers on their way.
     #[must_use]
     pub fn limits(self, limits: Limits) -> Self {
-        Self { limits, ..self }
+        Self { budget: Budget::new(limits), ..self }
     }
 
     /// Asks the server to compress its answers; pays on slow networks only. Compressed answers are read in any case.
@@ -63,14 +63,14 @@ impl Client {
     async fn exchange(&self, body: Vec<u8>) -> Result<Bytes> {
         let mut request = self.request(body);
         while let Some(mut link) = self.pool.take() {
-            match link.exchange(request, self.limits.message_bytes).await {
+            match link.exchange(request, &self.budget).await {
                 // The server had closed the connection: it has not seen the request, so another may carry it.
                 Err(Failure::Unsent(unsent)) => request = *unsent,
                 outcome => return self.finish(link, outcome),
             }
         }
         let mut link = Link::open(&self.target.address).await?;
-        let outcome = link.exchange(request, self.limits.message_bytes).await;
+        let outcome = link.exchange(request, &self.budget).await;
         self.finish(link, outcome)
     }
 
@@ -100,20 +100,19 @@ impl Client {
         }
     }
 
-    fn too_long(&self, message: &str) -> RpcError {
-        let limit = self.limits.message_bytes;
-        RpcError::resource_exhausted(format!("the {message} is longer than the limit of {limit} bytes"))
-    }
-
     fn unanswered(&self, failure: &Failure) -> RpcError {
         let address = &self.target.address;
         match failure {
             Failure::Unsent(_) => RpcError::unavailable(format!("{address} closed the connection")),
-            Failure::Broken(error) | Failure::Body(BodyError::Broken(error)) => {
-                RpcError::unavailable(format!("{address} broke off before its answer: {error}"))
+            Failure::Broken(error) => RpcError::unavailable(format!("{address} broke off before its answer: {error}")),
+            Failure::Body(error) => {
+                let code = match error.code() {
+                    Code::DataLoss => Code::Unavailable,
+                    Code::ResourceExhausted => Code::ResourceExhausted,
+                    _ => Code::Internal,
+                };
+                RpcError::new(code, format!("the answer of {address} can't be read: {}", error.message()))
             }
-            Failure::Body(BodyError::TooLong) => self.too_long("answer"),
-            Failure::Body(error) => RpcError::new(Code::Internal, format!("the answer can't be read: {error}")),
         }
     }
 }
@@ -127,12 +126,12 @@ impl Caller for Client {
         let request = envelope::method_call(method.name(), args)
             .map_err(|error| unsendable(Code::InvalidArgument, "arguments", &error))?;
         // A server that refuses a long request may close before it has read it, and its refusal is lost.
-        if request.len() > self.limits.message_bytes {
-            return Err(self.too_long("request"));
+        if request.len() > self.budget.limits().message_bytes {
+            return Err(self.budget.over(Limit::MessageBytes, "the request is too long"));
         }
         let answer = self.exchange(request);
         let response = answer_within(self.timeout, &self.target.address, method, answer).await?;
-        envelope::read_response(&response, self.limits.depth)
+        envelope::read_response(&response, self.budget.limits().depth)
     }
 }
 

@@ -59,7 +59,6 @@ mod codec;
 mod envelope;
 mod fault;
 mod link;
-mod patience;
 mod pool;
 mod schema;
 mod server;

@@ -4,6 +4,7 @@ use std::{
     fmt,
     future::poll_fn,
     pin::{Pin, pin},
+    sync::Arc,
 };
 
 use bytes::Bytes;
@@ -11,10 +12,10 @@ use http::{Request, Response};
 use http_body_util::Full;
 use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
-use rpc_core::{Result, RpcError};
+use rpc_core::{Budget, Result, RpcError};
 use tokio::net::TcpStream;
 
-use crate::body::{self, BodyError};
+use crate::body;
 
 /// A connection that runs only while a call is on it, inside that call's own task: an answer wakes no other task on its
 /// way, and a call that is dropped takes its connection with it, which tells the server.
@@ -34,7 +35,7 @@ pub(crate) enum Failure {
     /// The connection failed after that: nobody knows whether the method ran.
     Broken(hyper::Error),
     /// The response's body can't be had.
-    Body(BodyError),
+    Body(RpcError),
 }
 
 impl Link {
@@ -53,11 +54,11 @@ impl Link {
         self.connection.is_some() && !self.sender.is_closed()
     }
 
-    /// Sends `request` and reads its response, whose body may have `limit` bytes.
+    /// Sends `request` and reads its response, within the limits of `budget`.
     pub(crate) async fn exchange(
         &mut self,
         request: Request<Full<Bytes>>,
-        limit: usize,
+        budget: &Arc<Budget>,
     ) -> Result<Response<Bytes>, Failure> {
         let Self { sender, connection } = self;
         // The server may have closed the connection while nobody looked; being ready means that it has not.
@@ -71,8 +72,8 @@ impl Link {
                 None => Failure::Broken(error.into_error()),
             })?;
             let (head, body) = response.into_parts();
-            let body = body::read(&head.headers, body, limit).await.map_err(Failure::Body)?;
-            Ok(Response::from_parts(head, body))
+            let body = body::response(&head.headers, body, budget).await.map_err(Failure::Body)?;
+            Ok(Response::from_parts(head, body.bytes))
         };
         drive(connection, exchange).await
     }

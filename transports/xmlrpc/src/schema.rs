@@ -44,22 +44,22 @@ const SYSTEM_METHODS: [SystemMethod; 5] = [
 ];
 
 /// Answers a method of `system`, all but [`MULTICALL`].
-pub(crate) fn answer<C: Call>(descriptor: &ServiceDescriptor, method: &str, mut call: C) -> C::Reply {
+pub(crate) fn answer<C: Call>(descriptor: &ServiceDescriptor, method: &str, call: &mut C) -> C::Reply {
     match method {
         "system.listMethods" => {
-            let outcome = no_arguments(&mut call).map(|()| list_methods(descriptor));
+            let outcome = no_arguments(call).map(|()| list_methods(descriptor));
             call.reply(outcome)
         }
         "system.methodHelp" => {
-            let outcome = method_argument(&mut call).and_then(|method| method_help(descriptor, &method));
+            let outcome = method_argument(call).and_then(|method| method_help(descriptor, &method));
             call.reply(outcome)
         }
         "system.methodSignature" => {
-            let outcome = method_argument(&mut call).and_then(|method| method_signature(descriptor, &method));
+            let outcome = method_argument(call).and_then(|method| method_signature(descriptor, &method));
             call.reply(outcome)
         }
         "system.getCapabilities" => {
-            let outcome = no_arguments(&mut call).map(|()| capabilities());
+            let outcome = no_arguments(call).map(|()| capabilities());
             call.reply(outcome)
         }
         _ => call.reply::<()>(Err(unknown(method))),

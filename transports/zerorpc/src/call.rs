@@ -1,7 +1,5 @@
 //! One request: its arguments to the method, the method's outcome to the answer.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use bytes::Bytes;
 use everywire_zmtp::{Envelope, Reply};
 use rmp_serde::decode;
@@ -59,15 +57,16 @@ impl Call for ZerorpcCall {
         })
     }
 
-    fn reply<R: Serialize>(self, outcome: Result<R>) -> Reply {
-        let Self { id, asker: Asker { envelope, channel }, unreadable, .. } = self;
-        let channel = channel.as_bytes();
-        let body = match outcome.and_then(|value| encode(&id, channel, &value)) {
-            _ if unreadable => envelope::err(&id, channel, fault::put_unreadable),
+    fn reply<R: Serialize>(&mut self, outcome: Result<R>) -> Reply {
+        let Self { id, asker, unreadable, .. } = self;
+        let channel = asker.channel.as_bytes();
+        let encode = |value| envelope::ok(id, channel, &value).map_err(RpcError::internal);
+        let body = match outcome.and_then(encode) {
+            _ if *unreadable => envelope::err(id, channel, fault::put_unreadable),
             Ok(answer) => answer,
-            Err(error) => envelope::err(&id, channel, |args| fault::put(args, &error)),
+            Err(error) => envelope::err(id, channel, |args| fault::put(args, &error)),
         };
-        Reply { envelope, body }
+        Reply { envelope: asker.envelope.clone(), body }
     }
 }
 
@@ -83,11 +82,4 @@ fn explain(bad: RpcError, error: &decode::Error) -> RpcError {
     };
     let wanted = format!("invalid type: {found} where a number or a boolean is expected");
     RpcError::invalid_argument(bad.message().replace(&error.to_string(), &wanted))
-}
-
-/// The `OK` event. A value that can't be written, or panics when it is, is an error of the service.
-fn encode<R: Serialize>(id: &MessageId, channel: &[u8], value: &R) -> Result<Vec<u8>> {
-    catch_unwind(AssertUnwindSafe(|| envelope::ok(id, channel, value)))
-        .map_err(|_| RpcError::internal("a reply panicked while it was written"))?
-        .map_err(RpcError::internal)
 }

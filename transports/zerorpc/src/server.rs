@@ -3,24 +3,20 @@
 use std::{io, net::SocketAddr, sync::Arc};
 
 use bytes::BytesMut;
-use everywire_net::Listener;
+use everywire_net::{Listener, Socket};
 use everywire_zmtp::{Engine, SocketType};
-use rpc_core::{CancellationToken, Limits, Result, Service, ServiceDescriptor, Transport};
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
-};
+use rpc_core::{Budget, CancellationToken, Result, Service, ServiceDescriptor, Transport};
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::{call::ZerorpcCall, schema, session::ZerorpcSession};
 
 /// A zerorpc server, bound and not yet serving.
 ///
-/// Of the [`Limits`] it keeps all but `batch_calls`; zerorpc has no batches. A call that waits is cancelled when its client
+/// It keeps all limits but `batch_calls` and `decompressed_bytes`; zerorpc has no batches and no compression. A call that waits is cancelled when its client
 /// has sent no heartbeat for two periods, 10 s; all clients send them.
 #[derive(Debug)]
 pub struct Server {
     listener: Listener,
-    limits: Limits,
 }
 
 impl Server {
@@ -28,13 +24,7 @@ impl Server {
     /// one.
     pub async fn bind(address: &str) -> Result<Self> {
         let address = address.strip_prefix("tcp://").unwrap_or(address);
-        Ok(Self { listener: Listener::bind("zerorpc", address).await?, limits: Limits::default() })
-    }
-
-    /// Sets what a peer may cost.
-    #[must_use]
-    pub fn limits(self, limits: Limits) -> Self {
-        Self { limits, ..self }
+        Ok(Self { listener: Listener::bind("zerorpc", address).await? })
     }
 
     /// The bound address, with the port that was taken.
@@ -54,9 +44,9 @@ impl Transport for Server {
         schema::check(descriptor)
     }
 
-    async fn serve<S: Service>(self, service: Arc<S>, shutdown: CancellationToken) -> Result<()> {
-        let engine = Arc::new(Engine::new(SocketType::Router, self.limits.clone()));
-        let connection = |stream: TcpStream, peer: SocketAddr, stop: CancellationToken| {
+    async fn serve<S: Service>(self, service: Arc<S>, budget: Arc<Budget>, shutdown: CancellationToken) -> Result<()> {
+        let engine = Arc::new(Engine::new(SocketType::Router, Arc::clone(&budget)));
+        let connection = |stream: Socket, peer: SocketAddr, stop: CancellationToken| {
             let (engine, service) = (Arc::clone(&engine), Arc::clone(&service));
             async move {
                 if let Err(error) = serve_connection(&engine, service, stream, stop).await {
@@ -64,7 +54,7 @@ impl Transport for Server {
                 }
             }
         };
-        self.listener.serve(self.limits.connections, shutdown, connection).await;
+        self.listener.serve(&budget, shutdown, connection).await;
         Ok(())
     }
 }
@@ -77,9 +67,9 @@ pub(crate) async fn serve_connection<S: Service>(
     stop: CancellationToken,
 ) -> io::Result<()> {
     let descriptor = service.descriptor();
-    let dispatch = move |call: ZerorpcCall| {
+    let dispatch = move |mut call: ZerorpcCall| {
         let service = Arc::clone(&service);
-        async move { service.dispatch(call.method(), call).await }
+        async move { service.dispatch(call.method(), &mut call).await }
     };
     let session = ZerorpcSession::new(dispatch, descriptor, engine.limits().depth);
     engine.serve(io, BytesMut::new(), session, stop).await

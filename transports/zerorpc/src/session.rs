@@ -116,9 +116,9 @@ where
         }
         let method = self.descriptor.method(event.name);
         let args = payload.slice_ref(event.args);
-        let call = ZerorpcCall::new(self.ids.next().1, asker.clone(), method, args, self.depth);
+        let mut call = ZerorpcCall::new(self.ids.next().1, asker.clone(), method, args, self.depth);
         if method.is_none() {
-            let reply = unknown_method(self.descriptor, event.name, call);
+            let reply = unknown_method(self.descriptor, event.name, &mut call);
             peer.output.push(&reply.envelope, &reply.body);
             return None;
         }

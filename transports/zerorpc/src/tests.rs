@@ -14,7 +14,7 @@ use everywire_zmtp::{
     Engine, SocketType,
     frames::{GREETING, Taken, put_frame, put_ready, take_frame},
 };
-use rpc_core::{CancellationToken, Limits, Result, Service};
+use rpc_core::{Budget, CancellationToken, Limits, Result, Service};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 use tokio::{
@@ -95,7 +95,7 @@ impl Client {
         let (mut io, far) = duplex(1 << 20);
         let real = Real::default();
         let (waiting, stop) = (Arc::clone(&real.waiting), CancellationToken::new());
-        let (token, engine) = (stop.clone(), Engine::new(SocketType::Router, limits));
+        let (token, engine) = (stop.clone(), Engine::new(SocketType::Router, Budget::new(limits)));
         let service = Arc::new(DemoService::new(real));
         let served = tokio::spawn(async move { serve_connection(&engine, service, far, token).await });
         let mut hello = GREETING.to_vec();

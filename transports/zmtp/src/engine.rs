@@ -4,11 +4,12 @@ use std::{
     future::poll_fn,
     io,
     pin::{Pin, pin},
+    sync::Arc,
     task::{Context, Poll},
 };
 
 use bytes::{Bytes, BytesMut};
-use rpc_core::{CancellationToken, Limits};
+use rpc_core::{Budget, CancellationToken, FREE_BYTES, Limits, RpcError, Share};
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt},
     task::yield_now,
@@ -18,7 +19,6 @@ use tokio_util::io::poll_read_buf;
 
 use crate::{
     Envelope, Peer, Session,
-    budget::{Budget, FREE_BYTES, Share},
     frames::{self, GREETING, GREETING_BYTES, SocketType, Taken, violation},
 };
 
@@ -32,35 +32,35 @@ use crate::{
 /// | sends frames without end | 64 frames in a message |
 /// | sends many calls | `calls_in_flight`; then reading pauses |
 /// | does not read its replies | `unsent_bytes`; then reading pauses |
-/// | does any of it on many connections | 32 × `message_bytes` of buffers over all connections; then the one that needs more closes |
+/// | does any of it on many connections | `buffered_bytes` over all connections; then the one that needs more closes |
 #[derive(Debug)]
 pub struct Engine {
     socket: SocketType,
-    limits: Limits,
-    budget: Budget,
+    /// Calls that one connection may have in flight.
+    calls_in_flight: usize,
+    budget: Arc<Budget>,
 }
 
 /// Frames of one message: a delimiter, a body, and room for proxies on the way.
 const MESSAGE_FRAMES: usize = 64;
-/// The buffers of all connections, in longest messages.
-const BUFFERED_MESSAGES: usize = 32;
 /// What is reserved for a read, and the least room that is worth a read.
 const READ_BYTES: usize = 16 << 10;
 const LEAST_READ_BYTES: usize = 4 << 10;
 
 impl Engine {
     /// An engine that announces `socket`: [`Router`](SocketType::Router) or [`Rep`](SocketType::Rep).
-    pub fn new(socket: SocketType, mut limits: Limits) -> Self {
-        // With no place for a single call or byte, a connection would wait for ever.
-        limits.calls_in_flight = limits.calls_in_flight.max(1);
-        limits.unsent_bytes = limits.unsent_bytes.max(1);
-        let budget = Budget::new(limits.message_bytes.saturating_mul(BUFFERED_MESSAGES));
-        Self { socket, limits, budget }
+    pub fn new(socket: SocketType, budget: Arc<Budget>) -> Self {
+        let calls_in_flight = match socket {
+            // Answers of REP carry no number, so they have to come in the order of the requests.
+            SocketType::Rep | SocketType::Req => 1,
+            SocketType::Router | SocketType::Dealer => budget.limits().calls_in_flight,
+        };
+        Self { socket, calls_in_flight, budget }
     }
 
     /// The limits of each connection.
     pub fn limits(&self) -> &Limits {
-        &self.limits
+        self.budget.limits()
     }
 
     /// Runs one connection until the peer closes it, or until `shutdown` and the end of its calls. `read` holds bytes
@@ -75,7 +75,7 @@ impl Engine {
     {
         let io = pin!(io);
         let mut connection = Connection::new(self, io, read, session);
-        let handshake = timeout(self.limits.handshake_time, connection.shake_hands(self.socket));
+        let handshake = timeout(self.limits().handshake_time, connection.shake_hands(self.socket));
         let Some(shaken) = shutdown.run_until_cancelled(handshake).await else { return Ok(()) };
         shaken.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "no whole handshake in time"))??;
         tokio::select! {
@@ -94,6 +94,7 @@ impl Engine {
 struct Connection<'a, IO, S: Session> {
     io: Pin<&'a mut IO>,
     limits: &'a Limits,
+    calls_in_flight: usize,
     session: S,
     peer: Peer<S::Channel>,
     input: BytesMut,
@@ -113,7 +114,8 @@ impl<'a, IO: AsyncRead + AsyncWrite, S: Session> Connection<'a, IO, S> {
     fn new(engine: &'a Engine, io: Pin<&'a mut IO>, input: BytesMut, session: S) -> Self {
         Self {
             io,
-            limits: &engine.limits,
+            limits: engine.limits(),
+            calls_in_flight: engine.calls_in_flight,
             session,
             peer: Peer::default(),
             input,
@@ -171,7 +173,7 @@ impl<'a, IO: AsyncRead + AsyncWrite, S: Session> Connection<'a, IO, S> {
             self.collect(cx)?;
             self.tick(cx);
             let written = self.peer.output.poll_write(self.io.as_mut(), cx)?;
-            self.share.hold(self.input.len() + self.message_bytes + self.peer.output.len())?;
+            self.share.hold(self.input.len() + self.message_bytes + self.peer.output.len()).map_err(over_budget)?;
             if self.is_full() {
                 return Poll::Pending;
             }
@@ -285,7 +287,7 @@ impl<'a, IO: AsyncRead + AsyncWrite, S: Session> Connection<'a, IO, S> {
 
     /// Whether no more may be read now.
     fn is_full(&self) -> bool {
-        self.peer.calls.len() >= self.limits.calls_in_flight || self.peer.output.len() >= self.limits.unsent_bytes
+        self.peer.calls.len() >= self.calls_in_flight || self.peer.output.len() >= self.limits.unsent_bytes
     }
 
     /// Reads once. The room grows with what has arrived, at most doubling, whatever the peer announced.
@@ -307,4 +309,8 @@ impl<'a, IO: AsyncRead + AsyncWrite, S: Session> Connection<'a, IO, S> {
         let deadline = self.message_deadline.get_or_insert_with(|| Box::pin(sleep(time)));
         deadline.as_mut().poll(cx).map(|()| io::Error::new(io::ErrorKind::TimedOut, "no whole message in time"))
     }
+}
+
+fn over_budget(error: RpcError) -> io::Error {
+    io::Error::new(io::ErrorKind::QuotaExceeded, error)
 }

@@ -25,7 +25,7 @@
 //!
 //! use bytes::{Bytes, BytesMut};
 //! use everywire_zmtp::{Engine, Envelope, Peer, Reply, Session, SocketType};
-//! use rpc_core::{CancellationToken, Limits};
+//! use rpc_core::{Budget, CancellationToken, Limits};
 //!
 //! struct Lengths;
 //!
@@ -56,7 +56,7 @@
 //! #     let mut answer = [0; 64 + 27 + 5];
 //! #     peer.read_exact(&mut answer).await.map(|_| answer)
 //! # };
-//! let engine = Engine::new(SocketType::Rep, Limits::default());
+//! let engine = Engine::new(SocketType::Rep, Budget::new(Limits::default()));
 //! # let serving = async {
 //! engine.serve(socket, BytesMut::new(), Lengths, CancellationToken::new()).await
 //! # };
@@ -66,7 +66,6 @@
 //! # });
 //! ```
 
-mod budget;
 mod engine;
 pub mod frames;
 mod session;

@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use rpc_core::{CancellationToken, Limits};
+use rpc_core::{Budget, CancellationToken, Limits};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex},
     task::JoinHandle,
@@ -106,8 +106,9 @@ impl Client {
         let far = Counted { io: far, writes: Arc::clone(&writes) };
         let stop = CancellationToken::new();
         let (token, read) = (stop.clone(), BytesMut::from(read));
-        let served =
-            tokio::spawn(async move { Engine::new(SocketType::Router, limits).serve(far, read, script, token).await });
+        let served = tokio::spawn(async move {
+            Engine::new(SocketType::Router, Budget::new(limits)).serve(far, read, script, token).await
+        });
         Self { io, served, stop, received, running, writes }
     }
 

@@ -93,7 +93,7 @@ async fn a_forgotten_content_type_is_forgiven_but_not_to_browsers() {
         ("Content-Type: application/x-www-form-urlencoded\r\n", 200),
         ("Content-Type: application/json; charset=utf-8\r\nOrigin: http://page\r\n", 200),
         ("Content-Type: text/plain\r\nOrigin: http://page\r\n", 415),
-        ("Content-Type: text/plain\r\nOrigin: http://h\r\n", 200),
+        ("Content-Type: text/plain\r\nOrigin: http://h\r\n", 415),
         ("Origin: null\r\n", 415),
     ];
     for (headers, status) in cases {

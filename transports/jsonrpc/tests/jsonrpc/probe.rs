@@ -8,7 +8,7 @@ use std::{
 };
 
 use everywire_jsonrpc::Server;
-use rpc_core::{CancellationToken, Code, Limits, Result, RpcError, Transport};
+use rpc_core::{Budget, CancellationToken, Code, Limits, Result, RpcError, Transport};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::{
@@ -132,14 +132,14 @@ impl Running {
     }
 
     pub(crate) async fn start_on(address: &str, limits: Limits) -> Self {
-        let server = Server::bind(address).await.unwrap().limits(limits);
+        let server = Server::bind(address).await.unwrap();
         let address = server.address();
         assert_eq!(server.endpoint(), format!("jsonrpc http://{address}"));
         let state =
             Arc::new(State { begun: watch::Sender::new(0), go_on: Semaphore::new(0), ended: AtomicU32::new(0) });
         let service = Arc::new(ProbeService::new(Arc::clone(&state)));
         let shutdown = CancellationToken::new();
-        let serving = tokio::spawn(server.serve(service, shutdown.clone()));
+        let serving = tokio::spawn(server.serve(service, Budget::new(limits), shutdown.clone()));
         Self { address, state, shutdown, serving }
     }
 

@@ -19,6 +19,8 @@ pub(crate) enum Kind {
     Character,
     /// Well-formed, and not XML-RPC.
     Structure,
+    /// Values nest too deep.
+    Depth,
     /// XML-RPC, and not of the type that is wanted.
     Type,
 }
@@ -40,7 +42,7 @@ impl Kind {
             Self::Syntax => fault_number::PARSE_ERROR,
             Self::Encoding => -32701,
             Self::Character => -32702,
-            Self::Structure => fault_number::INVALID_REQUEST,
+            Self::Structure | Self::Depth => fault_number::INVALID_REQUEST,
             Self::Type => fault_number::INVALID_PARAMS,
         }
     }

@@ -130,7 +130,7 @@ impl<'de> Parser<'de> {
         self.depth = self
             .depth
             .checked_sub(1)
-            .ok_or_else(|| Error::new(Kind::Structure, "values nest deeper than the limit"))?;
+            .ok_or_else(|| Error::new(Kind::Depth, "values nest deeper than the limit depth"))?;
         Ok(())
     }
 

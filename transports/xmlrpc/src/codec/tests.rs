@@ -176,8 +176,8 @@ fn what_is_wrong_is_told_apart() {
         format!("{}<value/>{}", "<value><array><data>".repeat(levels), "</data></array></value>".repeat(levels))
     };
     assert_eq!(from_str::<Vec<Vec<Vec<String>>>>(&deep(3)), Ok(vec![vec![vec![String::new()]]]));
-    assert_eq!(kind::<Vec<Vec<Vec<Vec<String>>>>>(&deep(4)), Kind::Structure);
-    assert_eq!(kind::<serde::de::IgnoredAny>(&deep(100_000)), Kind::Structure);
+    assert_eq!(kind::<Vec<Vec<Vec<Vec<String>>>>>(&deep(4)), Kind::Depth);
+    assert_eq!(kind::<serde::de::IgnoredAny>(&deep(100_000)), Kind::Depth);
     for text in ["<value>", "<value></int>", "<value>&nbsp;</value>", "<!DOCTYPE v><value/>", "<value><!-- ", "<"] {
         assert_eq!(kind::<String>(text), Kind::Syntax, "{text}");
     }

@@ -12,7 +12,7 @@ use everywire_zmtp::{
     SocketType,
     frames::{GREETING, put_frame, put_ready},
 };
-use rpc_core::{CancellationToken, Code, Limits, Origin, Result, Transport};
+use rpc_core::{Budget, CancellationToken, Code, Limits, Origin, Result, Transport};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -37,10 +37,10 @@ impl Running {
     }
 
     async fn bind(address: &str, limits: Limits) -> Self {
-        let listening = Server::bind(address).await.unwrap().limits(limits);
+        let listening = Server::bind(address).await.unwrap();
         let (address, stop) = (listening.address(), CancellationToken::new());
         let service = Arc::new(DemoService::new(Real::default()));
-        let served = tokio::spawn(listening.serve(service, stop.clone()));
+        let served = tokio::spawn(listening.serve(service, Budget::new(limits), stop.clone()));
         Self { address, stop, served }
     }
 

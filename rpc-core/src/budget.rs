@@ -1,0 +1,204 @@
+//! What all peers together use of the limits, and how often they met one.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{
+            AtomicU64, AtomicUsize,
+            Ordering::{AcqRel, Relaxed},
+        },
+    },
+    time::Instant,
+};
+
+use crate::{Code, Limit, Limits, Result, RpcError};
+
+/// Buffers up to this size are not counted: every connection has one.
+pub const FREE_BYTES: usize = 8 << 10;
+
+/// The pause between two lines of the log about the same limit, in milliseconds: whoever floods the server doesn't flood
+/// its log.
+const LOG_PAUSE_MS: u64 = 1_000;
+
+/// The limits of a server and what is used of those that all its wires share. Its [`Display`](fmt::Display) tells how
+/// often each was met.
+#[derive(Debug)]
+pub struct Budget {
+    limits: Limits,
+    calls: AtomicUsize,
+    bytes: AtomicUsize,
+    met: Vec<Met>,
+    since: Instant,
+}
+
+/// How often a limit was met.
+#[derive(Debug, Default)]
+struct Met {
+    times: AtomicU64,
+    /// When it was logged last, in milliseconds since the start; 0 for never.
+    logged_ms: AtomicU64,
+}
+
+impl Budget {
+    /// A budget of which nothing is used. Limits of zero calls or bytes, with which a connection would wait for ever, are
+    /// raised to one.
+    pub fn new(mut limits: Limits) -> Arc<Self> {
+        for least_one in [&mut limits.calls_in_flight, &mut limits.unsent_bytes] {
+            *least_one = (*least_one).max(1);
+        }
+        let met = Limit::ALL.iter().map(|_| Met::default()).collect();
+        Arc::new(Self { limits, calls: AtomicUsize::new(0), bytes: AtomicUsize::new(0), met, since: Instant::now() })
+    }
+
+    /// The limits.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Calls in flight on all wires.
+    pub fn calls(&self) -> usize {
+        self.calls.load(Relaxed)
+    }
+
+    /// Bytes that all connections hold in [shares](Share).
+    pub fn bytes(&self) -> usize {
+        self.bytes.load(Relaxed)
+    }
+
+    /// How often `limit` was met.
+    pub fn met(&self, limit: Limit) -> u64 {
+        self.met[limit as usize].times.load(Relaxed)
+    }
+
+    /// Notes that a peer met `limit` with `what`: counts it, and logs it at most once a second.
+    pub fn note(&self, limit: Limit, what: impl fmt::Display) {
+        let met = &self.met[limit as usize];
+        let times = met.times.fetch_add(1, Relaxed) + 1;
+        let now = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1);
+        let last = met.logged_ms.load(Relaxed);
+        let is_due = last == 0 || now.saturating_sub(last) >= LOG_PAUSE_MS;
+        if is_due && met.logged_ms.compare_exchange(last, now, Relaxed, Relaxed).is_ok() {
+            let (name, value) = (limit.name(), limit.value(&self.limits));
+            // Who is idle has done nothing wrong.
+            if limit == Limit::IdleTime {
+                tracing::debug!(limit = name, value, times, "{what}");
+            } else {
+                tracing::warn!(limit = name, value, times, "{what}");
+            }
+        }
+    }
+
+    /// [Notes](Self::note) it, and makes the error that tells the peer: `DEADLINE_EXCEEDED` for a limit of time, else
+    /// `RESOURCE_EXHAUSTED`.
+    pub fn over(&self, limit: Limit, what: impl fmt::Display) -> RpcError {
+        self.note(limit, &what);
+        let code = match limit {
+            Limit::HandshakeTime | Limit::IdleTime | Limit::MessageTime | Limit::CallTime => Code::DeadlineExceeded,
+            _ => Code::ResourceExhausted,
+        };
+        RpcError::new(code, format!("{what}; the limit {} is {}", limit.name(), limit.value(&self.limits)))
+    }
+
+    /// A share of the bytes that may be buffered, holding none.
+    pub fn share(self: &Arc<Self>) -> Share {
+        Share { budget: Arc::clone(self), held: 0 }
+    }
+
+    /// Counts a call until its place is dropped, or refuses it.
+    pub(crate) fn start_call(&self) -> Result<Place<'_>> {
+        let place = Place(self);
+        if self.calls.fetch_add(1, AcqRel) < self.limits.calls_in_all {
+            return Ok(place);
+        }
+        Err(self.over(Limit::CallsInAll, "the server has too many calls in flight"))
+    }
+}
+
+impl fmt::Display for Budget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} calls in flight, {} bytes buffered, limits met:", self.calls(), self.bytes())?;
+        let met = Limit::ALL.iter().map(|limit| (limit, self.met(*limit))).filter(|(_, times)| *times > 0);
+        if met.clone().next().is_none() {
+            return f.write_str(" none");
+        }
+        met.into_iter().try_for_each(|(limit, times)| write!(f, " {} {times}", limit.name()))
+    }
+}
+
+/// One call in flight.
+pub(crate) struct Place<'a>(&'a Budget);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.calls.fetch_sub(1, AcqRel);
+    }
+}
+
+/// One holder's share of the bytes that all connections may buffer; what it holds is free again when it is dropped.
+#[derive(Debug)]
+pub struct Share {
+    budget: Arc<Budget>,
+    held: usize,
+}
+
+impl Share {
+    /// Sets how many bytes are buffered. The first [`FREE_BYTES`] are not counted. Beyond `buffered_bytes` it is an error,
+    /// and the share holds what it held before.
+    pub fn hold(&mut self, bytes: usize) -> Result<()> {
+        let bytes = bytes.saturating_sub(FREE_BYTES);
+        let used = &self.budget.bytes;
+        if bytes > self.held {
+            let more = bytes - self.held;
+            if used.fetch_add(more, AcqRel).saturating_add(more) > self.budget.limits.buffered_bytes {
+                used.fetch_sub(more, AcqRel);
+                return Err(self.budget.over(Limit::BufferedBytes, "the buffers of all connections are full"));
+            }
+        } else if bytes < self.held {
+            used.fetch_sub(self.held - bytes, AcqRel);
+        }
+        self.held = bytes;
+        Ok(())
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.budget.bytes.fetch_sub(self.held, AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_asks_beyond_the_total_is_refused() {
+        let budget = Budget::new(Limits { buffered_bytes: 100, ..Limits::default() });
+        let (mut one, mut two) = (budget.share(), budget.share());
+        one.hold(FREE_BYTES + 60).unwrap();
+        two.hold(FREE_BYTES).expect("what every connection has is free");
+        assert_eq!(two.hold(FREE_BYTES + 41).unwrap_err().code(), Code::ResourceExhausted);
+        assert_eq!(budget.bytes(), 60, "who is refused holds nothing more");
+        two.hold(FREE_BYTES + 40).unwrap();
+        one.hold(0).unwrap();
+        two.hold(FREE_BYTES + 100).unwrap();
+        drop((one, two));
+        assert_eq!(budget.bytes(), 0);
+        assert_eq!(budget.met(Limit::BufferedBytes), 1);
+    }
+
+    #[test]
+    fn an_error_names_its_limit() {
+        let budget = Budget::new(Limits::default());
+        assert_eq!(
+            budget.over(Limit::BatchCalls, "a batch of 1001 calls").to_string(),
+            "RESOURCE_EXHAUSTED: a batch of 1001 calls; the limit batch_calls is 1000"
+        );
+        assert_eq!(
+            budget.over(Limit::CallTime, "add was cut off").to_string(),
+            "DEADLINE_EXCEEDED: add was cut off; the limit call_time is 3900s"
+        );
+        assert_eq!(budget.to_string(), "0 calls in flight, 0 bytes buffered, limits met: call_time 1 batch_calls 1");
+    }
+}
