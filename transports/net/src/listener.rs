@@ -5,7 +5,7 @@ use std::{
     io,
     net::{IpAddr, Ipv6Addr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rpc_core::{Budget, CancellationToken, Limit, Result, RpcError};
@@ -30,6 +30,8 @@ const KEEPALIVE: Duration = Duration::from_mins(1);
 
 /// The pause after a failed accept: long enough not to spin while the process is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// The pause between two lines of the log about it.
+const LOG_PAUSE: Duration = Duration::from_secs(1);
 
 impl Listener {
     /// Binds `address`, such as `127.0.0.1:4242`; port 0 takes a free one. The error names the wire and the address.
@@ -68,6 +70,7 @@ impl Listener {
     {
         let open = Arc::new(Open::default());
         let mut tasks = JoinSet::new();
+        let mut logged: Option<Instant> = None;
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -90,7 +93,10 @@ impl Listener {
                     });
                 }
                 Err(error) => {
-                    tracing::warn!(wire = self.wire, %error, "accept failed; trying again");
+                    if logged.is_none_or(|logged| logged.elapsed() >= LOG_PAUSE) {
+                        tracing::warn!(wire = self.wire, %error, "accept failed: new connections wait until it works");
+                        logged = Some(Instant::now());
+                    }
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
