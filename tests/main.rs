@@ -9,6 +9,7 @@ mod extremes;
 mod harness;
 mod interop;
 mod one_service;
+mod operations;
 mod program;
 mod proto;
 mod waiting;

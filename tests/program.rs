@@ -21,7 +21,17 @@ pub(crate) struct Serving {
 
 impl Serving {
     pub(crate) async fn start(flags: &[&str]) -> Self {
-        let mut child = spawn(flags);
+        Self::listed(spawn(flags)).await
+    }
+
+    /// Started by a shell after `setup`, such as `ulimit -n 64`.
+    pub(crate) async fn start_after(setup: &str, flags: &[&str]) -> Self {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("{setup} && exec \"$0\" \"$@\""), PROGRAM]);
+        Self::listed(on_free_ports(shell, flags)).await
+    }
+
+    async fn listed(mut child: Child) -> Self {
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut urls = HashMap::new();
         while urls.len() < 5 {
@@ -44,8 +54,12 @@ impl Serving {
 
 /// Starts the program with every wire on a free port.
 pub(crate) fn spawn(flags: &[&str]) -> Child {
+    on_free_ports(Command::new(PROGRAM), flags)
+}
+
+fn on_free_ports(mut program: Command, flags: &[&str]) -> Child {
     let free = "127.0.0.1:0";
-    Command::new(PROGRAM)
+    program
         .args(["--xmlrpc", free, "--jsonrpc", free, "--grpc", free, "--zerorpc", free, "--locker", free])
         .args(["--locker-rate", "2/1h"])
         .args(flags)

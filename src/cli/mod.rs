@@ -3,9 +3,12 @@
 mod call;
 mod ids;
 mod limits;
+mod open_files;
 mod rate;
 mod schema;
 mod serve;
+
+use std::io::{IsTerminal, stderr};
 
 use clap::{Parser, Subcommand};
 use rpc_core::Result;
@@ -32,7 +35,7 @@ impl Cli {
     /// Runs the command. The log goes to standard error; `RUST_LOG` sets what it says.
     pub(crate) async fn run(self) -> Result<()> {
         let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(stderr().is_terminal()).with_writer(stderr).init();
         match self.command.unwrap_or(Command::Serve(Box::new(self.serve))) {
             Command::Serve(serve) => serve.run().await,
             Command::Call(call) => call.run().await,

@@ -4,6 +4,7 @@ use std::{
     convert::Infallible,
     fmt,
     io::Write,
+    net::SocketAddr,
     path::{Path, PathBuf},
     pin::pin,
     str::FromStr,
@@ -16,13 +17,21 @@ use everywire::{
     services::{Embedded, ToolkitService, durable::DataDir, id::Snowflake, limiter::SlotLimiter},
     xmlrpc, zerorpc,
 };
-use rpc_core::{CancellationToken, Result, RpcError, Server, Service};
+use rpc_core::{Budget, CancellationToken, Limit, Limits, Result, RpcError, Server, Service};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{ids::IdFlags, limits::LimitFlags, rate::Rate};
+use super::{ids::IdFlags, limits::LimitFlags, open_files, rate::Rate};
+
+const SIGNALS: &str = "Signals:
+  INT, TERM  Stop: no new call, calls in flight have the grace time to finish. The second one ends at once
+  USR1       Print to standard error what is used of the limits, and how often each was met
+
+The exit code is 0 after a stop that cut off no call. There is no authentication: keep the addresses on loopback, or
+behind something that has it.";
 
 /// Serve add, lock, ids and limiter on every wire (this is the default)
 #[derive(Debug, Clone, Args)]
+#[command(after_help = SIGNALS)]
 pub(crate) struct Serve {
     /// XML-RPC over HTTP
     #[arg(long, value_name = "ADDR|off", default_value = "127.0.0.1:4242")]
@@ -80,7 +89,9 @@ impl Serve {
         let Rate { permits, slot } = self.locker_rate;
         let (toolkit, memory) = toolkit(self.ids, self.data_dir.as_deref())?;
         let toolkit = toolkit.limiter(SlotLimiter::new(permits, slot));
-        let mut server = Server::new(ToolkitService::new(toolkit)).limits(self.limits.into()).grace(self.grace);
+        let limits = Limits::from(self.limits);
+        let connections = limits.connections;
+        let mut server = Server::new(ToolkitService::new(toolkit)).limits(limits).grace(self.grace);
         let mut listing = Listing { memory, wires: Vec::new() };
         if let Wire(Some(address)) = &self.xmlrpc {
             server = server.mount(listing.xmlrpc(address).await?);
@@ -98,6 +109,7 @@ impl Serve {
             server = server.mount(listing.locker(address).await?);
         }
         listing.print();
+        open_files::allow(listing.wires.len(), connections);
         Ok(server)
     }
 }
@@ -128,9 +140,9 @@ struct Listing {
 impl Listing {
     async fn xmlrpc(&mut self, address: &str) -> Result<xmlrpc::Server> {
         let server = xmlrpc::Server::bind(address).await?;
-        let url = format!("http://{}", server.address());
-        let python = format!("from xmlrpc.client import ServerProxy; print(ServerProxy('{url}').add(3, 4))");
-        self.add("XML-RPC", &url, &format!("python3 -c \"{python}\""));
+        let at = server.address();
+        let python = format!("from xmlrpc.client import ServerProxy; print(ServerProxy('http://{at}').add(3, 4))");
+        self.add("XML-RPC", at, &["http"], &format!("python3 -c \"{python}\""));
         Ok(server)
     }
 
@@ -138,36 +150,40 @@ impl Listing {
         let server = jsonrpc::Server::bind(address).await?;
         let at = server.address();
         let body = r#"{"jsonrpc": "2.0", "id": 1, "method": "add", "params": [3, 4]}"#;
-        self.add("JSON-RPC", &format!("http://{at} ws://{at}"), &format!("curl http://{at} --json '{body}'"));
+        self.add("JSON-RPC", at, &["http", "ws"], &format!("curl http://{at} --json '{body}'"));
         Ok(server)
     }
 
     async fn grpc(&mut self, address: &str) -> Result<grpc::Server> {
         let server = grpc::Server::bind(address).await?;
         let at = server.address();
-        self.add("gRPC", &format!("http://{at}"), &format!("everywire call grpc://{at} add 3 4"));
+        self.add("gRPC", at, &["http"], &format!("everywire call grpc://{at} add 3 4"));
         Ok(server)
     }
 
     async fn zerorpc(&mut self, address: &str) -> Result<zerorpc::Server> {
         let server = zerorpc::Server::bind(address).await?;
-        let url = format!("tcp://{}", server.address());
-        let python = format!("import zerorpc; c = zerorpc.Client('{url}'); print(c.add(3, 4)); c.close()");
-        self.add("zerorpc", &url, &format!("python3 -c \"{python}\""));
+        let at = server.address();
+        let python = format!("import zerorpc; c = zerorpc.Client('tcp://{at}'); print(c.add(3, 4)); c.close()");
+        self.add("zerorpc", at, &["tcp"], &format!("python3 -c \"{python}\""));
         Ok(server)
     }
 
     async fn locker(&mut self, address: &str) -> Result<locker::Server> {
         let server = locker::Server::bind(address).await?;
-        let url = format!("tcp://{}", server.address());
+        let at = server.address();
         let ask = "s.send(b'let me go'); print(s.recv())";
-        let python = format!("import zmq; s = zmq.Context().socket(zmq.REQ); s.connect('{url}'); {ask}");
-        self.add("locker", &url, &format!("python3 -c \"{python}\""));
+        let python = format!("import zmq; s = zmq.Context().socket(zmq.REQ); s.connect('tcp://{at}'); {ask}");
+        self.add("locker", at, &["tcp"], &format!("python3 -c \"{python}\""));
         Ok(server)
     }
 
-    fn add(&mut self, wire: &str, urls: &str, try_it: &str) {
+    fn add(&mut self, wire: &str, at: SocketAddr, schemes: &[&str], try_it: &str) {
+        let urls = schemes.iter().map(|scheme| format!("{scheme}://{at}")).collect::<Vec<_>>().join(" ");
         self.wires.push(format!("  {wire:<9} {urls}\n            {try_it}"));
+        if !at.ip().to_canonical().is_loopback() {
+            tracing::warn!("{wire} listens on {at}, and there is no authentication: whoever reaches it may call it");
+        }
     }
 
     /// A reader who has gone away, as in `everywire | head -1`, is no reason to end.
@@ -185,37 +201,65 @@ impl fmt::Display for Listing {
     }
 }
 
-async fn run_until_signal<S: Service>(server: Server<S>, mut signals: Signals, grace: Duration) -> Result<()> {
+async fn run_until_signal<S: Service>(server: Server<S>, signals: Signals, grace: Duration) -> Result<()> {
+    let budget = server.budget();
+    let ended = obey(server, signals, grace, &budget).await;
+    if Limit::ALL.iter().any(|limit| budget.met(*limit) > 0) {
+        eprintln!("{budget}");
+    }
+    ended
+}
+
+async fn obey<S: Service>(server: Server<S>, mut signals: Signals, grace: Duration, budget: &Budget) -> Result<()> {
     let stop = CancellationToken::new();
     let mut serving = pin!(server.serve_until(stop.clone().cancelled_owned()));
-    tokio::select! {
-        ended = &mut serving => return ended,
-        () = signals.next() => stop.cancel(),
-    }
-    let grace = humantime::format_duration(grace);
-    eprintln!("stopping: calls in flight have {grace} to finish; a second signal ends them");
-    tokio::select! {
-        ended = serving => ended,
-        () = signals.next() => Err(RpcError::cancelled("a second signal ended the calls in flight")),
+    loop {
+        let asked = tokio::select! {
+            ended = &mut serving => return ended,
+            asked = signals.next() => asked,
+        };
+        match asked {
+            Asked::Report => eprintln!("{budget}"),
+            Asked::Stop if stop.is_cancelled() => {
+                return Err(RpcError::cancelled("a second signal ended the calls in flight"));
+            }
+            Asked::Stop => {
+                stop.cancel();
+                let grace = humantime::format_duration(grace);
+                eprintln!("stopping: calls in flight have {grace} to finish; a second signal ends them");
+            }
+        }
     }
 }
 
-/// Ctrl-C and SIGTERM.
+/// What a signal asks for.
+enum Asked {
+    Stop,
+    Report,
+}
+
+/// Ctrl-C, SIGTERM and SIGUSR1.
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    user: Signal,
 }
 
 impl Signals {
     fn listen() -> Result<Self> {
         let listen = |kind| signal(kind).map_err(|error| RpcError::internal(format_args!("no signals: {error}")));
-        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+            user: listen(SignalKind::user_defined1())?,
+        })
     }
 
-    async fn next(&mut self) {
+    async fn next(&mut self) -> Asked {
         tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => Asked::Stop,
+            _ = self.terminate.recv() => Asked::Stop,
+            _ = self.user.recv() => Asked::Report,
         }
     }
 }

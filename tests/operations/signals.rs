@@ -1,0 +1,74 @@
+//! Warnings at the start, the report, and how the program ends.
+
+use std::process::Stdio;
+
+use everywire::services::Toolkit;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    process::Command,
+};
+
+use super::{Clients, Log, signal};
+use crate::{
+    harness::soon,
+    program::{PROGRAM, Serving},
+};
+
+#[tokio::test]
+async fn a_wire_beyond_loopback_is_warned_of() {
+    let mut child = Command::new(PROGRAM)
+        .args(["--xmlrpc", "0.0.0.0:0", "--grpc", "[::]:0", "--zerorpc", "[::1]:0"])
+        .args(["--jsonrpc", "127.0.0.1:0", "--locker", "off"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut log = Log::of(&mut child);
+    for start in ["XML-RPC listens on 0.0.0.0:", "gRPC listens on [::]:"] {
+        let line = log.line("listens on").await;
+        assert!(line.contains(start) && line.contains("there is no authentication"), "{line}");
+    }
+    signal(&child, "-TERM").await;
+    let rest = log.rest().await;
+    assert!(!rest.contains("listens on"), "{rest}");
+}
+
+#[tokio::test]
+async fn the_report_tells_what_was_met() {
+    let mut serving = Serving::start(&["--max-message-bytes", "100"]).await;
+    let mut log = Log::of(&mut serving.child);
+    signal(&serving.child, "-USR1").await;
+    assert_eq!(log.line("in flight").await, "0 calls in flight, 0 bytes buffered, limits met: none");
+    let mut stream = TcpStream::connect(serving.address("XML-RPC")).await.unwrap();
+    stream.write_all(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 101\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    soon("the refusal", stream.read_to_string(&mut answer)).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+    let met = "0 calls in flight, 0 bytes buffered, limits met: message_bytes 1";
+    signal(&serving.child, "-USR1").await;
+    assert_eq!(log.line("in flight").await, met);
+    signal(&serving.child, "-TERM").await;
+    log.line("stopping: calls in flight have 10s to finish").await;
+    assert_eq!(log.rest().await, format!("{met}\n"), "once more at the end");
+    assert!(soon("the end", serving.child.wait()).await.unwrap().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_that_outlast_the_grace_time_are_a_failure() {
+    let mut serving = Serving::start(&["--grace", "300ms"]).await;
+    let mut log = Log::of(&mut serving.child);
+    let clients = Clients::of(&serving).await;
+    let (name, minute) = ("job".to_owned(), 60_000);
+    assert!(clients.grpc.lock(name.clone(), minute, None, None).await.unwrap().granted);
+    let waiting = tokio::spawn(async move { clients.xmlrpc.lock(name, minute, Some(minute), None).await });
+    let state = async || clients.grpc.lock_state("job".into()).await.unwrap();
+    while soon("the queue", state()).await.waiting == 0 {}
+    signal(&serving.child, "-TERM").await;
+    log.line("stopping: calls in flight have 300ms to finish").await;
+    let status = soon("the end", serving.child.wait()).await.unwrap();
+    assert_eq!(status.code(), Some(1), "{status}");
+    log.line("error: DEADLINE_EXCEEDED: calls in flight outlasted the grace time of 300ms and were cut off").await;
+    assert!(soon("the waiting call", waiting).await.unwrap().is_err());
+}
