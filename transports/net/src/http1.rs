@@ -36,8 +36,8 @@ const BUFFER_BYTES: usize = 64 << 10;
 /// How long a refused peer that is still sending is listened to, so that it gets to read why it was refused.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// Serves one connection until the peer closes it, or until `stop` and the end of the request in hand. An answer with
-/// `Connection: close` ends it too. Upgrades are served to their beginning.
+/// Serves one connection until the peer closes it, or until `stop` and the answer to the request in hand; a request whose
+/// head has not arrived by then is not waited for. An answer with `Connection: close` ends it too. Upgrades are served to their beginning.
 pub async fn serve<F, B>(
     socket: Socket,
     budget: &Arc<Budget>,
@@ -68,6 +68,7 @@ where
         ended = &mut connection => return ended,
         () = stop.cancelled() => {}
     }
+    pulse.is_stopping.store(true, Relaxed);
     connection.as_mut().graceful_shutdown();
     connection.await
 }
@@ -150,18 +151,19 @@ pub fn not_received<B: From<String>>(error: &RpcError) -> Response<B> {
 /// What a connection's socket, requests and timer tell each other.
 #[derive(Debug, Default)]
 struct Pulse {
-    /// Bytes have come in that no answer has covered yet.
+    /// Bytes have come in since the last answer, or that answer ends the connection.
     is_asking: AtomicBool,
     /// A request has been answered.
     has_answered: AtomicBool,
+    /// No head is waited for any more.
+    is_stopping: AtomicBool,
 }
 
 impl Pulse {
+    /// Who is refused may have more to send than has been read.
     fn answered(&self, closes: bool) {
         self.has_answered.store(true, Relaxed);
-        if !closes {
-            self.is_asking.store(false, Relaxed);
-        }
+        self.is_asking.store(closes, Relaxed);
     }
 }
 
@@ -267,6 +269,9 @@ impl Future for HeadSleep {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
+        if this.pulse.is_stopping.load(Relaxed) {
+            return Poll::Ready(());
+        }
         if this.is_idle && this.pulse.is_asking.load(Relaxed) {
             this.is_idle = false;
             this.deadline = Instant::now() + this.budget.limits().handshake_time;
