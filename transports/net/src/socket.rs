@@ -1,16 +1,18 @@
 //! A connection's socket.
 
 use std::{
-    io::{self, IoSlice},
+    io::{self, IoSlice, Read},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
 };
 
 use bytes::{Buf, Bytes};
+use futures_util::FutureExt;
 use rpc_core::{Budget, Limit};
+use socket2::SockRef;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready},
     net::TcpStream,
     time::{Sleep, sleep},
 };
@@ -22,6 +24,8 @@ pub struct Socket {
     stream: TcpStream,
     /// Bytes that were read and given back.
     ahead: Bytes,
+    /// Whether there may be bytes to read of which [`poll_left`](Self::poll_left) has taken the notice.
+    unread: bool,
     budget: Arc<Budget>,
     /// From the first write that had to wait until all is written.
     wait: Option<Wait>,
@@ -39,12 +43,41 @@ const LEAST_TAKEN_BYTES: usize = 64 << 10;
 
 impl Socket {
     pub(crate) fn new(stream: TcpStream, budget: Arc<Budget>) -> Self {
-        Self { stream, ahead: Bytes::new(), budget, wait: None }
+        Self { stream, ahead: Bytes::new(), unread: false, budget, wait: None }
     }
 
     /// Lets `bytes` be read again, before what comes next.
     pub fn give_back(&mut self, bytes: impl Into<Bytes>) {
         self.ahead = bytes.into();
+    }
+
+    /// Ready when the peer has closed its side, or the connection broke: for who doesn't read now and would not see the
+    /// end behind what it leaves unread.
+    pub fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            if ready!(self.stream.poll_read_ready(cx)).is_err() {
+                return Poll::Ready(());
+            }
+            let found = self.stream.ready(Interest::READABLE).now_or_never();
+            if found.is_some_and(|found| found.is_ok_and(Ready::is_read_closed)) {
+                return Poll::Ready(());
+            }
+            // Only bytes have arrived. Without this notice of them, the next one is of more bytes, or of the end.
+            let _ = self.stream.try_io(Interest::READABLE, || Err::<(), _>(io::ErrorKind::WouldBlock.into()));
+            self.unread = true;
+        }
+    }
+
+    /// Reads without waiting for a notice. False if there is nothing.
+    fn read_unread(&mut self, buffer: &mut ReadBuf<'_>) -> io::Result<bool> {
+        match (&*SockRef::from(&self.stream)).read(buffer.initialize_unfilled()) {
+            Ok(length) => {
+                buffer.advance(length);
+                Ok(true)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     fn patient(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -66,6 +99,10 @@ impl Socket {
 impl AsyncRead for Socket {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.ahead.is_empty() {
+            if self.unread && self.read_unread(buffer)? {
+                return Poll::Ready(Ok(()));
+            }
+            self.unread = false;
             return Pin::new(&mut self.stream).poll_read(cx, buffer);
         }
         let length = self.ahead.len().min(buffer.remaining());
@@ -102,5 +139,59 @@ impl AsyncWrite for Socket {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{future::poll_fn, time::Duration};
+
+    use rpc_core::Limits;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+        time::timeout,
+    };
+
+    use super::*;
+
+    const DEADLINE: Duration = Duration::from_secs(30);
+
+    async fn pair() -> (Socket, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        (Socket::new(stream, Budget::new(Limits::default())), peer)
+    }
+
+    #[tokio::test]
+    async fn who_does_not_read_learns_that_the_peer_has_left() {
+        let (mut socket, mut peer) = pair().await;
+        for sent in [&b""[..], b"bytes", b" and more"] {
+            peer.write_all(sent).await.unwrap();
+            let left = timeout(Duration::from_millis(50), poll_fn(|cx| socket.poll_left(cx))).await;
+            assert!(left.is_err(), "the peer is still there");
+        }
+        drop(peer);
+        timeout(DEADLINE, poll_fn(|cx| socket.poll_left(cx))).await.expect("the peer has left");
+        let mut found = String::new();
+        timeout(DEADLINE, socket.read_to_string(&mut found)).await.expect("an end").unwrap();
+        assert_eq!(found, "bytes and more");
+    }
+
+    #[tokio::test]
+    async fn what_arrived_meanwhile_is_read_without_another_notice() {
+        let (mut socket, mut peer) = pair().await;
+        for sent in [&b"first"[..], b"second"] {
+            peer.write_all(sent).await.unwrap();
+            let _ = timeout(Duration::from_millis(50), poll_fn(|cx| socket.poll_left(cx))).await;
+            let mut found = vec![0; sent.len()];
+            timeout(DEADLINE, socket.read_exact(&mut found)).await.expect("it is there").unwrap();
+            assert_eq!(found, sent);
+        }
+        let reading = socket.read_u8();
+        let (read, sent) = tokio::join!(timeout(DEADLINE, reading), peer.write_all(b"x"));
+        sent.unwrap();
+        assert_eq!(read.expect("the next notice").unwrap(), b'x');
     }
 }
