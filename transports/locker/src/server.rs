@@ -2,10 +2,10 @@
 
 use std::{io, net::SocketAddr, sync::Arc};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use everywire_net::{Listener, Socket};
 use everywire_zmtp::{Engine, Envelope, Peer, Reply, Session, SocketType};
-use rpc_core::{Budget, CancellationToken, Result, Service, ServiceDescriptor, Transport};
+use rpc_core::{Budget, CancellationToken, Result, RpcError, Service, ServiceDescriptor, Transport};
 
 use crate::{
     call::{LockerCall, NO},
@@ -14,8 +14,10 @@ use crate::{
 
 /// A locker, bound and not yet serving.
 ///
-/// Of the limits it keeps those of connections, times, `message_bytes`, `buffered_bytes` and `calls_in_all`. Each
-/// connection has one call in flight: answers carry no number, so they have to come in the order of the requests.
+/// It keeps all limits but `depth`, `decompressed_bytes` and `batch_calls`, as nothing of a message is looked at, and
+/// `calls_in_flight`: each connection has one call in flight, since answers carry no number and have to come in the order
+/// of the requests. A call beyond `calls_in_all` or `call_time` is answered with `sorry`; what else is beyond a limit closes
+/// the connection, or pauses reading; see [`Engine`]. A call that waits is cancelled when its client has left.
 #[derive(Debug)]
 pub struct Server {
     listener: Listener,
@@ -58,7 +60,7 @@ impl Transport for Server {
     }
 
     async fn serve<S: Service>(self, service: Arc<S>, budget: Arc<Budget>, shutdown: CancellationToken) -> Result<()> {
-        let engine = Arc::new(Engine::new(SocketType::Rep, Arc::clone(&budget)));
+        let engine = Arc::new(Engine::new("locker", SocketType::Rep, Arc::clone(&budget)));
         let connection = |stream: Socket, peer: SocketAddr, stop: CancellationToken| {
             let (engine, service, resource) = (Arc::clone(&engine), Arc::clone(&service), Arc::clone(&self.resource));
             let dispatch = move |envelope| {
@@ -67,7 +69,7 @@ impl Transport for Server {
                 async move { service.dispatch(METHOD, &mut call).await }
             };
             async move {
-                if let Err(error) = engine.serve(stream, BytesMut::new(), LockerSession { dispatch }, stop).await {
+                if let Err(error) = engine.serve(stream, peer, LockerSession { dispatch }, stop).await {
                     tracing::debug!(%peer, %error, "locker connection ended");
                 }
             }
@@ -96,5 +98,9 @@ where
             return Ok(None);
         }
         Ok(Some(((), (self.dispatch)(envelope))))
+    }
+
+    fn refuse(&mut self, envelope: Envelope, (): (), _error: &RpcError) -> Reply {
+        Reply { envelope, body: NO.to_vec() }
     }
 }

@@ -17,7 +17,7 @@ use everywire_zmtp::{
     SocketType,
     frames::{GREETING, put_ready},
 };
-use rpc_core::{Budget, CancellationToken, Limits, Result, RpcError, Transport};
+use rpc_core::{Budget, CancellationToken, Limit, Limits, Result, RpcError, Transport};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 use tokio::{
@@ -58,6 +58,8 @@ struct Script {
     calls: AtomicU32,
     /// The first call of `wait` needs one of these.
     let_go: Semaphore,
+    /// Calls of `wait` that were dropped.
+    dropped: AtomicU32,
 }
 
 impl Gate for Arc<Script> {
@@ -69,6 +71,7 @@ impl Gate for Arc<Script> {
             "panic" => panic!("as asked"),
             "explode" => Ok(Permit { fuse: EXPLOSIVE, go: true }),
             "wait" if calls == 0 => {
+                let _dropped = Dropped(&self.dropped);
                 self.let_go.acquire().await.unwrap().forget();
                 Ok(Permit { fuse: 0, go: true })
             }
@@ -77,9 +80,18 @@ impl Gate for Arc<Script> {
     }
 }
 
+struct Dropped<'a>(&'a AtomicU32);
+
+impl Drop for Dropped<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
 /// A server on a port of its own.
 struct Running {
     address: SocketAddr,
+    budget: Arc<Budget>,
     script: Arc<Script>,
     stop: CancellationToken,
     served: JoinHandle<Result<()>>,
@@ -92,12 +104,17 @@ impl Running {
 
     async fn with(limits: Limits, configure: impl FnOnce(Server) -> Server) -> Self {
         let listening = configure(Server::bind("tcp://127.0.0.1:0").await.unwrap());
-        let (address, stop) = (listening.address(), CancellationToken::new());
-        let script = Arc::new(Script { asked: Mutex::default(), calls: AtomicU32::new(0), let_go: Semaphore::new(0) });
+        let (address, stop, budget) = (listening.address(), CancellationToken::new(), Budget::new(limits));
+        let script = Arc::new(Script {
+            asked: Mutex::default(),
+            calls: AtomicU32::new(0),
+            let_go: Semaphore::new(0),
+            dropped: AtomicU32::new(0),
+        });
         let service = Arc::new(GateService::new(Arc::clone(&script)));
         listening.check(rpc_core::Service::descriptor(&*service)).unwrap();
-        let served = tokio::spawn(listening.serve(service, Budget::new(limits), stop.clone()));
-        Self { address, script, stop, served }
+        let served = tokio::spawn(listening.serve(service, Arc::clone(&budget), stop.clone()));
+        Self { address, budget, script, stop, served }
     }
 
     async fn req(&self) -> ReqSocket {
@@ -107,12 +124,7 @@ impl Running {
     }
 
     async fn calls(&self, wanted: u32) {
-        let reached = async {
-            while self.script.calls.load(Ordering::SeqCst) < wanted {
-                tokio::task::yield_now().await;
-            }
-        };
-        soon("the call", reached).await;
+        until("the call", || self.script.calls.load(Ordering::SeqCst) >= wanted).await;
     }
 
     async fn end(self) {
@@ -123,6 +135,15 @@ impl Running {
 
 async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     timeout(DEADLINE, future).await.unwrap_or_else(|_| panic!("{what}: not within {DEADLINE:?}"))
+}
+
+async fn until(what: &str, reached: impl Fn() -> bool) {
+    let reached = async {
+        while !reached() {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon(what, reached).await;
 }
 
 /// The answer to `message`, of one frame.
@@ -272,6 +293,45 @@ async fn limits_are_kept() {
     raw.expect(b"\x01\x00\x00\x02go").await;
     raw.send(b"\x01\x00\x00\x65").await;
     raw.expect_end().await;
+    server.end().await;
+}
+
+#[tokio::test]
+async fn whoever_leaves_is_noticed_while_its_call_waits() {
+    let server = Running::with(Limits::default(), |server| server.resource("wait")).await;
+    let mut raw = Raw::connect(server.address).await;
+    raw.send(b"\x01\x00\x00\x03one\x01\x00\x00\x03two").await;
+    server.calls(1).await;
+    assert_eq!(server.script.dropped.load(Ordering::SeqCst), 0);
+    drop(raw);
+    until("the end of the call", || server.script.dropped.load(Ordering::SeqCst) == 1).await;
+    assert_eq!(server.budget.met(Limit::CallsInFlight), 0, "one call at a time is no limit that was met");
+    server.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_never_reads_is_let_go() {
+    let limits = Limits { message_time: Duration::from_millis(300), unsent_bytes: 1_000, ..Limits::default() };
+    let server = Running::with(limits, |server| server).await;
+    let mut raw = Raw::connect(server.address).await;
+    // Words are short; an address that comes back with each makes it take fewer until the server can write no more.
+    let requests = [&b"\x01\xff"[..], &[b'x'; 255], b"\x01\x00\x00\x00"].concat().repeat(1_000);
+    let asking = async { while raw.0.write_all(&requests).await.is_ok() {} };
+    soon("the end of the connection", asking).await;
+    assert_eq!(server.budget.met(Limit::MessageTime), 1);
+    assert!(server.budget.met(Limit::UnsentBytes) > 0, "before, it paused");
+    server.end().await;
+}
+
+#[tokio::test]
+async fn whoever_says_nothing_is_let_go() {
+    let limits = Limits { idle_time: Duration::from_millis(100), ..Limits::default() };
+    let server = Running::with(limits, |server| server).await;
+    let mut raw = Raw::connect(server.address).await;
+    raw.send(b"\x01\x00\x00\x09let me go").await;
+    raw.expect(b"\x01\x00\x00\x02go").await;
+    raw.expect_end().await;
+    assert_eq!(server.budget.met(Limit::IdleTime), 1);
     server.end().await;
 }
 

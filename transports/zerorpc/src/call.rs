@@ -32,15 +32,22 @@ pub(crate) struct ZerorpcCall {
     depth: usize,
     /// Whether the arguments turned out to be no MessagePack.
     unreadable: bool,
+    /// Whether they turned out to be too deep.
+    too_deep: bool,
 }
 
 impl ZerorpcCall {
     pub(crate) fn new(id: MessageId, asker: Asker, method: Option<&'static Method>, args: Bytes, depth: usize) -> Self {
-        Self { id, asker, method: method.map_or("", Method::name), args, depth, unreadable: false }
+        Self { id, asker, method: method.map_or("", Method::name), args, depth, unreadable: false, too_deep: false }
     }
 
     pub(crate) fn method(&self) -> &'static str {
         self.method
+    }
+
+    /// Whether the limit of depth was met.
+    pub(crate) fn is_too_deep(&self) -> bool {
+        self.too_deep
     }
 }
 
@@ -52,6 +59,11 @@ impl Call for ZerorpcCall {
         // The array or map of the arguments is one more level than their own values have.
         let depth = self.depth + 1;
         get_value(&args, depth).map_err(|error| {
+            if let decode::Error::DepthLimitExceeded = error {
+                self.too_deep = true;
+                let limit = self.depth;
+                return RpcError::invalid_argument(format!("the arguments nest too deep; the limit depth is {limit}"));
+            }
             self.unreadable = Reader::new(&args).value().is_none();
             explain(bad_arguments::<A>(&mut deserializer(&args, depth)), &error)
         })

@@ -33,28 +33,36 @@ pub(crate) struct Malformed<'a> {
     pub(crate) message_id: Option<&'a [u8]>,
 }
 
-/// The longest id that is kept. Those of all known clients have 34 bytes.
-const ID_BYTES: usize = 63;
-/// The longest name of a method or an event; errors repeat it.
-const NAME_BYTES: usize = 255;
+/// The longest id that is kept: 255 bytes, and before them up to five that announce them.
+const ID_BYTES: usize = 260;
+/// An id up to this length is kept without an allocation. Those of all known clients have 34 bytes.
+const SHORT_ID_BYTES: usize = 62;
 
 /// A channel's id, as MessagePack: a copy, so that a call which waits does not keep the buffer of its whole message.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct ChannelId {
-    bytes: [u8; ID_BYTES],
-    length: u8,
+#[derive(Debug, Clone)]
+pub(crate) enum ChannelId {
+    Short { bytes: [u8; SHORT_ID_BYTES], length: u8 },
+    Long(Box<[u8]>),
 }
 
 impl ChannelId {
     /// None for an id too long to keep.
     pub(crate) fn copy(id: &[u8]) -> Option<Self> {
-        let mut bytes = [0; ID_BYTES];
-        bytes.get_mut(..id.len())?.copy_from_slice(id);
-        Some(Self { bytes, length: u8::try_from(id.len()).ok()? })
+        let mut bytes = [0; SHORT_ID_BYTES];
+        match (bytes.get_mut(..id.len()), u8::try_from(id.len())) {
+            (Some(kept), Ok(length)) => {
+                kept.copy_from_slice(id);
+                Some(Self::Short { bytes, length })
+            }
+            _ => (id.len() <= ID_BYTES).then(|| Self::Long(id.into())),
+        }
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..self.length.into()]
+        match self {
+            Self::Short { bytes, length } => &bytes[..usize::from(*length)],
+            Self::Long(id) => id,
+        }
     }
 }
 
@@ -93,8 +101,7 @@ impl<'a> Event<'a> {
         if parts != 3 {
             return None;
         }
-        let name = reader.text().filter(|name| name.len() <= NAME_BYTES)?;
-        self.name = std::str::from_utf8(name).ok()?;
+        self.name = std::str::from_utf8(reader.text()?).ok()?;
         self.args = Some(reader.rest()).filter(|args| !args.is_empty())?;
         Some(())
     }
@@ -278,11 +285,12 @@ mod tests {
 
     #[test]
     fn an_id_is_kept_as_it_came_up_to_its_limit() {
-        for length in [0, 1, 34, 63] {
+        for length in [0, 1, 34, 62, 63, 260] {
             let id = vec![b'x'; length];
             assert_eq!(ChannelId::copy(&id).expect("short enough").as_bytes(), id);
         }
-        assert!(ChannelId::copy(&[b'x'; 64]).is_none());
+        assert!(ChannelId::copy(&[b'x'; 261]).is_none());
+        assert_eq!(size_of::<ChannelId>(), 64);
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub(crate) fn answer(descriptor: &ServiceDescriptor, method: &str, args: &[u8]) 
         "_zerorpc_help" => value(&about()?.docs()),
         "_zerorpc_args" => value(&specification(about()?)),
         "_zerorpc_inspect" => value(&Inspect::of(descriptor)),
-        _ => Err(RpcError::unimplemented(format!("no built-in method `{}`", method.escape_debug()))),
+        _ => Err(RpcError::unimplemented("no such built-in method")),
     }
 }
 

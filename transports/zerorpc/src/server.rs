@@ -2,18 +2,21 @@
 
 use std::{io, net::SocketAddr, sync::Arc};
 
-use bytes::BytesMut;
 use everywire_net::{Listener, Socket};
-use everywire_zmtp::{Engine, SocketType};
-use rpc_core::{Budget, CancellationToken, Result, Service, ServiceDescriptor, Transport};
-use tokio::io::{AsyncRead, AsyncWrite};
+use everywire_zmtp::{Engine, SocketType, Stream};
+use rpc_core::{Budget, CancellationToken, Limit, Result, Service, ServiceDescriptor, Transport};
 
 use crate::{call::ZerorpcCall, schema, session::ZerorpcSession};
 
 /// A zerorpc server, bound and not yet serving.
 ///
-/// It keeps all limits but `batch_calls` and `decompressed_bytes`; zerorpc has no batches and no compression. A call that waits is cancelled when its client
-/// has sent no heartbeat for two periods, 10 s; all clients send them.
+/// It keeps all limits but `batch_calls` and `decompressed_bytes`, as zerorpc has no batches and no compression. A call
+/// beyond `calls_in_all`, `call_time` or `depth` is answered with an error, and so is one for whose long reply
+/// `buffered_bytes` has no room. What else is beyond a limit closes the connection, or pauses reading; see
+/// [`Engine`].
+///
+/// A call that waits is cancelled when its client has left, or has sent no heartbeat for two periods, 10 s; all clients
+/// send them. The id of a request, its `message_id`, has at most 255 bytes.
 #[derive(Debug)]
 pub struct Server {
     listener: Listener,
@@ -45,11 +48,11 @@ impl Transport for Server {
     }
 
     async fn serve<S: Service>(self, service: Arc<S>, budget: Arc<Budget>, shutdown: CancellationToken) -> Result<()> {
-        let engine = Arc::new(Engine::new(SocketType::Router, Arc::clone(&budget)));
+        let engine = Arc::new(Engine::new("zerorpc", SocketType::Router, Arc::clone(&budget)));
         let connection = |stream: Socket, peer: SocketAddr, stop: CancellationToken| {
             let (engine, service) = (Arc::clone(&engine), Arc::clone(&service));
             async move {
-                if let Err(error) = serve_connection(&engine, service, stream, stop).await {
+                if let Err(error) = serve_connection(&engine, service, stream, peer, stop).await {
                     tracing::debug!(%peer, %error, "zerorpc connection ended");
                 }
             }
@@ -61,16 +64,28 @@ impl Transport for Server {
 
 /// Runs one connection.
 pub(crate) async fn serve_connection<S: Service>(
-    engine: &Engine,
+    engine: &Arc<Engine>,
     service: Arc<S>,
-    io: impl AsyncRead + AsyncWrite + Send,
+    io: impl Stream,
+    peer: SocketAddr,
     stop: CancellationToken,
 ) -> io::Result<()> {
     let descriptor = service.descriptor();
+    // One count of references per connection: its calls don't meet those of others on it.
+    let shared = Arc::new((service, Arc::clone(engine)));
     let dispatch = move |mut call: ZerorpcCall| {
-        let service = Arc::clone(&service);
-        async move { service.dispatch(call.method(), &mut call).await }
+        let shared = Arc::clone(&shared);
+        async move {
+            let (service, engine) = &*shared;
+            let reply = service.dispatch(call.method(), &mut call).await;
+            if call.is_too_deep() {
+                engine
+                    .budget()
+                    .note(Limit::Depth, format_args!("zerorpc: {peer} has sent arguments that nest too deep"));
+            }
+            reply
+        }
     };
-    let session = ZerorpcSession::new(dispatch, descriptor, engine.limits().depth);
-    engine.serve(io, BytesMut::new(), session, stop).await
+    let session = ZerorpcSession::new(dispatch, descriptor, engine.budget().limits().depth);
+    engine.serve(io, peer, session, stop).await
 }

@@ -59,13 +59,18 @@ where
             }
             Ok(Event { message_id, .. }) | Err(Malformed { message_id }) => *message_id,
         };
-        let channel = id.and_then(ChannelId::copy).ok_or_else(|| violation("no event with an id to answer to"))?;
-        let asker = Asker { envelope, channel };
-        let Ok(event) = event else {
-            self.refuse(&asker, peer, fault::put_unreadable);
-            return Ok(None);
+        let id = id.ok_or_else(|| violation("no event with an id to answer to"))?;
+        let refusal = match (event, ChannelId::copy(id)) {
+            (Ok(event), Some(channel)) => return Ok(self.request(Asker { envelope, channel }, payload, &event, peer)),
+            (Ok(_), None) => self.error(id, &RpcError::invalid_argument("a message_id has at most 255 bytes")),
+            (Err(_), _) => envelope::err(&self.ids.next().1, id, fault::put_unreadable),
         };
-        Ok(self.request(asker, payload, &event, peer))
+        peer.output.push(&envelope, &refusal);
+        Ok(None)
+    }
+
+    fn refuse(&mut self, envelope: Envelope, channel: Channel, error: &RpcError) -> Reply {
+        Reply { envelope, body: self.error(channel.asker.channel.as_bytes(), error) }
     }
 
     fn tick(&mut self, peer: &mut Peer<Channel>) {
@@ -105,13 +110,18 @@ where
         event: &Event,
         peer: &mut Peer<Channel>,
     ) -> Option<(Channel, F)> {
+        let channel = asker.channel.as_bytes();
         if peer.is_draining() {
             let stopping = RpcError::unavailable("the server is shutting down");
-            self.refuse(&asker, peer, |args| fault::put(args, &stopping));
+            peer.output.push(&asker.envelope, &self.error(channel, &stopping));
             return None;
         }
         if schema::is_builtin(event.name) {
-            self.builtin(&asker, event, peer);
+            let answer = match schema::answer(self.descriptor, event.name, event.args) {
+                Ok(value) => envelope::ok_encoded(&self.ids.next().1, channel, &value),
+                Err(error) => self.error(channel, &error),
+            };
+            peer.output.push(&asker.envelope, &answer);
             return None;
         }
         let method = self.descriptor.method(event.name);
@@ -124,18 +134,11 @@ where
         }
         Some((Channel { asker, missed: 0 }, (self.dispatch)(call)))
     }
+}
 
-    fn builtin(&mut self, asker: &Asker, event: &Event, peer: &mut Peer<Channel>) {
-        match schema::answer(self.descriptor, event.name, event.args) {
-            Ok(value) => {
-                let answer = envelope::ok_encoded(&self.ids.next().1, asker.channel.as_bytes(), &value);
-                peer.output.push(&asker.envelope, &answer);
-            }
-            Err(error) => self.refuse(asker, peer, |args| fault::put(args, &error)),
-        }
-    }
-
-    fn refuse(&mut self, asker: &Asker, peer: &mut Peer<Channel>, args: impl FnOnce(&mut Vec<u8>)) {
-        peer.output.push(&asker.envelope, &envelope::err(&self.ids.next().1, asker.channel.as_bytes(), args));
+impl<D> ZerorpcSession<D> {
+    /// The answer with an error.
+    fn error(&self, channel: &[u8], error: &RpcError) -> Vec<u8> {
+        envelope::err(&self.ids.next().1, channel, |args| fault::put(args, error))
     }
 }

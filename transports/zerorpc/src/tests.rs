@@ -14,7 +14,7 @@ use everywire_zmtp::{
     Engine, SocketType,
     frames::{GREETING, Taken, put_frame, put_ready, take_frame},
 };
-use rpc_core::{Budget, CancellationToken, Limits, Result, Service};
+use rpc_core::{Budget, CancellationToken, Limit, Limits, Result, Service};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 use tokio::{
@@ -87,6 +87,7 @@ struct Client {
     input: BytesMut,
     served: JoinHandle<io::Result<()>>,
     stop: CancellationToken,
+    budget: Arc<Budget>,
     waiting: Arc<AtomicUsize>,
 }
 
@@ -94,16 +95,18 @@ impl Client {
     async fn connect(limits: Limits) -> Self {
         let (mut io, far) = duplex(1 << 20);
         let real = Real::default();
-        let (waiting, stop) = (Arc::clone(&real.waiting), CancellationToken::new());
-        let (token, engine) = (stop.clone(), Engine::new(SocketType::Router, Budget::new(limits)));
+        let (waiting, stop, budget) = (Arc::clone(&real.waiting), CancellationToken::new(), Budget::new(limits));
+        let engine = Arc::new(Engine::new("zerorpc", SocketType::Router, Arc::clone(&budget)));
+        let token = stop.clone();
         let service = Arc::new(DemoService::new(real));
-        let served = tokio::spawn(async move { serve_connection(&engine, service, far, token).await });
+        let peer = ([127, 0, 0, 1], 4243).into();
+        let served = tokio::spawn(async move { serve_connection(&engine, service, far, peer, token).await });
         let mut hello = GREETING.to_vec();
         put_ready(&mut hello, SocketType::Dealer);
         io.write_all(&hello).await.unwrap();
         let mut answer = [0; GREETING.len() + 30];
         io.read_exact(&mut answer).await.unwrap();
-        Self { io, input: BytesMut::new(), served, stop, waiting }
+        Self { io, input: BytesMut::new(), served, stop, budget, waiting }
     }
 
     async fn send(&mut self, payload: &[u8]) {
@@ -182,7 +185,8 @@ async fn requests_and_their_answers() {
 #[tokio::test]
 async fn the_id_comes_back_in_its_own_type() {
     let mut client = Client::connect(Limits::default()).await;
-    for id in [&b"\xc4\x0232"[..], b"\xa232", b"\xd9\x0232", b"\x20", b"\xcd\x00\x20", b"\xc0"] {
+    let long = [&b"\xd9\xff"[..], &[b'x'; 255]].concat();
+    for id in [&long[..], b"\xc4\x0232", b"\xa232", b"\xd9\x0232", b"\x20", b"\xcd\x00\x20", b"\xc0"] {
         client.send(&[b"\x93\x81\xaamessage_id", id, b"\xa3add\x92\x03\x04"].concat()).await;
         client.expect("id", id, "OK", b"\x91\x07").await;
     }
@@ -215,13 +219,29 @@ async fn built_in_methods() {
 
 #[tokio::test]
 async fn what_has_no_id_to_answer_to_closes() {
-    let long = [b"\x93\x81\xaamessage_id\xc4\x40", &[b'x'; 64][..], b"\xa3add\x92\x03\x04"].concat();
-    for payload in [b"junk".to_vec(), b"\x93\x80\xa3add\x92\x03\x04".to_vec(), b"\x93\xc0\xa3add\x90".to_vec(), long] {
+    for payload in [&b"junk"[..], b"\x93\x80\xa3add\x92\x03\x04", b"\x93\xc0\xa3add\x90"] {
         let mut client = Client::connect(Limits::default()).await;
-        client.send(&payload).await;
+        client.send(payload).await;
         let ended = timeout(DEADLINE, client.served).await.expect("an end").unwrap();
         assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::InvalidData, "{payload:?}");
     }
+}
+
+#[tokio::test]
+async fn what_is_too_long_or_too_deep_is_answered() {
+    let mut client = Client::connect(Limits::default()).await;
+    let long_id = [&b"\xda\x01\x2c"[..], &[b'x'; 300]].concat();
+    client.send(&[b"\x93\x81\xaamessage_id", &long_id[..], b"\xa3add\x92\x03\x04"].concat()).await;
+    client.expect("an id of 300 bytes", &long_id, "ERR", b"\x93\xa9TypeError\xd9\x22a message_id").await;
+
+    let long_name = request(&[&b"\xda\x01\x2c"[..], &[b'x'; 300], b"\x90"].concat());
+    client.send(&long_name).await;
+    client.expect("a name of 300 bytes", b"\x07", "ERR", b"\x93\xa9NameError").await;
+
+    client.send(&request(&[&b"\xa3add\x93\x03\x04"[..], &[0x91; 65], b"\xc0"].concat())).await;
+    let too_deep = b"\x93\xa9TypeError\xd9\x55the arguments nest too deep; the limit depth is 64; usage";
+    client.expect("65 levels in one more argument", b"\x07", "ERR", &too_deep[..]).await;
+    assert_eq!(client.budget.met(Limit::Depth), 1);
 }
 
 #[tokio::test(start_paused = true)]

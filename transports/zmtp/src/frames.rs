@@ -158,8 +158,8 @@ pub fn put_frame(output: &mut Vec<u8>, body: &[u8], more: bool) {
     output.extend_from_slice(body);
 }
 
-/// Takes the first frame or command off `input`. A frame that announces more than `limit` bytes is a violation, found
-/// before any of them is waited for.
+/// Takes the first frame or command off `input`. A frame that announces more than `limit` bytes is an error of kind
+/// `QuotaExceeded`, found before any of them is waited for.
 pub fn take_frame(input: &mut BytesMut, limit: usize) -> io::Result<Taken> {
     let Some(&flags) = input.first() else { return Ok(Taken::Missing(2)) };
     if flags & !(MORE | LONG | COMMAND) != 0 {
@@ -176,8 +176,12 @@ pub fn take_frame(input: &mut BytesMut, limit: usize) -> io::Result<Taken> {
         (true, _, None) => return Ok(Taken::Missing(9 - input.len())),
     };
     let limit = if command { COMMAND_BYTES } else { limit };
-    let body = usize::try_from(announced).ok().filter(|body| *body <= limit);
-    let body = body.ok_or_else(|| violation("longer than the limit"))?;
+    let body = usize::try_from(announced).ok().filter(|body| *body <= limit).ok_or_else(|| {
+        if command {
+            return violation("a command longer than any");
+        }
+        io::Error::new(io::ErrorKind::QuotaExceeded, "a frame longer than the limit")
+    })?;
     if input.len() < header + body {
         return Ok(Taken::Missing(header + body - input.len()));
     }
@@ -292,7 +296,7 @@ mod tests {
         let cases: [(&str, &[u8], &str); 5] = [
             ("2^45 bytes announced", b"\x02\0\0\x20\0\0\0\0\0", "limit"),
             ("2^64-1 bytes announced", b"\x02\xff\xff\xff\xff\xff\xff\xff\xff", "limit"),
-            ("a long command", b"\x06\0\0\0\0\0\0\x10\x01", "limit"),
+            ("a long command", b"\x06\0\0\0\0\0\0\x10\x01", "command"),
             ("reserved flags", b"\x08", "reserved"),
             ("a command with MORE", b"\x05", "MORE"),
         ];

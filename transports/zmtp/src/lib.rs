@@ -23,9 +23,9 @@
 //! ```
 //! use std::{future::{Ready, ready}, io};
 //!
-//! use bytes::{Bytes, BytesMut};
+//! use bytes::Bytes;
 //! use everywire_zmtp::{Engine, Envelope, Peer, Reply, Session, SocketType};
-//! use rpc_core::{Budget, CancellationToken, Limits};
+//! use rpc_core::{Budget, CancellationToken, Limits, RpcError};
 //!
 //! struct Lengths;
 //!
@@ -42,6 +42,10 @@
 //!         let length: usize = body.iter().map(Bytes::len).sum();
 //!         Ok(Some(((), ready(Reply { envelope, body: length.to_string().into_bytes() }))))
 //!     }
+//!
+//!     fn refuse(&mut self, envelope: Envelope, (): (), error: &RpcError) -> Reply {
+//!         Reply { envelope, body: error.to_string().into_bytes() }
+//!     }
 //! }
 //!
 //! # use everywire_zmtp::frames::{GREETING, put_ready};
@@ -56,9 +60,10 @@
 //! #     let mut answer = [0; 64 + 27 + 5];
 //! #     peer.read_exact(&mut answer).await.map(|_| answer)
 //! # };
-//! let engine = Engine::new(SocketType::Rep, Budget::new(Limits::default()));
+//! let engine = Engine::new("lengths", SocketType::Rep, Budget::new(Limits::default()));
+//! let address = ([127, 0, 0, 1], 4243).into();
 //! # let serving = async {
-//! engine.serve(socket, BytesMut::new(), Lengths, CancellationToken::new()).await
+//! engine.serve(socket, address, Lengths, CancellationToken::new()).await
 //! # };
 //! # let (answer, served) = tokio::join!(asking, serving);
 //! # served.unwrap();
@@ -66,12 +71,15 @@
 //! # });
 //! ```
 
+mod connection;
 mod engine;
 pub mod frames;
 mod session;
+mod stream;
 #[cfg(test)]
 mod tests;
 
 pub use engine::Engine;
 pub use frames::SocketType;
 pub use session::{Calls, Envelope, Output, Peer, Reply, Session};
+pub use stream::Stream;

@@ -9,6 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use rpc_core::{FREE_BYTES, RpcError};
 use tokio::{
     io::AsyncWrite,
     task::{AbortHandle, Id, JoinError, JoinSet},
@@ -35,6 +36,9 @@ pub trait Session: Send {
         peer: &mut Peer<Self::Channel>,
     ) -> io::Result<Option<(Self::Channel, Self::Call)>>;
 
+    /// The answer in the place of a reply that can't be sent, for the reason `error`. It should be short.
+    fn refuse(&mut self, envelope: Envelope, channel: Self::Channel, error: &RpcError) -> Reply;
+
     /// Runs every [`TICK`](Self::TICK) while calls wait, to tell the peer so, or to give calls up.
     fn tick(&mut self, _peer: &mut Peer<Self::Channel>) {}
 }
@@ -49,6 +53,8 @@ pub struct Envelope {
 
 /// The longest address of a peer that a proxy may put in front (RFC 28).
 const IDENTITY_BYTES: usize = 255;
+/// The longest envelope, which a call keeps while it waits: room for three of the longest addresses, and more of the usual five bytes.
+const ENVELOPE_BYTES: usize = 1 << 10;
 
 impl Envelope {
     /// Splits a message's envelope from its body.
@@ -66,6 +72,9 @@ impl Envelope {
         let mut frames = Vec::new();
         for frame in envelope {
             put_frame(&mut frames, frame, true);
+        }
+        if frames.len() > ENVELOPE_BYTES {
+            return Err(violation("an envelope over 1 KiB"));
         }
         Ok((Self { frames: frames.into() }, body))
     }
@@ -154,15 +163,17 @@ impl<C> Calls<C> {
         self.channels.insert(task.id(), (task, channel));
     }
 
-    /// The next reply. While calls wait, the caller is woken at the next one.
-    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Reply, JoinError>>> {
+    /// The next reply and its call's channel. While calls wait, the caller is woken at the next one.
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<(C, Reply), JoinError>>> {
         loop {
             let Some(joined) = ready!(self.tasks.poll_join_next_with_id(cx)) else { return Poll::Ready(None) };
             let id = joined.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
-            self.channels.remove(&id);
-            match joined {
-                Err(error) if error.is_cancelled() => {}
-                joined => return Poll::Ready(Some(joined.map(|(_, reply)| reply))),
+            let channel = self.channels.remove(&id).map(|(_, channel)| channel);
+            match (joined, channel) {
+                (Ok((_, reply)), Some(channel)) => return Poll::Ready(Some(Ok((channel, reply)))),
+                (Err(error), _) if !error.is_cancelled() => return Poll::Ready(Some(Err(error))),
+                // A cancelled call, which may have ended all the same.
+                _ => {}
             }
         }
     }
@@ -174,9 +185,6 @@ pub struct Output {
     bytes: Vec<u8>,
     written: usize,
 }
-
-/// The capacity that is kept when everything is written.
-const KEPT_BYTES: usize = 64 << 10;
 
 impl Output {
     /// Appends a message: the envelope and one more frame.
@@ -193,6 +201,12 @@ impl Output {
     /// Whether everything is written.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Bytes in memory.
+    #[cfg(test)]
+    pub(crate) fn capacity(&self) -> usize {
+        self.bytes.capacity()
     }
 
     pub(crate) fn raw(&mut self) -> &mut Vec<u8> {
@@ -216,7 +230,7 @@ impl Output {
         }
         self.written = 0;
         self.bytes.clear();
-        self.bytes.shrink_to(KEPT_BYTES);
+        self.bytes.shrink_to(FREE_BYTES);
         io.poll_flush(cx)
     }
 }

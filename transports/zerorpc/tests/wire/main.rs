@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of tests are outside of test functions")]
 
 mod demo;
+mod limits;
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -10,7 +11,7 @@ use demo::{Colour, Demo, DemoClient, DemoService, Everything, Inner, Real};
 use everywire_zerorpc::{Client, Server};
 use everywire_zmtp::{
     SocketType,
-    frames::{GREETING, put_frame, put_ready},
+    frames::{GREETING, put_ready},
 };
 use rpc_core::{Budget, CancellationToken, Code, Limits, Origin, Result, Transport};
 use tokio::{
@@ -27,6 +28,7 @@ const DEADLINE: Duration = Duration::from_secs(30);
 /// A server on a port of its own.
 struct Running {
     address: SocketAddr,
+    budget: Arc<Budget>,
     stop: CancellationToken,
     served: JoinHandle<Result<()>>,
 }
@@ -38,10 +40,10 @@ impl Running {
 
     async fn bind(address: &str, limits: Limits) -> Self {
         let listening = Server::bind(address).await.unwrap();
-        let (address, stop) = (listening.address(), CancellationToken::new());
+        let (address, stop, budget) = (listening.address(), CancellationToken::new(), Budget::new(limits));
         let service = Arc::new(DemoService::new(Real::default()));
-        let served = tokio::spawn(listening.serve(service, Budget::new(limits), stop.clone()));
-        Self { address, stop, served }
+        let served = tokio::spawn(listening.serve(service, Arc::clone(&budget), stop.clone()));
+        Self { address, budget, stop, served }
     }
 
     fn url(&self) -> String {
@@ -251,38 +253,6 @@ async fn a_stop_finishes_calls_and_refuses_new_ones() {
     server.stop().await;
 }
 
-#[tokio::test]
-async fn limits_are_kept() {
-    let server = Running::start(Limits { message_bytes: 100_000, ..Limits::default() }).await;
-    let client = server.client().await;
-    assert_eq!(client.text("x".repeat(90_000)).await.map(|text| text.len()), Ok(90_000));
-    let error = client.text("x".repeat(110_000)).await.unwrap_err();
-    assert_eq!((error.code(), error.origin()), (Code::Unavailable, Origin::Local));
-    assert_eq!(client.add(3, 4).await, Ok(7), "on a new connection");
-
-    let mut attack = Raw::connect(server.address).await;
-    attack.0.write_all(b"\x02\x00\x00\x20\x00\x00\x00\x00\x00").await.unwrap();
-    attack.expect_end("2^45 bytes announced").await;
-
-    assert_eq!(client.add(3, 4).await, Ok(7));
-    server.stop().await;
-}
-
-#[tokio::test]
-async fn one_connection_too_many_is_closed_without_a_greeting() {
-    let server = Running::start(Limits { connections: 1, ..Limits::default() }).await;
-    let first = Raw::connect(server.address).await;
-    let greeted = async || {
-        let mut stream = TcpStream::connect(server.address).await.unwrap();
-        timeout(DEADLINE, stream.read(&mut [0; 1])).await.expect("a greeting or an end").is_ok_and(|read| read == 1)
-    };
-    assert!(!greeted().await);
-    drop(first);
-    let place = async { while !greeted().await {} };
-    timeout(DEADLINE, place).await.expect("a free place");
-    server.stop().await;
-}
-
 /// A ROUTER of the `zeromq` crate that answers every request with `answer(its id)`.
 async fn router(answer: impl Fn(&[u8]) -> Vec<Vec<u8>> + Send + 'static) -> (String, JoinHandle<()>) {
     let mut socket = RouterSocket::new();
@@ -337,20 +307,4 @@ async fn a_silent_server_is_lost() {
     assert!(error.message().contains("silent"), "{error}");
     assert!((10..=16).contains(&started.elapsed().as_secs()), "{:?}", started.elapsed());
     router.abort();
-}
-
-#[tokio::test]
-async fn frames_of_other_protocols_end_the_connection() {
-    let server = Running::start(Limits { handshake_time: Duration::from_millis(200), ..Limits::default() }).await;
-    let mut subscriber = GREETING.to_vec();
-    put_frame(&mut subscriber, b"", false);
-    for (case, bytes) in [("HTTP", b"GET / HTTP/1.0\r\n\r\n".to_vec()), ("no READY", subscriber), ("nothing", vec![])] {
-        let mut raw = Raw(TcpStream::connect(server.address).await.unwrap());
-        raw.0.write_all(&bytes).await.unwrap();
-        let greeting = raw.read(GREETING.len()).await;
-        assert_eq!(greeting, GREETING, "{case}");
-        let mut rest = Vec::new();
-        let _ = timeout(DEADLINE, raw.0.read_to_end(&mut rest)).await.expect(case);
-    }
-    server.stop().await;
 }
