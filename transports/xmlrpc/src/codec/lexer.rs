@@ -44,10 +44,10 @@ impl<'de> Lexer<'de> {
     /// The next piece. Comments, processing instructions and the XML declaration are skipped; a DOCTYPE is refused: it is
     /// the way to entities that grow without bound.
     pub(super) fn next(&mut self) -> Result<Piece<'de>, Error> {
-        if let Some(piece) = self.plain() {
-            return Ok(piece);
-        }
         loop {
+            if let Some(piece) = self.plain() {
+                return Ok(piece);
+            }
             if let Some(piece) = self.rare()? {
                 return Ok(piece);
             }

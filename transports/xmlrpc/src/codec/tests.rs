@@ -133,6 +133,7 @@ fn what_others_write_is_read() {
     read("\n ", &"\n ".to_owned());
     read("<string/>", &String::new());
     read("a<!-- b -->c<?d e?><![CDATA[<&>]]>", &"ac<&>".to_owned());
+    read("<!-- -->\u{feff}é<?x?>\u{feff}", &"\u{feff}é\u{feff}".to_owned());
     read("a\r\nb\rc", &"a\nb\nc".to_owned());
     read("&#13;&#xA;&quot;&apos;&amp;lt;", &"\r\n\"'&lt;".to_owned());
     read("<string>Plain</string>", &Choice::Plain);
