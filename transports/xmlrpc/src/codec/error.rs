@@ -25,9 +25,14 @@ pub(crate) enum Kind {
     Type,
 }
 
+/// The longest message, in bytes: what a peer sent doesn't come back in full.
+const MESSAGE_BYTES: usize = 512;
+
 impl Error {
     pub(crate) fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self(Box::new((kind, message.into())))
+        let mut message = message.into();
+        message.truncate(message.floor_char_boundary(MESSAGE_BYTES));
+        Self(Box::new((kind, message)))
     }
 
     pub(crate) fn kind(&self) -> Kind {

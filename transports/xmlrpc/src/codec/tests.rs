@@ -200,6 +200,13 @@ fn what_is_wrong_is_told_apart() {
 }
 
 #[test]
+fn an_error_repeats_little_of_a_long_document() {
+    let long = format!("<value>{}</value>", "ü".repeat(10_000));
+    let error = from_str::<i64>(&long).unwrap_err();
+    assert!(error.message().starts_with("invalid type: string \"üü") && error.message().len() <= 512, "{error}");
+}
+
+#[test]
 fn keys_that_are_no_text_are_refused() {
     for error in [to_string(&BTreeMap::from([((), 1)])), to_string(&BTreeMap::from([(vec![1], 1)]))] {
         assert!(error.as_ref().is_err_and(|error| error.message().contains("the key of a map")), "{error:?}");
