@@ -5,6 +5,7 @@ use std::{
     error::Error,
     future::{pending, poll_fn},
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -16,7 +17,7 @@ use http::{
     uri::PathAndQuery,
 };
 use hyper::body::{Body as HttpBody, Frame};
-use rpc_core::{Caller, Code, DEFAULT_TIMEOUT, Limits, Method, Result, RpcError, answer_within};
+use rpc_core::{Budget, Caller, Code, DEFAULT_TIMEOUT, Limits, Method, Result, RpcError, answer_within};
 use serde::{Serialize, de::DeserializeOwned};
 use tonic::{
     TimeoutExpired,
@@ -33,13 +34,14 @@ use crate::{
 
 /// A client of one gRPC server. Clones share its connection.
 ///
-/// The connection is made at the first call, and again after it broke. Replies of more than 8 MiB are refused.
+/// The connection is made at the first call, and again after it broke.
 #[derive(Debug, Clone)]
 pub struct Client {
     channel: Channel,
     url: String,
     timeout: Duration,
     timeout_header: HeaderValue,
+    budget: Arc<Budget>,
 }
 
 /// While calls wait and nothing comes for so long, the server is asked whether it lives; a dead connection is left.
@@ -64,13 +66,20 @@ impl Client {
             .http2_keep_alive_interval(PING);
         let channel = endpoint.connect_lazy();
         let timeout_header = envelope::timeout_header(DEFAULT_TIMEOUT);
-        Ok(Self { channel, url: http, timeout: DEFAULT_TIMEOUT, timeout_header })
+        let budget = Budget::new(Limits::default());
+        Ok(Self { channel, url: http, timeout: DEFAULT_TIMEOUT, timeout_header, budget })
     }
 
     /// Sets how long a call may take. The server is told, and cuts the call off by itself.
     #[must_use]
     pub fn timeout(self, timeout: Duration) -> Self {
         Self { timeout, timeout_header: envelope::timeout_header(timeout), ..self }
+    }
+
+    /// Sets what replies may cost: `message_bytes` and `depth` of each, and `buffered_bytes` of all on their way.
+    #[must_use]
+    pub fn limits(self, limits: Limits) -> Self {
+        Self { budget: Budget::new(limits), ..self }
     }
 
     async fn exchange<A: Serialize, R: DeserializeOwned>(&self, method: &'static Method, args: &A) -> Result<R> {
@@ -82,9 +91,10 @@ impl Client {
         if early.is_none() && !envelope::is_grpc(&head.headers) {
             return Err(fault::not_grpc(head.status));
         }
-        let received = Received::read(body, Limits::default().message_bytes).await?;
+        let received = Received::read(body, &self.budget).await?;
         fault::status(received.trailers()).or(early.map(Ok)).ok_or_else(|| fault::not_grpc(head.status))??;
-        let reply = codec::from_slice(&received.into_message()?);
+        let message = received.into_message()?;
+        let reply = codec::from_slice_within(&message.bytes, self.budget.limits().depth);
         reply.map_err(|error| RpcError::new(Code::Internal, format!("{}: unreadable reply: {error}", method.name())))
     }
 

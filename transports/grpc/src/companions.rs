@@ -4,22 +4,30 @@ use std::{
     convert::Infallible,
     fmt,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
-use hyper::body::{Body as _, Frame, Incoming};
+use hyper::body::{Body as _, Frame};
 use prost_types::FileDescriptorSet;
 use rpc_core::{Result, RpcError, ServiceDescriptor};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::{Status, body::Body as TonicBody, server::NamedService};
 use tonic_health::{ServingStatus, server::HealthReporter};
 use tower::{Service, ServiceExt, util::BoxCloneSyncService};
 
-use crate::{envelope::Body, schema};
+use crate::{body::Incoming, envelope::Body, schema};
 
-type Companion = BoxCloneSyncService<Request<Incoming>, Response<TonicBody>, Infallible>;
+/// Calls of these services that one connection may have open: their streams have no end, and tonic buffers for each.
+pub(crate) const CALLS: usize = 16;
+
+/// Bytes of one message that is sent to these services: it is little more than a name.
+const MESSAGE_BYTES: usize = 4 << 10;
+
+pub(crate) type Companion = BoxCloneSyncService<Request<Incoming>, Response<TonicBody>, Infallible>;
 
 /// `grpc.health.v1.Health`, `grpc.reflection.v1.ServerReflection` and its `v1alpha`, by name.
 pub(crate) struct Companions {
@@ -40,9 +48,11 @@ impl Companions {
         let (health, health_service) = tonic_health::server::health_reporter();
         let companions = Self {
             services: vec![
-                named(health_service),
-                named(reflection().build_v1().map_err(RpcError::internal)?),
-                named(reflection().build_v1alpha().map_err(RpcError::internal)?),
+                named(health_service.max_decoding_message_size(MESSAGE_BYTES)),
+                named(reflection().build_v1().map_err(RpcError::internal)?.max_decoding_message_size(MESSAGE_BYTES)),
+                named(
+                    reflection().build_v1alpha().map_err(RpcError::internal)?.max_decoding_message_size(MESSAGE_BYTES),
+                ),
             ],
             health,
             names: [String::new(), descriptor.full_name().to_owned()],
@@ -52,13 +62,24 @@ impl Companions {
         Ok(companions)
     }
 
-    /// Answers a request to one of these services, or gives it back.
-    pub(crate) async fn answer(&self, service: &str, request: Request<Incoming>) -> Option<Response<Body>> {
-        let (_, companion) = self.services.iter().find(|(name, _)| *name == service)?;
+    pub(crate) fn find(&self, service: &str) -> Option<&Companion> {
+        self.services.iter().find(|(name, _)| *name == service).map(|(_, companion)| companion)
+    }
+
+    /// Answers a request to `companion`, if there is one of the connection's `places` for it.
+    pub(crate) async fn answer(
+        &self,
+        companion: &Companion,
+        request: Request<Incoming>,
+        places: &Arc<Semaphore>,
+    ) -> Result<Response<Body>> {
+        let place = Arc::clone(places).try_acquire_owned().map_err(|_| {
+            RpcError::resource_exhausted(format!("a connection may have {CALLS} calls of health and reflection open"))
+        })?;
         let Ok(response) = companion.clone().oneshot(request).await;
-        Some(response.map(|inner| {
+        Ok(response.map(|inner| {
             let stopped = Box::pin(self.stopped.clone().cancelled_owned());
-            Body::Other(Box::new(Stream { inner, stopped, ended: false }))
+            Body::Other(Box::new(Stream { inner, stopped, ended: false, _place: place }))
         }))
     }
 
@@ -89,6 +110,7 @@ pub(crate) struct Stream {
     inner: TonicBody,
     stopped: Pin<Box<WaitForCancellationFutureOwned>>,
     ended: bool,
+    _place: OwnedSemaphorePermit,
 }
 
 impl Stream {
@@ -104,10 +126,6 @@ impl Stream {
         let mut trailers = HeaderMap::new();
         let told = Status::unavailable("the server is shutting down").add_header(&mut trailers);
         Poll::Ready(Some(told.map(|()| Frame::trailers(trailers))))
-    }
-
-    pub(crate) fn is_end_stream(&self) -> bool {
-        self.ended || self.inner.is_end_stream()
     }
 }
 

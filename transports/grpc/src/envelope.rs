@@ -2,18 +2,12 @@
 //!
 //! Specification: <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>.
 
-use std::{
-    fmt,
-    future::poll_fn,
-    pin::Pin,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{fmt, future::poll_fn, pin::Pin, sync::Arc, task::Poll, time::Duration};
 
 use bytes::{Buf, Bytes};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use hyper::body::{Body as HttpBody, Frame};
-use rpc_core::{Result, RpcError};
+use hyper::body::Body as HttpBody;
+use rpc_core::{Budget, FREE_BYTES, Limit, Result, RpcError, Share};
 use serde::Serialize;
 use tonic::Status;
 
@@ -42,51 +36,79 @@ pub(crate) fn frame<T: Serialize>(message: &T) -> Result<Bytes, codec::Error> {
 }
 
 /// A body as it arrives: one message and the trailers.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Received {
     /// What came in one piece, as nearly every message does.
     first: Bytes,
     /// What came in several, joined.
     joined: Vec<u8>,
+    /// What `joined` will be in the end, once the prefix has told.
+    length: usize,
+    share: Share,
     trailers: HeaderMap,
 }
 
+/// A message without its prefix.
+#[derive(Debug)]
+pub(crate) struct Message {
+    pub(crate) bytes: Bytes,
+    /// Counts them while they are needed.
+    _share: Share,
+}
+
 impl Received {
-    /// Reads `body` to its end. A message of more than `limit` bytes is refused as soon as its prefix tells.
-    pub(crate) async fn read<B>(mut body: B, limit: usize) -> Result<Self>
+    /// Reads `body` to its end within `message_bytes` and `buffered_bytes`. A message that is too long is refused as soon
+    /// as its prefix tells.
+    pub(crate) async fn read<B>(mut body: B, budget: &Arc<Budget>) -> Result<Self>
     where
         B: HttpBody<Data = Bytes> + Unpin,
         B::Error: fmt::Display,
     {
-        let mut received = Self::default();
+        let (first, joined, trailers) = Default::default();
+        let mut received = Self { first, joined, length: 0, share: budget.share(), trailers };
         while !body.is_end_stream() {
-            let next = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await;
-            let Some(frame) = next else { break };
+            let next = poll_fn(|context| match Pin::new(&mut body).poll_frame(context) {
+                Poll::Ready(next) => Poll::Ready(Ok(next)),
+                // The buffer that the socket was read into is not kept for what has to wait.
+                Poll::Pending => received.join(&[]).map_or_else(|full| Poll::Ready(Err(full)), |()| Poll::Pending),
+            });
+            let Some(frame) = next.await? else { break };
             let frame = frame.map_err(|error| RpcError::unavailable(format!("the message broke off: {error}")))?;
             match frame.into_data() {
-                Ok(data) => received.push(data, limit)?,
+                Ok(data) => received.push(data, budget)?,
                 Err(frame) => received.trailers = frame.into_trailers().unwrap_or_default(),
             }
         }
         Ok(received)
     }
 
-    fn push(&mut self, data: Bytes, limit: usize) -> Result<()> {
-        if self.first.is_empty() {
+    fn push(&mut self, data: Bytes, budget: &Budget) -> Result<()> {
+        if self.bytes().is_empty() {
             self.first = data;
         } else {
-            if self.joined.is_empty() {
-                self.joined.extend_from_slice(&self.first);
-            }
-            self.joined.extend_from_slice(&data);
+            self.join(&data)?;
         }
-        match announced(self.bytes())? {
-            Some(length) if length > limit => {
-                Err(RpcError::resource_exhausted(format!("a message of {length} bytes; the limit is {limit}")))
-            }
-            Some(length) if self.bytes().len() > PREFIX + length => Err(cardinality()),
-            _ => Ok(()),
+        let Some(length) = announced(self.bytes())? else { return Ok(()) };
+        if length > budget.limits().message_bytes {
+            return Err(budget.over(Limit::MessageBytes, format_args!("a message of {length} bytes")));
         }
+        self.length = PREFIX + length;
+        if self.bytes().len() > self.length { Err(cardinality()) } else { Ok(()) }
+    }
+
+    /// Joins what is there with `more`, and counts it.
+    fn join(&mut self, more: &[u8]) -> Result<()> {
+        let first = std::mem::take(&mut self.first);
+        let length = self.joined.len() + first.len() + more.len();
+        if length > self.joined.capacity() {
+            let room = self.length.min(2 * length).max(length);
+            self.joined.reserve_exact(room - self.joined.len());
+            // A connection has many of these, so none has bytes that are free.
+            self.share.hold(FREE_BYTES + room)?;
+        }
+        self.joined.extend_from_slice(&first);
+        self.joined.extend_from_slice(more);
+        Ok(())
     }
 
     fn bytes(&self) -> &[u8] {
@@ -97,15 +119,14 @@ impl Received {
         &self.trailers
     }
 
-    /// The message, without its prefix.
-    pub(crate) fn into_message(self) -> Result<Bytes> {
+    pub(crate) fn into_message(self) -> Result<Message> {
         let whole = announced(self.bytes())?.is_some_and(|length| self.bytes().len() == PREFIX + length);
         let mut bytes = if self.joined.is_empty() { self.first } else { self.joined.into() };
         if !whole {
             return Err(cardinality());
         }
         bytes.advance(PREFIX);
-        Ok(bytes)
+        Ok(Message { bytes, _share: self.share })
     }
 }
 
@@ -166,48 +187,17 @@ pub(crate) fn timeout_header(time: Duration) -> HeaderValue {
 /// The body of a response.
 #[derive(Debug, Default)]
 pub(crate) enum Body {
-    /// Nothing, or nothing more.
+    /// None: the headers are the whole answer.
     #[default]
     Empty,
     /// One message with its prefix; the trailers of success follow.
     Message(Bytes),
-    /// The trailers of success.
-    Trailers,
     /// A body of the health or reflection service.
     Other(Box<crate::companions::Stream>),
 }
 
-impl HttpBody for Body {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        if let Self::Other(body) = &mut *self {
-            return body.poll_frame(context);
-        }
-        Poll::Ready(match std::mem::take(&mut *self) {
-            Self::Message(message) => {
-                *self = Self::Trailers;
-                Some(Ok(Frame::data(message)))
-            }
-            Self::Trailers => Some(Ok(Frame::trailers(success()))),
-            _ => None,
-        })
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Empty => true,
-            Self::Other(body) => body.is_end_stream(),
-            Self::Message(_) | Self::Trailers => false,
-        }
-    }
-}
-
-fn success() -> HeaderMap {
+/// The trailers of success.
+pub(crate) fn success() -> HeaderMap {
     let mut trailers = HeaderMap::with_capacity(1);
     trailers.insert(Status::GRPC_STATUS, HeaderValue::from_static("0"));
     trailers

@@ -34,7 +34,7 @@
 //! Headers are limited everywhere: a message of an error is cut after 2 KiB, and data beyond 3 KiB is left out.
 //!
 //! The messages are made from plain serde types by the format in [`to_vec`] and [`from_slice`], which the `.proto` of
-//! [`schema`] describes. [`Server`] frames calls itself on hyper's HTTP/2, without the streams, the boxes and the second
+//! [`schema`] describes. [`Server`] frames calls itself on h2, without the streams, the boxes and the second
 //! buffer that tonic's server has for calls of any kind; statuses, health and reflection are tonic's. The connection of
 //! [`Client`] is tonic's `Channel`.
 //!
@@ -45,12 +45,14 @@
 //! [status codes](https://github.com/grpc/grpc/blob/master/doc/statuscodes.md),
 //! [encoding](https://protobuf.dev/programming-guides/encoding/).
 
-mod calls;
+mod body;
 mod client;
 mod codec;
 mod companions;
+mod connection;
 mod envelope;
 mod fault;
+mod outbox;
 pub mod schema;
 mod server;
 

@@ -19,7 +19,7 @@ use super::{
     wire::{Records, Wire, is_ordered, ordered},
 };
 
-const TOO_DEEP: Error = Error::new("messages nest too deep");
+pub(super) const TOO_DEEP: Error = Error::new("messages nest too deep");
 const NOT_SELF_DESCRIBING: Error = Error::new("protocol buffers don't tell types; the type must ask for one");
 
 /// Reads a message of at most 64 levels.

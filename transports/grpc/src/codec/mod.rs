@@ -51,6 +51,11 @@ impl Error {
     const fn new(reason: &'static str) -> Self {
         Self(Cow::Borrowed(reason))
     }
+
+    /// Whether values nest deeper than they may.
+    pub(crate) fn is_depth(&self) -> bool {
+        *self == de::TOO_DEEP
+    }
 }
 
 impl fmt::Display for Error {

@@ -1,0 +1,11 @@
+//! The wire over real sockets: our server, our client, and peers written by hand.
+
+#![expect(clippy::unwrap_used, reason = "a test that fails may panic anywhere")]
+
+mod calls;
+mod demo;
+mod floods;
+mod limits;
+mod peer;
+mod requests;
+mod servers;

@@ -1,0 +1,137 @@
+//! Requests by another client, good and bad.
+
+use std::{future::poll_fn, net::SocketAddr, pin::Pin, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, StatusCode};
+use hyper::body::{Body as _, Frame};
+use rpc_core::{Code, Limits};
+use tonic::{body::Body, transport::Endpoint};
+use tower::Service;
+
+use crate::demo::{Running, within};
+
+/// A body in pieces.
+struct Pieces(Vec<Bytes>);
+
+impl hyper::body::Body for Pieces {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<std::result::Result<Frame<Bytes>, Self::Error>>> {
+        let next = (!self.0.is_empty()).then(|| self.0.remove(0));
+        std::task::Poll::Ready(next.map(|piece| Ok(Frame::data(piece))))
+    }
+}
+
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Vec<u8>,
+    trailers: HeaderMap,
+}
+
+/// Sends a request as it is.
+async fn send(address: SocketAddr, path: &str, headers: &[(&'static str, &str)], pieces: &[&[u8]]) -> Answer {
+    let mut channel = Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
+    let body = Body::new(Pieces(pieces.iter().map(|piece| Bytes::copy_from_slice(piece)).collect()));
+    let mut request = Request::post(path).body(body).unwrap();
+    for (name, value) in headers {
+        request.headers_mut().insert(*name, value.parse().unwrap());
+    }
+    poll_fn(|context| channel.poll_ready(context)).await.unwrap();
+    let (head, mut body) = within(channel.call(request)).await.unwrap().into_parts();
+    let mut answer = Answer { status: head.status, headers: head.headers, body: vec![], trailers: HeaderMap::new() };
+    while let Some(frame) = within(poll_fn(|context| Pin::new(&mut body).poll_frame(context))).await {
+        match frame.unwrap().into_data() {
+            Ok(data) => answer.body.extend(data),
+            Err(frame) => answer.trailers = frame.into_trailers().unwrap(),
+        }
+    }
+    answer
+}
+
+const GRPC: (&str, &str) = ("content-type", "application/grpc");
+
+#[tokio::test]
+async fn the_bytes_of_add() {
+    let server = Running::start().await;
+    let request = [0, 0, 0, 0, 4, 8, 3, 16, 4];
+    for pieces in [vec![&request[..]], vec![&request[..1], &request[1..7], &[], &request[7..]]] {
+        for content_type in ["application/grpc", "application/grpc+proto", "application/grpc; charset=utf-8"] {
+            let answer = send(server.address, "/test.v1.Demo/Add", &[("content-type", content_type)], &pieces).await;
+            assert_eq!((answer.status, &answer.body[..]), (StatusCode::OK, &[0, 0, 0, 0, 2, 8, 7][..]));
+            assert_eq!(answer.headers["content-type"], "application/grpc");
+            assert_eq!((answer.trailers.len(), &answer.trailers["grpc-status"]), (1, &"0".parse().unwrap()));
+        }
+    }
+    let zero = send(server.address, "/test.v1.Demo/Add", &[GRPC], &[&[0; 5]]).await;
+    assert_eq!(zero.body, [0; 5], "zero is left out");
+}
+
+/// Path, headers and body; the code, and a part of the message.
+type Case<'a> = (&'a str, &'a [(&'static str, &'a str)], &'a [u8], Code, &'a str);
+
+#[tokio::test]
+async fn malformed_requests_are_told_what_is_wrong() {
+    let limits = Limits { message_bytes: 64, ..Default::default() };
+    let server = Running::at("127.0.0.1:0", limits).await;
+    let good: &[u8] = &[0, 0, 0, 0, 2, 8, 3];
+    let add = "/test.v1.Demo/Add";
+    let timeout = |value| [GRPC, ("grpc-timeout", value)];
+    #[rustfmt::skip]
+    let cases: &[Case] = &[
+        (add, &[GRPC], &[], Code::Unimplemented, "not exactly one"),
+        (add, &[GRPC], &[0, 0, 0], Code::Unimplemented, "not exactly one"),
+        (add, &[GRPC], &[0, 0, 0, 0, 3, 8, 3], Code::Unimplemented, "not exactly one"),
+        (add, &[GRPC], &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0], Code::Unimplemented, "not exactly one"),
+        (add, &[GRPC], &[1, 0, 0, 0, 0], Code::Unimplemented, "compressed"),
+        (add, &[GRPC], &[7, 0, 0, 0, 0], Code::Internal, "prefix"),
+        (add, &[GRPC], &[0, 0xff, 0xff, 0xff, 0xff], Code::ResourceExhausted, "the limit message_bytes is 64"),
+        (add, &[GRPC], &[0, 0, 0, 0, 2, 0x0a, 0], Code::InvalidArgument, "argument `a`: "),
+        (add, &[GRPC], &[0, 0, 0, 0, 1, 8], Code::InvalidArgument, "usage: add(a: i64, b: i64) -> i64"),
+        (add, &timeout("1"), good, Code::InvalidArgument, "grpc-timeout"),
+        (add, &timeout("123456789S"), good, Code::InvalidArgument, "grpc-timeout"),
+        ("/test.v1.Demo/Nothing", &[GRPC], good, Code::Unimplemented, "no method `Nothing` in test.v1.Demo; it has add, "),
+        ("/test.v2.Demo/Add", &[GRPC], good, Code::Unimplemented, "no service `test.v2.Demo`"),
+        ("/", &[GRPC], good, Code::Unimplemented, "no service ``"),
+    ];
+    for (path, headers, body, code, text) in cases {
+        let answer = send(server.address, path, headers, &[body]).await;
+        let status = tonic::Status::from_header_map(&answer.headers).expect("the headers are the answer");
+        assert_eq!(i32::from(status.code()), code.number(), "{path} {headers:?} {body:?}: {status}");
+        assert!(status.message().contains(text), "{path} {headers:?} {body:?}: {status}");
+    }
+    let answer = send(server.address, add, &[("content-type", "application/json")], &[good]).await;
+    assert_eq!(answer.status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    assert_eq!(send(server.address, add, &timeout("20M"), &[good]).await.body, [0, 0, 0, 0, 2, 8, 3]);
+}
+
+#[tokio::test]
+async fn a_message_that_never_ends_is_given_up() {
+    struct Endless(bool);
+    impl hyper::body::Body for Endless {
+        type Data = Bytes;
+        type Error = std::convert::Infallible;
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _context: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Option<std::result::Result<Frame<Bytes>, Self::Error>>> {
+            if std::mem::replace(&mut self.0, true) {
+                return std::task::Poll::Pending;
+            }
+            std::task::Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(&[0, 0, 0, 0, 4, 8])))))
+        }
+    }
+    let limits = Limits { message_time: Duration::from_millis(50), ..Default::default() };
+    let server = Running::at("127.0.0.1:0", limits).await;
+    let mut channel = Endpoint::from_shared(format!("http://{}", server.address)).unwrap().connect().await.unwrap();
+    let mut request = Request::post("/test.v1.Demo/Add").body(Body::new(Endless(false))).unwrap();
+    request.headers_mut().insert("content-type", "application/grpc".parse().unwrap());
+    poll_fn(|context| channel.poll_ready(context)).await.unwrap();
+    let answer = within(channel.call(request)).await.unwrap();
+    assert_eq!(answer.headers()["grpc-status"], "4");
+}

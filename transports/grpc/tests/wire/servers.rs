@@ -1,0 +1,92 @@
+//! What a broken or hostile server can do to our client: no more than fail the call.
+
+use std::time::{Duration, Instant};
+
+use everywire_grpc::Client;
+use rpc_core::{Code, Limits, Origin, RpcError};
+use tokio::{io::AsyncWriteExt, net::TcpListener};
+
+use crate::{
+    demo::{Demo, DemoClient, within},
+    peer::{
+        CONTINUATION, DATA, END, END_HEADERS, ENHANCE_YOUR_CALM, GOAWAY, HEADERS, Peer, RST_STREAM, block, frame,
+        message, prefix,
+    },
+};
+
+/// The outcome of a call that is answered by `frames`, which are followed by nothing.
+async fn answered(frames: Vec<u8>, time: Duration) -> RpcError {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = Client::connect(&format!("http://{}", listener.local_addr().unwrap())).await.unwrap();
+    let limits = Limits { message_bytes: 1_000, ..Default::default() };
+    let client = DemoClient::new(client.limits(limits).timeout(time));
+    let server = tokio::spawn(async move {
+        let mut peer = Peer::called(listener.accept().await.unwrap().0).await;
+        // The client may close before it has read all of it.
+        let _ = peer.stream.write_all(&frames).await;
+        peer.rest().await;
+    });
+    let error = within(client.add(1, 2)).await.unwrap_err();
+    server.abort();
+    error
+}
+
+fn ok(more: &[(&str, &str)]) -> Vec<u8> {
+    let headers = [&[(":status", "200"), ("content-type", "application/grpc")], more].concat();
+    frame(HEADERS, END_HEADERS, 1, &block(&headers))
+}
+
+fn trailers(headers: &[(&str, &str)]) -> Vec<u8> {
+    frame(HEADERS, END | END_HEADERS, 1, &block(headers))
+}
+
+#[tokio::test]
+async fn answers_that_are_none_fail_their_call() {
+    let reply = frame(DATA, 0, 1, &message(&[8, 3]));
+    let html = frame(HEADERS, END_HEADERS, 1, &block(&[(":status", "200"), ("content-type", "text/html")]));
+    let nothing = frame(HEADERS, END | END_HEADERS, 1, &block(&[(":status", "503")]));
+    let done = trailers(&[("grpc-status", "0")]);
+    let long = "x".repeat(100);
+    let large = [("x-large", long.as_str())].repeat(1_000);
+    let more = frame(CONTINUATION, 0, 1, &block(&large[..100]));
+    let no_end = frame(HEADERS, 0, 1, &block(&[(":status", "200"), ("content-type", "application/grpc")]));
+    let no_last = frame(HEADERS, END, 1, &block(&[("grpc-status", "0")]));
+    let endless = more.repeat(1_000);
+    #[rustfmt::skip]
+    let cases: [(&str, Vec<Vec<u8>>, Code); 20] = [
+        ("no trailers", vec![ok(&[]), frame(DATA, END, 1, &message(&[8, 3]))], Code::Unknown),
+        ("no status in the trailers", vec![ok(&[]), reply.clone(), trailers(&[("x-a", "b")])], Code::Unknown),
+        ("a status that is none", vec![ok(&[]), reply.clone(), trailers(&[("grpc-status", "many")])], Code::Unknown),
+        ("another content type", vec![html, frame(DATA, END, 1, b"<html>")], Code::Unknown),
+        ("a proxy's error", vec![nothing], Code::Unavailable),
+        ("no message", vec![ok(&[]), done.clone()], Code::Unimplemented),
+        ("two messages", vec![ok(&[]), reply.clone(), reply.clone(), done.clone()], Code::Unimplemented),
+        ("half a message", vec![ok(&[]), frame(DATA, 0, 1, &prefix(9)), done.clone()], Code::Unimplemented),
+        ("a long message", vec![ok(&[]), frame(DATA, 0, 1, &prefix(1_001))], Code::ResourceExhausted),
+        ("the longest message", vec![ok(&[]), frame(DATA, 0, 1, &prefix(u32::MAX))], Code::ResourceExhausted),
+        ("a compressed message", vec![ok(&[]), frame(DATA, 0, 1, &[1, 0, 0, 0, 0]), done.clone()], Code::Unimplemented),
+        ("another type", vec![ok(&[]), frame(DATA, 0, 1, &message(&[10, 1, 65])), done], Code::Internal),
+        ("large headers", vec![frame(HEADERS, 0, 1, &block(&[(":status", "200")])), endless.clone()], Code::Unavailable),
+        ("large trailers", vec![ok(&[]), reply.clone(), no_last, endless], Code::Unavailable),
+        ("trailers over 16 KiB", vec![ok(&[]), reply.clone(), trailers(&large[..140])], Code::Unknown),
+        ("empty continuations", vec![no_end, frame(CONTINUATION, 0, 1, b"").repeat(20_000)], Code::Unavailable),
+        ("endless data", vec![ok(&[]), frame(DATA, 0, 1, &[0]).repeat(60_000)], Code::Unimplemented),
+        ("reset", vec![ok(&[]), frame(RST_STREAM, 0, 1, &ENHANCE_YOUR_CALM.to_be_bytes())], Code::Unavailable),
+        ("goodbye", vec![frame(GOAWAY, 0, 0, &[0; 8])], Code::Unavailable),
+        ("no HTTP/2", vec![b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec()], Code::Unavailable),
+    ];
+    for (name, frames, code) in cases {
+        let begun = Instant::now();
+        let error = answered(frames.concat(), Duration::from_secs(5)).await;
+        assert_eq!(error.code(), code, "{name}: {error}");
+        assert!(begun.elapsed() < Duration::from_secs(3), "{name}: {:?}", begun.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn an_answer_without_an_end_is_late() {
+    for frames in [vec![], ok(&[]), [ok(&[]), frame(DATA, 0, 1, &message(&[8, 3]))].concat()] {
+        let error = answered(frames, Duration::from_millis(200)).await;
+        assert_eq!((error.code(), error.origin()), (Code::DeadlineExceeded, Origin::Local), "{error}");
+    }
+}
