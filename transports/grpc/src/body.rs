@@ -10,11 +10,11 @@ use std::{
 use bytes::Bytes;
 use h2::{Reason, RecvStream, SendStream};
 use hyper::body::{Body as HttpBody, Frame};
-use rpc_core::{Budget, Limit};
-use tokio::time::timeout;
+use rpc_core::{Budget, CancellationToken, Limit};
+use tokio::time::sleep;
 use tonic::Status;
 
-use crate::{companions::Stream, outbox::Piece};
+use crate::{companions::Stream, connection::FAREWELL, outbox::Piece};
 
 /// The body of a request.
 pub(crate) struct Incoming(pub(crate) RecvStream);
@@ -42,6 +42,7 @@ pub(crate) async fn pipe(
     mut body: Stream,
     mut stream: SendStream<Piece>,
     budget: Arc<Budget>,
+    stop: CancellationToken,
 ) -> Result<(), h2::Error> {
     while let Some(frame) = next(&mut body, &mut stream).await? {
         let Ok(frame) = frame else {
@@ -52,14 +53,26 @@ pub(crate) async fn pipe(
             Ok(message) => message,
             Err(frame) => return stream.send_trailers(frame.into_trailers().unwrap_or_default()),
         };
-        let Ok(sent) = timeout(budget.limits().message_time, send(message, &mut stream)).await else {
+        let is_late = tokio::select! {
+            biased;
+            sent = send(message, &mut stream) => sent.map(|()| false)?,
+            () = late(&budget, &stop) => true,
+        };
+        if is_late {
             budget.note(Limit::MessageTime, "a peer did not take its reply");
             stream.send_reset(Reason::ENHANCE_YOUR_CALM);
             return Ok(());
-        };
-        sent?;
+        }
     }
     stream.send_data(Piece::default(), true)
+}
+
+/// Completes when a peer has had its time to take a message. It has little of it after the stop.
+async fn late(budget: &Budget, stop: &CancellationToken) {
+    tokio::select! {
+        () = sleep(budget.limits().message_time) => {}
+        () = stop.cancelled() => sleep(FAREWELL).await,
+    }
 }
 
 /// The next frame, unless the peer resets the stream before.

@@ -40,8 +40,11 @@ const WINDOW_BYTES: u32 = 1 << 20;
 /// Calls that a peer may open and reset at once before it counts as an attack (CVE-2023-44487).
 const RESETS: usize = 32;
 
-/// How long a peer may take to answer the goodbye once it has no call left.
-const FAREWELL: Duration = Duration::from_secs(1);
+/// How long a peer may take to answer the goodbye once it has no call left, and to take the last word of a stream.
+pub(crate) const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Longer times are the same: `Instant` has an end.
+const FOREVER: Duration = Duration::from_hours(365 * 24);
 
 /// A request, and where its answer goes.
 type Asked = (Request<RecvStream>, SendResponse<Piece>);
@@ -104,7 +107,7 @@ impl<S: Service> Connection<S> {
     ) -> Self {
         let now = Instant::now();
         let ping = http.ping_pong().expect("nobody else has taken it");
-        let ping_at = now + budget.limits().message_time;
+        let ping_at = after(now, budget.limits().message_time);
         Self {
             http,
             session,
@@ -135,8 +138,8 @@ impl<S: Service> Connection<S> {
         self.watch(cx).map(Ok)
     }
 
-    /// Drives h2 and takes the calls that it has read. While the peer leaves its replies unread no call is taken, but h2
-    /// is driven all the same, or it would not learn that the peer wants more of them.
+    /// Drives h2 and takes the calls that it has read. While the peer leaves its replies unread no call is taken, but
+    /// h2 is driven all the same, or it would not learn that the peer wants more of them.
     fn accept(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), h2::Error>> {
         if self.outbox.is_full() {
             if let Poll::Ready(ended) = self.http.poll_closed(cx) {
@@ -201,7 +204,7 @@ impl<S: Service> Connection<S> {
             Body::Empty => respond.send_response(head, true).map(drop),
             Body::Message(message) => self.outbox.send(respond, head, message),
             Body::Other(body) => respond.send_response(head, false).map(|stream| {
-                let piping = pipe(*body, stream, Arc::clone(&self.budget));
+                let piping = pipe(*body, stream, Arc::clone(&self.budget), self.session.stop().clone());
                 self.waiting.spawn(async { piping.await.map_or(None, |()| None) });
             }),
         };
@@ -247,12 +250,11 @@ impl<S: Service> Connection<S> {
     }
 
     fn quiet_until(&self) -> Instant {
-        self.quiet_since + if self.is_leaving { FAREWELL } else { self.budget.limits().idle_time }
+        after(self.quiet_since, if self.is_leaving { FAREWELL } else { self.budget.limits().idle_time })
     }
 
     /// Does what is due; whether the connection has to end.
     fn rings(&mut self, now: Instant) -> bool {
-        let time = self.budget.limits().message_time;
         self.outbox.reset_stalled(now);
         if now >= self.ping_at {
             if self.is_pinged || self.ping.send_ping(Ping::opaque()).is_err() {
@@ -260,7 +262,7 @@ impl<S: Service> Connection<S> {
                 return true;
             }
             self.is_pinged = true;
-            self.ping_at = now + time;
+            self.ping_at = after(now, self.budget.limits().message_time);
         }
         if !self.is_busy() && now >= self.quiet_until() {
             if self.is_leaving {
@@ -271,6 +273,11 @@ impl<S: Service> Connection<S> {
         }
         false
     }
+}
+
+/// The moment `time` after `start`.
+pub(crate) fn after(start: Instant, time: Duration) -> Instant {
+    start + time.min(FOREVER)
 }
 
 fn http2(limits: &Limits) -> Builder {

@@ -57,8 +57,8 @@ pub(crate) struct Message {
 }
 
 impl Received {
-    /// Reads `body` to its end within `message_bytes` and `buffered_bytes`. A message that is too long is refused as soon
-    /// as its prefix tells.
+    /// Reads `body` to its end within `message_bytes` and `buffered_bytes`. A message that is too long is refused as
+    /// soon as its prefix tells.
     pub(crate) async fn read<B>(mut body: B, budget: &Arc<Budget>) -> Result<Self>
     where
         B: HttpBody<Data = Bytes> + Unpin,

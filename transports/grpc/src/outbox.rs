@@ -1,11 +1,8 @@
 //! The replies of one connection that its peer has not taken yet.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
 use bytes::{Buf, Bytes};
@@ -14,7 +11,7 @@ use http::Response;
 use rpc_core::{Budget, Limit, Share};
 use tokio::time::Instant;
 
-use crate::{envelope, fault};
+use crate::{connection::after, envelope, fault};
 
 /// A peer that takes so many bytes of a reply within `message_time` gets as much time again.
 const LEAST_TAKEN_BYTES: usize = 64 << 10;
@@ -84,7 +81,7 @@ impl Outbox {
 
     /// Gives new replies their time, and those of which enough was taken as much again.
     fn wait(&mut self, now: Instant) {
-        let until = now + self.time();
+        let until = self.until(now);
         for reply in &mut self.replies {
             let left = reply.left();
             if reply.wait.as_ref().is_none_or(|wait| wait.left - left >= LEAST_TAKEN_BYTES) {
@@ -109,19 +106,19 @@ impl Outbox {
 
     /// Resets the streams whose replies have waited for too long, which frees their memory.
     pub(crate) fn reset_stalled(&mut self, now: Instant) {
-        let time = self.time();
+        let until = self.until(now);
         for reply in &mut self.replies {
             if let Some(wait) = reply.wait.as_mut().filter(|wait| now >= wait.until) {
                 self.budget.note(Limit::MessageTime, "a peer did not take its reply");
                 reply.stream.send_reset(Reason::ENHANCE_YOUR_CALM);
                 // What is half written stays until it is.
-                wait.until = now + time;
+                wait.until = until;
             }
         }
     }
 
-    fn time(&self) -> Duration {
-        self.budget.limits().message_time
+    fn until(&self, now: Instant) -> Instant {
+        after(now, self.budget.limits().message_time)
     }
 }
 

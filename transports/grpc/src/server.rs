@@ -25,10 +25,10 @@ use crate::{
 /// It also answers `grpc.health.v1.Health` and server reflection (`v1` and `v1alpha`).
 ///
 /// It keeps every limit but `decompressed_bytes` and `batch_calls`: compressed messages are refused, and gRPC has no
-/// batches. `calls_in_flight` are a connection's streams, of which more are reset with `REFUSED_STREAM`. At `unsent_bytes`
+/// batches. `calls_in_flight` are a connection's streams; one more is reset with `REFUSED_STREAM`. At `unsent_bytes`
 /// the calls of a connection wait, while its windows are still read. A stream whose reply is not taken within
-/// `message_time` is reset with `ENHANCE_YOUR_CALM`. An idle connection gets a GOAWAY; health's `Watch` and reflection are
-/// calls that keep it open, 16 on a connection.
+/// `message_time` is reset with `ENHANCE_YOUR_CALM`. An idle connection gets a GOAWAY; health's `Watch` and reflection
+/// are calls that keep it open, 16 on a connection.
 #[derive(Debug)]
 pub struct Server {
     listener: Listener,
@@ -90,6 +90,10 @@ pub(crate) struct Session<S> {
 }
 
 impl<S: Service> Session<S> {
+    pub(crate) fn stop(&self) -> &CancellationToken {
+        &self.stop
+    }
+
     pub(crate) async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
         if !envelope::is_grpc(request.headers()) {
             let mut refused = Response::new(Body::Empty);

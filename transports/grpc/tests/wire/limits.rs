@@ -274,6 +274,9 @@ async fn what_has_not_arrived_and_who_does_not_answer_do_not_hold_up_the_stop() 
         }
         peers.push(peer);
     }
+    let mut closed = Peer::without_window(server.address).await;
+    closed.send(&call(1, WATCH, b"")).await;
+    closed.until(|frame| frame.is(HEADERS, 1)).await;
     server.stop.cancel();
     let begun = Instant::now();
     within(server.serving).await.unwrap().unwrap();
