@@ -1,0 +1,106 @@
+//! The text of an answer, within the limits.
+
+use std::{io, sync::Arc};
+
+use bytes::Bytes;
+use rpc_core::{Budget, FREE_BYTES, Limit, Result, RpcError, Share};
+use serde::Serialize;
+
+use crate::fault;
+
+/// What an ordinary answer fits into, in bytes.
+const ORDINARY_BYTES: usize = 128;
+
+/// The answer to a message: a response, or those of a batch. It counts as buffered until it is dropped.
+#[derive(Debug)]
+pub struct Answer {
+    pub(crate) bytes: Vec<u8>,
+    /// Short ones are free.
+    share: Option<Share>,
+}
+
+impl Answer {
+    pub(crate) fn new() -> Self {
+        Self { bytes: Vec::with_capacity(ORDINARY_BYTES), share: None }
+    }
+
+    /// Appends the response with this result; or with an error if the result can't be written or is over a limit.
+    pub(crate) fn put_result(&mut self, id: &str, result: &impl Serialize, budget: &Arc<Budget>) {
+        let start = self.bytes.len();
+        let written = self.write_result(id, result, budget).and_then(|()| self.count(budget));
+        if let Err(error) = written {
+            self.bytes.truncate(start);
+            self.put_error(Some(id), &fault::object(&error));
+        }
+    }
+
+    /// Appends the response with this error object.
+    pub(crate) fn put_error(&mut self, id: Option<&str>, object: &impl Serialize) {
+        self.separate();
+        fault::put(&mut self.bytes, id, object);
+    }
+
+    fn write_result(&mut self, id: &str, result: &impl Serialize, budget: &Budget) -> Result<()> {
+        self.separate();
+        self.bytes.extend_from_slice(br#"{"jsonrpc":"2.0","id":"#);
+        self.bytes.extend_from_slice(id.as_bytes());
+        self.bytes.extend_from_slice(br#","result":"#);
+        let limit = budget.limits().message_bytes;
+        let written = serde_json::to_writer(Bounded { bytes: &mut self.bytes, limit }, result);
+        self.bytes.push(b'}');
+        written.map_err(|error| {
+            if error.is_io() {
+                budget.over(Limit::MessageBytes, "the reply is too long")
+            } else {
+                RpcError::internal(format_args!("the reply can't be written as JSON: {error}"))
+            }
+        })
+    }
+
+    /// Puts a comma between the responses of a batch.
+    fn separate(&mut self) {
+        if !matches!(self.bytes.last(), None | Some(b'[')) {
+            self.bytes.push(b',');
+        }
+    }
+
+    fn count(&mut self, budget: &Arc<Budget>) -> Result<()> {
+        if self.bytes.len() <= FREE_BYTES {
+            return Ok(());
+        }
+        self.share.get_or_insert_with(|| budget.share()).hold(self.bytes.len())
+    }
+}
+
+impl AsRef<[u8]> for Answer {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// The same bytes, which count until the last copy of them is dropped.
+impl From<Answer> for Bytes {
+    fn from(answer: Answer) -> Self {
+        if answer.share.is_none() { answer.bytes.into() } else { Self::from_owner(answer) }
+    }
+}
+
+/// Takes no more than `limit` bytes.
+struct Bounded<'a> {
+    bytes: &'a mut Vec<u8>,
+    limit: usize,
+}
+
+impl io::Write for Bounded<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.bytes.len() + bytes.len() > self.limit {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
