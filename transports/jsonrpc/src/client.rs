@@ -8,7 +8,7 @@ use std::{
 
 use http::Uri;
 use jsonrpsee_core::middleware::Request;
-use jsonrpsee_server::types::Id;
+use jsonrpsee_http_client::types::Id;
 use rpc_core::{Caller, Code, DEFAULT_TIMEOUT, Limits, Method, Result, RpcError, answer_within};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::{RawValue, to_raw_value};

@@ -1,144 +1,133 @@
-//! One connection: hyper's HTTP, whose requests jsonrpsee handles, and the WebSocket session that it may become.
+//! One connection: HTTP with a message in each body, and the WebSocket session that it may become.
 
-use std::{
-    convert::Infallible,
-    pin::{Pin, pin},
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use everywire_net::{Socket, is_foreign_page};
-use http::{HeaderValue, Method, Request, StatusCode, header};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use jsonrpsee_core::middleware::RpcServiceBuilder;
-use jsonrpsee_server::{
-    ConnectionGuard, ConnectionState, HttpBody, HttpResponse, Methods, ServerHandle, http as jsonrpsee_http,
-    stop_channel, ws,
+use bytes::Bytes;
+use everywire_json::{Answer, answer};
+use everywire_net::{
+    Socket,
+    http1::{self, not_received, receive, refusal},
+    is_foreign_page,
 };
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::{
+    body::Incoming,
+    upgrade::{self, OnUpgrade},
+};
+use hyper_util::rt::TokioIo;
 use rpc_core::{CancellationToken, Service};
 
 use crate::{
-    body::Timed,
-    dispatch::Session,
-    envelope::NoResponse,
-    gate::{Gate, Gated},
-    server::Host,
+    frames::accept_key,
+    server::{Door, Host},
+    session::{self, Message},
 };
 
 /// One connection of a [`Host`].
 pub(crate) struct Connection<S> {
     host: Arc<Host<S>>,
-    gate: Arc<Gate>,
+    stop: CancellationToken,
     /// The session that a request opened, to begin once hyper has sent the response.
-    opened: Mutex<Option<WebSocket>>,
-}
-
-/// A WebSocket session.
-struct WebSocket {
-    session: Pin<Box<dyn Future<Output = ()> + Send>>,
-    stop: ServerHandle,
+    opened: Mutex<Option<OnUpgrade>>,
 }
 
 impl<S: Service> Connection<S> {
-    pub(crate) fn new(host: Arc<Host<S>>) -> Self {
-        let gate = Gate::new(host.limits.calls_in_flight);
-        Self { host, gate, opened: Mutex::new(None) }
+    pub(crate) fn new(host: Arc<Host<S>>, stop: CancellationToken) -> Self {
+        Self { host, stop, opened: Mutex::new(None) }
     }
 
-    /// Serves until the peer closes, or until `shutdown` and the end of the calls in flight.
-    pub(crate) async fn serve(self, stream: Socket, shutdown: CancellationToken) {
-        if let Err(error) = self.serve_http(stream, &shutdown).await {
+    /// Serves until the peer closes, or until the stop and the end of the calls in flight.
+    pub(crate) async fn serve(self, socket: Socket) {
+        let served = http1::serve(socket, &self.host.budget, &self.stop, |request| self.respond(request)).await;
+        if let Err(error) = served {
             tracing::debug!(%error, "an HTTP connection ended early");
         }
         let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(socket) = opened {
-            socket.serve(&shutdown).await;
+        let Some(opened) = opened else { return };
+        let Ok(io) = opened.await else { return };
+        let call = |message, is_stopping| self.call(message, is_stopping);
+        if let Err(error) = session::serve(TokioIo::new(io), call, &self.host.budget, &self.stop).await {
+            tracing::debug!(%error, "a WebSocket session ended early");
         }
     }
 
-    async fn serve_http(&self, stream: Socket, shutdown: &CancellationToken) -> hyper::Result<()> {
-        let socket = TokioIo::new(Gated::new(stream, Arc::clone(&self.gate)));
-        let service = service_fn(async |request| Ok::<_, Infallible>(self.answer(request).await));
-        let mut connection = pin!(
-            http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(self.host.limits.handshake_time)
-                .serve_connection(socket, service)
-                .with_upgrades()
-        );
-        tokio::select! {
-            ended = &mut connection => return ended,
-            () = shutdown.cancelled() => {}
-        }
-        connection.as_mut().graceful_shutdown();
-        connection.await
+    /// The answer to a message of a session.
+    fn call(&self, message: Message, is_stopping: bool) -> impl Future<Output = Option<Answer>> + use<S> {
+        let door = Door { host: Arc::clone(&self.host), is_stopping };
+        async move { answer(&door, &message.bytes, &door.host.budget).await }
     }
 
-    async fn answer(&self, mut request: Request<Incoming>) -> HttpResponse {
-        if request.method() == Method::GET && ws::is_upgrade_request(&request) {
-            return self.open(request).await;
-        }
-        if !jsonrpsee_http::content_type_is_json(&request) && !is_foreign_page(request.headers()) {
-            // Many a `curl` forgets the header.
-            request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        }
-        let Host { dispatch, limits, max_bytes, batch, .. } = &*self.host;
-        let request = request.map(|body| Timed::new(body, limits.message_time));
-        let response = jsonrpsee_http::call_with_service(request, *batch, *max_bytes, dispatch.clone()).await;
-        if response.extensions().get::<NoResponse>().is_some() {
-            return empty(StatusCode::NO_CONTENT);
-        }
-        match response.status() {
-            // Only a body that did not arrive makes jsonrpsee answer so.
-            StatusCode::INTERNAL_SERVER_ERROR => empty(StatusCode::REQUEST_TIMEOUT),
-            _ => response,
-        }
-    }
-
-    /// Answers a WebSocket handshake.
-    async fn open(&self, request: Request<Incoming>) -> HttpResponse {
+    async fn respond(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         if is_foreign_page(request.headers()) {
-            return empty(StatusCode::FORBIDDEN);
+            return refusal(StatusCode::FORBIDDEN, "pages of other origins may not call this server");
         }
-        // The listener counts connections; jsonrpsee's own count is one place for this one.
-        let place = ConnectionGuard::new(1).try_acquire().expect("a new guard has a place");
-        let (stopped, stop) = stop_channel();
-        let state = ConnectionState::new(stopped, 0, place);
-        let (dispatch, gate) = (self.host.dispatch.clone(), Arc::clone(&self.gate));
-        let session = move |running| Session { dispatch: dispatch.clone(), gate: Arc::clone(&gate), _running: running };
-        let middleware = RpcServiceBuilder::new().layer_fn(session);
-        match ws::connect(request, self.host.sessions.clone(), Methods::new(), state, middleware).await {
-            Ok((response, session)) => {
-                let socket = WebSocket { session: Box::pin(session), stop };
-                *self.opened.lock().unwrap_or_else(PoisonError::into_inner) = Some(socket);
-                response
+        if request.method() == Method::GET && asks_for(request.headers(), &header::UPGRADE, "websocket") {
+            return self.open(request);
+        }
+        if request.method() != Method::POST {
+            let mut response = refusal(StatusCode::METHOD_NOT_ALLOWED, "JSON-RPC calls are POST requests");
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
+            return response;
+        }
+        let budget = &self.host.budget;
+        let body = match receive(request.into_body(), budget, &self.stop).await {
+            Ok(body) => body,
+            Err(error) => {
+                let mut response = not_received(&error);
+                *response.body_mut() = everywire_json::refusal(&error).into();
+                return json(response);
             }
-            Err(_) => empty(StatusCode::BAD_REQUEST),
+        };
+        let door = Door { host: Arc::clone(&self.host), is_stopping: self.stop.is_cancelled() };
+        match answer(&door, &body.bytes, budget).await {
+            Some(answer) => json(Response::new(Full::new(answer.into()))),
+            None => empty(StatusCode::NO_CONTENT),
         }
     }
-}
 
-/// Ends the tasks that jsonrpsee started for a session, even if the connection is dropped in the middle.
-impl<S> Drop for Connection<S> {
-    fn drop(&mut self) {
-        self.gate.close();
-    }
-}
-
-impl WebSocket {
-    async fn serve(mut self, shutdown: &CancellationToken) {
-        tokio::select! {
-            () = &mut self.session => return,
-            () = shutdown.cancelled() => {}
+    /// Answers a WebSocket handshake (RFC 6455, section 4.2).
+    fn open(&self, mut request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let headers = request.headers();
+        let version = headers.get(header::SEC_WEBSOCKET_VERSION);
+        if version.is_some_and(|version| version != "13") {
+            let mut response = refusal(StatusCode::UPGRADE_REQUIRED, "the version of WebSocket known here is 13");
+            response.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+            return response;
         }
-        // From here jsonrpsee takes no call, finishes those in flight and says goodbye. Stopping fails only once it has ended.
-        let _ = self.stop.stop();
-        self.session.await;
+        let key = headers.get(header::SEC_WEBSOCKET_KEY).filter(|key| key.len() == KEY_BYTES);
+        let key = key.filter(|_| version.is_some() && asks_for(headers, &header::CONNECTION, "upgrade"));
+        let accept = key.and_then(|key| HeaderValue::try_from(accept_key(key.as_bytes())).ok());
+        let Some(accept) = accept else {
+            return refusal(StatusCode::BAD_REQUEST, "the WebSocket handshake lacks its version, key or connection");
+        };
+        let mut response = empty(StatusCode::SWITCHING_PROTOCOLS);
+        let headers = response.headers_mut();
+        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+        *self.opened.lock().unwrap_or_else(PoisonError::into_inner) = Some(upgrade::on(&mut request));
+        response
     }
 }
 
-fn empty(status: StatusCode) -> HttpResponse {
-    let mut response = HttpResponse::new(HttpBody::empty());
+/// Sixteen bytes in base64.
+const KEY_BYTES: usize = 24;
+
+/// Whether a header that is a list has this entry.
+fn asks_for(headers: &HeaderMap, name: &header::HeaderName, entry: &str) -> bool {
+    let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|value| value.trim().eq_ignore_ascii_case(entry))
+}
+
+fn json(mut response: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
+    let json = HeaderValue::from_static("application/json; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    response
+}
+
+fn empty(status: StatusCode) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
     *response.status_mut() = status;
     response
 }

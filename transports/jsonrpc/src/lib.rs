@@ -46,16 +46,15 @@
 //! [JSON-RPC 2.0]: https://www.jsonrpc.org/specification
 //! [OpenRPC]: https://spec.open-rpc.org
 
-mod body;
 mod client;
 mod connection;
-mod dispatch;
-mod envelope;
 mod fault;
-mod gate;
+mod frames;
 mod link;
+mod output;
 pub mod schema;
 mod server;
+mod session;
 
 pub use client::Client;
 pub use server::Server;

@@ -1,21 +1,21 @@
-//! The server: its port, its limits, and what its connections share.
+//! The server: its port, and what its connections share.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc};
 
 use everywire_net::Listener;
-use jsonrpsee_server::{BatchRequestConfig, PingConfig, ServerConfig};
-use rpc_core::{Budget, CancellationToken, Limits, Result, RpcError, Service, ServiceDescriptor, Transport};
+use rpc_core::{Budget, Call, CancellationToken, Result, RpcError, Service, ServiceDescriptor, Transport};
 use serde_json::value::{RawValue, to_raw_value};
 
-use crate::{connection::Connection, dispatch::Dispatch, schema};
+use crate::{connection::Connection, schema};
 
-/// Responses that wait for one session's socket before its calls wait.
-const WAITING_RESPONSES: u32 = 64;
-
-/// How often a session is pinged. One at its limit of calls is not read, so a ping that can't be sent is how its end shows.
-const PING_INTERVAL: Duration = Duration::from_secs(5);
+/// The method that answers with the service's `OpenRPC` document.
+const DISCOVER: &str = "rpc.discover";
 
 /// A JSON-RPC server, bound to its port: HTTP and WebSocket.
+///
+/// It keeps every one of [`Limits`](rpc_core::Limits) but `decompressed_bytes`, as it takes nothing compressed.
+/// `calls_in_flight` and `unsent_bytes` have a place only in WebSocket sessions: over HTTP a connection has one call, and one
+/// answer, at a time. A batch counts as one call in flight, because its calls run one after the other.
 ///
 /// ```no_run
 /// # async fn mount(service: impl rpc_core::Service) -> rpc_core::Result<()> {
@@ -51,40 +51,42 @@ impl Transport for Server {
     }
 
     async fn serve<S: Service>(self, service: Arc<S>, budget: Arc<Budget>, shutdown: CancellationToken) -> Result<()> {
-        let host = Arc::new(Host::new(service, budget.limits().clone())?);
-        let serve = |stream, _, shutdown| Connection::new(Arc::clone(&host)).serve(stream, shutdown);
-        self.listener.serve(&budget, shutdown, serve).await;
+        let document = schema::openrpc(service.descriptor(), env!("CARGO_PKG_VERSION"));
+        let document = to_raw_value(&document).map_err(RpcError::internal)?;
+        let host = Arc::new(Host { service, document, budget: Arc::clone(&budget) });
+        let connection = |socket, _, stop| Connection::new(Arc::clone(&host), stop).serve(socket);
+        self.listener.serve(&budget, shutdown, connection).await;
         Ok(())
     }
 }
 
 /// What all connections share.
 pub(crate) struct Host<S> {
-    pub(crate) dispatch: Dispatch<S>,
-    pub(crate) limits: Limits,
-    /// The longest request in bytes.
-    pub(crate) max_bytes: u32,
-    pub(crate) batch: BatchRequestConfig,
-    /// The same limits for WebSocket sessions.
-    pub(crate) sessions: ServerConfig,
+    service: Arc<S>,
+    /// The service's `OpenRPC` document.
+    document: Box<RawValue>,
+    pub(crate) budget: Arc<Budget>,
 }
 
-impl<S: Service> Host<S> {
-    fn new(service: Arc<S>, limits: Limits) -> Result<Self> {
-        let document = schema::openrpc(service.descriptor(), env!("CARGO_PKG_VERSION"));
-        let document: Box<RawValue> = to_raw_value(&document).map_err(RpcError::internal)?;
-        let max_bytes = u32::try_from(limits.message_bytes).unwrap_or(u32::MAX);
-        let batch = BatchRequestConfig::Limit(u32::try_from(limits.batch_calls).unwrap_or(u32::MAX));
-        // Pongs are not read either while a session is at its limit, so that a peer may owe them.
-        let pings = PingConfig::new().ping_interval(PING_INTERVAL).inactive_limit(Duration::MAX);
-        let sessions = ServerConfig::builder()
-            .enable_ws_ping(pings)
-            .max_request_body_size(max_bytes)
-            .max_response_body_size(max_bytes)
-            .set_batch_request_config(batch)
-            .set_message_buffer_capacity(WAITING_RESPONSES)
-            .build();
-        let dispatch = Dispatch { service, document: document.into(), max_bytes: limits.message_bytes };
-        Ok(Self { dispatch, limits, max_bytes, batch, sessions })
+/// The service as one message meets it.
+pub(crate) struct Door<S> {
+    pub(crate) host: Arc<Host<S>>,
+    /// The server takes no new calls.
+    pub(crate) is_stopping: bool,
+}
+
+impl<S: Service> Service for Door<S> {
+    fn descriptor(&self) -> &'static ServiceDescriptor {
+        self.host.service.descriptor()
+    }
+
+    async fn dispatch<C: Call>(&self, method: &str, call: &mut C) -> C::Reply {
+        if self.is_stopping {
+            return call.reply::<()>(Err(RpcError::unavailable("the server is stopping")));
+        }
+        if method == DISCOVER {
+            return call.reply(Ok(&*self.host.document));
+        }
+        self.host.service.dispatch(method, call).await
     }
 }

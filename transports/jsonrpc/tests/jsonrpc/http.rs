@@ -45,13 +45,15 @@ async fn requests_and_responses_in_bytes() {
         ("a notification", r#"{"jsonrpc":"2.0","method":"add","params":[1,2]}"#, 204, ""),
         ("a failing notification", r#"{"jsonrpc":"2.0","method":"nope"}"#, 204, ""),
         ("a batch", r#"[{"jsonrpc":"2.0","id":1,"method":"add","params":[1,2]},{"jsonrpc":"2.0","method":"ended"},{"id":2},{"jsonrpc":"2.0","id":3,"method":"ended"}]"#,
-            200, r#"[{"jsonrpc":"2.0","id":1,"result":3},{"jsonrpc":"2.0","id":2,"error":{"code":-32600,"message":"Invalid request"}},{"jsonrpc":"2.0","id":3,"result":0}]"#),
+            200, r#"[{"jsonrpc":"2.0","id":1,"result":3},{"jsonrpc":"2.0","id":2,"error":{"code":-32600,"message":"Invalid Request","data":"`jsonrpc` is not \"2.0\""}},{"jsonrpc":"2.0","id":3,"result":0}]"#),
         ("a batch of notifications", r#"[{"jsonrpc":"2.0","method":"ended"}]"#, 204, ""),
-        ("an empty batch", "[]", 200, r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"Invalid request"}}"#),
-        ("not JSON", r#"{"jsonrpc":"#, 200, r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"Parse error"}}"#),
-        ("not even a brace", "hello", 400, r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"Parse error"}}"#),
+        ("an empty batch", "[]", 200, r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"Invalid Request","data":"a batch without requests"}}"#),
+        ("not JSON", r#"{"jsonrpc":"#,
+            200, r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"Parse error","data":"EOF while parsing a value at line 1 column 11"}}"#),
+        ("not even a brace", "hello",
+            200, r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"Parse error","data":"expected value at line 1 column 1"}}"#),
         ("not a request", r#"{"id":1,"method":"add"}"#,
-            200, r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32600,"message":"Invalid request"}}"#),
+            200, r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32600,"message":"Invalid Request","data":"`jsonrpc` is not \"2.0\""}}"#),
     ];
     for (case, body, status, expected) in cases {
         assert_eq!(post(server.address, JSON, body).await, (status, expected.to_owned()), "{case}");
@@ -84,17 +86,17 @@ async fn errors_say_what_is_wrong() {
 }
 
 #[tokio::test]
-async fn a_forgotten_content_type_is_forgiven_but_not_to_browsers() {
+async fn content_types_are_forgiven_and_foreign_pages_are_not() {
     let server = Running::start(Limits::default()).await;
     let body = r#"{"jsonrpc":"2.0","id":1,"method":"ended"}"#;
     #[rustfmt::skip]
     let cases = [
         ("", 200),
         ("Content-Type: application/x-www-form-urlencoded\r\n", 200),
-        ("Content-Type: application/json; charset=utf-8\r\nOrigin: http://page\r\n", 200),
-        ("Content-Type: text/plain\r\nOrigin: http://page\r\n", 415),
-        ("Content-Type: text/plain\r\nOrigin: http://h\r\n", 415),
-        ("Origin: null\r\n", 415),
+        ("Content-Type: application/json; charset=utf-8\r\nOrigin: http://page\r\n", 403),
+        ("Content-Type: text/plain\r\nOrigin: http://page\r\n", 403),
+        ("Content-Type: application/json\r\nOrigin: http://h\r\n", 403),
+        ("Origin: null\r\n", 403),
     ];
     for (headers, status) in cases {
         assert_eq!(post(server.address, headers, body).await.0, status, "{headers:?}");
@@ -108,6 +110,8 @@ async fn handshakes_that_are_refused() {
     let key = "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
     let cases = [
         ("no key", String::new(), 400),
+        ("half a key", key.replace("==", ""), 400),
+        ("another version", key.replace("13", "8"), 426),
         ("a page of another origin", format!("{key}Origin: http://page\r\n"), 403),
         ("a page without an origin", format!("{key}Origin: null\r\n"), 403),
     ];
@@ -137,16 +141,19 @@ async fn limits_are_kept_and_named() {
         |times: u32| format!(r#"{{"jsonrpc":"2.0","id":1,"method":"repeat","params":["0123456789",{times}]}}"#);
     #[rustfmt::skip]
     let cases = [
-        ("batch", format!("[{call},{call},{call}]"), 200, -32010, "The batch request was too large"),
-        ("request", repeat(1) + &" ".repeat(1_000), 413, -32007, "Request is too big"),
-        ("reply", repeat(100), 200, 8, "the reply is longer than 1000 bytes"),
-        ("replies of a batch", format!("[{0},{0}]", repeat(60)), 200, -32011, "The batch response was too large"),
+        ("batch", format!("[{call},{call},{call}]"), 200, "a batch of 3 calls; the limit batch_calls is 2"),
+        ("request", repeat(1) + &" ".repeat(1_000), 413, "the body is too long; the limit message_bytes is 1000"),
+        ("reply", repeat(100), 200, "the reply is too long; the limit message_bytes is 1000"),
+        ("depth", format!(r#"{{"jsonrpc":"2.0","id":1,"method":"ended","params":[{}{}]}}"#, "[".repeat(65), "]".repeat(65)),
+            200, "the arguments nest too deep; the limit depth is 64"),
     ];
-    for (case, body, status, code, message) in cases {
+    for (case, body, status, message) in cases {
         let (actual, response) = post(server.address, JSON, &body).await;
         let error = &serde_json::from_str::<Value>(&response).unwrap()["error"];
-        assert_eq!((actual, &error["code"], &error["message"]), (status, &json!(code), &json!(message)), "{case}");
+        assert_eq!((actual, &error["code"], &error["message"]), (status, &json!(8), &json!(message)), "{case}");
+        assert_eq!(error["data"]["code"], "RESOURCE_EXHAUSTED", "{case}");
     }
+    assert_eq!(server.budget.to_string().rsplit_once("met:").unwrap().1, " message_bytes 2 depth 1 batch_calls 1");
     assert_eq!(post(server.address, JSON, &format!("[{call},{call}]")).await.0, 200, "the limit itself is allowed");
 }
 

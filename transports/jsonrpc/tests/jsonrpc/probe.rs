@@ -122,6 +122,7 @@ impl Probe for Arc<State> {
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
     pub(crate) state: Arc<State>,
+    pub(crate) budget: Arc<Budget>,
     shutdown: CancellationToken,
     serving: JoinHandle<Result<()>>,
 }
@@ -139,8 +140,9 @@ impl Running {
             Arc::new(State { begun: watch::Sender::new(0), go_on: Semaphore::new(0), ended: AtomicU32::new(0) });
         let service = Arc::new(ProbeService::new(Arc::clone(&state)));
         let shutdown = CancellationToken::new();
-        let serving = tokio::spawn(server.serve(service, Budget::new(limits), shutdown.clone()));
-        Self { address, state, shutdown, serving }
+        let budget = Budget::new(limits);
+        let serving = tokio::spawn(server.serve(service, Arc::clone(&budget), shutdown.clone()));
+        Self { address, state, budget, shutdown, serving }
     }
 
     pub(crate) fn http(&self) -> String {
@@ -198,8 +200,18 @@ pub(crate) async fn request(address: SocketAddr, bytes: &str) -> (u16, String) {
     (status.unwrap_or_else(|| panic!("no status: {head}")), body.to_owned())
 }
 
-/// A WebSocket peer written by hand after RFC 6455; texts below 64 KiB.
+/// A WebSocket peer written by hand after RFC 6455.
 pub(crate) struct Peer(pub(crate) TcpStream);
+
+/// What a peer receives.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Heard {
+    Text(String),
+    Ping,
+    Pong(Vec<u8>),
+    /// A close frame with this code, or the end without one.
+    Close(Option<u16>),
+}
 
 impl Peer {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
@@ -218,24 +230,51 @@ impl Peer {
     }
 
     pub(crate) async fn send(&mut self, text: &str) {
-        self.0.write_all(&text_frame(text)).await.unwrap();
+        self.send_frame(0x81, text.as_bytes()).await;
+    }
+
+    pub(crate) async fn send_frame(&mut self, first: u8, payload: &[u8]) {
+        self.0.write_all(&frame(first, payload)).await.unwrap();
+    }
+
+    /// The next frame.
+    pub(crate) async fn hear(&mut self) -> Heard {
+        let Ok(header) = within("a frame", self.0.read_u16()).await else { return Heard::Close(None) };
+        let [kind, length] = header.to_be_bytes();
+        let length = match length {
+            126 => u64::from(self.0.read_u16().await.unwrap()),
+            127 => self.0.read_u64().await.unwrap(),
+            length => u64::from(length),
+        };
+        let mut payload = vec![0; usize::try_from(length).unwrap()];
+        within("a payload", self.0.read_exact(&mut payload)).await.unwrap();
+        match kind {
+            0x81 => Heard::Text(String::from_utf8(payload).unwrap()),
+            0x88 => Heard::Close(payload.first_chunk().map(|code| u16::from_be_bytes(*code))),
+            0x89 => Heard::Ping,
+            0x8A => Heard::Pong(payload),
+            other => panic!("frame {other:#x}"),
+        }
     }
 
     /// The next text, or `None` once the server says goodbye.
     pub(crate) async fn receive(&mut self) -> Option<String> {
         loop {
-            let [kind, length] = within("a frame", self.0.read_u16()).await.unwrap().to_be_bytes();
-            let length = match length {
-                126 => u64::from(self.0.read_u16().await.unwrap()),
-                127 => self.0.read_u64().await.unwrap(),
-                length => u64::from(length),
-            };
-            let mut payload = vec![0; usize::try_from(length).unwrap()];
-            within("a payload", self.0.read_exact(&mut payload)).await.unwrap();
-            match kind {
-                0x81 => return Some(String::from_utf8(payload).unwrap()),
-                0x88 => return None,
-                _ => {}
+            match self.hear().await {
+                Heard::Text(text) => return Some(text),
+                Heard::Close(_) => return None,
+                Heard::Ping | Heard::Pong(_) => {}
+            }
+        }
+    }
+
+    /// The code with which the server says goodbye. Pings are left out, and not answered.
+    pub(crate) async fn closed(&mut self) -> Option<u16> {
+        loop {
+            match self.hear().await {
+                Heard::Close(code) => return code,
+                Heard::Ping => {}
+                other => panic!("{other:?}"),
             }
         }
     }
@@ -243,16 +282,31 @@ impl Peer {
 
 /// A masked text frame.
 pub(crate) fn text_frame(text: &str) -> Vec<u8> {
+    frame(0x81, text.as_bytes())
+}
+
+/// A masked frame.
+pub(crate) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mask = [1, 2, 3, 4];
-    let mut frame = vec![0x81];
-    match u16::try_from(text.len()).unwrap() {
-        length @ 0..126 => frame.push(128 + u8::try_from(length).unwrap()),
-        length => {
-            frame.push(128 + 126);
-            frame.extend(length.to_be_bytes());
+    let mut frame = head(first, payload.len() as u64);
+    frame.extend(mask);
+    frame.extend(payload.iter().zip(mask.into_iter().cycle()).map(|(byte, mask)| byte ^ mask));
+    frame
+}
+
+/// What stands before the mask of a frame.
+pub(crate) fn head(first: u8, length: u64) -> Vec<u8> {
+    let mut head = vec![first];
+    match (u8::try_from(length), u16::try_from(length)) {
+        (Ok(length @ ..126), _) => head.push(0x80 | length),
+        (_, Ok(length)) => {
+            head.push(0x80 | 126);
+            head.extend(length.to_be_bytes());
+        }
+        _ => {
+            head.push(0x80 | 127);
+            head.extend(length.to_be_bytes());
         }
     }
-    frame.extend(mask);
-    frame.extend(text.bytes().zip(mask.into_iter().cycle()).map(|(byte, mask)| byte ^ mask));
-    frame
+    head
 }

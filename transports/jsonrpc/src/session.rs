@@ -1,0 +1,289 @@
+//! A WebSocket session: one task owns the socket and the calls.
+
+use std::{
+    future::poll_fn,
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::BytesMut;
+use everywire_json::Answer;
+use futures_util::{
+    future::OptionFuture,
+    stream::{FuturesUnordered, StreamExt},
+};
+use rpc_core::{Budget, CancellationToken, FREE_BYTES, Limit, RpcError, Share};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
+    task::yield_now,
+    time::{Instant, Interval, MissedTickBehavior, Sleep, interval_at, sleep},
+};
+use tokio_util::io::poll_read_buf;
+
+use crate::{
+    frames::{Close, Input, PING, PONG, Taken},
+    output::Output,
+};
+
+/// What is reserved for a read; the least room that is worth one; and what is read ahead by a session at a limit, which is
+/// how it notices that its peer has left.
+const READ_BYTES: usize = 16 << 10;
+const LEAST_READ_BYTES: usize = 4 << 10;
+
+/// How often a session is pinged, and looked at for being idle, if `idle_time` is not shorter.
+const PING_INTERVAL: Duration = Duration::from_secs(5);
+
+/// A whole message. A long one counts as buffered until its call is done.
+#[derive(Debug)]
+pub(crate) struct Message {
+    pub(crate) bytes: BytesMut,
+    _share: Option<Share>,
+}
+
+/// Runs the session on `io` until the peer leaves or breaks a rule, or until `stop` and the end of its calls. `answer` is
+/// told for each message whether the server is stopping. Whatever ends the session cancels the calls that are left.
+///
+/// | what a peer does | what bounds it |
+/// |---|---|
+/// | announces or sends a long message | `message_bytes`, checked before anything is reserved; the buffer grows by what arrived: close 1009 |
+/// | sends a message slowly | `message_time` for the whole message, however many bytes or pings trickle in: close 1008 |
+/// | sends many calls | `calls_in_flight`; then reading pauses |
+/// | does not read its answers | `unsent_bytes`; then reading pauses. And `message_time` for 64 KiB of them |
+/// | does any of it in many sessions | `buffered_bytes` over all connections: close 1013; a long reply becomes an error instead |
+/// | calls nothing | `idle_time`: close 1001 |
+/// | is gone without a word | pings, unanswered for `message_time` |
+pub(crate) async fn serve<IO, F>(
+    io: IO,
+    answer: impl Fn(Message, bool) -> F,
+    budget: &Arc<Budget>,
+    stop: &CancellationToken,
+) -> io::Result<()>
+where
+    IO: AsyncRead + AsyncWrite + Unpin,
+    F: Future<Output = Option<Answer>>,
+{
+    let mut session = Session::new(io, answer, budget);
+    let close = tokio::select! {
+        biased;
+        ended = poll_fn(|cx| session.poll(cx)) => ended?,
+        () = stop.cancelled() => session.finish().await?,
+    };
+    session.calls.clear();
+    session.output.push_close(&close);
+    poll_fn(|cx| session.output.poll_write(&mut session.io, cx)).await?;
+    session.io.shutdown().await
+}
+
+struct Session<'a, IO, A, F> {
+    io: IO,
+    answer: A,
+    budget: &'a Arc<Budget>,
+    input: Input,
+    output: Output,
+    /// Counts the input and the short answers of the output.
+    share: Share,
+    /// Where the next call is polled first. The allocation stays here, unless the call has to wait and takes it along.
+    place: Pin<Box<OptionFuture<F>>>,
+    calls: FuturesUnordered<Pin<Box<OptionFuture<F>>>>,
+    is_stopping: bool,
+    message_deadline: Option<Pin<Box<Sleep>>>,
+    life: Life,
+}
+
+impl<'a, IO, A, F> Session<'a, IO, A, F>
+where
+    IO: AsyncRead + AsyncWrite + Unpin,
+    A: Fn(Message, bool) -> F,
+    F: Future<Output = Option<Answer>>,
+{
+    fn new(io: IO, answer: A, budget: &'a Arc<Budget>) -> Self {
+        Self {
+            io,
+            answer,
+            budget,
+            input: Input::default(),
+            output: Output::default(),
+            share: budget.share(),
+            place: Box::pin(None.into()),
+            calls: FuturesUnordered::new(),
+            is_stopping: false,
+            message_deadline: None,
+            life: Life::new(budget.limits().idle_time),
+        }
+    }
+
+    /// Refuses new calls until those in flight are done.
+    async fn finish(&mut self) -> io::Result<Close> {
+        self.is_stopping = true;
+        poll_fn(|cx| self.poll(cx)).await?;
+        // A peer that asked in time would wait in vain, so the runtime gets a turn to notice what the socket holds.
+        yield_now().await;
+        poll_fn(|cx| self.poll(cx)).await
+    }
+
+    /// One turn after another: dispatch, collect, write, read. Ready when the session is to end.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Close>> {
+        loop {
+            let is_held_back = match self.dispatch(cx) {
+                Ok(is_held_back) => is_held_back,
+                Err(close) => return Poll::Ready(Ok(close)),
+            };
+            // After dispatch: an empty set registers no waker, so it has to be asked after the last call has gone into it.
+            while let Poll::Ready(Some(answer)) = self.calls.poll_next_unpin(cx) {
+                self.output.extend(answer.flatten());
+            }
+            let written = self.output.poll_write(&mut self.io, cx)?;
+            if let Err(close) = self.count() {
+                return Poll::Ready(Ok(close));
+            }
+            let is_full = self.is_full();
+            if is_held_back && !is_full {
+                continue;
+            }
+            if is_full && self.input.bytes.len() >= READ_BYTES {
+                return self.poll_time(cx, is_full);
+            }
+            match self.poll_read(cx)? {
+                Poll::Ready(0) => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+                Poll::Ready(_) => self.life.was_heard = true,
+                // Only now: what has arrived is answered, even if there was no place for it before.
+                Poll::Pending if self.is_stopping && self.calls.is_empty() && written.is_ready() => {
+                    return Poll::Ready(Ok(Close::new(Close::GOING_AWAY, "the server is stopping")));
+                }
+                Poll::Pending => return self.poll_time(cx, is_full),
+            }
+            if let Err(close) = self.count() {
+                return Poll::Ready(Ok(close));
+            }
+        }
+    }
+
+    /// Starts the calls that have arrived, until the end of the input or a limit is reached; true for a limit.
+    fn dispatch(&mut self, cx: &mut Context<'_>) -> Result<bool, Close> {
+        while !self.is_full() {
+            match self.input.take(self.budget.limits().message_bytes) {
+                Ok(Taken::Nothing) => return Ok(false),
+                Ok(Taken::Message(message)) => self.start(message, cx),
+                Ok(Taken::Ping(payload)) => self.output.push_control(PONG, &payload),
+                Ok(Taken::Pong) => {}
+                Err(Close { code: Some(Close::TOO_LONG), .. }) => {
+                    let error = self.budget.over(Limit::MessageBytes, "the message is too long");
+                    return Err(over(Close::TOO_LONG, &error));
+                }
+                Ok(Taken::Close(close)) | Err(close) => return Err(close),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Polls a new call in place; one that has to wait joins the others.
+    fn start(&mut self, bytes: BytesMut, cx: &mut Context<'_>) {
+        self.message_deadline = None;
+        self.life.was_called = true;
+        let is_long = bytes.len() > FREE_BYTES;
+        let share = is_long.then(|| std::mem::replace(&mut self.share, self.budget.share()));
+        let call = (self.answer)(Message { bytes, _share: share }, self.is_stopping);
+        self.place.set(Some(call).into());
+        match self.place.as_mut().poll(cx) {
+            Poll::Ready(answer) => {
+                self.place.set(None.into());
+                self.output.extend(answer.flatten());
+            }
+            Poll::Pending => self.calls.push(std::mem::replace(&mut self.place, Box::pin(None.into()))),
+        }
+    }
+
+    /// Whether no more calls may be started now.
+    fn is_full(&self) -> bool {
+        let limits = self.budget.limits();
+        self.calls.len() >= limits.calls_in_flight || self.output.len() >= limits.unsent_bytes
+    }
+
+    /// Reads once. The room grows with what has arrived, at most doubling, whatever the peer announced.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let input = &mut self.input;
+        let room = input.missing.min(input.bytes.len()).max(LEAST_READ_BYTES);
+        if input.bytes.capacity() - input.bytes.len() < room {
+            input.bytes.reserve(room.max(READ_BYTES));
+        }
+        poll_read_buf(Pin::new(&mut self.io), cx, &mut input.bytes)
+    }
+
+    /// Counts what is buffered.
+    fn count(&mut self) -> Result<(), Close> {
+        let held = self.share.hold(self.input.len() + self.output.short_len());
+        held.map_err(|error| over(Close::TRY_LATER, &error))
+    }
+
+    /// Pending, unless it is time for the session to end.
+    fn poll_time(&mut self, cx: &mut Context<'_>, is_full: bool) -> Poll<io::Result<Close>> {
+        let limits = self.budget.limits();
+        if is_full || !self.input.is_unfinished() {
+            self.message_deadline = None;
+        } else {
+            let deadline = self.message_deadline.get_or_insert_with(|| Box::pin(sleep(limits.message_time)));
+            if deadline.as_mut().poll(cx).is_ready() {
+                let error = self.budget.over(Limit::MessageTime, "the message did not arrive in time");
+                return Poll::Ready(Ok(over(Close::POLICY, &error)));
+            }
+        }
+        while self.life.ticks.poll_tick(cx).is_ready() {
+            if self.life.idle(self.calls.is_empty()) >= limits.idle_time {
+                let error = self.budget.over(Limit::IdleTime, "no call has come");
+                return Poll::Ready(Ok(over(Close::GOING_AWAY, &error)));
+            }
+            // Whoever is not read can't be heard.
+            if self.life.silent(is_full) >= limits.message_time {
+                self.budget.note(Limit::MessageTime, "a peer answers no ping");
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            // A peer that has something to read needs no ping to show that it is there.
+            if self.output.len() == 0 {
+                self.output.push_control(PING, b"");
+                let _ = self.output.poll_write(&mut self.io, cx)?;
+            }
+        }
+        Poll::Pending
+    }
+}
+
+fn over(code: u16, error: &RpcError) -> Close {
+    Close::new(code, error.message())
+}
+
+/// Signs of life, looked at with every tick.
+struct Life {
+    ticks: Interval,
+    was_called: bool,
+    was_heard: bool,
+    /// Ticks since the last call.
+    idle: u32,
+    /// Ticks since the last byte.
+    silent: u32,
+}
+
+impl Life {
+    fn new(idle_time: Duration) -> Self {
+        let pause = PING_INTERVAL.min(idle_time).max(Duration::from_millis(1));
+        let mut ticks = interval_at(Instant::now() + pause, pause);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self { ticks, was_called: false, was_heard: false, idle: 0, silent: 0 }
+    }
+
+    /// How long no call has come, or been under way.
+    fn idle(&mut self, is_idle: bool) -> Duration {
+        let is_idle = is_idle && !std::mem::take(&mut self.was_called);
+        self.idle = if is_idle { self.idle.saturating_add(1) } else { 0 };
+        self.ticks.period().saturating_mul(self.idle)
+    }
+
+    /// How long the peer has been silent since the first ping that it did not answer.
+    fn silent(&mut self, is_full: bool) -> Duration {
+        let was_heard = std::mem::take(&mut self.was_heard);
+        self.silent = if was_heard || is_full { 0 } else { self.silent.saturating_add(1) };
+        self.ticks.period().saturating_mul(self.silent.saturating_sub(1))
+    }
+}
