@@ -219,3 +219,33 @@ async fn a_stop_finishes_what_is_in_flight() {
     assert_eq!(call.await.unwrap().1, r#"{"jsonrpc":"2.0","id":1,"result":1}"#);
     server.stop().await;
 }
+
+#[tokio::test]
+async fn a_stop_refuses_a_body_that_is_not_whole() {
+    let server = Running::start(Limits::default()).await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let call = r#"{"jsonrpc":"2.0","id":1,"method":"wait"}"#;
+    let head = format!("POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: {}\r\n\r\n", call.len());
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut go_on = [0; "HTTP/1.1 100 Continue\r\n\r\n".len()];
+    within("the wish for a body", stream.read_exact(&mut go_on)).await.unwrap();
+    stream.write_all(&call.as_bytes()[..10]).await.unwrap();
+    server.begin_stop();
+    let mut answer = String::new();
+    let reading = async {
+        while !answer.ends_with("}}}") {
+            answer.push(char::from(stream.read_u8().await.unwrap()));
+        }
+    };
+    within("the answer", reading).await;
+    let _ = stream.write_all(&call.as_bytes()[10..]).await;
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    assert!(
+        answer.contains(r#"{"code":14,"message":"the server is stopping","data":{"code":"UNAVAILABLE"}}"#),
+        "{answer}"
+    );
+    drop(stream);
+    let state = std::sync::Arc::clone(&server.state);
+    server.stop().await;
+    assert_eq!(*state.begun.borrow(), 0, "it does not run");
+}

@@ -4,5 +4,6 @@
 
 mod client;
 mod http;
+mod limits;
 mod probe;
 mod websocket;

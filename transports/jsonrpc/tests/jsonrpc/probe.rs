@@ -65,6 +65,8 @@ pub(crate) trait Probe {
 pub(crate) struct State {
     pub(crate) begun: watch::Sender<u32>,
     pub(crate) go_on: Semaphore,
+    /// How many `wait` are under way.
+    pub(crate) waiting: AtomicU32,
     pub(crate) ended: AtomicU32,
 }
 
@@ -108,6 +110,7 @@ impl Probe for Arc<State> {
             *begun += 1;
             number = *begun;
         });
+        let _waiting = Waiting::new(self);
         self.go_on.acquire().await.map_err(RpcError::internal)?.forget();
         self.ended.fetch_add(1, SeqCst);
         Ok(number)
@@ -115,6 +118,22 @@ impl Probe for Arc<State> {
 
     async fn ended(&self) -> Result<u32> {
         Ok(self.ended.load(SeqCst))
+    }
+}
+
+/// Counts a call until it ends, however it ends.
+struct Waiting<'a>(&'a State);
+
+impl<'a> Waiting<'a> {
+    fn new(state: &'a State) -> Self {
+        state.waiting.fetch_add(1, SeqCst);
+        Self(state)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, SeqCst);
     }
 }
 
@@ -136,8 +155,8 @@ impl Running {
         let server = Server::bind(address).await.unwrap();
         let address = server.address();
         assert_eq!(server.endpoint(), format!("jsonrpc http://{address}"));
-        let state =
-            Arc::new(State { begun: watch::Sender::new(0), go_on: Semaphore::new(0), ended: AtomicU32::new(0) });
+        let (begun, go_on) = (watch::Sender::new(0), Semaphore::new(0));
+        let state = Arc::new(State { begun, go_on, waiting: AtomicU32::new(0), ended: AtomicU32::new(0) });
         let service = Arc::new(ProbeService::new(Arc::clone(&state)));
         let shutdown = CancellationToken::new();
         let budget = Budget::new(limits);
@@ -300,11 +319,11 @@ pub(crate) fn head(first: u8, length: u64) -> Vec<u8> {
     match (u8::try_from(length), u16::try_from(length)) {
         (Ok(length @ ..126), _) => head.push(0x80 | length),
         (_, Ok(length)) => {
-            head.push(0x80 | 126);
+            head.push(0x80 | 0x7E);
             head.extend(length.to_be_bytes());
         }
         _ => {
-            head.push(0x80 | 127);
+            head.push(0x80 | 0x7F);
             head.extend(length.to_be_bytes());
         }
     }
