@@ -104,8 +104,8 @@ impl Caller for Client {
     }
 }
 
-/// The arguments as an object. What is too long is refused here, because a server's answer to it has no id, for which
-/// jsonrpsee closes the WebSocket and fails every call on it.
+/// The arguments as an object. What is too long is refused here, because a server closes its WebSocket for it, which fails
+/// every call on it.
 fn params<A: Serialize>(method: &str, args: &A) -> Result<Box<RawValue>> {
     let params = to_raw_value(args).map_err(|error| {
         RpcError::invalid_argument(format!("the arguments of {method} can't be written as JSON: {error}"))

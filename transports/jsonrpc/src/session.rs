@@ -118,7 +118,10 @@ where
     /// Refuses new calls until those in flight are done.
     async fn finish(&mut self) -> io::Result<Close> {
         self.is_stopping = true;
-        poll_fn(|cx| self.poll(cx)).await?;
+        let close = poll_fn(|cx| self.poll(cx)).await?;
+        if close.code != Some(Close::GOING_AWAY) {
+            return Ok(close);
+        }
         // A peer that asked in time would wait in vain, so the runtime gets a turn to notice what the socket holds.
         yield_now().await;
         poll_fn(|cx| self.poll(cx)).await
