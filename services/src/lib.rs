@@ -4,10 +4,10 @@
 
 pub mod durable;
 mod embedded;
+mod expiring;
 pub mod id;
 pub mod limiter;
 pub mod lock;
-mod sweep;
 mod toolkit;
 
 pub use embedded::Embedded;

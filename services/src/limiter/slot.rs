@@ -5,7 +5,6 @@
 //! one slot's length across a boundary. The clock is monotonic, so that setting the wall clock changes nothing.
 
 use std::{
-    collections::HashMap,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -13,25 +12,21 @@ use std::{
 use rpc_core::{Result, RpcError};
 use tokio::time::Instant;
 
-use crate::{Permit, lock::check_name, sweep::Sweep};
+use crate::{
+    Permit,
+    expiring::{Entry, Expiring},
+    lock::check_name,
+};
 
-/// Resources that can have an open slot at the same time; one more is `RESOURCE_EXHAUSTED`.
-const MAX_RESOURCES: usize = 1 << 20;
-
-/// The same limit for every resource.
+/// The same limit for every resource. Those with an open slot take at most 64 MiB of memory with their names; one more is
+/// `RESOURCE_EXHAUSTED`.
 #[derive(Debug)]
 pub struct SlotLimiter {
     limit: u32,
     length: Duration,
     /// The end of the slot that opened when the limiter was made: the first slot of every resource.
     first_ends: Instant,
-    slots: Mutex<Slots>,
-}
-
-#[derive(Debug, Default)]
-struct Slots {
-    open: HashMap<String, Slot>,
-    sweep: Sweep,
+    slots: Mutex<Expiring<Slot>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -63,9 +58,18 @@ impl SlotLimiter {
         }
         let now = Instant::now();
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        slots.make_room(&resource, now)?;
-        let slot = slots.open.entry(resource).or_insert(Slot { ends: self.first_ends, used: 0 });
-        if now > slot.ends {
+        if let Some(slot) = slots.get_mut(&resource) {
+            return Ok(self.take(permits, slot, now));
+        }
+        slots.make_room(now, "the resources in use")?;
+        let mut slot = Slot { ends: self.first_ends, used: 0 };
+        let permit = self.take(permits, &mut slot, now);
+        slots.insert(resource, slot);
+        Ok(permit)
+    }
+
+    fn take(&self, permits: u32, slot: &mut Slot, now: Instant) -> Permit {
+        if slot.has_ended(now) {
             *slot = Slot { ends: now + self.length, used: 0 };
         }
         let go = permits <= self.limit - slot.used;
@@ -73,23 +77,19 @@ impl SlotLimiter {
             slot.used += permits;
         }
         let retry_after_ms = if go { 0 } else { millis_until_after(slot.ends - now) };
-        Ok(Permit { go, limit: self.limit, remaining: self.limit - slot.used, retry_after_ms })
+        Permit { go, limit: self.limit, remaining: self.limit - slot.used, retry_after_ms }
+    }
+}
+
+impl Entry for Slot {
+    fn has_ended(&self, now: Instant) -> bool {
+        now > self.ends
     }
 }
 
 /// The least number of milliseconds that is longer than `time`.
 fn millis_until_after(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX).saturating_add(1)
-}
-
-impl Slots {
-    fn make_room(&mut self, resource: &str, now: Instant) -> Result<()> {
-        let Self { open, sweep } = self;
-        if open.contains_key(resource) || sweep.has_room(open, MAX_RESOURCES, now, |slot| slot.ends >= now) {
-            return Ok(());
-        }
-        Err(RpcError::resource_exhausted(format!("{MAX_RESOURCES} resources are in use already")))
-    }
 }
 
 #[cfg(test)]
@@ -180,7 +180,7 @@ mod tests {
     async fn ended_slots_are_swept_and_open_ones_stay() {
         let limiter = SlotLimiter::new(1, Duration::from_secs(1));
         let sweep = |crowd: &str| {
-            for number in 0..2 * crate::sweep::LEAST {
+            for number in 0..2 * crate::expiring::LEAST_ENTRIES {
                 assert!(limiter.acquire(format!("{crowd} {number}"), 1).unwrap().go, "{crowd} {number}");
             }
         };
@@ -190,7 +190,20 @@ mod tests {
         assert!(!limiter.acquire("a".into(), 1).unwrap().go);
         advance(Duration::from_nanos(1)).await;
         sweep("after it");
-        assert!(!limiter.slots.lock().unwrap().open.contains_key("a"));
+        assert!(limiter.slots.lock().unwrap().get("a").is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn resources_have_a_bounded_memory() {
+        let slots = Expiring::small(1 << 20).into();
+        let limiter = SlotLimiter { slots, ..SlotLimiter::new(1, Duration::from_secs(1)) };
+        let acquire = |number: usize| limiter.acquire(format!("{number:0512}"), 1);
+        let number = (0..2_048).find(|number| acquire(*number).is_err()).expect("names alone would fill it");
+        assert!(number > 1_024, "{number}");
+        assert_eq!(acquire(number).unwrap_err().message(), "the resources in use fill 1048576 bytes already");
+        assert!(!acquire(0).unwrap().go, "known resources are served");
+        advance(Duration::from_millis(1_001)).await;
+        assert!(acquire(number).unwrap().go, "their slots have ended");
     }
 
     #[tokio::test(start_paused = true)]

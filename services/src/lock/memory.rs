@@ -4,7 +4,6 @@
 //! ends. The mutex is a plain one: it is held for a few map operations and never across an await.
 
 use std::{
-    collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -15,84 +14,34 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{MAX_WAIT, Request, check_name};
+use super::{
+    MAX_WAIT, Request, check_name,
+    table::{Table, Taken, Turn, millis, refused},
+};
 use crate::{
     LockGrant, LockState,
     durable::{DataDir, HighWater},
-    sweep::Sweep,
 };
 
-/// Locks that can be known at the same time; one more is `RESOURCE_EXHAUSTED`.
-const MAX_LOCKS: usize = 1 << 20;
-/// Waiters of one lock; one more is `RESOURCE_EXHAUSTED`.
-const MAX_WAITING: usize = 10_000;
 /// The tokens that one write to disk allows, and the most that a crash skips.
 const TOKEN_BLOCK: u64 = 1 << 16;
 
 /// All locks of one process.
+///
+/// Those that are held take at most 64 MiB of memory with their names and owners; 10,000 calls may wait for one of them, and
+/// 16,384 for all. One more is `RESOURCE_EXHAUSTED`.
 #[derive(Debug, Default)]
 pub struct MemoryLocks {
-    state: Mutex<State>,
+    table: Mutex<Table>,
     /// No token beyond it is drawn.
     tokens: HighWater,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    locks: HashMap<String, Lock>,
-    /// Grants that their waiters have not picked up yet, by the waiter's id.
-    granted: HashMap<u64, LockGrant>,
-    /// One counter for all locks: it grows strictly for each of them, and a free lock needs no memory.
-    last_token: u64,
-    /// The places in all queues. Each may draw one token at any time, so the mark covers that many more than were drawn.
-    places: u64,
-    last_waiter: u64,
-    sweep: Sweep,
-}
-
-/// A lock that somebody holds, or held when its lease ended.
-#[derive(Debug)]
-struct Lock {
-    owner: String,
-    token: u64,
-    holds: u32,
-    since: Instant,
-    until: Instant,
-    queue: VecDeque<Waiter>,
-}
-
-#[derive(Debug)]
-struct Waiter {
-    id: u64,
-    request: Request,
-    /// Wakes the waiter when it is granted, or has become the first of its queue.
-    wake: Arc<Notify>,
-}
-
-enum Taken {
-    Now(LockGrant),
-    Queued {
-        id: u64,
-        wake: Arc<Notify>,
-    },
-    /// Nothing yet: the mark has to cover this token first.
-    Uncovered(u64),
-}
-
-/// What a waiter finds when it looks.
-enum Turn {
-    Granted(LockGrant),
-    /// It is the first of the queue and the holder's lease ends then.
-    First(Instant),
-    Later,
 }
 
 impl MemoryLocks {
     /// Locks that a restart forgets, and whose tokens are greater than all that were drawn from `dir` before.
     pub fn durable(dir: &DataDir) -> Result<Self> {
         let tokens = dir.high_water("fencing tokens", TOKEN_BLOCK)?;
-        let state = State { last_token: tokens.last_before(), ..State::default() };
-        Ok(Self { state: state.into(), tokens })
+        Ok(Self { table: Table::after(tokens.last_before()).into(), tokens })
     }
 
     /// Takes the lock of `request`, waiting up to `wait`. A wait that is dropped leaves the queue at once.
@@ -124,14 +73,9 @@ impl MemoryLocks {
     /// Lets the owner keep the lock for the request's TTL from now on.
     pub fn renew(&self, request: Request) -> Result<LockGrant> {
         let now = Instant::now();
-        let mut state = self.guard();
-        match state.present(&request.name, now) {
-            Some(lock) if lock.owner == request.owner => {
-                lock.until = now + request.ttl;
-                // The lease may end sooner than the first waiter believes.
-                lock.wake_first();
-                Ok(lock.grant(now))
-            }
+        let mut table = self.guard();
+        match table.present(&request.name, now) {
+            Some(lock) if *lock.owner == *request.owner => Ok(lock.renew(request.ttl, now)),
             other => Ok(refused(request.owner, other.map(|lock| lock.until - now))),
         }
     }
@@ -144,7 +88,7 @@ impl MemoryLocks {
             None => LockState { held: false, owner: None, token: 0, held_ms: 0, ttl_ms: 0, waiting: 0 },
             Some(lock) => LockState {
                 held: true,
-                owner: Some(lock.owner.clone()),
+                owner: Some((*lock.owner).to_owned()),
                 token: lock.token,
                 held_ms: millis(now - lock.since),
                 ttl_ms: millis(lock.until - now),
@@ -154,8 +98,8 @@ impl MemoryLocks {
     }
 
     /// A panic under the mutex would be a bug of this file; the state is whole between its statements all the same.
-    fn guard(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn guard(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -194,174 +138,18 @@ impl Drop for Place<'_> {
     }
 }
 
-impl State {
-    fn take(&mut self, request: &Request, may_wait: bool, tokens: &HighWater) -> Result<Taken> {
-        let now = Instant::now();
-        let is_free = self.present(&request.name, now).is_none();
-        let token = self.last_token + self.places + 1;
-        if is_free {
-            if !tokens.covers(token) {
-                return Ok(Taken::Uncovered(token));
-            }
-            self.make_room(now)?;
-            let lock = Lock::new(request, self.next_token(), now);
-            let grant = lock.grant(now);
-            self.locks.insert(request.name.clone(), lock);
-            return Ok(Taken::Now(grant));
-        }
-        self.last_waiter += 1;
-        let id = self.last_waiter;
-        // `present` has just found it.
-        let Some(lock) = self.locks.get_mut(&request.name) else { return Err(RpcError::internal("a lock vanished")) };
-        if lock.owner == request.owner {
-            return Ok(Taken::Now(lock.reenter(request.ttl, now)));
-        }
-        if !may_wait {
-            return Ok(Taken::Now(refused(request.owner.clone(), Some(lock.until - now))));
-        }
-        if lock.queue.len() >= MAX_WAITING {
-            return Err(RpcError::resource_exhausted(format!("{MAX_WAITING} calls wait for this lock already")));
-        }
-        if !tokens.covers(token) {
-            return Ok(Taken::Uncovered(token));
-        }
-        self.places += 1;
-        let wake = Arc::new(Notify::new());
-        lock.queue.push_back(Waiter { id, request: request.clone(), wake: Arc::clone(&wake) });
-        Ok(Taken::Queued { id, wake })
-    }
-
-    fn unlock(&mut self, name: &str, owner: &str) -> bool {
-        let now = Instant::now();
-        let Some(lock) = self.present(name, now).filter(|lock| lock.owner == owner) else { return false };
-        lock.holds -= 1;
-        if lock.holds == 0 {
-            self.hand_over(name, now);
-        }
-        true
-    }
-
-    fn turn(&mut self, name: &str, id: u64, now: Instant) -> Turn {
-        let first = self.present(name, now).and_then(|lock| {
-            let first = lock.queue.front()?;
-            (first.id == id).then_some(lock.until)
-        });
-        match (self.granted.remove(&id), first) {
-            (Some(grant), _) => Turn::Granted(grant),
-            (None, Some(until)) => Turn::First(until),
-            (None, None) => Turn::Later,
-        }
-    }
-
-    /// Ends a wait: takes its waiter from the queue, or gives back what was granted to it and not picked up.
-    fn leave(&mut self, request: &Request, id: u64) {
-        self.places -= 1;
-        let Request { name, owner, .. } = request;
-        if let Some(grant) = self.granted.remove(&id) {
-            // The grant's lease may have ended, and the same owner have the lock again by another call.
-            let lock = self.present(name, Instant::now());
-            if lock.is_some_and(|lock| lock.token == grant.token) {
-                self.unlock(name, owner);
-            }
-        } else if let Some(lock) = self.locks.get_mut(name) {
-            lock.queue.retain(|waiter| waiter.id != id);
-            lock.wake_first();
-        }
-    }
-
-    /// The lock `name` if somebody holds it at `now`; an ended lease goes to the next in the queue first.
-    fn present(&mut self, name: &str, now: Instant) -> Option<&mut Lock> {
-        if self.locks.get(name)?.until <= now {
-            self.hand_over(name, now);
-        }
-        self.locks.get_mut(name)
-    }
-
-    /// Gives the lock to the first waiter, and to the other waiters of the same owner, who re-enter.
-    fn hand_over(&mut self, name: &str, now: Instant) {
-        let Some(mut lock) = self.locks.remove(name) else { return };
-        let Some(next) = lock.queue.pop_front() else { return };
-        let queue = std::mem::take(&mut lock.queue);
-        lock = Lock::new(&next.request, self.next_token(), now);
-        self.granted.insert(next.id, lock.grant(now));
-        next.wake.notify_one();
-        for waiter in queue {
-            if waiter.request.owner == lock.owner {
-                self.granted.insert(waiter.id, lock.reenter(waiter.request.ttl, now));
-                waiter.wake.notify_one();
-            } else {
-                lock.queue.push_back(waiter);
-            }
-        }
-        lock.wake_first();
-        self.locks.insert(name.to_owned(), lock);
-    }
-
-    fn next_token(&mut self) -> u64 {
-        self.last_token += 1;
-        self.last_token
-    }
-
-    fn make_room(&mut self, now: Instant) -> Result<()> {
-        let lives = |lock: &Lock| lock.until > now || !lock.queue.is_empty();
-        if self.sweep.has_room(&mut self.locks, MAX_LOCKS, now, lives) {
-            return Ok(());
-        }
-        Err(RpcError::resource_exhausted(format!("{MAX_LOCKS} locks are held already")))
-    }
-}
-
-impl Lock {
-    fn new(request: &Request, token: u64, now: Instant) -> Self {
-        let Request { owner, ttl, .. } = request;
-        Self { owner: owner.clone(), token, holds: 1, since: now, until: now + *ttl, queue: VecDeque::new() }
-    }
-
-    /// One more hold for the owner; the lease never gets shorter by it.
-    fn reenter(&mut self, ttl: Duration, now: Instant) -> LockGrant {
-        self.holds = self.holds.saturating_add(1);
-        self.until = self.until.max(now + ttl);
-        self.grant(now)
-    }
-
-    fn grant(&self, now: Instant) -> LockGrant {
-        LockGrant {
-            granted: true,
-            owner: self.owner.clone(),
-            token: self.token,
-            ttl_ms: millis(self.until - now),
-            holds: self.holds,
-            fenced: true,
-        }
-    }
-
-    /// Lets the first waiter know that it is the first, so that it watches the lease.
-    fn wake_first(&self) {
-        if let Some(first) = self.queue.front() {
-            first.wake.notify_one();
-        }
-    }
-}
-
-/// The answer to an owner who did not get the lock; `rest` is the holder's.
-fn refused(owner: String, rest: Option<Duration>) -> LockGrant {
-    let ttl_ms = rest.map_or(0, millis);
-    LockGrant { granted: false, owner, token: 0, ttl_ms, holds: 0, fenced: true }
-}
-
-/// Whole milliseconds, rounded up: who waits that long doesn't come too early.
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::{
+        collections::VecDeque,
+        sync::atomic::{AtomicU64, Ordering},
+        task::{Context, Wake},
+    };
 
     use tokio::time::{advance, timeout};
 
     use super::*;
-    use crate::durable::life;
+    use crate::{durable::life, expiring::Expiring};
 
     const TTL: u64 = 1_000;
 
@@ -456,6 +244,71 @@ mod tests {
         assert_eq!(next.await.unwrap().owner, "next");
     }
 
+    /// A waker that counts.
+    #[derive(Default)]
+    struct Wakes(AtomicU64);
+
+    impl Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn ten_thousand_that_leave_wake_one_another_once() {
+        const COUNT: u64 = 10_000;
+        let locks = MemoryLocks::default();
+        let wakes = Arc::new(Wakes::default());
+        let queue = || {
+            let wait = |number: u64| {
+                let mut wait = Box::pin(locks.lock(request(&number.to_string()), Duration::from_mins(1)));
+                assert!(wait.as_mut().poll(&mut Context::from_waker(&Arc::clone(&wakes).into())).is_pending());
+                wait
+            };
+            let waits: VecDeque<_> = (0..COUNT).map(wait).collect();
+            wakes.0.store(0, Ordering::SeqCst);
+            waits
+        };
+        try_lock(&locks, "holder").await;
+        let mut waits = queue();
+        assert!(locks.lock(request("one more"), Duration::from_mins(1)).await.is_err(), "the queue is full");
+        while waits.pop_back().is_some() {}
+        assert_eq!(wakes.0.load(Ordering::SeqCst), 0, "the last first: the first stays the first");
+        let mut waits = queue();
+        while waits.pop_front().is_some() {}
+        assert_eq!(wakes.0.load(Ordering::SeqCst), COUNT - 1, "the first first: each makes another the first");
+        let mut waits = queue();
+        assert!(locks.unlock("name", "holder").unwrap());
+        while waits.pop_front().is_some() {}
+        assert!(wakes.0.load(Ordering::SeqCst) <= 2 * COUNT, "granted first: each hands the lock on");
+        assert_eq!(locks.guard().last_token, 1 + COUNT);
+        assert!(!locks.state("name").unwrap().held);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn locks_have_a_bounded_memory() {
+        let locks = MemoryLocks::default();
+        locks.guard().locks = Expiring::small(1 << 20);
+        let owner = "o".repeat(512);
+        let lock = async |number: usize| {
+            let request = Request::new(format!("{number:0512}"), TTL, Some(owner.clone())).unwrap();
+            locks.lock(request, Duration::ZERO).await
+        };
+        let mut held = 0;
+        let error = loop {
+            match lock(held).await {
+                Ok(grant) => assert!(grant.granted && held < 1_024, "{held}: names and owners alone would fill it"),
+                Err(error) => break error,
+            }
+            held += 1;
+        };
+        assert!(held > 512, "{held}");
+        assert_eq!(error.message(), "the locks that are held fill 1048576 bytes already");
+        assert!(lock(0).await.unwrap().granted, "a lock that is held can be taken again");
+        advance(Duration::from_millis(TTL)).await;
+        assert!(lock(held).await.unwrap().granted, "their leases have ended");
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_grant_that_nobody_picks_up_goes_on() {
         let locks = Arc::new(MemoryLocks::default());
@@ -506,7 +359,7 @@ mod tests {
         };
         // A block so small that nearly every call waits for a write, and grants in a queue outnumber it.
         let tokens = HighWater::stored(0, 2, write);
-        let locks = Arc::new(MemoryLocks { state: Mutex::default(), tokens });
+        let locks = Arc::new(MemoryLocks { table: Mutex::default(), tokens });
         let tasks: Vec<_> = (0..20)
             .map(|task| {
                 let (locks, disk, owner) = (Arc::clone(&locks), Arc::clone(&disk), task.to_string());
@@ -525,8 +378,8 @@ mod tests {
         for task in tasks {
             timeout(Duration::from_secs(20), task).await.expect("a task has no end").unwrap();
         }
-        let state = locks.guard();
-        assert_eq!((state.last_token, state.places), (20 * 50, 0));
+        let table = locks.guard();
+        assert_eq!((table.last_token, table.places), (20 * 50, 0));
     }
 
     #[test]

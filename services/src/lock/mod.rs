@@ -9,6 +9,8 @@ use std::time::Duration;
 use rpc_core::{Result, RpcError};
 
 mod memory;
+mod queue;
+mod table;
 
 pub use memory::MemoryLocks;
 
