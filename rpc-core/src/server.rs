@@ -33,6 +33,9 @@ pub trait Transport: Send + 'static {
 /// How long calls in flight may take to finish after the stop, unless it is told otherwise.
 pub const DEFAULT_GRACE: Duration = Duration::from_secs(10);
 
+/// How long after the grace time the wires have to tell it to the callers that are cut off.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 type Serve<S> = dyn FnOnce(Arc<Bounded<S>>, &Arc<Budget>, CancellationToken) -> Serving + Send;
 type Serving = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
 
@@ -97,7 +100,7 @@ impl<S: Service> Server<S> {
     /// Serves on every wire until `shutdown` completes, then lets calls in flight finish within the grace time.
     ///
     /// If a wire refuses the service, no wire serves. If a wire fails later, all are stopped and its error returned. Calls
-    /// that outlast the grace time are cut off, which is an error too.
+    /// that outlast the grace time are answered `UNAVAILABLE`, which is an error here too.
     pub async fn serve_until(self, shutdown: impl Future<Output = ()>) -> Result<()> {
         if self.mounts.is_empty() {
             return Err(RpcError::failed_precondition("the server has no wire to serve on"));
@@ -106,7 +109,8 @@ impl<S: Service> Server<S> {
             mount.checked.clone()?;
         }
         let stop = CancellationToken::new();
-        let service = Arc::new(Bounded::new(self.service, Arc::clone(&self.budget)));
+        let end = CancellationToken::new();
+        let service = Arc::new(Bounded::new(self.service, Arc::clone(&self.budget), end.clone()));
         let mut serving = JoinSet::new();
         for Mount { endpoint, serve, .. } in self.mounts {
             let wire = serve(Arc::clone(&service), &self.budget, stop.clone());
@@ -118,6 +122,8 @@ impl<S: Service> Server<S> {
         };
         stop.cancel();
         let Ok(drained) = tokio::time::timeout(self.grace, next_failure(&mut serving)).await else {
+            end.cancel();
+            let _ = tokio::time::timeout(LAST_WORDS, next_failure(&mut serving)).await;
             let late = format!("calls in flight outlasted the grace time of {:?} and were cut off", self.grace);
             return outcome.and(Err(RpcError::deadline_exceeded(late)));
         };
