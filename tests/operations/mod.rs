@@ -2,6 +2,7 @@
 
 mod open_files;
 mod signals;
+mod stop;
 
 use everywire::{
     grpc, jsonrpc,

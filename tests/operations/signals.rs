@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use everywire::services::Toolkit;
+use everywire::{Code, Origin, services::Toolkit};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -59,16 +59,41 @@ async fn the_report_tells_what_was_met() {
 async fn calls_that_outlast_the_grace_time_are_a_failure() {
     let mut serving = Serving::start(&["--grace", "300ms"]).await;
     let mut log = Log::of(&mut serving.child);
-    let clients = Clients::of(&serving).await;
-    let (name, minute) = ("job".to_owned(), 60_000);
-    assert!(clients.grpc.lock(name.clone(), minute, None, None).await.unwrap().granted);
-    let waiting = tokio::spawn(async move { clients.xmlrpc.lock(name, minute, Some(minute), None).await });
-    let state = async || clients.grpc.lock_state("job".into()).await.unwrap();
-    while soon("the queue", state()).await.waiting == 0 {}
-    signal(&serving.child, "-TERM").await;
-    log.line("stopping: calls in flight have 300ms to finish").await;
-    let status = soon("the end", serving.child.wait()).await.unwrap();
+    let Clients { xmlrpc, jsonrpc, websocket, grpc, zerorpc, .. } = Clients::of(&serving).await;
+    let minute = 60_000;
+    assert!(grpc.lock("job".into(), minute, None, None).await.unwrap().granted);
+    let waiting = async {
+        tokio::join!(
+            xmlrpc.lock("job".into(), minute, Some(minute), None),
+            jsonrpc.lock("job".into(), minute, Some(minute), None),
+            websocket.lock("job".into(), minute, Some(minute), None),
+            grpc.lock("job".into(), minute, Some(minute), None),
+            zerorpc.lock("job".into(), minute, Some(minute), None),
+        )
+    };
+    let stopping = async {
+        while soon("the queue", grpc.lock_state("job".into())).await.unwrap().waiting < 5 {}
+        signal(&serving.child, "-TERM").await;
+        log.line("stopping: calls in flight have 300ms to finish").await;
+        soon("the end", serving.child.wait()).await.unwrap()
+    };
+    let (answers, status) = soon("the waits", Box::pin(async { tokio::join!(waiting, stopping) })).await;
     assert_eq!(status.code(), Some(1), "{status}");
     log.line("error: DEADLINE_EXCEEDED: calls in flight outlasted the grace time of 300ms and were cut off").await;
-    assert!(soon("the waiting call", waiting).await.unwrap().is_err());
+    let (xmlrpc, jsonrpc, websocket, grpc, zerorpc) = answers;
+    for (wire, answer) in [
+        ("xmlrpc", xmlrpc),
+        ("jsonrpc", jsonrpc),
+        ("jsonrpc over WebSocket", websocket),
+        ("grpc", grpc),
+        ("zerorpc", zerorpc),
+    ] {
+        let error = answer.expect_err(wire);
+        let told = "the server stopped before the call was done";
+        assert_eq!(
+            (error.code(), error.origin(), error.message()),
+            (Code::Unavailable, Origin::Remote, told),
+            "{wire}"
+        );
+    }
 }
