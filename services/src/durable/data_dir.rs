@@ -1,10 +1,11 @@
 //! A directory with one small database (redb) in it: a name and its mark per row.
 
 use std::{
-    fs::{File, create_dir_all},
+    collections::BTreeMap,
+    fs::{File, TryLockError, create_dir_all},
     io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use redb::{Builder, Database, DatabaseError, ReadableDatabase, StorageError, TableDefinition};
@@ -13,16 +14,34 @@ use rpc_core::{Result, RpcError};
 use super::HighWater;
 
 const FILE: &str = "everywire.redb";
+const LOCK: &str = "everywire.lock";
 const MARKS: TableDefinition<&str, u64> = TableDefinition::new("high_water");
 /// There is hardly anything to cache.
 const CACHE_BYTES: usize = 1 << 20;
 
 /// Where the marks are kept. One process has it at a time.
+///
+/// After an error of the disk redb refuses all work until the database is opened again, so it is closed then, and the next
+/// write opens it. That repeats no number: the directory stays locked, so nobody else draws numbers in between; a mark is
+/// in force only when its write has ended well; and every write has all marks in it, so that whatever the failed one left
+/// behind, and whatever file is there now, no mark on disk is lower than one in force.
 #[derive(Debug, Clone)]
 pub struct DataDir {
     file: PathBuf,
-    database: Arc<Database>,
+    store: Arc<Mutex<Store>>,
 }
+
+#[derive(Debug)]
+struct Store {
+    /// None after an error.
+    database: Option<Database>,
+    /// What the last good write, or the start, left on disk.
+    marks: Marks,
+    /// Held as long as the process has the directory.
+    _lock: File,
+}
+
+type Marks = BTreeMap<&'static str, u64>;
 
 impl DataDir {
     /// Opens the directory and makes what is missing of it. It blocks, and it checks the whole file.
@@ -32,11 +51,12 @@ impl DataDir {
     pub fn open(directory: &Path) -> Result<Self> {
         create_dir_all(directory).map_err(|error| unusable(directory, error))?;
         let file = directory.join(FILE);
-        let database = open(&file).map_err(|error| refused(&file, error))?;
-        let dir = Self { file, database: Arc::new(database) };
+        let lock = lock(directory).map_err(|error| refused(&file, error))?;
+        let database = builder().create(&file).map_err(|error| refused(&file, error))?;
         // What can't be written is found out now and not by the first call.
-        dir.try_write(None).and_then(|()| Ok(sync(directory)?)).map_err(|error| unusable(&dir.file, error))?;
-        Ok(dir)
+        commit(&database, &Marks::new()).and_then(|()| Ok(sync(directory)?)).map_err(|error| unusable(&file, error))?;
+        let store = Store { database: Some(database), marks: Marks::new(), _lock: lock };
+        Ok(Self { file, store: Arc::new(Mutex::new(store)) })
     }
 
     /// The file that keeps the marks.
@@ -46,40 +66,89 @@ impl DataDir {
 
     /// The mark called `name`, which is raised in steps of `block`. There may be one at a time for each name.
     pub fn high_water(&self, name: &'static str, block: u64) -> Result<HighWater> {
-        let last = self.read(name).map_err(|error| unusable(&self.file, error))?;
+        let last = self.store().read(&self.file, name).map_err(|error| unusable(&self.file, error))?;
         let dir = self.clone();
         Ok(HighWater::stored(last, block, move |mark| dir.write(name, mark)))
     }
 
-    fn read(&self, name: &str) -> Result<u64, redb::Error> {
-        let table = self.database.begin_read()?.open_table(MARKS)?;
-        Ok(table.get(name)?.map_or(0, |mark| mark.value()))
-    }
-
-    /// After an error of the disk redb refuses all work until it is opened again, and so do the callers of this.
-    fn write(&self, name: &str, mark: u64) -> Result<()> {
-        self.try_write(Some((name, mark))).map_err(|error| {
-            tracing::error!(file = %self.file.display(), %error, "a mark can't be written; what needs a higher one is refused until a restart");
-            RpcError::unavailable("the server can't write to its data directory; its log says why")
-        })
-    }
-
-    /// Returns when the row is on disk: redb's commits are durable unless they are told otherwise.
-    fn try_write(&self, row: Option<(&str, u64)>) -> Result<(), redb::Error> {
-        let transaction = self.database.begin_write()?;
-        {
-            let mut table = transaction.open_table(MARKS)?;
-            if let Some((name, mark)) = row {
-                table.insert(name, mark)?;
+    /// Of a failure that lasts only the beginning and the end are logged.
+    fn write(&self, name: &'static str, mark: u64) -> Result<()> {
+        let (mut store, file) = (self.store(), self.file.display());
+        let was_open = store.database.is_some();
+        match store.write(&self.file, name, mark) {
+            Ok(()) if was_open => Ok(()),
+            Ok(()) => {
+                tracing::warn!(%file, "marks can be written again");
+                Ok(())
+            }
+            Err(error) => {
+                if was_open {
+                    tracing::error!(%file, %error, "a mark can't be written: calls that need a higher one fail until it can");
+                }
+                Err(RpcError::unavailable("the server can't write to its data directory; its log says why"))
             }
         }
-        Ok(transaction.commit()?)
+    }
+
+    /// A panic in the database leaves it closed, as an error does.
+    fn store(&self) -> MutexGuard<'_, Store> {
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn open(file: &Path) -> Result<Database, DatabaseError> {
-    // Without the check redb trusts the file and may panic on a damaged one.
-    Builder::new().set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true).create(file)
+impl Store {
+    fn read(&mut self, file: &Path, name: &'static str) -> Result<u64, redb::Error> {
+        let database = self.take(file)?;
+        let last = database.begin_read()?.open_table(MARKS)?.get(name)?.map_or(0, |mark| mark.value());
+        self.database = Some(database);
+        self.marks.insert(name, last);
+        Ok(last)
+    }
+
+    /// Returns when all marks are on disk.
+    fn write(&mut self, file: &Path, name: &'static str, mark: u64) -> Result<(), redb::Error> {
+        let mut marks = self.marks.clone();
+        marks.insert(name, mark);
+        let database = self.take(file)?;
+        commit(&database, &marks)?;
+        self.database = Some(database);
+        self.marks = marks;
+        Ok(())
+    }
+
+    /// The database, to be put back if all goes well. It has to be where it was: another one, made in its place while a disk
+    /// is away, would be forgotten when the disk is back.
+    fn take(&mut self, file: &Path) -> Result<Database, DatabaseError> {
+        self.database.take().map_or_else(|| builder().open(file), Ok)
+    }
+}
+
+/// Returns when the marks are on disk: redb's commits are durable unless they are told otherwise.
+fn commit(database: &Database, marks: &Marks) -> Result<(), redb::Error> {
+    let transaction = database.begin_write()?;
+    {
+        let mut table = transaction.open_table(MARKS)?;
+        for (name, mark) in marks {
+            table.insert(name, mark)?;
+        }
+    }
+    Ok(transaction.commit()?)
+}
+
+/// Without the check redb trusts the file and may panic on a damaged one.
+fn builder() -> Builder {
+    let mut builder = Builder::new();
+    builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
+    builder
+}
+
+fn lock(directory: &Path) -> Result<File, DatabaseError> {
+    let file = File::create(directory.join(LOCK))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(DatabaseError::DatabaseAlreadyOpen),
+        Err(TryLockError::Error(error)) => Err(error.into()),
+    }
 }
 
 /// Makes the file's name, and not only its content, outlive a loss of power.
@@ -200,6 +269,44 @@ mod tests {
         let error = DataDir::open(home.path()).unwrap_err();
         assert_eq!(error.code(), Code::FailedPrecondition);
         assert!(error.message().contains("Permission denied"), "{error}");
+    }
+
+    /// What an error of the disk leaves behind.
+    fn close(dir: &DataDir) {
+        dir.store().database = None;
+    }
+
+    #[test]
+    fn after_an_error_it_is_opened_again_and_nothing_is_forgotten() {
+        let home = temporary();
+        let aside = home.path().join("aside");
+        life(async {
+            let dir = DataDir::open(home.path()).unwrap();
+            let (tokens, ids) = (dir.high_water("tokens", 10).unwrap(), dir.high_water("ids", 10).unwrap());
+            tokens.cover(7).await.unwrap();
+            fs::rename(dir.file(), &aside).unwrap();
+            close(&dir);
+            for _ in 0..2 {
+                let error = ids.cover(1).await.unwrap_err();
+                assert_eq!(error.code(), Code::Unavailable);
+                assert_eq!(error.message(), "the server can't write to its data directory; its log says why");
+            }
+            assert!(tokens.covers(17) && !dir.file().exists(), "the mark in force stays, and no other file is begun");
+            let error = DataDir::open(home.path()).unwrap_err();
+            assert!(error.message().contains("another process uses it"), "also while the file is closed: {error}");
+            fs::rename(&aside, dir.file()).unwrap();
+            ids.cover(1).await.unwrap();
+
+            // An older copy comes in its place.
+            tokens.cover(30).await.unwrap();
+            close(&dir);
+            drop(builder().create(&aside).unwrap());
+            fs::rename(&aside, dir.file()).unwrap();
+            ids.cover(20).await.unwrap();
+        });
+        let dir = DataDir::open(home.path()).unwrap();
+        let last = ["tokens", "ids"].map(|name| dir.high_water(name, 10).unwrap().last_before());
+        assert_eq!(last, [40, 30]);
     }
 
     /// Whatever happened to the file, the answer is the old mark or an error, never a panic or a lower mark.
