@@ -56,8 +56,8 @@ impl<V: Entry> Expiring<V> {
         self.entries.get_mut(name)
     }
 
-    /// Makes room for one more entry: sweeps those that have ended, if it is time. A full map is `RESOURCE_EXHAUSTED`; `what`
-    /// names the entries.
+    /// Makes room for one more entry: sweeps those that have ended, if it is time. A full map is `RESOURCE_EXHAUSTED`;
+    /// `what` names the entries.
     pub(crate) fn make_room(&mut self, now: Instant, what: &str) -> Result<()> {
         let paused = self.last_sweep.is_some_and(|last| now - last < PAUSE);
         if self.entries.len() >= self.sweep_at || (self.bytes >= self.most_bytes && !paused) {
