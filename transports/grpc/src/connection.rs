@@ -71,7 +71,6 @@ pub(crate) struct Connection<S> {
     /// When the last call came or ended, or the goodbye was said.
     quiet_since: Instant,
     ping: PingPong,
-    is_pinged: bool,
     ping_at: Instant,
     timer: Pin<Box<Sleep>>,
 }
@@ -118,7 +117,6 @@ impl<S: Service> Connection<S> {
             is_leaving: false,
             quiet_since: now,
             ping,
-            is_pinged: false,
             ping_at,
             timer: Box::pin(sleep_until(ping_at)),
             budget,
@@ -225,9 +223,6 @@ impl<S: Service> Connection<S> {
 
     /// Looks at the clock where it is time; ready if the connection has to end.
     fn watch(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.is_pinged && self.ping.poll_pong(cx).is_ready() {
-            self.is_pinged = false;
-        }
         loop {
             // A timer that rings too early costs less than one that is set for every call.
             let due = self.due();
@@ -235,7 +230,7 @@ impl<S: Service> Connection<S> {
                 self.timer.as_mut().reset(due);
             }
             ready!(self.timer.as_mut().poll(cx));
-            if self.rings(Instant::now()) {
+            if self.rings(cx, Instant::now()) {
                 return Poll::Ready(());
             }
             let due = self.due();
@@ -254,14 +249,15 @@ impl<S: Service> Connection<S> {
     }
 
     /// Does what is due; whether the connection has to end.
-    fn rings(&mut self, now: Instant) -> bool {
+    fn rings(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         self.outbox.reset_stalled(now);
         if now >= self.ping_at {
-            if self.is_pinged || self.ping.send_ping(Ping::opaque()).is_err() {
+            // Takes the answer to the last one, without which another can't be sent.
+            let _ = self.ping.poll_pong(cx);
+            if self.ping.send_ping(Ping::opaque()).is_err() {
                 self.budget.note(Limit::MessageTime, "a peer did not answer a PING");
                 return true;
             }
-            self.is_pinged = true;
             self.ping_at = after(now, self.budget.limits().message_time);
         }
         if !self.is_busy() && now >= self.quiet_until() {

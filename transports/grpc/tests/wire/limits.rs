@@ -14,7 +14,7 @@ use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use crate::{
     demo::{Demo, Everything, Part, Running, within},
     peer::{
-        DATA, END, ENHANCE_YOUR_CALM, Frame, GOAWAY, HEADERS, Peer, RST_STREAM, SETTINGS, call, frame, head,
+        DATA, END, ENHANCE_YOUR_CALM, Frame, GOAWAY, HEADERS, PING, Peer, RST_STREAM, SETTINGS, call, frame, head,
         initial_window, long, message, prefix, streams, window_update,
     },
 };
@@ -209,6 +209,40 @@ async fn who_reads_nothing_is_closed() {
     server.met(Limit::MessageTime).await;
     server.recovers().await;
     drop(peer);
+}
+
+#[tokio::test]
+async fn a_reset_stream_ends_its_call_and_no_other() {
+    let mut server = Running::start().await;
+    let mut peer = Peer::connect(server.address).await;
+    peer.send(&call(1, WAIT, b"")).await;
+    assert_eq!(server.event().await, "waiting");
+    peer.send(&frame(RST_STREAM, 0, 1, &[0, 0, 0, 8])).await;
+    assert_eq!(server.event().await, "ended");
+    peer.send(&call(3, ADD, &[8, 3, 16, 4])).await;
+    assert_eq!(peer.until(|frame| frame.is(DATA, 3)).await.payload, message(&[8, 7]));
+}
+
+#[tokio::test]
+async fn a_peer_that_answers_no_ping_is_closed() {
+    let mut server = Running::within(Limits { message_time: SHORT, ..Default::default() }).await;
+    for pongs in [false, true] {
+        let mut peer = Peer::connect(server.address).await;
+        peer.pongs = pongs;
+        peer.send(&call(1, WAIT, b"")).await;
+        assert_eq!(server.event().await, "waiting");
+        if pongs {
+            for _ in 0..4 {
+                peer.until(|frame| frame.is(PING, 0)).await;
+            }
+            server.go.notify_one();
+            peer.until(|frame| frame.is(DATA, 1)).await;
+        } else {
+            assert!(peer.rest().await.iter().any(|frame| frame.is(PING, 0)), "it was asked");
+        }
+        assert_eq!(server.event().await, "ended");
+    }
+    assert_eq!(server.budget.met(Limit::MessageTime), 1);
 }
 
 #[tokio::test]

@@ -129,7 +129,7 @@ impl Peer {
     #[track_caller]
     pub(crate) fn until(&mut self, wanted: impl Fn(&Frame) -> bool) -> impl Future<Output = Frame> {
         let caller = std::panic::Location::caller();
-        async move {
+        within(async move {
             loop {
                 match self.next().await {
                     Some(frame) if wanted(&frame) => return frame,
@@ -137,7 +137,7 @@ impl Peer {
                     None => panic!("{caller}: closed"),
                 }
             }
-        }
+        })
     }
 
     /// All frames until the other side closes.
