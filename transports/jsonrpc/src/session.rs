@@ -66,10 +66,9 @@ where
     F: Future<Output = Option<Answer>>,
 {
     let mut session = Session::new(io, answer, budget);
-    let close = tokio::select! {
-        biased;
-        ended = poll_fn(|cx| session.poll(cx)) => ended?,
-        () = stop.cancelled() => session.finish().await?,
+    let close = match stop.run_until_cancelled(poll_fn(|cx| session.poll(cx))).await {
+        Some(ended) => ended?,
+        None => session.finish().await?,
     };
     session.calls.clear();
     session.output.push_close(&close);
