@@ -51,7 +51,7 @@ impl DataDir {
     pub fn open(directory: &Path) -> Result<Self> {
         create_dir_all(directory).map_err(|error| unusable(directory, error))?;
         let file = directory.join(FILE);
-        let lock = lock(directory).map_err(|error| refused(&file, error))?;
+        let lock = lock(&directory.join(LOCK), &file)?;
         let database = builder().create(&file).map_err(|error| refused(&file, error))?;
         // What can't be written is found out now and not by the first call.
         commit(&database, &Marks::new()).and_then(|()| Ok(sync(directory)?)).map_err(|error| unusable(&file, error))?;
@@ -142,12 +142,13 @@ fn builder() -> Builder {
     builder
 }
 
-fn lock(directory: &Path) -> Result<File, DatabaseError> {
-    let file = File::create(directory.join(LOCK))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(DatabaseError::DatabaseAlreadyOpen),
-        Err(TryLockError::Error(error)) => Err(error.into()),
+/// Locks a file of its own, as the database's is not always open.
+fn lock(path: &Path, database: &Path) -> Result<File> {
+    let lock = File::create(path).map_err(|error| unusable(path, error))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(refused(database, DatabaseError::DatabaseAlreadyOpen)),
+        Err(TryLockError::Error(error)) => Err(unusable(path, error)),
     }
 }
 
