@@ -26,9 +26,7 @@ impl Serving {
 
     /// Started by a shell after `setup`, such as `ulimit -n 64`.
     pub(crate) async fn start_after(setup: &str, flags: &[&str]) -> Self {
-        let mut shell = Command::new("sh");
-        shell.args(["-c", &format!("{setup} && exec \"$0\" \"$@\""), PROGRAM]);
-        Self::listed(on_free_ports(shell, flags)).await
+        Self::listed(on_free_ports(after(setup), flags)).await
     }
 
     async fn listed(mut child: Child) -> Self {
@@ -57,6 +55,13 @@ pub(crate) fn spawn(flags: &[&str]) -> Child {
     on_free_ports(Command::new(PROGRAM), flags)
 }
 
+/// The program behind a shell that runs `setup` before it.
+fn after(setup: &str) -> Command {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!(r#"{setup} && exec "$0" "$@""#), PROGRAM]);
+    shell
+}
+
 fn on_free_ports(mut program: Command, flags: &[&str]) -> Child {
     let free = "127.0.0.1:0";
     program
@@ -72,7 +77,16 @@ fn on_free_ports(mut program: Command, flags: &[&str]) -> Child {
 
 /// Runs the program to its end: success, standard output, standard error.
 pub(crate) async fn run(arguments: &[&str]) -> (bool, String, String) {
-    let output = soon("the program", Command::new(PROGRAM).args(arguments).kill_on_drop(true).output()).await.unwrap();
+    outcome(Command::new(PROGRAM), arguments).await
+}
+
+/// The same by a shell after `setup`.
+pub(crate) async fn run_after(setup: &str, arguments: &[&str]) -> (bool, String, String) {
+    outcome(after(setup), arguments).await
+}
+
+async fn outcome(mut program: Command, arguments: &[&str]) -> (bool, String, String) {
+    let output = soon("the program", program.args(arguments).kill_on_drop(true).output()).await.unwrap();
     (output.status.success(), String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
 }
 

@@ -1,8 +1,11 @@
 //! The program as its operator meets it: signals, warnings, and what it does without files, without disk and at its end.
 
+mod disk;
 mod open_files;
 mod signals;
 mod stop;
+
+use std::{fs, time::Duration};
 
 use everywire::{
     grpc, jsonrpc,
@@ -26,15 +29,19 @@ impl Log {
         Self(BufReader::new(child.stderr.take().unwrap()).lines())
     }
 
+    async fn next(&mut self) -> String {
+        soon("a line", self.0.next_line()).await.unwrap().expect("the program has not ended")
+    }
+
     /// The next line with `text` in it.
     async fn line(&mut self, text: &str) -> String {
         let found = async {
-            while let Some(line) = self.0.next_line().await.unwrap() {
+            loop {
+                let line = self.next().await;
                 if line.contains(text) {
                     return line;
                 }
             }
-            panic!("the program ended without a line with `{text}`");
         };
         soon(text, found).await
     }
@@ -96,4 +103,15 @@ impl Clients {
         let answer = String::try_from(soon("the locker", self.locker.recv()).await.unwrap()).unwrap();
         assert!(["go", "sorry"].contains(&&*answer), "locker: {answer}");
     }
+}
+
+/// What the program has used of the processor, in user and kernel mode.
+fn cpu_time(serving: &Serving) -> Duration {
+    /// The kernel tells times to user space in hundredths of a second.
+    const TICK: Duration = Duration::from_millis(10);
+    let stat = fs::read_to_string(format!("/proc/{}/stat", serving.child.id().unwrap())).unwrap();
+    // The name in brackets may have spaces; utime and stime are the 12th and 13th field after it.
+    let fields = stat.rsplit(')').next().unwrap().split_whitespace();
+    let ticks = fields.skip(11).take(2).map(|field| field.parse::<u32>().unwrap()).sum::<u32>();
+    TICK * ticks
 }

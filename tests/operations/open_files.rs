@@ -5,7 +5,7 @@ use std::{fs, time::Duration};
 use everywire::services::Toolkit;
 use tokio::{net::TcpStream, time::sleep};
 
-use super::{Clients, Log};
+use super::{Clients, Log, cpu_time};
 use crate::{harness::soon, program::Serving};
 
 const WIRES: [&str; 5] = ["XML-RPC", "JSON-RPC", "gRPC", "zerorpc", "locker"];
@@ -66,15 +66,4 @@ async fn without_files_to_open_the_connections_that_are_there_go_on() {
     drop(crowd);
     Clients::of(&serving).await;
     clients.are_answered().await;
-}
-
-/// What the program has used of the processor, in user and kernel mode.
-fn cpu_time(serving: &Serving) -> Duration {
-    /// The kernel tells times to user space in hundredths of a second.
-    const TICK: Duration = Duration::from_millis(10);
-    let stat = fs::read_to_string(format!("/proc/{}/stat", serving.child.id().unwrap())).unwrap();
-    // The name in brackets may have spaces; utime and stime are the 12th and 13th field after it.
-    let fields = stat.rsplit(')').next().unwrap().split_whitespace();
-    let ticks = fields.skip(11).take(2).map(|field| field.parse::<u32>().unwrap()).sum::<u32>();
-    TICK * ticks
 }
