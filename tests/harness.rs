@@ -1,12 +1,11 @@
 //! One service value mounted on every wire, on free ports, and a client of each wire.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc};
 
 use everywire::{Server, Service, grpc, jsonrpc, rpc_core::CancellationToken, rpc_core::memory, xmlrpc, zerorpc};
-use tokio::{task::JoinHandle, time::timeout};
+use tokio::task::JoinHandle;
 
-/// Longer than any test waits for something that should happen at once.
-pub(crate) const SOON: Duration = Duration::from_secs(30);
+pub(crate) use crate::soon::{SOON, soon};
 
 /// A running server. It stops when this is dropped.
 pub(crate) struct Wires<S> {
@@ -106,8 +105,3 @@ macro_rules! on_every_wire {
     }};
 }
 pub(crate) use on_every_wire;
-
-/// Waits for what should happen at once; names `what` if it doesn't.
-pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    timeout(SOON, future).await.unwrap_or_else(|_| panic!("{what}: no end within {SOON:?}"))
-}

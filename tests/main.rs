@@ -12,4 +12,6 @@ mod one_service;
 mod operations;
 mod program;
 mod proto;
+mod serving;
+mod soon;
 mod waiting;

@@ -1,23 +1,12 @@
 //! The program as a person meets it: what it prints, its errors, its end.
 
-use std::{collections::HashMap, net::TcpListener, process::Stdio};
+use std::{net::TcpListener, process::Stdio};
 
-use tokio::{
-    io::{AsyncBufReadExt, BufReader},
-    process::{Child, Command},
-};
+use tokio::process::{Child, Command};
 use zeromq::{ReqSocket, Socket, SocketRecv, SocketSend};
 
-use crate::harness::soon;
-
-pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_everywire");
-
-/// A running `everywire serve` on free ports, and the addresses that it printed.
-pub(crate) struct Serving {
-    pub(crate) child: Child,
-    /// `http://127.0.0.1:…` by the wire's name.
-    urls: HashMap<String, String>,
-}
+pub(crate) use crate::serving::{PROGRAM, Serving};
+use crate::{harness::soon, serving::on_free_ports};
 
 impl Serving {
     pub(crate) async fn start(flags: &[&str]) -> Self {
@@ -26,33 +15,13 @@ impl Serving {
 
     /// Started by a shell after `setup`, such as `ulimit -n 64`.
     pub(crate) async fn start_after(setup: &str, flags: &[&str]) -> Self {
-        Self::listed(on_free_ports(after(setup), flags)).await
-    }
-
-    async fn listed(mut child: Child) -> Self {
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut urls = HashMap::new();
-        while urls.len() < 5 {
-            let line = soon("the listing", lines.next_line()).await.unwrap().expect("five wires are listed");
-            if let [wire, url, ..] = line.split_whitespace().collect::<Vec<_>>()[..]
-                && url.contains("://127.0.0.1:")
-                && line.starts_with("  ")
-                && !line.starts_with("   ")
-            {
-                urls.insert(wire.to_owned(), url.to_owned());
-            }
-        }
-        Self { child, urls }
-    }
-
-    pub(crate) fn address(&self, wire: &str) -> &str {
-        self.urls[wire].split_once("://").unwrap().1
+        Self::listed(spawn_as(after(setup), flags)).await
     }
 }
 
 /// Starts the program with every wire on a free port.
 pub(crate) fn spawn(flags: &[&str]) -> Child {
-    on_free_ports(Command::new(PROGRAM), flags)
+    spawn_as(Command::new(PROGRAM), flags)
 }
 
 /// The program behind a shell that runs `setup` before it.
@@ -62,17 +31,9 @@ fn after(setup: &str) -> Command {
     shell
 }
 
-fn on_free_ports(mut program: Command, flags: &[&str]) -> Child {
-    let free = "127.0.0.1:0";
-    program
-        .args(["--xmlrpc", free, "--jsonrpc", free, "--grpc", free, "--zerorpc", free, "--locker", free])
-        .args(["--locker-rate", "2/1h"])
-        .args(flags)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap()
+fn spawn_as(program: Command, flags: &[&str]) -> Child {
+    let mut program = on_free_ports(program);
+    program.args(["--locker-rate", "2/1h"]).args(flags).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
 /// Runs the program to its end: success, standard output, standard error.

@@ -1,0 +1,150 @@
+//! Ordinary clients of every wire, which call at a fixed rate whatever the answers do.
+
+use std::{
+    pin::Pin,
+    sync::{Arc, Mutex},
+    thread,
+    time::{Duration, Instant},
+};
+
+use everywire::{
+    Result, RpcError, grpc, jsonrpc,
+    rpc_core::Caller,
+    services::{Toolkit, ToolkitClient},
+    xmlrpc, zerorpc,
+};
+use tokio::{runtime::Handle, time::timeout};
+use zeromq::{ReqSocket, Socket, SocketRecv, SocketSend};
+
+use crate::{attacks::Wire, server::Server};
+
+/// The time between two calls over one wire.
+const PERIOD: Duration = Duration::from_millis(10);
+/// A call that takes longer hangs.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+type Answer = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
+type Call = Box<dyn Fn() -> Answer + Send>;
+
+/// Calls under way, until this is dropped.
+pub(crate) struct Callers {
+    window: Arc<Mutex<Arc<Window>>>,
+    running: Arc<()>,
+}
+
+/// The calls that were due in one stretch of time.
+#[derive(Default)]
+struct Window(Mutex<Tally>);
+
+/// How calls went.
+#[derive(Default)]
+pub(crate) struct Tally {
+    times: Vec<Duration>,
+    /// The first failure and how many there were.
+    pub(crate) failed: Option<(String, usize)>,
+}
+
+impl Callers {
+    pub(crate) async fn start(server: &Server) -> Self {
+        let calls = calls(server).await;
+        for (wire, call) in &calls {
+            call().await.unwrap_or_else(|error| panic!("{wire}, undisturbed: {error}"));
+        }
+        let (window, running) = (Arc::<Mutex<Arc<Window>>>::default(), Arc::new(()));
+        let (windows, alive, handle) = (Arc::clone(&window), Arc::downgrade(&running), Handle::current());
+        // A thread of its own wakes on time; the runtime's timer is late by a millisecond or two.
+        thread::spawn(move || {
+            let gap = PERIOD / u32::try_from(calls.len()).unwrap();
+            let mut due = Instant::now();
+            for &(wire, ref call) in calls.iter().cycle() {
+                thread::sleep(due.saturating_duration_since(Instant::now()));
+                if alive.strong_count() == 0 {
+                    return;
+                }
+                let window = Arc::clone(&windows.lock().unwrap());
+                let answer = call();
+                handle.spawn(async move {
+                    let outcome = timeout(PATIENCE, answer).await;
+                    window.note(wire, due, outcome.unwrap_or_else(|_| Err(RpcError::deadline_exceeded("it hangs"))));
+                });
+                due += gap;
+            }
+        });
+        Self { window, running }
+    }
+
+    /// Begins a new stretch and gives the last one, once all calls of it have ended.
+    pub(crate) async fn turn(&self) -> Tally {
+        let last = std::mem::take(&mut *self.window.lock().unwrap());
+        while Arc::strong_count(&last) > 1 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let _still_calling = &self.running;
+        last.0.lock().map(|mut tally| std::mem::take(&mut *tally)).unwrap()
+    }
+}
+
+impl Window {
+    fn note(&self, wire: &str, due: Instant, outcome: Result<()>) {
+        let time = due.elapsed();
+        let mut tally = self.0.lock().unwrap();
+        tally.times.push(time);
+        if let Err(error) = outcome {
+            tally.failed.get_or_insert_with(|| (format!("{wire} after {time:.1?}: {error}"), 0)).1 += 1;
+        }
+    }
+}
+
+impl Tally {
+    pub(crate) fn calls(&self) -> usize {
+        self.times.len()
+    }
+
+    pub(crate) fn p99(&mut self) -> Duration {
+        self.times.sort_unstable();
+        self.times.get(self.times.len() * 99 / 100).copied().unwrap_or_default()
+    }
+}
+
+async fn calls(server: &Server) -> Vec<(&'static str, Call)> {
+    let at = |wire| server.address(wire);
+    let locker = locker(&format!("tcp://{}", at(Wire::Locker))).await;
+    vec![
+        ("XML-RPC", add(xmlrpc::Client::connect(&format!("http://{}", at(Wire::Xmlrpc))).await)),
+        ("JSON-RPC", add(jsonrpc::Client::connect(&format!("http://{}", at(Wire::JsonHttp))).await)),
+        ("WebSocket", add(jsonrpc::Client::connect(&format!("ws://{}", at(Wire::JsonWs))).await)),
+        ("gRPC", add(grpc::Client::connect(&format!("http://{}", at(Wire::Grpc))).await)),
+        ("zerorpc", add(zerorpc::Client::connect(&format!("tcp://{}", at(Wire::Zerorpc))).await)),
+        ("locker", locker),
+    ]
+}
+
+fn add(caller: Result<impl Caller + 'static>) -> Call {
+    let client = Arc::new(ToolkitClient::new(caller.unwrap()));
+    Box::new(move || {
+        let client = Arc::clone(&client);
+        Box::pin(async move {
+            let sum = client.add(3, 4).await?;
+            if sum == 7 { Ok(()) } else { Err(RpcError::internal(format_args!("3 + 4 is {sum}"))) }
+        })
+    })
+}
+
+/// REQ asks one thing at a time, so a late answer makes the next ones late.
+async fn locker(url: &str) -> Call {
+    let mut socket = ReqSocket::new();
+    socket.connect(url).await.unwrap();
+    let socket = Arc::new(tokio::sync::Mutex::new(socket));
+    Box::new(move || {
+        let socket = Arc::clone(&socket);
+        Box::pin(async move {
+            let mut socket = socket.lock().await;
+            socket.send("let me go".into()).await.map_err(RpcError::internal)?;
+            let answer = String::try_from(socket.recv().await.map_err(RpcError::internal)?);
+            match answer.as_deref() {
+                Ok("go" | "sorry") => Ok(()),
+                answer => Err(RpcError::internal(format_args!("the locker says {answer:?}"))),
+            }
+        })
+    })
+}

@@ -1,0 +1,193 @@
+//! One row of the table: the attackers' process, and what is measured beside it.
+
+use std::{
+    env,
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    process::Command,
+    time::{sleep, timeout},
+};
+
+use crate::{
+    Form, Slower,
+    attacks::{ATTACKS, Attack, Target},
+    callers::{Callers, Tally},
+    server::Server,
+};
+
+/// The argument that makes this program the attacker.
+pub(crate) const ATTACK: &str = "--attack";
+/// What the program may take of memory at most, in MB.
+const MEMORY: f64 = 200.0;
+/// An attack is called off at so much, which has failed and would take the whole machine down.
+const CALLED_OFF: f64 = 1_000.0;
+/// The attackers end by themselves within this time.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The program has let go of all that the attackers held within this time.
+const SETTLED: Duration = Duration::from_secs(5);
+
+/// The program, its callers, and what they are like undisturbed.
+struct Siege {
+    server: Server,
+    callers: Callers,
+    p99: Duration,
+    descriptors: usize,
+}
+
+impl Siege {
+    async fn begin(form: Form) -> Self {
+        let server = Server::start().await;
+        let callers = Callers::start(&server).await;
+        // The first calls of a connection are slower.
+        sleep(form.quiet / 5).await;
+        callers.turn().await;
+        let (begun, mut descriptors) = (Instant::now(), 0);
+        while begun.elapsed() < form.quiet {
+            descriptors = descriptors.max(server.descriptors());
+            sleep(Duration::from_millis(20)).await;
+        }
+        let mut quiet = callers.turn().await;
+        assert!(quiet.failed.is_none(), "undisturbed: {:?}", quiet.failed);
+        Self { p99: quiet.p99(), server, callers, descriptors }
+    }
+}
+
+/// Runs the rows and prints them as they end; true if all hold.
+pub(crate) async fn run(rows: &[(usize, &Attack)], form: Form) -> bool {
+    let begun = Instant::now();
+    let mut siege = Siege::begin(form).await;
+    let allowed = match form.slower {
+        Slower::Times(times) => format!("at most {times} times that"),
+        Slower::To(time) => format!("at most {time:?} in this short form"),
+    };
+    println!(
+        "\nundisturbed: p99 {} us ({allowed} below), RSS {:.0} MB (at most {MEMORY} below), {} descriptors\n",
+        siege.p99.as_micros(),
+        siege.server.resident(),
+        siege.descriptors
+    );
+    println!(
+        "{:<30} {:<10} {:<60} {:>6} {:>16} {:>7} {:>9}  ok",
+        "attack", "wire", "what the server said", "calls", "p99 us", "RSS MB", "fds"
+    );
+    let mut failed = 0;
+    for (number, attack) in rows {
+        let wrong = siege.row(*number, attack, form).await;
+        for reason in &wrong {
+            println!("{:<30} {:<10} ^ {reason}", "", "");
+        }
+        if !wrong.is_empty() {
+            failed += 1;
+            siege = Siege::begin(form).await;
+        }
+    }
+    println!("\n{} rows, {failed} failed, {:.0?}", rows.len(), begun.elapsed());
+    failed == 0
+}
+
+impl Siege {
+    /// Runs and prints a row; what was wrong with it.
+    async fn row(&mut self, number: usize, attack: &Attack, form: Form) -> Vec<String> {
+        self.server.forget_peak();
+        self.callers.turn().await;
+        let said = self.attacked(number, attack, form).await;
+        let mut calls = self.callers.turn().await;
+        let settled = self.settled().await;
+        let (p99, peak) = (calls.p99(), self.server.peak());
+        let wrong = self.wrong(said.as_ref().err(), &calls, p99, peak, settled, form);
+        let times = p99.as_secs_f64() / self.p99.as_secs_f64();
+        println!(
+            "{:<30} {:<10} {:<60} {:>6} {:>9} ({times:>3.1}x) {peak:>7.0} {:>4} {:<4}  {}",
+            attack.name,
+            attack.wire.name(),
+            said.as_deref().unwrap_or("-"),
+            calls.calls(),
+            p99.as_micros(),
+            self.descriptors,
+            match settled.checked_sub(self.descriptors) {
+                Some(more @ 1..) => format!("+{more}"),
+                _ => String::new(),
+            },
+            if wrong.is_empty() { "ok" } else { "FAILED" },
+        );
+        wrong
+    }
+
+    fn wrong(
+        &mut self,
+        unsaid: Option<&String>,
+        calls: &Tally,
+        p99: Duration,
+        peak: f64,
+        settled: usize,
+        form: Form,
+    ) -> Vec<String> {
+        let failed = calls.failed.as_ref().map(|(first, count)| format!("{count} ordinary calls failed: {first}"));
+        let slow = match form.slower {
+            Slower::Times(times) => p99 > self.p99.mul_f64(times),
+            Slower::To(time) => p99 > time,
+        };
+        let checks = [
+            unsaid.cloned(),
+            self.server.trouble(),
+            failed,
+            slow.then(|| "ordinary calls are too slow".to_owned()),
+            (peak >= MEMORY).then(|| format!("{peak:.0} MB of memory")),
+            (settled > self.descriptors).then(|| format!("{settled} descriptors {SETTLED:?} after the attack")),
+        ];
+        checks.into_iter().flatten().collect()
+    }
+
+    /// Runs the attackers: what the server said to them, or what was wrong with that.
+    async fn attacked(&self, number: usize, attack: &Attack, form: Form) -> Result<String, String> {
+        let attackers = Command::new("nice")
+            .args(["-n", "19"])
+            .arg(env::current_exe().unwrap())
+            .args([ATTACK, &number.to_string(), &self.server.address(attack.wire).to_string()])
+            .arg(form.attack.as_millis().to_string())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let too_much = async {
+            while self.server.resident() < CALLED_OFF {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let output = tokio::select! {
+            output = timeout(PATIENCE, attackers.wait_with_output()) => output,
+            () = too_much => return Err(format!("called off at {CALLED_OFF} MB")),
+        };
+        let output = output.map_err(|_| format!("the attackers hang after {PATIENCE:?}"))?.unwrap();
+        let said = String::from_utf8(output.stdout).unwrap().trim().to_owned();
+        if output.status.success() { Ok(said) } else { Err(format!("not refused: {said}")) }
+    }
+
+    /// How many descriptors are open once there are no more than before, or when the time is over.
+    async fn settled(&self) -> usize {
+        let begun = Instant::now();
+        loop {
+            let open = self.server.descriptors();
+            if open <= self.descriptors || begun.elapsed() > SETTLED {
+                return open;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+/// The attackers' process: prints what the server said.
+pub(crate) fn attack(number: &str, address: &str, ms: &str) -> bool {
+    let attack = &ATTACKS[number.parse::<usize>().unwrap()];
+    let time = Duration::from_millis(ms.parse().unwrap());
+    let target = Target { wire: attack.wire, address: address.parse().unwrap(), time };
+    let said = (attack.run)(&target);
+    match &said {
+        Ok(said) => println!("{said}"),
+        Err(error) => println!("{error}"),
+    }
+    said.is_ok()
+}

@@ -1,0 +1,85 @@
+//! The program as a process, and what it costs.
+
+use std::{
+    fs::{self, File},
+    net::SocketAddr,
+    process::Stdio,
+};
+
+use crate::{
+    attacks::{HANDSHAKE, MESSAGE, Wire},
+    serving::{Serving, program},
+};
+
+/// A running program with short limits of time, so that the table is quick.
+pub(crate) struct Server {
+    serving: Serving,
+    pid: u32,
+    log: tempfile::NamedTempFile,
+}
+
+/// Room for all idle connections: the table is to show what they cost, not that most are turned away.
+const CONNECTIONS: &str = "4096";
+
+impl Server {
+    pub(crate) async fn start() -> Self {
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let child = program()
+            .args(["--max-connections", CONNECTIONS])
+            .args(["--handshake-time", &format!("{}ms", HANDSHAKE.as_millis())])
+            .args(["--message-time", &format!("{}ms", MESSAGE.as_millis())])
+            .stdout(Stdio::piped())
+            .stderr(File::create(log.path()).unwrap())
+            .spawn()
+            .unwrap();
+        let pid = child.id().unwrap();
+        Self { serving: Serving::listed(child).await, pid, log }
+    }
+
+    pub(crate) fn address(&self, wire: Wire) -> SocketAddr {
+        let listed = match wire {
+            Wire::Xmlrpc => "XML-RPC",
+            Wire::JsonHttp | Wire::JsonWs => "JSON-RPC",
+            Wire::Grpc => "gRPC",
+            Wire::Zerorpc => "zerorpc",
+            Wire::Locker => "locker",
+        };
+        self.serving.address(listed).parse().unwrap()
+    }
+
+    /// Why it is not in order, if it isn't.
+    pub(crate) fn trouble(&mut self) -> Option<String> {
+        if let Some(status) = self.serving.child.try_wait().unwrap() {
+            return Some(format!("the program ended: {status}"));
+        }
+        let log = fs::read_to_string(self.log.path()).unwrap();
+        log.lines().find(|line| line.contains("panicked")).map(str::to_owned)
+    }
+
+    /// Resident memory now, in MB.
+    pub(crate) fn resident(&self) -> f64 {
+        self.memory("VmRSS:")
+    }
+
+    /// The most resident memory since [`forget_peak`](Self::forget_peak), in MB.
+    pub(crate) fn peak(&self) -> f64 {
+        self.memory("VmHWM:")
+    }
+
+    pub(crate) fn forget_peak(&self) {
+        fs::write(format!("/proc/{}/clear_refs", self.pid), "5").unwrap();
+    }
+
+    /// Open file descriptors.
+    pub(crate) fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.pid)).map_or(0, Iterator::count)
+    }
+
+    /// Nothing once the program has ended, which is reported elsewhere.
+    fn memory(&self, name: &str) -> f64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        let kib = line.and_then(|line| line.split_whitespace().next()).and_then(|kib| kib.parse::<f64>().ok());
+        kib.unwrap_or(0.0) * 1_024.0 / 1e6
+    }
+}
