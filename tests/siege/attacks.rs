@@ -18,9 +18,11 @@ pub(crate) use peer::{End, Peer, expect};
 
 /// The program's limits of time.
 pub(crate) const HANDSHAKE: Duration = Duration::from_secs(1);
-pub(crate) const MESSAGE: Duration = Duration::from_secs(2);
+pub(crate) const MESSAGE: Duration = Duration::from_secs(1);
+/// More than the 3 s for which the XML-RPC client keeps a connection that it may use again.
+pub(crate) const IDLE: Duration = Duration::from_secs(4);
 /// How much later than its limits say the program may act, on a machine with other work.
-pub(crate) const SLACK: Duration = Duration::from_millis(1_500);
+pub(crate) const SLACK: Duration = Duration::from_secs(1);
 /// The most bytes of one message: the program's default.
 pub(crate) const MESSAGE_BYTES: usize = 8 << 20;
 /// The pause between two attacks of [`again`].

@@ -96,13 +96,20 @@ impl Window {
 }
 
 impl Tally {
+    /// Adds calls, and forgets the oldest beyond `kept`.
+    pub(crate) fn add(&mut self, other: Self, kept: usize) {
+        self.times.extend(other.times);
+        self.times.drain(..self.times.len().saturating_sub(kept));
+    }
+
     pub(crate) fn calls(&self) -> usize {
         self.times.len()
     }
 
-    pub(crate) fn p99(&mut self) -> Duration {
-        self.times.sort_unstable();
-        self.times.get(self.times.len() * 99 / 100).copied().unwrap_or_default()
+    pub(crate) fn p99(&self) -> Duration {
+        let mut times = self.times.clone();
+        times.sort_unstable();
+        times.get(times.len() * 99 / 100).copied().unwrap_or_default()
     }
 }
 

@@ -45,7 +45,7 @@ use attacks::{ATTACKS, Attack};
 pub(crate) struct Form {
     /// An attack that can be repeated is repeated for so long.
     attack: Duration,
-    /// The callers are alone for so long, to learn what is normal.
+    /// The callers are alone for so long before each row, to learn what is normal at present.
     quiet: Duration,
     /// The undisturbed 99th percentile may grow by this factor, or else to this time.
     slower: Slower,
@@ -57,10 +57,11 @@ enum Slower {
     To(Duration),
 }
 
-const FULL: Form = Form { attack: Duration::from_secs(2), quiet: Duration::from_secs(5), slower: Slower::Times(3.0) };
+const FULL: Form =
+    Form { attack: Duration::from_secs(1), quiet: Duration::from_millis(300), slower: Slower::Times(3.0) };
 const SHORT: Form = Form {
-    attack: Duration::from_millis(300),
-    quiet: Duration::from_millis(500),
+    attack: Duration::from_millis(200),
+    quiet: Duration::from_millis(50),
     slower: Slower::To(Duration::from_millis(100)),
 };
 

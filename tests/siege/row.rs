@@ -29,11 +29,15 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The program has let go of all that the attackers held within this time.
 const SETTLED: Duration = Duration::from_secs(5);
 
+/// What is normal is what was so in the last undisturbed calls.
+const NORMAL: usize = 3_000;
+/// A new program is left alone for so many rows' quiet time.
+const QUIET: usize = 8;
+
 /// The program, its callers, and what they are like undisturbed.
 struct Siege {
     server: Server,
     callers: Callers,
-    p99: Duration,
     descriptors: usize,
 }
 
@@ -42,30 +46,39 @@ impl Siege {
         let server = Server::start().await;
         let callers = Callers::start(&server).await;
         // The first calls of a connection are slower.
-        sleep(form.quiet / 5).await;
+        sleep(form.quiet).await;
         callers.turn().await;
-        let (begun, mut descriptors) = (Instant::now(), 0);
+        Self { server, callers, descriptors: 0 }
+    }
+
+    /// Leaves the program alone for a while, to know what is normal.
+    async fn quiet(&mut self, form: Form, normal: &mut Tally) {
+        self.callers.turn().await;
+        let begun = Instant::now();
         while begun.elapsed() < form.quiet {
-            descriptors = descriptors.max(server.descriptors());
-            sleep(Duration::from_millis(20)).await;
+            self.descriptors = self.descriptors.max(self.server.descriptors());
+            sleep(Duration::from_millis(10)).await;
         }
-        let mut quiet = callers.turn().await;
+        let quiet = self.callers.turn().await;
         assert!(quiet.failed.is_none(), "undisturbed: {:?}", quiet.failed);
-        Self { p99: quiet.p99(), server, callers, descriptors }
+        normal.add(quiet, NORMAL);
     }
 }
 
 /// Runs the rows and prints them as they end; true if all hold.
 pub(crate) async fn run(rows: &[(usize, &Attack)], form: Form) -> bool {
     let begun = Instant::now();
-    let mut siege = Siege::begin(form).await;
+    let (mut siege, mut normal) = (Siege::begin(form).await, Tally::default());
+    for _ in 0..QUIET {
+        siege.quiet(form, &mut normal).await;
+    }
     let allowed = match form.slower {
         Slower::Times(times) => format!("at most {times} times that"),
         Slower::To(time) => format!("at most {time:?} in this short form"),
     };
     println!(
         "\nundisturbed: p99 {} us ({allowed} below), RSS {:.0} MB (at most {MEMORY} below), {} descriptors\n",
-        siege.p99.as_micros(),
+        normal.p99().as_micros(),
         siege.server.resident(),
         siege.descriptors
     );
@@ -75,7 +88,8 @@ pub(crate) async fn run(rows: &[(usize, &Attack)], form: Form) -> bool {
     );
     let mut failed = 0;
     for (number, attack) in rows {
-        let wrong = siege.row(*number, attack, form).await;
+        siege.quiet(form, &mut normal).await;
+        let wrong = siege.row(*number, attack, form, normal.p99()).await;
         for reason in &wrong {
             println!("{:<30} {:<10} ^ {reason}", "", "");
         }
@@ -90,15 +104,19 @@ pub(crate) async fn run(rows: &[(usize, &Attack)], form: Form) -> bool {
 
 impl Siege {
     /// Runs and prints a row; what was wrong with it.
-    async fn row(&mut self, number: usize, attack: &Attack, form: Form) -> Vec<String> {
+    async fn row(&mut self, number: usize, attack: &Attack, form: Form, normal: Duration) -> Vec<String> {
         self.server.forget_peak();
         self.callers.turn().await;
         let said = self.attacked(number, attack, form).await;
-        let mut calls = self.callers.turn().await;
+        let calls = self.callers.turn().await;
         let settled = self.settled().await;
         let (p99, peak) = (calls.p99(), self.server.peak());
-        let wrong = self.wrong(said.as_ref().err(), &calls, p99, peak, settled, form);
-        let times = p99.as_secs_f64() / self.p99.as_secs_f64();
+        let slow = match form.slower {
+            Slower::Times(times) => p99 > normal.mul_f64(times),
+            Slower::To(time) => p99 > time,
+        };
+        let wrong = self.wrong(said.as_ref().err(), &calls, slow, peak, settled);
+        let times = p99.as_secs_f64() / normal.as_secs_f64();
         println!(
             "{:<30} {:<10} {:<60} {:>6} {:>9} ({times:>3.1}x) {peak:>7.0} {:>4} {:<4}  {}",
             attack.name,
@@ -116,20 +134,8 @@ impl Siege {
         wrong
     }
 
-    fn wrong(
-        &mut self,
-        unsaid: Option<&String>,
-        calls: &Tally,
-        p99: Duration,
-        peak: f64,
-        settled: usize,
-        form: Form,
-    ) -> Vec<String> {
+    fn wrong(&mut self, unsaid: Option<&String>, calls: &Tally, slow: bool, peak: f64, settled: usize) -> Vec<String> {
         let failed = calls.failed.as_ref().map(|(first, count)| format!("{count} ordinary calls failed: {first}"));
-        let slow = match form.slower {
-            Slower::Times(times) => p99 > self.p99.mul_f64(times),
-            Slower::To(time) => p99 > time,
-        };
         let checks = [
             unsaid.cloned(),
             self.server.trouble(),

@@ -4,11 +4,14 @@ use std::{
     fs::{self, File},
     net::SocketAddr,
     process::Stdio,
+    time::Duration,
 };
 
+use tokio::process::Command;
+
 use crate::{
-    attacks::{HANDSHAKE, MESSAGE, Wire},
-    serving::{Serving, program},
+    attacks::{HANDSHAKE, IDLE, MESSAGE, Wire},
+    serving::{PROGRAM, Serving, on_free_ports},
 };
 
 /// A running program with short limits of time, so that the table is quick.
@@ -24,10 +27,10 @@ const CONNECTIONS: &str = "4096";
 impl Server {
     pub(crate) async fn start() -> Self {
         let log = tempfile::NamedTempFile::new().unwrap();
-        let child = program()
+        let ms = |time: Duration| format!("{}ms", time.as_millis());
+        let child = on_free_ports(Command::new(PROGRAM))
             .args(["--max-connections", CONNECTIONS])
-            .args(["--handshake-time", &format!("{}ms", HANDSHAKE.as_millis())])
-            .args(["--message-time", &format!("{}ms", MESSAGE.as_millis())])
+            .args(["--handshake-time", &ms(HANDSHAKE), "--message-time", &ms(MESSAGE), "--idle-time", &ms(IDLE)])
             .stdout(Stdio::piped())
             .stderr(File::create(log.path()).unwrap())
             .spawn()

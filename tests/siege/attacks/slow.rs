@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    End, HANDSHAKE, MESSAGE, Peer, SLACK, Said, Target, Wire, expect,
+    End, HANDSHAKE, IDLE, MESSAGE, Peer, SLACK, Said, Target, Wire, expect,
     http::{call, head, post},
     http2, websocket, zmtp,
 };
@@ -14,13 +14,13 @@ use super::{
 /// The time between two bytes. At one byte a second, the server would not even have to notice that bytes go on coming.
 const BETWEEN_BYTES: Duration = Duration::from_millis(250);
 /// Idle connections, half of them silent and half of them greeted.
-const IDLE: usize = 2_000;
+const CONNECTIONS: usize = 2_000;
 /// They are opened in groups, 2,000 a second.
 const GROUP: usize = 20;
 const GROUP_PAUSE: Duration = Duration::from_millis(10);
 
-/// Enough to see whether a connection has been closed.
-const A_LOOK: Duration = Duration::from_millis(1);
+/// The time between two looks at them.
+const A_LOOK: Duration = Duration::from_millis(50);
 
 /// A place where a request can stop.
 struct Stop {
@@ -36,7 +36,7 @@ struct Stop {
 fn stops(target: &Target) -> Vec<Stop> {
     let stop =
         |place, before: &[u8], slow: &[u8], limit| Stop { place, before: before.to_vec(), slow: slow.to_vec(), limit };
-    let body = [b' '; 1_000];
+    let body = [b'{'; 1_000];
     let hello = greeted(target);
     match target.wire {
         Wire::Xmlrpc | Wire::JsonHttp => {
@@ -48,7 +48,7 @@ fn stops(target: &Target) -> Vec<Stop> {
             vec![stop("head", b"", &hello, HANDSHAKE), stop("message", &hello, &message, MESSAGE)]
         }
         Wire::Grpc => {
-            let headers = http2::headers(1, "/everywire.v1.Toolkit/add");
+            let headers = http2::headers(1, http2::ADD);
             let request = [hello.as_slice(), &headers].concat();
             vec![
                 stop("preface", b"", &hello, HANDSHAKE),
@@ -125,7 +125,7 @@ fn gives_up(target: &Target, peer: &mut Peer, time: Duration) -> io::Result<bool
 pub(super) fn idle(target: &Target) -> Said {
     let hello = greeted(target);
     let mut peers = Vec::new();
-    for number in 0..IDLE {
+    for number in 0..CONNECTIONS {
         let mut peer = target.connect(number)?;
         if number % 2 == 1 {
             peer.send(&hello)?;
@@ -135,12 +135,31 @@ pub(super) fn idle(target: &Target) -> Said {
             thread::sleep(GROUP_PAUSE);
         }
     }
-    thread::sleep(HANDSHAKE + SLACK);
-    let mut open = [0; 2];
-    for (number, peer) in peers.iter_mut().enumerate() {
-        open[number % 2] += usize::from(peer.hear(A_LOOK, |_| false)? != End::Closed);
+    let (mut greeted, mut silent) = (Vec::new(), Vec::new());
+    for (number, peer) in peers.into_iter().enumerate() {
+        if number % 2 == 1 { greeted.push(peer) } else { silent.push(peer) }
     }
-    let [silent, greeted] = open;
-    expect(silent == 0, || format!("{silent} of {} silent ones are still open", IDLE / 2))?;
-    Ok(format!("silent ones closed, {greeted} of {} greeted ones kept", IDLE / 2))
+    let silent = all_closed("silent", silent, HANDSHAKE + SLACK)?;
+    let greeted = all_closed("greeted", greeted, IDLE + SLACK)?;
+    Ok(format!("silent ones closed within {silent:.1?}, greeted ones within {:.1?}", silent + greeted))
+}
+
+/// Waits until the server has closed all, at most for `limit`; how long that took.
+fn all_closed(what: &str, mut peers: Vec<Peer>, limit: Duration) -> io::Result<Duration> {
+    let begun = Instant::now();
+    loop {
+        let mut open = Vec::new();
+        for mut peer in peers {
+            if !peer.is_closed()? {
+                open.push(peer);
+            }
+        }
+        let time = begun.elapsed();
+        if open.is_empty() {
+            return Ok(time);
+        }
+        expect(time < limit, || format!("{} {what} connections are still open after {time:.1?}", open.len()))?;
+        peers = open;
+        thread::sleep(A_LOOK);
+    }
 }

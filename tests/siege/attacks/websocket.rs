@@ -33,7 +33,9 @@ pub(super) fn nestings(target: &Target) -> Said {
 }
 
 pub(super) fn invalid_utf8(target: &Target) -> Said {
-    again(target, |peer| answered(target, peer, b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"\xff\"}", &["-32700"]))
+    again(target, |peer| {
+        answered(target, peer, b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"\xff\"}", &["-32700", "-32600"])
+    })
 }
 
 pub(super) fn compressed(target: &Target) -> Said {
@@ -97,7 +99,7 @@ pub(super) fn unfinished(target: &Target) -> Said {
 
 pub(super) fn never_reads(target: &Target) -> Said {
     let requests = frame(TEXT, json("next_ids", "[100000]").as_bytes()).repeat(10);
-    unread(target, 10, MESSAGE, |peer| {
+    unread(target, 10, 10, MESSAGE, |peer| {
         peer.send(handshake(&target.address.to_string()).as_bytes())?;
         // The handshake takes no more bytes than the kernel has room for.
         std::thread::sleep(Duration::from_millis(20));
