@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc};
 use everywire::{Server, Service, grpc, jsonrpc, rpc_core::CancellationToken, rpc_core::memory, xmlrpc, zerorpc};
 use tokio::task::JoinHandle;
 
-pub(crate) use crate::soon::{SOON, soon};
+pub(crate) use crate::soon::soon;
 
 /// A running server. It stops when this is dropped.
 pub(crate) struct Wires<S> {

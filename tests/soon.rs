@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 /// Longer than any test waits for something that should happen at once.
-pub(crate) const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_secs(30);
 
 /// Waits for what should happen at once; names `what` if it doesn't.
 pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {

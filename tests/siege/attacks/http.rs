@@ -49,8 +49,8 @@ pub(super) fn endless_head(target: &Target) -> Said {
 }
 
 pub(super) fn entity_bomb(target: &Target) -> Said {
-    let entities: String =
-        (1..20).map(|n| format!(r#"<!ENTITY e{n} "{}">"#, format!("&e{};", n - 1).repeat(10))).collect();
+    let entity = |n: u32| format!(r#"<!ENTITY e{n} "{}">"#, format!("&e{};", n - 1).repeat(10));
+    let entities = (1..20).map(entity).collect::<Vec<_>>().concat();
     let text = format!(r#"<!DOCTYPE x [<!ENTITY e0 "lol">{entities}]>{}"#, add("<string>&e19;</string>"));
     again(target, |peer| fault(peer, &post(target, text.as_bytes()), &["-32700"]))
 }

@@ -20,7 +20,7 @@ const GOAWAY: u8 = 7;
 const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 
-/// The flag END_STREAM, or ACK of PING and SETTINGS.
+/// The flag `END_STREAM`, or ACK of PING and SETTINGS.
 const END: u8 = 1;
 const END_HEADERS: u8 = 4;
 const INITIAL_WINDOW: u16 = 4;
@@ -46,7 +46,7 @@ pub(super) fn frame_length(target: &Target) -> Said {
 
 /// Groups within groups, which proto3 does not have.
 pub(super) fn nestings(target: &Target) -> Said {
-    again(target, |peer| status(peer, "Add", &message(&[0x0B; 20_000]), &[3]))
+    again(target, |peer| status(peer, "Add", &message(&vec![0x0B; 20_000]), &[3]))
 }
 
 pub(super) fn invalid_utf8(target: &Target) -> Said {
@@ -138,11 +138,11 @@ pub(super) fn unfinished(target: &Target) -> Said {
     let mut peer = target.connect(0)?;
     let mut flow = Flow::new(100, 5 + MESSAGE_BYTES - 1);
     let begun = Instant::now();
-    let begin = streams(100).flat_map(|stream| {
+    let calls = streams(100).flat_map(|stream| {
         let prefix = [&[0], u32::try_from(MESSAGE_BYTES).expect("short").to_be_bytes().as_slice()].concat();
         [headers(stream, ADD), data(stream, &prefix, false)].concat()
     });
-    peer.send(&hello().into_iter().chain(begin).collect::<Vec<_>>())?;
+    peer.send(&hello().into_iter().chain(calls).collect::<Vec<_>>())?;
     flow.sent_prefixes();
     while !flow.is_over() {
         let late = begun.elapsed() > MESSAGE + SLACK;
@@ -181,7 +181,7 @@ pub(super) fn opens_no_window(target: &Target) -> Said {
         peers.push((number, peer));
     }
     // The bytes of the pongs that each has sent.
-    let (mut said, mut pongs) = ("closed", HashMap::new());
+    let (mut said, mut answered) = ("closed", HashMap::new());
     while !peers.is_empty() {
         expect(begun.elapsed() < LONG_REPLIES + 2 * MESSAGE + SLACK, || {
             format!("{} of 10 connections wait for their windows after {:.1?}", peers.len(), begun.elapsed())
@@ -190,8 +190,8 @@ pub(super) fn opens_no_window(target: &Target) -> Said {
         for (number, mut peer) in peers {
             let end = peer.hear(Duration::from_millis(10), |heard| went_away(heard).is_some())?;
             let ended = frames(&peer.heard).filter(Frame::ends_stream).count();
-            let pings: Vec<u8> = frames(&peer.heard).filter_map(|frame| frame.pong()).flatten().collect();
-            let (answered, so_far) = (pings.len(), pongs.entry(number).or_default());
+            let pongs: Vec<u8> = frames(&peer.heard).filter_map(|frame| frame.pong()).flatten().collect();
+            let so_far = answered.entry(number).or_default();
             if end != End::Silent {
                 continue;
             }
@@ -199,8 +199,8 @@ pub(super) fn opens_no_window(target: &Target) -> Said {
                 said = "calls reset";
                 continue;
             }
-            peer.send(&pings[*so_far..])?;
-            *so_far = answered;
+            peer.send(&pongs[*so_far..])?;
+            *so_far = pongs.len();
             open.push((number, peer));
         }
         peers = open;
@@ -283,8 +283,8 @@ struct Frame<'a> {
 /// The whole frames at the beginning of what was heard.
 fn frames(mut heard: &[u8]) -> impl Iterator<Item = Frame<'_>> {
     std::iter::from_fn(move || {
-        let head = heard.first_chunk::<HEAD_BYTES>()?;
-        let [a, b, c, kind, flags, stream @ ..] = *head;
+        let first = heard.first_chunk::<HEAD_BYTES>()?;
+        let [a, b, c, kind, flags, stream @ ..] = *first;
         let length = usize::try_from(u32::from_be_bytes([0, a, b, c])).ok()?;
         let payload = heard.get(HEAD_BYTES..HEAD_BYTES + length)?;
         heard = &heard[HEAD_BYTES + length..];
@@ -293,7 +293,7 @@ fn frames(mut heard: &[u8]) -> impl Iterator<Item = Frame<'_>> {
 }
 
 impl Frame<'_> {
-    /// Of RST_STREAM, or of GOAWAY after the last stream's number.
+    /// Of `RST_STREAM`, or of GOAWAY after the last stream's number.
     fn code(&self) -> u32 {
         self.payload.last_chunk().filter(|_| self.kind == RST_STREAM).map_or_else(
             || self.payload.get(4..).and_then(<[u8]>::first_chunk).copied().map_or(0, u32::from_be_bytes),
@@ -305,7 +305,7 @@ impl Frame<'_> {
         self.kind == RST_STREAM || matches!(self.kind, HEADERS | DATA) && self.flags & END != 0
     }
 
-    /// Reset with REFUSED_STREAM.
+    /// Reset with `REFUSED_STREAM`.
     fn is_refused(&self) -> bool {
         self.kind == RST_STREAM && self.code() == 7
     }
@@ -319,8 +319,11 @@ impl Frame<'_> {
         const NAME: &[u8] = b"\x9a\xca\xc8\xb2\x12\x34\xda\x8f";
         let value = super::http::after(self.payload, NAME)?;
         let (length, value) = value.split_first()?;
-        let bits: String = value.get(..usize::from(length & 0x7F))?.iter().map(|byte| format!("{byte:08b}")).collect();
-        let (mut number, mut rest) = (0, bits.as_str());
+        let value = value.get(..usize::from(length & 0x7F))?;
+        let bits: Vec<u8> =
+            value.iter().flat_map(|byte| (0..8).rev().map(move |bit| b'0' + (byte >> bit & 1))).collect();
+        let bits = str::from_utf8(&bits).ok()?;
+        let (mut number, mut rest) = (0, bits);
         while rest.contains('0') {
             let digit = DIGITS.iter().position(|digit| rest.starts_with(digit))?;
             rest = &rest[DIGITS[digit].len()..];
@@ -460,7 +463,7 @@ impl Flow {
             WINDOW_UPDATE if frame.stream == 0 => self.connection += number(frame.payload),
             WINDOW_UPDATE => self.streams[stream].window += number(frame.payload),
             GOAWAY => {
-                self.said = "GOAWAY".to_owned();
+                self.said = String::from("GOAWAY");
                 self.streams.iter_mut().for_each(|stream| stream.open = false);
             }
             _ if frame.ends_stream() && self.streams[stream].open => {

@@ -81,11 +81,10 @@ pub(super) fn ping_flood(target: &Target) -> Said {
         upgrade(target, peer)?;
         peer.heard.clear();
         peer.send(&pings)?;
-        let pongs = |heard: &[u8]| count(heard, b"\x8a\0");
         let end = peer.hear(MESSAGE + SLACK, |heard| heard.len() >= 2 * PINGS)?;
-        let pongs = pongs(&peer.heard);
-        expect(end == End::Closed || pongs == PINGS, || format!("{pongs} pongs for {PINGS} pings"))?;
-        Ok(if end == End::Closed { "closed".to_owned() } else { format!("{pongs} pongs") })
+        let answers = count(&peer.heard, b"\x8a\0");
+        expect(end == End::Closed || answers == PINGS, || format!("{answers} pongs for {PINGS} pings"))?;
+        Ok(if end == End::Closed { "closed".to_owned() } else { format!("{answers} pongs") })
     })
 }
 

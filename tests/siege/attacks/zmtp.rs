@@ -87,9 +87,9 @@ pub(super) fn ping_flood(target: &Target) -> Said {
         peer.heard.clear();
         peer.send(&pings)?;
         let end = peer.hear(MESSAGE + SLACK, |heard| heard.len() >= PINGS * b"\x04\x05\x04PONG".len())?;
-        let pongs = count(&peer.heard, b"\x04PONG");
-        expect(end == End::Closed || pongs == PINGS, || format!("{pongs} pongs for {PINGS} pings"))?;
-        Ok(if end == End::Closed { "closed".to_owned() } else { format!("{pongs} pongs") })
+        let answers = count(&peer.heard, b"\x04PONG");
+        expect(end == End::Closed || answers == PINGS, || format!("{answers} pongs for {PINGS} pings"))?;
+        Ok(if end == End::Closed { "closed".to_owned() } else { format!("{answers} pongs") })
     })
 }
 
