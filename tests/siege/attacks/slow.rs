@@ -54,7 +54,7 @@ fn stops(target: &Target) -> Vec<Stop> {
                 stop("preface", b"", &hello, HANDSHAKE),
                 // A peer that answers no ping of the server is lost after twice the time.
                 stop("headers", &hello, &http2::unended_headers(1), 2 * MESSAGE),
-                stop("message", &request, &http2::data(1, &body, false), 2 * MESSAGE),
+                stop("message", &request, &http2::data(1, &body, false), MESSAGE),
             ]
         }
         Wire::Zerorpc | Wire::Locker => {
