@@ -29,7 +29,8 @@ type Call = Box<dyn Fn() -> Answer + Send>;
 /// Calls under way, until this is dropped.
 pub(crate) struct Callers {
     window: Arc<Mutex<Arc<Window>>>,
-    running: Arc<()>,
+    /// The calls go on while it is there.
+    _running: Arc<()>,
 }
 
 /// The calls that were due in one stretch of time.
@@ -70,7 +71,7 @@ impl Callers {
                 due += gap;
             }
         });
-        Self { window, running }
+        Self { window, _running: running }
     }
 
     /// Begins a new stretch and gives the last one, once all calls of it have ended.
@@ -79,7 +80,6 @@ impl Callers {
         while Arc::strong_count(&last) > 1 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        let _still_calling = &self.running;
         last.0.lock().map(|mut tally| std::mem::take(&mut *tally)).unwrap()
     }
 }

@@ -1,5 +1,8 @@
 //! HTTP/2 by hand (RFC 9113): gRPC.
 
+mod flow;
+mod frames;
+
 use std::{
     collections::HashMap,
     io,
@@ -10,22 +13,13 @@ use super::{
     End, MESSAGE, MESSAGE_BYTES, Peer, SLACK, Said, Target, again, expect,
     http::{LONG_REPLIES, unread},
 };
+use flow::Flow;
+pub(super) use frames::{ADD, data, headers, hello, is_refusal, unended_headers};
+use frames::{
+    CONTINUATION, DATA, END, FRAME_BYTES, Frame, GOAWAY, HEAD_BYTES, INITIAL_WINDOW, PING, PREFACE, RST_STREAM,
+    SETTINGS, WINDOW_UPDATE, frame, frames, header, message, request, streams, went_away,
+};
 
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const PING: u8 = 6;
-const GOAWAY: u8 = 7;
-const WINDOW_UPDATE: u8 = 8;
-const CONTINUATION: u8 = 9;
-
-/// The flag `END_STREAM`, or ACK of PING and SETTINGS.
-const END: u8 = 1;
-const END_HEADERS: u8 = 4;
-const INITIAL_WINDOW: u16 = 4;
-const HEAD_BYTES: usize = 9;
-const FRAME_BYTES: usize = 16 << 10;
 const FLOOD: u32 = 10_000;
 
 /// Messages that announce so many bytes; the prefix has no room for more.
@@ -217,149 +211,6 @@ fn long_calls() -> Vec<u8> {
     streams(10).flat_map(|stream| request(stream, "/everywire.v1.Toolkit/NextIds", b"\x08\xa0\x8d\x06")).collect()
 }
 
-const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-pub(super) const ADD: &str = "/everywire.v1.Toolkit/Add";
-
-/// What a client says first.
-pub(super) fn hello() -> Vec<u8> {
-    [PREFACE.as_slice(), &frame(SETTINGS, 0, 0, b"")].concat()
-}
-
-/// The numbers of a client's first streams.
-fn streams(count: u32) -> impl Iterator<Item = u32> {
-    (0..count).map(|number| 2 * number + 1)
-}
-
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).expect("short").to_be_bytes();
-    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
-}
-
-/// The head of a call.
-pub(super) fn headers(stream: u32, path: &str) -> Vec<u8> {
-    frame(HEADERS, END_HEADERS, stream, &block(path))
-}
-
-/// The head of a call whose headers go on.
-pub(super) fn unended_headers(stream: u32) -> Vec<u8> {
-    frame(HEADERS, 0, stream, &block(ADD))
-}
-
-pub(super) fn data(stream: u32, payload: &[u8], last: bool) -> Vec<u8> {
-    frame(DATA, if last { END } else { 0 }, stream, payload)
-}
-
-fn request(stream: u32, path: &str, body: &[u8]) -> Vec<u8> {
-    [headers(stream, path), data(stream, &message(body), true)].concat()
-}
-
-/// A message of gRPC.
-fn message(body: &[u8]) -> Vec<u8> {
-    [&[0], u32::try_from(body.len()).expect("short").to_be_bytes().as_slice(), body].concat()
-}
-
-fn block(path: &str) -> Vec<u8> {
-    let headers = [
-        (":method", "POST"),
-        (":scheme", "http"),
-        (":path", path),
-        (":authority", "localhost"),
-        ("content-type", "application/grpc"),
-        ("te", "trailers"),
-    ];
-    headers.into_iter().flat_map(|(name, value)| header(name, value)).collect()
-}
-
-/// A header of HPACK as it is: not indexed, not compressed.
-fn header(name: &str, value: &str) -> Vec<u8> {
-    let length = |text: &str| u8::try_from(text.len()).ok().filter(|length| *length < 127).expect("short");
-    [&[0, length(name)], name.as_bytes(), &[length(value)], value.as_bytes()].concat()
-}
-
-/// A frame that the server sent.
-struct Frame<'a> {
-    kind: u8,
-    flags: u8,
-    stream: u32,
-    payload: &'a [u8],
-}
-
-/// The whole frames at the beginning of what was heard.
-fn frames(mut heard: &[u8]) -> impl Iterator<Item = Frame<'_>> {
-    std::iter::from_fn(move || {
-        let first = heard.first_chunk::<HEAD_BYTES>()?;
-        let [a, b, c, kind, flags, stream @ ..] = *first;
-        let length = usize::try_from(u32::from_be_bytes([0, a, b, c])).ok()?;
-        let payload = heard.get(HEAD_BYTES..HEAD_BYTES + length)?;
-        heard = &heard[HEAD_BYTES + length..];
-        Some(Frame { kind, flags, stream: u32::from_be_bytes(stream), payload })
-    })
-}
-
-impl Frame<'_> {
-    /// Of `RST_STREAM`, or of GOAWAY after the last stream's number.
-    fn code(&self) -> u32 {
-        self.payload.last_chunk().filter(|_| self.kind == RST_STREAM).map_or_else(
-            || self.payload.get(4..).and_then(<[u8]>::first_chunk).copied().map_or(0, u32::from_be_bytes),
-            |code| u32::from_be_bytes(*code),
-        )
-    }
-
-    fn ends_stream(&self) -> bool {
-        self.kind == RST_STREAM || matches!(self.kind, HEADERS | DATA) && self.flags & END != 0
-    }
-
-    /// Reset with `REFUSED_STREAM`.
-    fn is_refused(&self) -> bool {
-        self.kind == RST_STREAM && self.code() == 7
-    }
-
-    fn pong(&self) -> Option<Vec<u8>> {
-        (self.kind == PING && self.flags == 0).then(|| frame(PING, END, 0, self.payload))
-    }
-
-    /// `grpc-status`, if the headers here spell it out as the first ones of a connection do: in the Huffman code of HPACK.
-    fn grpc_status(&self) -> Option<u32> {
-        const NAME: &[u8] = b"\x9a\xca\xc8\xb2\x12\x34\xda\x8f";
-        let value = super::http::after(self.payload, NAME)?;
-        let (length, value) = value.split_first()?;
-        let value = value.get(..usize::from(length & 0x7F))?;
-        let bits: Vec<u8> =
-            value.iter().flat_map(|byte| (0..8).rev().map(move |bit| b'0' + (byte >> bit & 1))).collect();
-        let bits = str::from_utf8(&bits).ok()?;
-        let (mut number, mut rest) = (0, bits);
-        while rest.contains('0') {
-            let digit = DIGITS.iter().position(|digit| rest.starts_with(digit))?;
-            rest = &rest[DIGITS[digit].len()..];
-            number = number * 10 + u32::try_from(digit).ok()?;
-        }
-        Some(number)
-    }
-}
-
-/// The digits in the Huffman code (RFC 7541, appendix B).
-const DIGITS: [&str; 10] =
-    ["00000", "00001", "00010", "011001", "011010", "011011", "011100", "011101", "011110", "011111"];
-
-/// Whether the server has answered or reset a call, or goes away.
-pub(super) fn is_refusal(heard: &[u8]) -> bool {
-    frames(heard).any(|frame| frame.kind == GOAWAY || frame.ends_stream())
-}
-
-/// The name of the code with which the server goes away, if it does.
-fn went_away(heard: &[u8]) -> Option<&'static str> {
-    let goodbye = frames(heard).find(|frame| frame.kind == GOAWAY)?;
-    Some(match goodbye.code() {
-        0 => "GOAWAY NO_ERROR",
-        1 => "GOAWAY PROTOCOL_ERROR",
-        3 => "GOAWAY FLOW_CONTROL_ERROR",
-        5 => "GOAWAY STREAM_CLOSED",
-        6 => "GOAWAY FRAME_SIZE_ERROR",
-        11 => "GOAWAY ENHANCE_YOUR_CALM",
-        _ => "GOAWAY",
-    })
-}
-
 /// Sends what the server has to answer by going away, with one of these codes.
 fn goes_away(peer: &mut Peer, bytes: &[u8], codes: &[u32]) -> Said {
     peer.send(bytes)?;
@@ -378,107 +229,4 @@ fn status(peer: &mut Peer, method: &str, body: &[u8], statuses: &[u32]) -> Said 
     let status = frames(&peer.heard).find_map(|frame| frame.grpc_status());
     expect(status.is_some_and(|status| statuses.contains(&status)), || format!("{end:?}, grpc-status {status:?}"))?;
     Ok(format!("grpc-status {}", status.unwrap_or_default()))
-}
-
-/// How much may be sent on each of a connection's streams, and what the server said of them.
-struct Flow {
-    /// Bytes that may be sent on the connection, on a new stream, and on each stream besides what a new one has.
-    connection: i64,
-    initial: i64,
-    streams: Vec<Stream>,
-    turn: usize,
-    sent: usize,
-    said: String,
-}
-
-struct Stream {
-    window: i64,
-    left: usize,
-    open: bool,
-}
-
-const DEFAULT_WINDOW: i64 = 65_535;
-
-impl Flow {
-    fn new(streams: usize, bytes: usize) -> Self {
-        let stream = || Stream { window: 0, left: bytes, open: true };
-        let streams = (0..streams).map(|_| stream()).collect();
-        Self { connection: DEFAULT_WINDOW, initial: DEFAULT_WINDOW, streams, turn: 0, sent: 0, said: String::new() }
-    }
-
-    fn sent_prefixes(&mut self) {
-        for index in 0..self.streams.len() {
-            self.count(index, 5);
-        }
-    }
-
-    fn count(&mut self, index: usize, bytes: usize) {
-        let spent = i64::try_from(bytes).expect("short");
-        self.connection -= spent;
-        self.streams[index].window -= spent;
-        self.streams[index].left -= bytes;
-        self.sent += bytes;
-    }
-
-    fn open(&self) -> usize {
-        self.streams.iter().filter(|stream| stream.open).count()
-    }
-
-    fn is_over(&self) -> bool {
-        self.open() == 0
-    }
-
-    /// The next stream that may send, in turn, and how much.
-    fn next(&mut self) -> Option<(u32, usize)> {
-        let count = self.streams.len();
-        let index = (0..count).map(|step| (self.turn + step) % count).find(|&index| self.room(index) > 0)?;
-        let length = self.room(index);
-        self.turn = index + 1;
-        self.count(index, length);
-        Some((u32::try_from(2 * index + 1).ok()?, length))
-    }
-
-    fn room(&self, index: usize) -> usize {
-        let Stream { window, left, open } = &self.streams[index];
-        let allowed = self.connection.min(self.initial + window).max(0);
-        if *open { usize::try_from(allowed).unwrap_or(0).min(*left).min(FRAME_BYTES) } else { 0 }
-    }
-
-    /// Takes what the server said off what was heard.
-    fn read(&mut self, peer: &mut Peer) {
-        let mut whole = 0;
-        for frame in frames(&peer.heard) {
-            whole += HEAD_BYTES + frame.payload.len();
-            self.hear(&frame);
-        }
-        peer.heard.drain(..whole);
-    }
-
-    fn hear(&mut self, frame: &Frame) {
-        let number = |bytes: &[u8]| bytes.first_chunk().map_or(0, |bytes| i64::from(u32::from_be_bytes(*bytes)));
-        let stream = usize::try_from(frame.stream / 2).unwrap_or(0);
-        match frame.kind {
-            SETTINGS => {
-                for setting in frame.payload.chunks_exact(6) {
-                    if setting[..2] == INITIAL_WINDOW.to_be_bytes() {
-                        self.initial = number(&setting[2..]);
-                    }
-                }
-            }
-            WINDOW_UPDATE if frame.stream == 0 => self.connection += number(frame.payload),
-            WINDOW_UPDATE => self.streams[stream].window += number(frame.payload),
-            GOAWAY => {
-                self.said = String::from("GOAWAY");
-                self.streams.iter_mut().for_each(|stream| stream.open = false);
-            }
-            _ if frame.ends_stream() && self.streams[stream].open => {
-                self.streams[stream].open = false;
-                if self.said.is_empty() {
-                    let status = frame.grpc_status();
-                    self.said = status.map_or_else(|| "reset".to_owned(), |status| format!("grpc-status {status}"));
-                }
-            }
-            _ => {}
-        }
-    }
 }
