@@ -26,9 +26,8 @@ const MEMORY: f64 = 200.0;
 const CALLED_OFF: f64 = 1_000.0;
 /// The attackers end by themselves within this time.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// The program has let go of all that the attackers held within this time. The callers' own connections beyond one for each
-/// wire, which a slow moment opened, have to become idle first.
-const SETTLED: Duration = Duration::from_secs(10);
+/// The program has let go of all that the attackers held within this time.
+const SETTLED: Duration = Duration::from_secs(5);
 
 /// What is normal is what was so in the last undisturbed calls.
 const NORMAL: usize = 3_000;
@@ -78,7 +77,7 @@ pub(crate) async fn run(rows: &[(usize, &Attack)], form: Form) -> bool {
         Slower::To(time) => format!("at most {time:?} in this short form"),
     };
     println!(
-        "\nundisturbed: p99 {} us ({allowed} below), RSS {:.0} MB (at most {MEMORY} below), {} descriptors\n",
+        "\nundisturbed: p99 {} us ({allowed} below), RSS {:.0} MB (at most {MEMORY} below), {} descriptors besides the callers'\n",
         normal.p99().as_micros(),
         siege.server.resident(),
         siege.descriptors

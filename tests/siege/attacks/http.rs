@@ -31,7 +31,8 @@ pub(super) fn lengths(target: &Target) -> Said {
     ];
     again(target, |_| {
         let said = requests.iter().enumerate().map(|(number, (request, status))| {
-            refused(&mut target.connect(number)?, request.as_bytes(), &[*status, 413])
+            let said = refused(&mut target.connect(number)?, request.as_bytes(), &[*status, 413]);
+            said.map_err(|error| io::Error::other(format!("length {}: {error}", number + 1)))
         });
         Ok(said.collect::<io::Result<Vec<_>>>()?.join(", "))
     })
