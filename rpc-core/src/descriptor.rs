@@ -28,6 +28,7 @@ pub struct Method {
     name: &'static str,
     path: String,
     docs: &'static str,
+    idempotent: bool,
     arguments: Vec<Argument>,
     reply: Type,
     signature: String,
@@ -163,6 +164,11 @@ impl Method {
         self.docs
     }
 
+    /// Whether running a call twice does what running it once does. `#[idempotent]` says so in the trait.
+    pub fn is_idempotent(&self) -> bool {
+        self.idempotent
+    }
+
     /// The arguments in order.
     pub fn arguments(&self) -> &[Argument] {
         &self.arguments
@@ -241,13 +247,14 @@ pub struct MethodBuilder<'a> {
     service: &'a mut Builder,
     name: &'static str,
     docs: &'static str,
+    idempotent: bool,
     arguments: Vec<Argument>,
 }
 
 impl Builder {
     /// Starts the next method.
     pub fn method(&mut self, name: &'static str, docs: &'static str) -> MethodBuilder<'_> {
-        MethodBuilder { service: self, name, docs, arguments: Vec::new() }
+        MethodBuilder { service: self, name, docs, idempotent: false, arguments: Vec::new() }
     }
 
     /// The descriptor with all methods so far.
@@ -276,6 +283,13 @@ impl Builder {
 }
 
 impl MethodBuilder<'_> {
+    /// Says that running a call twice does what running it once does.
+    #[must_use]
+    pub fn idempotent(mut self) -> Self {
+        self.idempotent = true;
+        self
+    }
+
     /// Adds the next argument; `rust` is its type as the source has it.
     #[must_use]
     pub fn argument<T: Serialize + DeserializeOwned + JsonSchema>(
@@ -290,7 +304,7 @@ impl MethodBuilder<'_> {
 
     /// Sets the reply and adds the method to the service.
     pub fn reply<T: Serialize + DeserializeOwned + JsonSchema>(self, rust: &'static str) {
-        let Self { service, name, docs, arguments } = self;
+        let Self { service, name, docs, idempotent, arguments } = self;
         let reply = service.describe::<T>(rust);
         let arguments_text: Vec<_> =
             arguments.iter().map(|argument| format!("{}: {}", argument.name, argument.r#type.rust)).collect();
@@ -300,6 +314,7 @@ impl MethodBuilder<'_> {
             name,
             path: format!("/{}/{}", descriptor.full_name, camel_case(name)),
             docs,
+            idempotent,
             signature: format!("{name}({}) -> {}", arguments_text.join(", "), reply.rust),
             arguments,
             reply,

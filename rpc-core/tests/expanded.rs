@@ -20,6 +20,7 @@ pub mod calculator {
 /// #[rpc_core::service(package = "demo.v1")]
 /// pub trait Calculator {
 ///     /// Adds two integers.
+///     #[idempotent]
 ///     async fn add(&self, a: i64, b: i64) -> Result<i64>;
 ///     /// Adds any number of integers, and `start` if it is there.
 ///     async fn sum(&self, numbers: Vec<i64>, start: Option<i64>) -> Result<i64>;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 #[rpc_core::service(package = "everywire.v1")]
 pub trait Toolkit {
     /// Adds two integers. A sum beyond 64 bits is `OUT_OF_RANGE`.
+    #[idempotent]
     async fn add(&self, a: i64, b: i64) -> Result<i64>;
 
     /// Takes the lock `name` for `ttl_ms` milliseconds (1 to 86,400,000), waiting up to `wait_ms` milliseconds (absent or
@@ -19,9 +20,11 @@ pub trait Toolkit {
     async fn unlock(&self, name: String, owner: String) -> Result<bool>;
 
     /// Lets `owner` keep the lock for `ttl_ms` milliseconds (1 to 86,400,000) from now on; granted only if it still has it.
+    #[idempotent]
     async fn renew(&self, name: String, owner: String, ttl_ms: u64) -> Result<LockGrant>;
 
     /// Looks at a lock.
+    #[idempotent]
     async fn lock_state(&self, name: String) -> Result<LockState>;
 
     /// The next id: unique, and growing with time (Snowflake: by default 41 bits of milliseconds, 10 of

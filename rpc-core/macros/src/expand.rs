@@ -145,6 +145,7 @@ fn descriptor(parameters: &Parameters, service: &Service) -> TokenStream {
 fn described_method(rpc_core: &Path, method: &Method) -> TokenStream {
     let name = method.wire_name();
     let docs = docs(&method.attributes);
+    let idempotent = method.idempotent.then(|| quote!(.idempotent()));
     let arguments = method.arguments.iter().map(|argument| {
         let (name, r#type) = (plain(&argument.name), &argument.r#type);
         let text = type_text(r#type);
@@ -153,7 +154,7 @@ fn described_method(rpc_core: &Path, method: &Method) -> TokenStream {
     let reply = reply_type(rpc_core, &method.outcome);
     let text = type_text(reply_text(&method.outcome));
     quote! {
-        service.method(#name, #docs) #(#arguments)* .reply::<#reply>(#text);
+        service.method(#name, #docs) #idempotent #(#arguments)* .reply::<#reply>(#text);
     }
 }
 
@@ -264,6 +265,7 @@ mod tests {
                 /// Adds.
                 pub trait Calculator {
                     /// Adds two integers.
+                    #[idempotent]
                     async fn add(&self, a: i64, b: i64) -> Result<i64>;
                     /// Adds any number of integers, and `start` if it is there.
                     async fn sum(&self, numbers: Vec<i64>, start: Option<i64>) -> Result<i64>;

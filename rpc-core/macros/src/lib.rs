@@ -12,12 +12,16 @@ mod model;
 /// #[rpc_core::service(package = "demo.v1")]
 /// pub trait Calculator {
 ///     /// Adds two integers.
+///     #[idempotent]
 ///     async fn add(&self, a: i64, b: i64) -> rpc_core::Result<i64>;
 /// }
 /// ```
 /// Every method is `async`, takes `&self` and owned arguments, and returns `rpc_core::Result<T>`. Arguments and replies
 /// are types with serde's `Serialize` and `Deserialize` and schemars' `JsonSchema`. Trailing arguments whose type is an
 /// `Option` may be left out of a call.
+///
+/// `#[idempotent]` on a method promises that running a call twice does what running it once does. A wire that may get one
+/// request twice runs such a call again, and no other; schemas repeat the promise.
 ///
 /// # What you get
 /// - the trait itself, with each `async fn` as a method that returns `impl Future + Send`; write `async fn` in its

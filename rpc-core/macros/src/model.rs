@@ -28,7 +28,9 @@ pub(crate) struct Service {
 
 /// One method of it.
 pub(crate) struct Method {
+    /// Without `#[idempotent]`.
     pub(crate) attributes: Vec<Attribute>,
+    pub(crate) idempotent: bool,
     pub(crate) name: Ident,
     pub(crate) arguments: Vec<Argument>,
     /// The return type as written; that it is a `Result` is checked by the compiler, not by its name.
@@ -179,6 +181,11 @@ fn parse_method(method: &TraitItemFn, errors: &mut Errors) -> Option<Method> {
     if let Some(body) = &method.default {
         errors.add(body, "a service's method has no body: the generated client implements it too");
     }
+    let (marks, attributes): (Vec<_>, _) =
+        method.attrs.iter().cloned().partition(|attribute| attribute.path().is_ident("idempotent"));
+    for mark in marks.iter().filter(|mark| mark.meta.require_path_only().is_err()) {
+        errors.add(mark, "`#[idempotent]` stands alone: a method is idempotent or it is not");
+    }
     let arguments: Vec<_> = signature.inputs.iter().filter_map(|input| parse_argument(input, errors)).collect();
     let outcome = match &signature.output {
         ReturnType::Type(_, outcome) => (**outcome).clone(),
@@ -186,7 +193,8 @@ fn parse_method(method: &TraitItemFn, errors: &mut Errors) -> Option<Method> {
     };
     let after = errors.0.clone().map_or(0, |all| all.into_iter().count());
     (before == after).then(|| Method {
-        attributes: method.attrs.clone(),
+        attributes,
+        idempotent: !marks.is_empty(),
         name: signature.ident.clone(),
         arguments,
         outcome,

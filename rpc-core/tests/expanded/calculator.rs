@@ -62,6 +62,7 @@ const _: () = {
         );
         service
             .method("add", "Adds two integers.")
+            .idempotent()
             .argument::<i64>("a", "i64")
             .argument::<i64>("b", "i64")
             .reply::<<Result<i64> as ::rpc_core::Outcome>::Reply>("i64");

@@ -57,6 +57,7 @@ struct Inner {
 #[rpc_core::service(package = "test.v1")]
 trait Demo {
     /// Adds two integers.
+    #[idempotent]
     async fn add(&self, a: i64, b: i64) -> Result<i64>;
     /// Everything there and back.
     async fn echo(&self, value: Everything) -> Result<Everything>;

@@ -33,6 +33,7 @@ fn method(method: &Method) -> Value {
             "params": params.collect::<Vec<_>>(),
             "result": content("result", method.reply()),
             "errors": references.collect::<Vec<_>>(),
+            "x-idempotent": method.is_idempotent(),
         }),
     )
 }
@@ -106,6 +107,7 @@ mod tests {
         let mut service = ServiceDescriptor::builder("demo.v1", "Locker", "Locks.");
         service
             .method("lock", "Takes a lock.\nWaits for it.")
+            .idempotent()
             .argument::<Option<u64>>("wait_ms", "Option<u64>")
             .argument::<Owner>("owner", "Owner")
             .argument::<Option<u64>>("ttl_ms", "Option<u64>")
@@ -201,6 +203,8 @@ mod tests {
         assert_eq!(method["params"], json!([]));
         assert_eq!(method["result"], json!({"name": "result", "schema": {"type": "null"}}));
         assert_eq!(method["description"], Value::Null);
+        assert_eq!(method["x-idempotent"], false);
+        assert_eq!(document()["methods"][0]["x-idempotent"], true);
         assert_eq!(method["errors"].as_array().unwrap().len(), Code::ALL.len());
     }
 }

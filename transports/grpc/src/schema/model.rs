@@ -4,8 +4,9 @@ use std::{borrow::Cow, collections::BTreeSet};
 
 use prost_types::{
     DescriptorProto, EnumDescriptorProto, EnumValueDescriptorProto, FieldDescriptorProto, FileDescriptorProto,
-    MessageOptions, MethodDescriptorProto, OneofDescriptorProto, ServiceDescriptorProto, SourceCodeInfo,
+    MessageOptions, MethodDescriptorProto, MethodOptions, OneofDescriptorProto, ServiceDescriptorProto, SourceCodeInfo,
     field_descriptor_proto::{Label as ProtoLabel, Type as Kind},
+    method_options::IdempotencyLevel,
     source_code_info::Location,
 };
 use rpc_core::{
@@ -79,6 +80,10 @@ impl<'a> Model<'a> {
                 name: Some(method.camel_name().to_owned()),
                 input_type: Some(self.add_request(method)?),
                 output_type: Some(self.add_reply(method)?),
+                options: method.is_idempotent().then(|| MethodOptions {
+                    idempotency_level: Some(IdempotencyLevel::Idempotent.into()),
+                    ..Default::default()
+                }),
                 ..Default::default()
             });
         }

@@ -3,7 +3,8 @@
 use std::fmt::Write;
 
 use prost_types::{
-    DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, FileDescriptorProto, ServiceDescriptorProto,
+    DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, FileDescriptorProto, MethodOptions,
+    ServiceDescriptorProto,
     field_descriptor_proto::{Label, Type},
 };
 
@@ -44,7 +45,11 @@ impl Printer<'_> {
         self.block(path, "service", service.name(), service.method.iter(), |file, method| {
             let input = visible(file, service, method.input_type());
             let output = visible(file, service, method.output_type());
-            format!("rpc {}({input}) returns ({output});", method.name())
+            let rpc = format!("rpc {}({input}) returns ({output})", method.name());
+            match method.options.as_ref().map(MethodOptions::idempotency_level) {
+                Some(level) => format!("{rpc} {{ option idempotency_level = {}; }}", level.as_str_name()),
+                None => format!("{rpc};"),
+            }
         });
     }
 
