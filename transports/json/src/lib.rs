@@ -43,9 +43,11 @@ mod answer;
 mod call;
 mod envelope;
 mod fault;
+mod schema;
 #[cfg(test)]
 mod tests;
 
 pub use answer::Answer;
 pub use call::answer;
 pub use fault::{refusal, reported};
+pub use schema::check;

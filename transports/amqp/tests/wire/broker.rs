@@ -1,0 +1,92 @@
+//! A real RabbitMQ for tests, on ports and in a directory of its own. It ends with the test's process, however that ends.
+
+use std::{
+    io::Write,
+    net::TcpListener,
+    os::unix::process::CommandExt,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use everywire_amqp::Server;
+use tempfile::TempDir;
+use tokio::time::sleep;
+
+/// How long a start may take; alone on a machine it takes 5 s.
+const START_TIME: Duration = Duration::from_mins(2);
+
+/// Runs the broker until the standard input ends. A line there keeps the directory.
+///
+/// With job control the broker, and the name server that Erlang needs, are a process group.
+const SCRIPT: &str = r#"
+set -m
+{
+    epmd=$(ls /usr/lib/erlang/erts-*/bin/epmd)
+    "$epmd" & exec /usr/lib/rabbitmq/bin/rabbitmq-server
+} > "$HOME/log" 2>&1 &
+read -r keep
+kill -KILL -- -$!
+wait
+[ -n "$keep" ] || rm -rf "$HOME"
+"#;
+
+/// A broker, running or killed.
+pub(crate) struct Broker {
+    pub(crate) url: String,
+    home: TempDir,
+    ports: [u16; 3],
+    running: Option<Child>,
+}
+
+impl Broker {
+    pub(crate) async fn start() -> Self {
+        let listeners = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let ports = listeners.map(|listener| listener.local_addr().unwrap().port());
+        let url = format!("amqp://127.0.0.1:{}", ports[0]);
+        let mut broker = Self { url, home: tempfile::tempdir().unwrap(), ports, running: None };
+        broker.restart().await;
+        broker
+    }
+
+    /// Starts it again, with what it kept on disk.
+    pub(crate) async fn restart(&mut self) {
+        let [port, peers, names] = self.ports.map(|port| port.to_string());
+        let home = self.home.path();
+        let mut command = Command::new("bash");
+        command.args(["-c", SCRIPT]).stdin(Stdio::piped()).stderr(Stdio::null()).process_group(0).env("HOME", home);
+        let settings = [
+            ("RABBITMQ_NODENAME", "test@localhost"),
+            ("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1"),
+            ("RABBITMQ_NODE_PORT", &port),
+            ("RABBITMQ_DIST_PORT", &peers),
+            ("ERL_EPMD_ADDRESS", "127.0.0.1"),
+            ("ERL_EPMD_PORT", &names),
+        ];
+        command.envs(settings);
+        for place in ["MNESIA_BASE", "LOG_BASE", "PID_FILE", "ENABLED_PLUGINS_FILE", "CONFIG_FILE"] {
+            command.env(format!("RABBITMQ_{place}"), home.join(place));
+        }
+        self.running = Some(command.spawn().unwrap());
+        let since = Instant::now();
+        while let Err(error) = Server::connect(&self.url).await {
+            let log = std::fs::read_to_string(home.join("log")).unwrap_or_default();
+            assert!(since.elapsed() < START_TIME, "no broker; `tests/run` installs RabbitMQ: {error}\n{log}");
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(&mut self) {
+        let mut running = self.running.take().unwrap();
+        running.stdin.take().unwrap().write_all(b"keep\n").unwrap();
+        running.wait().unwrap();
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        if self.running.is_some() {
+            self.kill();
+        }
+    }
+}

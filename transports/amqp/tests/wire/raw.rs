@@ -1,0 +1,166 @@
+//! The server against messages written by hand.
+
+use futures_util::StreamExt;
+use lapin::{
+    BasicProperties, Channel, Connection, ConnectionProperties, Consumer,
+    message::Delivery,
+    options::{BasicConsumeOptions, BasicPublishOptions, QueueDeclareOptions, QueueDeleteOptions},
+    types::{FieldTable, ShortString},
+};
+use serde_json::{Value, json};
+
+use super::*;
+
+/// A connection without the client.
+struct Raw {
+    connection: Connection,
+    channel: Channel,
+    /// The queue of answers.
+    answers: ShortString,
+    consumer: Consumer,
+}
+
+impl Raw {
+    /// With a queue of answers as RabbitMQ's tutorial declares it, or with direct reply-to.
+    async fn connect(url: &str, direct: bool) -> Self {
+        let connection = Connection::connect(url, ConnectionProperties::default()).await.unwrap();
+        let channel = connection.create_channel().await.unwrap();
+        let answers = if direct {
+            "amq.rabbitmq.reply-to".into()
+        } else {
+            let options = QueueDeclareOptions { exclusive: true, auto_delete: true, ..Default::default() };
+            channel.queue_declare("".into(), options, FieldTable::default()).await.unwrap().name().clone()
+        };
+        let options = BasicConsumeOptions { no_ack: true, ..Default::default() };
+        let consumer = channel.basic_consume(answers.clone(), "".into(), options, FieldTable::default()).await.unwrap();
+        Self { connection, channel, answers, consumer }
+    }
+
+    async fn send(&self, queue: &str, body: &[u8], properties: BasicProperties) {
+        let options = BasicPublishOptions::default();
+        self.channel.basic_publish("".into(), queue.into(), options, body, properties).await.unwrap();
+    }
+
+    /// Sends a request and returns its answer.
+    async fn ask(&mut self, queue: &str, body: impl AsRef<[u8]>) -> Delivery {
+        let properties = BasicProperties::default().with_reply_to(self.answers.clone());
+        self.send(queue, body.as_ref(), properties.with_correlation_id("the id".into())).await;
+        timeout(DEADLINE, self.consumer.next()).await.unwrap().unwrap().unwrap()
+    }
+
+    async fn ask_json(&mut self, queue: &str, body: impl AsRef<[u8]>) -> Value {
+        serde_json::from_slice(&self.ask(queue, body).await.data).unwrap()
+    }
+
+    /// Takes a message as a server does, and dies: the broker has to deliver it once more.
+    async fn take_and_die(self, queue: &str) {
+        let options = BasicConsumeOptions::default();
+        let mut requests =
+            self.channel.basic_consume(queue.into(), "".into(), options, FieldTable::default()).await.unwrap();
+        let request = timeout(DEADLINE, requests.next()).await.unwrap().unwrap().unwrap();
+        assert!(!request.redelivered);
+        self.connection.close(200, "".into()).await.unwrap();
+    }
+
+    async fn messages(&self, queue: &str) -> u32 {
+        let options = QueueDeclareOptions::default().passive();
+        self.channel.queue_declare(queue.into(), options, FieldTable::default()).await.unwrap().message_count()
+    }
+}
+
+const ADD: &str = r#"{"jsonrpc":"2.0","id":1,"method":"add","params":[3, 4]}"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_in_bytes() {
+    let running = Running::start().await;
+    for direct in [true, false] {
+        let mut raw = Raw::connect(&running.url, direct).await;
+        for _ in 0..3 {
+            let answer = raw.ask(&running.queue, ADD).await;
+            assert_eq!(std::str::from_utf8(&answer.data).unwrap(), r#"{"jsonrpc":"2.0","id":1,"result":7}"#);
+            let properties = &answer.properties;
+            assert_eq!(properties.correlation_id().as_ref().unwrap().as_str(), "the id");
+            assert_eq!(properties.content_type().as_ref().unwrap().as_str(), "application/json");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn poison_is_answered_and_acknowledged() {
+    let running = Running::start().await;
+    let mut raw = Raw::connect(&running.url, false).await;
+    #[rustfmt::skip]
+    let cases: [(&[u8], i64); 6] = [
+        (b"", -32700),
+        (b"\xFF\x00", -32700),
+        (b"{\"jsonrpc\":", -32700),
+        (b"[]", -32600),
+        (br#"{"jsonrpc":"2.0","id":1,"method":"nothing"}"#, -32601),
+        (br#"{"jsonrpc":"2.0","id":1,"method":"add","params":[1]}"#, -32602),
+    ];
+    for (body, code) in cases {
+        let answer = raw.ask_json(&running.queue, body).await;
+        assert_eq!(answer["error"]["code"], code, "{}: {answer}", body.escape_ascii());
+        raw.send(&running.queue, body, BasicProperties::default()).await;
+    }
+    raw.send(&running.queue, br#"{"jsonrpc":"2.0","method":"count"}"#, BasicProperties::default()).await;
+    let gone = BasicProperties::default().with_reply_to("nobody's".into());
+    raw.send(&running.queue, br#"{"jsonrpc":"2.0","id":1,"method":"count"}"#, gone).await;
+    until("both have run", async || running.counted() == 2).await;
+    running.stop.cancel();
+    until("the end of the server", async || running.serving.is_finished()).await;
+    assert_eq!(raw.messages(&running.queue).await, 0, "nothing came back to the queue");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redelivered_call_runs_again_only_if_it_is_idempotent() {
+    let url = &shared_broker().await.url;
+    for (method, counted) in [("count", 0), ("count_again", 1)] {
+        let queue = new_queue();
+        let mut caller = Raw::connect(url, true).await;
+        let durable = QueueDeclareOptions::durable();
+        caller.channel.queue_declare(queue.clone().into(), durable, FieldTable::default()).await.unwrap();
+        let request = json!({"jsonrpc": "2.0", "id": 1, "method": method}).to_string();
+        let dying = Raw::connect(url, true).await;
+        let (answer, running) = tokio::join!(caller.ask_json(&queue, request), async {
+            dying.take_and_die(&queue).await;
+            Running::start_at(url, &queue, Limits::default()).await
+        });
+        assert_eq!(running.counted(), counted, "{method}: {answer}");
+        if counted == 0 {
+            assert_eq!(answer["error"]["data"]["code"], "ABORTED", "{answer}");
+            assert!(answer["error"]["message"].as_str().unwrap().starts_with("the call may have run"), "{answer}");
+        } else {
+            assert_eq!(answer["result"], 1);
+        }
+        assert_eq!(running.client().await.count().await, Ok(counted + 1), "a new call runs");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_queue_refuses() {
+    let url = &shared_broker().await.url;
+    let raw = Raw::connect(url, true).await;
+    let queue = new_queue();
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-max-length".into(), 1.into());
+    arguments.insert("x-overflow".into(), lapin::types::AMQPValue::LongString("reject-publish".into()));
+    let durable = QueueDeclareOptions::durable();
+    raw.channel.queue_declare(queue.clone().into(), durable, arguments).await.unwrap();
+    raw.send(&queue, b"", BasicProperties::default()).await;
+    let client = DemoClient::new(Client::connect(url).await.unwrap().queue(&queue));
+    let error = client.add(3, 4).await.unwrap_err();
+    assert_eq!((error.code(), error.origin()), (Code::ResourceExhausted, Origin::Local), "{error}");
+    // A queue that is there with other settings than the server's own is served as it is.
+    let _running = Running::start_at(url, &queue, Limits::default()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_queue_is_declared_again() {
+    let running = Running::start().await;
+    let raw = Raw::connect(&running.url, true).await;
+    for _ in 0..3 {
+        raw.channel.queue_delete(running.queue.clone().into(), QueueDeleteOptions::default()).await.unwrap();
+        running.ready().await;
+    }
+}
