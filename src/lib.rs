@@ -1,7 +1,7 @@
 //! One Rust trait on every wire.
 //!
-//! Write a trait once; serve it at the same time over XML-RPC, JSON-RPC (HTTP and WebSocket), gRPC and ZeroMQ (the zerorpc
-//! protocol); call it through typed clients that implement the same trait.
+//! Write a trait once; serve it at the same time over XML-RPC, JSON-RPC (HTTP and WebSocket), gRPC, ZeroMQ (the zerorpc
+//! protocol) and RabbitMQ; call it through typed clients that implement the same trait.
 //!
 #![doc = include_str!("../README.md")]
 
@@ -11,6 +11,8 @@ pub use rpc_core::{
     Code, Limits, Origin, Result, RpcError, Server, Service, ServiceDescriptor, Transport, schemars, serde, service,
 };
 
+#[cfg(feature = "amqp")]
+pub use everywire_amqp as amqp;
 #[cfg(feature = "grpc")]
 pub use everywire_grpc as grpc;
 #[cfg(feature = "jsonrpc")]

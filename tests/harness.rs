@@ -1,9 +1,23 @@
 //! One service value mounted on every wire, on free ports, and a client of each wire.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
-use everywire::{Server, Service, grpc, jsonrpc, rpc_core::CancellationToken, rpc_core::memory, xmlrpc, zerorpc};
-use tokio::task::JoinHandle;
+use everywire::{
+    Code, Server, Service, amqp, grpc, jsonrpc,
+    rpc_core::{Caller, CancellationToken, memory},
+    xmlrpc, zerorpc,
+};
+use serde_json::{Value, json};
+use tokio::{sync::OnceCell, task::JoinHandle, time::sleep};
+
+use crate::broker::Broker;
 
 pub(crate) use crate::soon::soon;
 
@@ -14,6 +28,8 @@ pub(crate) struct Wires<S> {
     pub(crate) jsonrpc: SocketAddr,
     pub(crate) grpc: SocketAddr,
     pub(crate) zerorpc: SocketAddr,
+    /// The queue of the requests over AMQP.
+    pub(crate) queue: String,
     stop: CancellationToken,
     serving: Option<JoinHandle<everywire::Result<()>>>,
 }
@@ -33,12 +49,14 @@ impl<S: Service> Wires<S> {
         let json = jsonrpc::Server::bind(&json).await.unwrap();
         let proto = grpc::Server::bind(&proto).await.unwrap();
         let zero = zerorpc::Server::bind(&zero).await.unwrap();
+        let queue = new_queue();
+        let rabbit = amqp::Server::connect(&broker().await.url).await.unwrap().queue(&queue);
         let stop = CancellationToken::new();
         let (xmlrpc, jsonrpc, grpc, zerorpc) = (xml.address(), json.address(), proto.address(), zero.address());
-        let server = Server::new(Arc::clone(&service)).mount(xml).mount(json).mount(proto).mount(zero);
+        let server = Server::new(Arc::clone(&service)).mount(xml).mount(json).mount(proto).mount(zero).mount(rabbit);
         let serving = server.serve_until(stop.clone().cancelled_owned());
         let serving = Some(tokio::spawn(async { serving.await.inspect_err(|error| eprintln!("the server: {error}")) }));
-        Self { service, xmlrpc, jsonrpc, grpc, zerorpc, stop, serving }
+        Self { service, xmlrpc, jsonrpc, grpc, zerorpc, queue, stop, serving }
     }
 
     pub(crate) fn addresses(&self) -> [SocketAddr; 4] {
@@ -69,6 +87,20 @@ impl<S: Service> Wires<S> {
         zerorpc::Client::connect(&format!("tcp://{}", self.zerorpc)).await.unwrap()
     }
 
+    /// Once the server consumes: until then its queue may be missing.
+    pub(crate) async fn amqp(&self) -> amqp::Client {
+        let client = amqp::Client::connect(&broker().await.url).await.unwrap().queue(&self.queue);
+        let any = &self.service.descriptor().methods()[0];
+        let not_an_argument = json!({ "is anybody": "there?" });
+        let served = async {
+            while client.call::<_, Value>(any, &not_an_argument).await.unwrap_err().code() == Code::Unavailable {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        soon("amqp serves", served).await;
+        client
+    }
+
     /// Begins the stop, and says later how it went.
     pub(crate) fn stop(&mut self) -> JoinHandle<everywire::Result<()>> {
         self.stop.cancel();
@@ -87,6 +119,18 @@ impl<S> Drop for Wires<S> {
     }
 }
 
+/// The broker of all tests: a start takes some seconds.
+pub(crate) async fn broker() -> &'static Broker {
+    static BROKER: OnceCell<Broker> = OnceCell::const_new();
+    BROKER.get_or_init(Broker::start).await
+}
+
+/// A queue that no other server has.
+fn new_queue() -> String {
+    static LAST: AtomicUsize = AtomicUsize::new(0);
+    format!("wires-{}", LAST.fetch_add(1, Relaxed))
+}
+
 /// Runs a block once per wire, with the wire's name and a client of it.
 macro_rules! on_every_wire {
     ($wires:expr, |$wire:ident, $caller:ident| $block:block) => {{
@@ -97,6 +141,7 @@ macro_rules! on_every_wire {
         on_every_wire!(@one "jsonrpc over WebSocket", wires.jsonrpc_ws().await, $wire, $caller, $block);
         on_every_wire!(@one "grpc", wires.grpc().await, $wire, $caller, $block);
         on_every_wire!(@one "zerorpc", wires.zerorpc().await, $wire, $caller, $block);
+        on_every_wire!(@one "amqp", wires.amqp().await, $wire, $caller, $block);
     }};
     (@one $name:literal, $client:expr, $wire:ident, $caller:ident, $block:block) => {{
         let $wire = $name;

@@ -9,7 +9,10 @@ use everywire::{
 use serde_json::{Value, json};
 use tokio::{process::Command, time::timeout};
 
-use crate::{contract::embedded, harness::Wires};
+use crate::{
+    contract::embedded,
+    harness::{Wires, broker},
+};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 /// Longer than the longest foreign script, which waits 20 s for a lock.
@@ -90,6 +93,13 @@ async fn python_grpc_client() {
 async fn python_websocket_client() {
     let wires = toolkit().await;
     python("websocket_client.py", &[&wires.jsonrpc.port().to_string()]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn python_amqp_client() {
+    let wires = toolkit().await;
+    wires.amqp().await;
+    python("amqp_client.py", &[&broker().await.url, &wires.queue]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

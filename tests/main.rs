@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where its assumption does, and the helpers are tests too")]
 
+#[path = "../transports/amqp/tests/wire/broker.rs"]
+mod broker;
 mod contract;
 mod durability;
 mod errors;

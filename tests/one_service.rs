@@ -38,7 +38,9 @@ async fn a_stop_lets_calls_in_flight_finish_and_takes_no_new_ones() {
         holder.lock(wire.into(), 60_000, None, Some("holder".into())).await.unwrap();
         let call = tokio::spawn(async move {
             let outcome = toolkit.lock(wire.into(), 60_000, Some(20_000), None).await;
-            (outcome.map(|grant| grant.granted), toolkit.add(3, 4).await)
+            // A queue keeps its requests for the next server.
+            let next = if wire == "amqp" { None } else { Some(toolkit.add(3, 4).await) };
+            (outcome.map(|grant| grant.granted), next)
         });
         waiting.push((wire, call));
         while holder.lock_state(wire.into()).await.unwrap().waiting == 0 {
@@ -51,7 +53,7 @@ async fn a_stop_lets_calls_in_flight_finish_and_takes_no_new_ones() {
         assert_eq!(holder.unlock(wire.into(), "holder".into()).await, Ok(true), "{wire}");
         let (granted, next) = soon(wire, call).await.unwrap();
         assert_eq!(granted, Ok(true), "{wire}");
-        if wire != "memory" {
+        if let Some(next) = next.filter(|_| wire != "memory") {
             let error = next.expect_err(wire);
             assert_eq!(error.code(), Code::Unavailable, "{wire}: {error}");
         }
@@ -67,7 +69,8 @@ async fn clients_say_when_the_server_is_away_and_find_it_when_it_is_back() {
     let (tried, mut reports) = tokio::sync::mpsc::channel(8);
     let mut clients = Vec::new();
     on_every_wire!(wires, |wire, caller| {
-        if wire != "memory" {
+        // Over AMQP the broker is away or not, and its tests are in the wire's crate.
+        if wire != "memory" && wire != "amqp" {
             let toolkit = ToolkitClient::new(caller);
             assert_eq!(toolkit.add(3, 4).await, Ok(7), "{wire}");
             let (mut phase, tried) = (phase.subscribe(), tried.clone());

@@ -2,11 +2,17 @@
 
 use std::{net::TcpListener, process::Stdio};
 
-use tokio::process::{Child, Command};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::{Child, Command},
+};
 use zeromq::{ReqSocket, Socket, SocketRecv, SocketSend};
 
 pub(crate) use crate::serving::{PROGRAM, Serving};
-use crate::{harness::soon, serving::on_free_ports};
+use crate::{
+    harness::{broker, soon},
+    serving::on_free_ports,
+};
 
 impl Serving {
     pub(crate) async fn start(flags: &[&str]) -> Self {
@@ -53,15 +59,19 @@ async fn outcome(mut program: Command, arguments: &[&str]) -> (bool, String, Str
 
 #[tokio::test(flavor = "multi_thread")]
 async fn call_works_over_every_wire() {
-    let serving = Serving::start(&[]).await;
-    for (scheme, wire) in [
-        ("xmlrpc", "XML-RPC"),
-        ("jsonrpc", "JSON-RPC"),
-        ("jsonrpc+ws", "JSON-RPC"),
-        ("grpc", "gRPC"),
-        ("zerorpc", "zerorpc"),
+    let broker = &broker().await.url;
+    let serving = Serving::start(&["--amqp", broker]).await;
+    soon("the queue", async { while !run(&["call", broker, "add", "3", "4"]).await.0 {} }).await;
+    let address = |wire| serving.address(wire);
+    for (scheme, address) in [
+        ("xmlrpc", address("XML-RPC")),
+        ("jsonrpc", address("JSON-RPC")),
+        ("jsonrpc+ws", address("JSON-RPC")),
+        ("grpc", address("gRPC")),
+        ("zerorpc", address("zerorpc")),
+        ("amqp", broker.trim_start_matches("amqp://")),
     ] {
-        let url = format!("{scheme}://{}", serving.address(wire));
+        let url = format!("{scheme}://{address}");
         assert_eq!(run(&["call", &url, "add", "3", "-4"]).await, (true, "-1\n".into(), String::new()), "{scheme}");
         let (success, out, err) =
             run(&["call", &url, "lock", &format!("name={scheme}"), "ttl_ms=60000", "owner=7"]).await;
@@ -86,7 +96,7 @@ async fn errors_name_what_was_wrong() {
     let taken = taken.local_addr().unwrap().to_string();
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     #[rustfmt::skip]
-    let cases: [(&[&str], &str); 8] = [
+    let cases: [(&[&str], &str); 12] = [
         (&["--grpc", &taken, "--xmlrpc", "off", "--jsonrpc", "off", "--zerorpc", "off", "--locker", "off"], &format!("grpc: {taken} is taken")),
         (&["serve", "--xmlrpc", "nowhere"], "xmlrpc: `nowhere` is no address"),
         (&["--locker", &taken, "--xmlrpc", "off", "--jsonrpc", "off", "--zerorpc", "off", "--grpc", "off"], &format!("locker: {taken} is taken")),
@@ -95,10 +105,33 @@ async fn errors_name_what_was_wrong() {
         (&["call", "ftp://x", "add", "1", "2"], "`ftp://x` is no server"),
         (&["call", &format!("xmlrpc://{nobody}"), "add", "1", "2"], &nobody),
         (&["call", &format!("grpc://{nobody}"), "add", "1", "2"], &nobody),
+        (&["call", &format!("amqp://{nobody}"), "add", "1", "2"], &format!("no broker at amqp://{nobody}: ")),
+        (&["call", &format!("{}/nowhere", broker().await.url), "add", "1", "2"], "/nowhere: "),
+        (&["--amqp", "localhost"], "no URL of a broker"),
+        (&["--amqp-wait"], "--amqp <URL>"),
     ];
     for (arguments, expected) in cases {
         let (success, _, err) = run(arguments).await;
         assert!(!success && err.starts_with("error: ") && err.contains(expected), "{arguments:?}: {err}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_broker_the_other_wires_serve() {
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let url = format!("amqp://user:secret@{nobody}/v");
+    for (flags, says) in [(&["--amqp", &url][..], "off"), (&["--amqp", &url, "--amqp-wait"], "waits")] {
+        let mut child = spawn(flags);
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut listing = Vec::new();
+        while !listing.last().is_some_and(|line: &String| line.starts_with("  AMQP")) {
+            listing.push(soon("the listing", lines.next_line()).await.unwrap().expect("AMQP is listed"));
+        }
+        let line = listing.last().unwrap();
+        assert!(line.starts_with(&format!("  AMQP      {says}: no broker at amqp://{nobody}/v: ")), "{line}");
+        let grpc = listing.iter().find_map(|line| line.strip_prefix("  gRPC      http://")).expect("gRPC is listed");
+        let url = format!("grpc://{grpc}");
+        assert_eq!(run(&["call", &url, "add", "3", "4"]).await, (true, "7\n".into(), String::new()));
     }
 }
 

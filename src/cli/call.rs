@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 use everywire::{
-    grpc, jsonrpc,
+    amqp, grpc, jsonrpc,
     services::{ToolkitClient, ToolkitService},
     xmlrpc, zerorpc,
 };
@@ -53,6 +53,7 @@ impl Call {
             "jsonrpc+ws" => self.over(jsonrpc::Client::connect(&format!("ws://{host}")).await?.timeout(*timeout)).await,
             "grpc" => self.over(grpc::Client::connect(&format!("http://{host}")).await?.timeout(*timeout)).await,
             "zerorpc" => self.over(zerorpc::Client::connect(&format!("tcp://{host}")).await?.timeout(*timeout)).await,
+            "amqp" => self.over(amqp::Client::connect(url).await?.timeout(*timeout)).await,
             _ => Err(bad_url(url)),
         }
     }
@@ -71,7 +72,7 @@ impl Call {
 
 fn bad_url(url: &str) -> RpcError {
     RpcError::invalid_argument(format!(
-        "`{url}` is no server; expected xmlrpc://, jsonrpc://, jsonrpc+ws://, grpc:// or zerorpc:// and HOST:PORT"
+        "`{url}` is no server; expected xmlrpc://, jsonrpc://, jsonrpc+ws://, grpc://, zerorpc:// or amqp:// and HOST:PORT"
     ))
 }
 

@@ -14,7 +14,7 @@ use clap::{Parser, Subcommand};
 use rpc_core::Result;
 use tracing_subscriber::EnvFilter;
 
-/// One service on every wire: XML-RPC, JSON-RPC, gRPC and ZeroMQ (zerorpc). Without a command it serves.
+/// One service on every wire: XML-RPC, JSON-RPC, gRPC, ZeroMQ (zerorpc) and RabbitMQ. Without a command it serves.
 #[derive(Debug, Parser)]
 #[command(version, args_conflicts_with_subcommands = true)]
 pub(crate) struct Cli {
@@ -31,10 +31,13 @@ enum Command {
     Schema(schema::Schema),
 }
 
+/// What lapin logs as an error, its user gets as an error too; and it logs messages that were returned, whole.
+const DEFAULT_LOG: &str = "warn,lapin=off";
+
 impl Cli {
     /// Runs the command. The log goes to standard error; `RUST_LOG` sets what it says.
     pub(crate) async fn run(self) -> Result<()> {
-        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_LOG));
         tracing_subscriber::fmt().with_env_filter(filter).with_ansi(stderr().is_terminal()).with_writer(stderr).init();
         match self.command.unwrap_or(Command::Serve(Box::new(self.serve))) {
             Command::Serve(serve) => serve.run().await,

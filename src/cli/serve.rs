@@ -13,11 +13,11 @@ use std::{
 
 use clap::Args;
 use everywire::{
-    grpc, jsonrpc, locker,
+    amqp, grpc, jsonrpc, locker,
     services::{Embedded, ToolkitService, durable::DataDir, id::Snowflake, limiter::SlotLimiter},
     xmlrpc, zerorpc,
 };
-use rpc_core::{Budget, CancellationToken, Limit, Limits, Result, RpcError, Server, Service};
+use rpc_core::{Budget, CancellationToken, Code, Limit, Limits, Result, RpcError, Server, Service};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{ids::IdFlags, limits::LimitFlags, open_files, rate::Rate};
@@ -48,6 +48,13 @@ pub(crate) struct Serve {
     /// ZeroMQ, plain REQ and REP: go or sorry, the limiter's resource `locker`
     #[arg(long, value_name = "ADDR|off", default_value = "127.0.0.1:7777")]
     locker: Wire,
+    /// RabbitMQ: the broker at amqp://USER:PASSWORD@HOST:PORT/VHOST, the queue everywire.v1.Toolkit. Without a broker this
+    /// wire is off
+    #[arg(long, value_name = "URL")]
+    amqp: Option<String>,
+    /// Without a broker, try again until there is one
+    #[arg(long, requires = "amqp")]
+    amqp_wait: bool,
     /// What the limiter gives, over every wire and for each resource: at most N permits in a slot of TIME
     #[arg(long, value_name = "N/TIME", default_value = "5/0.8s")]
     locker_rate: Rate,
@@ -107,6 +114,11 @@ impl Serve {
         }
         if let Wire(Some(address)) = &self.locker {
             server = server.mount(listing.locker(address).await?);
+        }
+        if let Some(url) = &self.amqp
+            && let Some(wire) = listing.amqp(url, self.amqp_wait).await?
+        {
+            server = server.mount(wire);
         }
         listing.print();
         open_files::allow(listing.wires.len(), connections);
@@ -175,6 +187,21 @@ impl Listing {
         let ask = "s.send(b'let me go'); print(s.recv())";
         let python = format!("import zmq; s = zmq.Context().socket(zmq.REQ); s.connect('tcp://{at}'); {ask}");
         self.add("locker", at, &["tcp"], &format!("python3 -c \"{python}\""));
+        Ok(server)
+    }
+
+    /// Nothing if there is no broker and nobody is to wait for one.
+    async fn amqp(&mut self, url: &str, wait: bool) -> Result<Option<amqp::Server>> {
+        let (server, listed) = match amqp::Server::connect(url).await {
+            Ok(server) => {
+                let at = server.url();
+                (Some(server), format!("{at}\n            everywire call {at} add 3 4"))
+            }
+            Err(error) if error.code() != Code::Unavailable => return Err(error),
+            Err(error) if wait => (Some(amqp::Server::new(url)?), format!("waits: {}", error.message())),
+            Err(error) => (None, format!("off: {}", error.message())),
+        };
+        self.wires.push(format!("  AMQP      {listed}"));
         Ok(server)
     }
 

@@ -43,6 +43,11 @@ impl Server {
         Ok(Self { connection: Some(connection), ..server })
     }
 
+    /// Where the broker is, without the user and the password.
+    pub fn url(&self) -> String {
+        self.broker.to_string()
+    }
+
     /// Sets the queue of requests, of at most 255 bytes. Default: the service's full name, such as `everywire.v1.Toolkit`.
     #[must_use]
     pub fn queue(self, queue: &str) -> Self {
@@ -52,7 +57,7 @@ impl Server {
 
 impl Transport for Server {
     fn endpoint(&self) -> String {
-        format!("amqp {}", self.broker)
+        format!("amqp {}", self.url())
     }
 
     fn check(&self, descriptor: &ServiceDescriptor) -> Result<()> {

@@ -1,16 +1,19 @@
 //! A real RabbitMQ for tests, on ports and in a directory of its own. It ends with the test's process, however that ends.
 
 use std::{
-    io::Write,
+    io::{self, Write},
     net::TcpListener,
     os::unix::process::CommandExt,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
-use everywire_amqp::Server;
 use tempfile::TempDir;
-use tokio::time::sleep;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::sleep,
+};
 
 /// How long a start may take; alone on a machine it takes 5 s.
 const START_TIME: Duration = Duration::from_mins(2);
@@ -68,7 +71,7 @@ impl Broker {
         }
         self.running = Some(command.spawn().unwrap());
         let since = Instant::now();
-        while let Err(error) = Server::connect(&self.url).await {
+        while let Err(error) = greeted(self.ports[0]).await {
             let log = std::fs::read_to_string(home.join("log")).unwrap_or_default();
             assert!(since.elapsed() < START_TIME, "no broker; `tests/run` installs RabbitMQ: {error}\n{log}");
             sleep(Duration::from_millis(100)).await;
@@ -89,4 +92,11 @@ impl Drop for Broker {
             self.kill();
         }
     }
+}
+
+/// Whether a broker answers at `port`.
+async fn greeted(port: u16) -> io::Result<u8> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
+    stream.write_all(b"AMQP\0\0\x09\x01").await?;
+    stream.read_u8().await
 }
