@@ -12,6 +12,7 @@ use lapin::{
     protocol::{AMQPErrorKind, AMQPSoftError},
     runtime::default_runtime,
     tcp::AMQPUriTcpExt,
+    types::ShortString,
     uri::{AMQPScheme, AMQPUri},
 };
 use rpc_core::{Code, Result, RpcError};
@@ -86,6 +87,12 @@ impl Broker {
     pub(crate) fn lost(&self, reason: impl fmt::Display) -> RpcError {
         RpcError::unavailable(format!("the connection to the broker at {self} is lost: {reason}"))
     }
+}
+
+/// The queue of a service, called like it.
+pub(crate) fn queue_of(service: &str) -> Result<ShortString> {
+    ShortString::try_new(service.to_owned())
+        .map_err(|_| RpcError::failed_precondition(format!("amqp: a queue's name has at most 255 bytes: {service}")))
 }
 
 /// Without the user and the password.

@@ -8,7 +8,11 @@ use rpc_core::{Caller, DEFAULT_TIMEOUT, Limits, Method, Result, RpcError, answer
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::Semaphore;
 
-use crate::{broker::Broker, envelope, link::Link};
+use crate::{
+    broker::{Broker, queue_of},
+    envelope,
+    link::Link,
+};
 
 /// Calls in flight; more wait for a place.
 const CALLS: usize = 1_024;
@@ -47,7 +51,7 @@ impl Client {
         Ok(client)
     }
 
-    /// Sets the queue of requests, of at most 255 bytes. Default: the service's full name, such as `everywire.v1.Toolkit`.
+    /// Sets the queue of requests. Panics if its name has more than 255 bytes. Default: the service's full name, such as `everywire.v1.Toolkit`.
     #[must_use]
     pub fn queue(self, queue: &str) -> Self {
         Self { queue: Some(queue.into()), ..self }
@@ -69,7 +73,10 @@ impl Client {
             let text = format!("the arguments of {} are too long: a request may have {limit} bytes", method.name());
             return Err(RpcError::resource_exhausted(text));
         }
-        let queue = self.queue.clone().unwrap_or_else(|| service(method).into());
+        let queue = match &self.queue {
+            Some(queue) => queue.clone(),
+            None => queue_of(service(method))?,
+        };
         self.link.answered(&link, link.answer(&queue, number, &body, self.timeout)).await
     }
 }

@@ -42,6 +42,9 @@
 //! connection is lost. Two messages are two calls, even if their contents are the same. Whoever sends a call again after an
 //! error with the origin [`Local`](rpc_core::Origin::Local) may run it twice, as on every wire.
 //!
+//! A call that kills its server is delivered to the next one. If it is idempotent it runs there too, until its `expiration`
+//! is over; a quorum queue with a delivery limit ends that sooner.
+//!
 //! An answer that was sent in the moment of a crash may be lost, and the call then has run. Its caller gets `ABORTED` where
 //! the request comes again, and else runs into its deadline or loses its connection.
 //!

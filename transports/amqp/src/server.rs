@@ -6,7 +6,10 @@ use lapin::{Connection, Consumer, types::ShortString};
 use rpc_core::{Budget, CancellationToken, Result, Service, ServiceDescriptor, Transport};
 use tokio::time::sleep;
 
-use crate::{broker::Broker, session::Session};
+use crate::{
+    broker::{Broker, queue_of},
+    session::Session,
+};
 
 /// The pause before the first new try to connect, and the longest one.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
@@ -48,7 +51,7 @@ impl Server {
         self.broker.to_string()
     }
 
-    /// Sets the queue of requests, of at most 255 bytes. Default: the service's full name, such as `everywire.v1.Toolkit`.
+    /// Sets the queue of requests. Panics if its name has more than 255 bytes. Default: the service's full name, such as `everywire.v1.Toolkit`.
     #[must_use]
     pub fn queue(self, queue: &str) -> Self {
         Self { queue: Some(queue.into()), ..self }
@@ -61,6 +64,7 @@ impl Transport for Server {
     }
 
     fn check(&self, descriptor: &ServiceDescriptor) -> Result<()> {
+        queue_of(descriptor.full_name())?;
         everywire_json::check("amqp", descriptor)
     }
 
@@ -100,7 +104,10 @@ impl Server {
             Some(connection) => connection,
             None => self.broker.connect(CONNECTION_NAME).await?,
         };
-        let queue = self.queue.get_or_insert_with(|| service.descriptor().full_name().into());
+        let queue = match &self.queue {
+            Some(queue) => queue.clone(),
+            None => queue_of(service.descriptor().full_name())?,
+        };
         let opened = Session::open(Arc::clone(service), Arc::clone(budget), connection, queue).await;
         opened.map_err(|error| self.broker.lost(error))
     }

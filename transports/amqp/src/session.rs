@@ -50,14 +50,14 @@ impl<S: Service> Session<S> {
         service: Arc<S>,
         budget: Arc<Budget>,
         connection: Connection,
-        queue: &ShortString,
+        queue: ShortString,
     ) -> Result<(Self, Consumer)> {
-        declare(&connection, queue).await?;
+        declare(&connection, &queue).await?;
         let channel = connection.create_channel().await?;
         let prefetch = u16::try_from(budget.limits().calls_in_flight).unwrap_or(u16::MAX);
         channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
         let (tag, options) = (ShortString::default(), BasicConsumeOptions::default());
-        let consumer = channel.basic_consume(queue.clone(), tag, options, FieldTable::default()).await?;
+        let consumer = channel.basic_consume(queue, tag, options, FieldTable::default()).await?;
         Ok((Self { service, budget, connection, channel }, consumer))
     }
 

@@ -112,29 +112,47 @@ async fn poison_is_answered_and_acknowledged() {
     assert_eq!(raw.messages(&running.queue).await, 0, "nothing came back to the queue");
 }
 
+/// Has the broker deliver `request` once more, to a server that starts then; returns that and the answer.
+async fn redelivered(request: Value) -> (Running, Value) {
+    let (url, queue) = (&shared_broker().await.url, new_queue());
+    let mut caller = Raw::connect(url, true).await;
+    let durable = QueueDeclareOptions::durable();
+    caller.channel.queue_declare(queue.clone().into(), durable, FieldTable::default()).await.unwrap();
+    let dying = Raw::connect(url, true).await;
+    let (answer, running) = tokio::join!(caller.ask_json(&queue, request.to_string()), async {
+        dying.take_and_die(&queue).await;
+        Running::start_at(url, &queue, Limits::default()).await
+    });
+    (running, answer)
+}
+
+fn request(id: u32, method: &str) -> Value {
+    json!({"jsonrpc": "2.0", "id": id, "method": method})
+}
+
+fn assert_aborted(answer: &Value) {
+    assert_eq!(answer["error"]["data"]["code"], "ABORTED", "{answer}");
+    assert!(answer["error"]["message"].as_str().unwrap().starts_with("the call may have run"), "{answer}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn a_redelivered_call_runs_again_only_if_it_is_idempotent() {
-    let url = &shared_broker().await.url;
-    for (method, counted) in [("count", 0), ("count_again", 1)] {
-        let queue = new_queue();
-        let mut caller = Raw::connect(url, true).await;
-        let durable = QueueDeclareOptions::durable();
-        caller.channel.queue_declare(queue.clone().into(), durable, FieldTable::default()).await.unwrap();
-        let request = json!({"jsonrpc": "2.0", "id": 1, "method": method}).to_string();
-        let dying = Raw::connect(url, true).await;
-        let (answer, running) = tokio::join!(caller.ask_json(&queue, request), async {
-            dying.take_and_die(&queue).await;
-            Running::start_at(url, &queue, Limits::default()).await
-        });
-        assert_eq!(running.counted(), counted, "{method}: {answer}");
-        if counted == 0 {
-            assert_eq!(answer["error"]["data"]["code"], "ABORTED", "{answer}");
-            assert!(answer["error"]["message"].as_str().unwrap().starts_with("the call may have run"), "{answer}");
-        } else {
-            assert_eq!(answer["result"], 1);
-        }
-        assert_eq!(running.client().await.count().await, Ok(counted + 1), "a new call runs");
-    }
+async fn a_redelivered_call_that_is_not_idempotent_does_not_run() {
+    let (running, answer) = redelivered(request(1, "count")).await;
+    assert_aborted(&answer);
+    assert_eq!(running.client().await.count().await, Ok(1), "a new call is the first that runs");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redelivered_call_that_is_idempotent_runs_again() {
+    let (running, answer) = redelivered(request(1, "count_again")).await;
+    assert_eq!((&answer["result"], running.counted()), (&json!(1), 1), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_redelivered_batch_the_idempotent_calls_run_again() {
+    let (running, answer) = redelivered(json!([request(1, "count"), request(2, "count_again")])).await;
+    assert_aborted(&answer[0]);
+    assert_eq!((&answer[1]["result"], running.counted()), (&json!(1), 1), "{answer}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
