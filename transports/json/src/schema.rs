@@ -19,3 +19,43 @@ fn carries(shape: &Shape, types: &Types) -> Result<(), String> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use schemars::JsonSchema;
+    use serde::{Deserialize, Serialize, de::DeserializeOwned};
+    use serde_json::Value;
+
+    use super::*;
+
+    fn checked<T: Serialize + DeserializeOwned + JsonSchema>() -> Result<()> {
+        let mut service = ServiceDescriptor::builder("demo.v1", "Demo", "");
+        service.method("put", "").argument::<T>("value", "T").reply::<()>("()");
+        check("json", &service.build())
+    }
+
+    #[test]
+    fn types_that_json_loses_are_refused() {
+        #[derive(Serialize, Deserialize, JsonSchema, PartialEq, Eq, PartialOrd, Ord)]
+        struct Point(u8, u8);
+        #[derive(Serialize, Deserialize, JsonSchema, PartialEq, Eq, PartialOrd, Ord)]
+        struct Id(u64);
+        #[derive(Serialize, Deserialize, JsonSchema)]
+        struct Inside {
+            map: BTreeMap<Point, u8>,
+        }
+        let refused = |checked: Result<()>| checked.unwrap_err().message().to_owned();
+        assert_eq!(
+            refused(checked::<Vec<Option<Option<u8>>>>()),
+            "json can't carry demo.v1.Demo.put, value: T: an absent value and a present `null` are the same in JSON"
+        );
+        assert_eq!(
+            refused(checked::<Option<Inside>>()),
+            "json can't carry demo.v1.Demo.put, value: T: `Inside.map`: the key of a map is no string or number"
+        );
+        assert_eq!(checked::<BTreeMap<Id, Option<BTreeMap<i8, u8>>>>(), Ok(()));
+        assert_eq!(checked::<Value>(), Ok(()), "JSON describes itself");
+    }
+}

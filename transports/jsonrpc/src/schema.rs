@@ -1,9 +1,6 @@
 //! The service as an [OpenRPC 1.3](https://spec.open-rpc.org) document: what `rpc.discover` answers.
 
-use rpc_core::{
-    Argument, Code, Method, Result, ServiceDescriptor, Type,
-    shape::{Shape, Types},
-};
+use rpc_core::{Argument, Code, Method, ServiceDescriptor, Type};
 use serde_json::{Map, Value, json};
 
 /// The version of the `OpenRPC` specification that [`openrpc`] follows.
@@ -66,21 +63,6 @@ fn described(docs: &str, mut object: Value) -> Value {
         object["description"] = Value::from(docs);
     }
     object
-}
-
-/// Refuses types that JSON loses or can't write. One without a shape is fine: JSON describes itself.
-pub(crate) fn check(service: &ServiceDescriptor) -> Result<()> {
-    service.check_shapes("jsonrpc", carries)
-}
-
-fn carries(shape: &Shape, types: &Types) -> Result<(), String> {
-    match shape {
-        shape if shape.is_double_option(types) => {
-            Err("an absent value and a present `null` are the same in JSON".to_owned())
-        }
-        Shape::Map(key, _) if !key.is_key(types) => Err("the key of a map is no string or number".to_owned()),
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]
@@ -164,35 +146,6 @@ mod tests {
             let target = document.pointer(reference.strip_prefix('#').unwrap());
             assert!(target.is_some(), "{reference}");
         }
-    }
-
-    fn checked<T: Serialize + serde::de::DeserializeOwned + JsonSchema>() -> Result<()> {
-        let mut service = ServiceDescriptor::builder("demo.v1", "Demo", "");
-        service.method("put", "").argument::<T>("value", "T").reply::<()>("()");
-        check(&service.build())
-    }
-
-    #[test]
-    fn types_that_json_loses_are_refused() {
-        #[derive(Serialize, Deserialize, JsonSchema, PartialEq, Eq, PartialOrd, Ord)]
-        struct Point(u8, u8);
-        #[derive(Serialize, Deserialize, JsonSchema, PartialEq, Eq, PartialOrd, Ord)]
-        struct Id(u64);
-        #[derive(Serialize, Deserialize, JsonSchema)]
-        struct Inside {
-            map: BTreeMap<Point, u8>,
-        }
-        let refused = |checked: Result<()>| checked.unwrap_err().message().to_owned();
-        assert_eq!(
-            refused(checked::<Vec<Option<Option<u8>>>>()),
-            "jsonrpc can't carry demo.v1.Demo.put, value: T: an absent value and a present `null` are the same in JSON"
-        );
-        assert_eq!(
-            refused(checked::<Option<Inside>>()),
-            "jsonrpc can't carry demo.v1.Demo.put, value: T: `Inside.map`: the key of a map is no string or number"
-        );
-        assert_eq!(checked::<BTreeMap<Id, Option<BTreeMap<i8, Grant>>>>(), Ok(()));
-        assert_eq!(checked::<Value>(), Ok(()), "JSON describes itself");
     }
 
     #[test]

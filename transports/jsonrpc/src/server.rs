@@ -47,7 +47,7 @@ impl Transport for Server {
     }
 
     fn check(&self, descriptor: &ServiceDescriptor) -> Result<()> {
-        schema::check(descriptor)
+        everywire_json::check("jsonrpc", descriptor)
     }
 
     async fn serve<S: Service>(self, service: Arc<S>, budget: Arc<Budget>, shutdown: CancellationToken) -> Result<()> {
