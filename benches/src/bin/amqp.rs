@@ -51,7 +51,8 @@ async fn main() -> Result<()> {
         let calls = if in_flight == 1 { calls / 10 } else { calls };
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
-            theirs.push(rate(calls, in_flight, async || by_hand.call().await.expect("the echo answers")).await);
+            theirs
+                .push(rate(calls, in_flight, async || assert_eq!(by_hand.call().await.expect("an echo"), BODY)).await);
             ours.push(rate(calls, in_flight, async || assert_eq!(adder.add(3, 4).await, Ok(7))).await);
         }
         let (ours, theirs) = (median(ours), median(theirs));
