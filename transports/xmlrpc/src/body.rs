@@ -42,7 +42,7 @@ fn is_gzip(headers: &HeaderMap) -> Result<bool> {
 }
 
 /// Undoes gzip piece by piece, so that a bomb costs no more than the limit.
-fn decompress(received: Received, budget: &Budget) -> Result<Received> {
+pub(crate) fn decompress(received: Received, budget: &Budget) -> Result<Received> {
     let Received { bytes, mut share } = received;
     let limit = budget.limits().decompressed_bytes;
     let mut decoder = MultiGzDecoder::new(&bytes[..]);

@@ -58,6 +58,9 @@ mod client;
 mod codec;
 mod envelope;
 mod fault;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 mod link;
 mod pool;
 mod schema;

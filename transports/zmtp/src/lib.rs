@@ -74,6 +74,9 @@
 mod connection;
 mod engine;
 pub mod frames;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 mod session;
 mod stream;
 #[cfg(test)]

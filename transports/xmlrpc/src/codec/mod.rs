@@ -30,6 +30,8 @@ use serde::{Serialize, de::DeserializeOwned};
 
 pub(crate) use de::{Params, RawValue, Value};
 pub(crate) use error::{Error, Kind};
+#[cfg(any(test, fuzzing))]
+pub(crate) use lexer::compare_cuts;
 pub(crate) use parser::{Parser, Tag};
 pub(crate) use ser::Writer;
 pub(crate) use text::{document, sanitized};

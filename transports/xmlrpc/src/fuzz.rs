@@ -1,0 +1,119 @@
+//! What holds whatever a peer sends.
+//!
+//! The fuzz target of the same name looks for bytes that break it; the test replays those that it has found.
+
+use std::{collections::BTreeMap, fmt::Debug, sync::LazyLock};
+
+use rpc_core::{Caller, Limits, Method, Origin, Result};
+use rpc_core_specimen::{Choice, Echo, EchoClient, EchoService, Echoing, Several, Specimen, at_once};
+use serde::{Serialize, de::DeserializeOwned, de::IgnoredAny};
+
+use crate::{
+    body::{BodyError, decompress},
+    call::answer,
+    codec::{Parser, compare_cuts, document},
+    envelope::{Frame, method_call, read_response},
+    fault::unsendable,
+};
+
+static SERVICE: LazyLock<EchoService<Echoing>> = LazyLock::new(|| EchoService::new(Echoing));
+
+static LIMITS: LazyLock<Limits> =
+    LazyLock::new(|| Limits { depth: 8, batch_calls: 4, message_bytes: 4 << 10, ..Limits::default() });
+
+/// How deep an answer may nest: that of a multicall has two levels more than its calls.
+const ANSWER_DEPTH: usize = 10;
+/// The longest message of an error that this crate makes.
+const MESSAGE_BYTES: usize = 1 << 10;
+
+/// Reads `data` as the body of a request and as that of a response.
+pub fn xmlrpc(data: &[u8]) {
+    if data.starts_with(b"\x1f\x8b") {
+        match decompress(data, LIMITS.message_bytes) {
+            Ok(body) => assert!(body.len() <= LIMITS.message_bytes),
+            Err(error) => assert!(matches!(error, BodyError::TooLong | BodyError::NotGzip(_))),
+        }
+    }
+    match document(data) {
+        Ok(document) => {
+            compare_cuts(document);
+            request(document);
+        }
+        Err(error) => readable(&Frame::Response.fault(error)),
+    }
+    response::<Specimen>(data);
+    response::<Vec<Choice>>(data);
+    response::<Several>(data);
+    response::<()>(data);
+    response::<(Vec<String>, char)>(data);
+    response::<(i128, u128, f32)>(data);
+    response::<BTreeMap<i64, BTreeMap<bool, Option<f64>>>>(data);
+}
+
+/// Every request has a well-formed answer, and what the client reads in it can be sent again, with the same answer.
+fn request(request: &str) {
+    let answer = at_once(answer(&*SERVICE, request, &LIMITS));
+    assert!(answer.len() <= 8 * request.len() + 2 * LIMITS.message_bytes, "the answer is out of proportion");
+    readable(&answer);
+    let client = EchoClient::new(Loopback);
+    if let Ok(value) = read_response::<Specimen>(&answer, ANSWER_DEPTH) {
+        same(&at_once(client.specimen(value.clone())), &Ok(value));
+    }
+    if let Ok(value) = read_response::<Choice>(&answer, ANSWER_DEPTH) {
+        same(&at_once(client.choice(value.clone())), &Ok(value));
+    }
+    if let Ok((a, b, c)) = read_response::<Several>(&answer, ANSWER_DEPTH) {
+        same(&at_once(client.several(a, b.clone(), c.clone())), &Ok((a, b, c)));
+    }
+}
+
+/// An answer is a response to any client; and if it is a fault, a short one.
+fn readable(answer: &[u8]) {
+    let text = document(answer).expect("an answer has the characters of XML");
+    Parser::new(text, 0).skip_to_end().expect("an answer is well-formed");
+    if let Err(error) = read_response::<IgnoredAny>(answer, ANSWER_DEPTH) {
+        assert_eq!(error.origin(), Origin::Remote, "{text}: {error}");
+        assert!(error.message().len() <= MESSAGE_BYTES, "{} bytes", error.message().len());
+    }
+}
+
+/// What a client reads in a response is the same after it was written again; what it can't read is a short error.
+fn response<T: Serialize + DeserializeOwned + Debug>(response: &[u8]) {
+    match read_response::<T>(response, LIMITS.depth) {
+        Ok(value) => {
+            let written = Frame::Response.reply(&value).expect("what XML-RPC brought it can carry");
+            same(&read_response(&written, LIMITS.depth), &Ok(value));
+        }
+        Err(error) if error.origin() == Origin::Local => {
+            assert!(error.message().len() <= MESSAGE_BYTES, "{} bytes", error.message().len());
+        }
+        Err(_) => {}
+    }
+}
+
+/// As text, because a NaN is not equal to itself.
+fn same<T: Debug>(found: &Result<T>, expected: &Result<T>) {
+    assert_eq!(format!("{found:?}"), format!("{expected:?}"));
+}
+
+/// A client and a server without the sockets between them.
+struct Loopback;
+
+impl Caller for Loopback {
+    async fn call<A: Serialize + Send + Sync, R: DeserializeOwned>(
+        &self,
+        method: &'static Method,
+        args: &A,
+    ) -> Result<R> {
+        let request = method_call(method.name(), args)
+            .map_err(|error| unsendable(rpc_core::Code::InvalidArgument, "arguments", &error))?;
+        let request = document(&request).expect("a request has the characters of XML");
+        read_response(&answer(&*SERVICE, request, &LIMITS).await, LIMITS.depth)
+    }
+}
+
+#[cfg(test)]
+#[test]
+fn the_corpus_breaks_nothing() {
+    rpc_core_specimen::replay("xmlrpc", xmlrpc);
+}
