@@ -23,7 +23,16 @@ pub(crate) fn serializer(output: &mut Vec<u8>) -> ValueSerializer<'_> {
 
 /// Reads the value at the start of `bytes`, with at most `depth` levels of arrays and maps.
 pub(crate) fn get_value<'a, T: Deserialize<'a>>(bytes: &'a [u8], depth: usize) -> Result<T, decode::Error> {
-    T::deserialize(&mut deserializer(bytes, depth))
+    T::deserialize(&mut deserializer(bytes, depth)).map_err(shortened)
+}
+
+/// The longest message of an error, in bytes: what a peer sent doesn't come back in full.
+const MESSAGE_BYTES: usize = 512;
+
+fn shortened(error: decode::Error) -> decode::Error {
+    let decode::Error::Syntax(mut message) = error else { return error };
+    message.truncate(message.floor_char_boundary(MESSAGE_BYTES));
+    decode::Error::Syntax(message)
 }
 
 /// Reads values from `bytes`, with at most `depth` levels of arrays and maps.
@@ -235,6 +244,14 @@ mod tests {
         let bomb = [0xDD, 0xFF, 0xFF, 0xFF, 0xFF];
         assert_eq!(Reader::new(&bomb).value(), None);
         assert!(get_value::<Vec<u64>>(&bomb, 8).is_err());
+    }
+
+    #[test]
+    fn an_error_repeats_little_of_a_long_value() {
+        let mut bytes = Vec::new();
+        put_value(&mut bytes, &"ü".repeat(10_000)).unwrap();
+        let error = get_value::<Vec<u64>>(&bytes, 8).unwrap_err().to_string();
+        assert!(error.starts_with("invalid type: string \"üü") && error.len() <= MESSAGE_BYTES, "{error}");
     }
 
     #[test]
