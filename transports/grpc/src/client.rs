@@ -3,6 +3,7 @@
 use std::{
     convert::Infallible,
     error::Error,
+    fmt,
     future::{pending, poll_fn},
     pin::Pin,
     sync::Arc,
@@ -12,7 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{
-    HeaderValue, Request, Uri,
+    HeaderValue, Request, Response, Uri,
     header::{CONTENT_TYPE, TE},
     uri::PathAndQuery,
 };
@@ -85,17 +86,7 @@ impl Client {
     async fn exchange<A: Serialize, R: DeserializeOwned>(&self, method: &'static Method, args: &A) -> Result<R> {
         let message =
             envelope::frame(args).map_err(|error| RpcError::invalid_argument(format!("{}: {error}", method.name())))?;
-        let response = self.send(method, message).await?;
-        let (head, body) = response.into_parts();
-        let early = fault::status(&head.headers).transpose()?;
-        if early.is_none() && !envelope::is_grpc(&head.headers) {
-            return Err(fault::not_grpc(head.status));
-        }
-        let received = Received::read(body, &self.budget).await?;
-        fault::status(received.trailers()).or(early.map(Ok)).ok_or_else(|| fault::not_grpc(head.status))??;
-        let message = received.into_message()?;
-        let reply = codec::from_slice_within(&message.bytes, self.budget.limits().depth);
-        reply.map_err(|error| RpcError::new(Code::Internal, format!("{}: unreadable reply: {error}", method.name())))
+        read_answer(method, self.send(method, message).await?, &self.budget).await
     }
 
     fn request(&self, method: &'static Method, message: Bytes) -> Request<TonicBody> {
@@ -110,7 +101,7 @@ impl Client {
         request
     }
 
-    async fn send(&self, method: &'static Method, message: Bytes) -> Result<http::Response<TonicBody>> {
+    async fn send(&self, method: &'static Method, message: Bytes) -> Result<Response<TonicBody>> {
         let request = self.request(method, message);
         let mut channel = self.channel.clone();
         let sent = async {
@@ -129,6 +120,25 @@ impl Client {
         let reason: Vec<_> = causes(error).map(ToString::to_string).collect();
         RpcError::unavailable(format!("grpc: no answer from {}: {}", self.url, reason.join(": ")))
     }
+}
+
+/// The reply, or the error, in a response.
+pub(crate) async fn read_answer<B, R>(method: &Method, response: Response<B>, budget: &Arc<Budget>) -> Result<R>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+    B::Error: fmt::Display,
+    R: DeserializeOwned,
+{
+    let (head, body) = response.into_parts();
+    let early = fault::status(&head.headers).transpose()?;
+    if early.is_none() && !envelope::is_grpc(&head.headers) {
+        return Err(fault::not_grpc(head.status));
+    }
+    let received = Received::read(body, budget).await?;
+    fault::status(received.trailers()).or(early.map(Ok)).ok_or_else(|| fault::not_grpc(head.status))??;
+    let message = received.into_message()?;
+    let reply = codec::from_slice_within(&message.bytes, budget.limits().depth);
+    reply.map_err(|error| RpcError::new(Code::Internal, format!("{}: unreadable reply: {error}", method.name())))
 }
 
 fn causes<'a>(error: &'a tonic::transport::Error) -> impl Iterator<Item = &'a (dyn Error + 'static)> {

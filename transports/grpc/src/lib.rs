@@ -52,6 +52,9 @@ mod companions;
 mod connection;
 mod envelope;
 mod fault;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 mod outbox;
 pub mod schema;
 mod server;

@@ -158,10 +158,10 @@ impl<S: Service> Session<S> {
 }
 
 /// One call.
-struct GrpcCall<'a> {
+pub(crate) struct GrpcCall<'a> {
     /// Let go when the arguments are read: a call may wait for long.
-    message: Option<Message>,
-    budget: &'a Budget,
+    pub(crate) message: Option<Message>,
+    pub(crate) budget: &'a Budget,
 }
 
 impl Call for GrpcCall<'_> {

@@ -77,7 +77,7 @@ impl Caller for Client {
 }
 
 /// The reply, or the error, in an answer.
-fn decode<R: DeserializeOwned>(method: &str, payload: &[u8]) -> Result<R> {
+pub(crate) fn decode<R: DeserializeOwned>(method: &str, payload: &[u8]) -> Result<R> {
     let unreadable = |reason: String| RpcError::new(Code::Internal, format!("{method}: unreadable answer: {reason}"));
     let event = Event::decode(payload).map_err(|_| unreadable("no event".to_owned()))?;
     match event.name {

@@ -50,6 +50,9 @@ mod call;
 mod client;
 mod envelope;
 mod fault;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 mod link;
 mod msgpack;
 mod positional;

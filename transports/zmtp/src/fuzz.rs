@@ -12,7 +12,7 @@ use bytes::{Bytes, BytesMut};
 use rpc_core::{CancellationToken, Limits};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    runtime,
+    runtime::{Builder, Runtime},
     task::yield_now,
 };
 
@@ -106,8 +106,8 @@ fn connection(data: &[u8]) {
     }
     bytes.extend_from_slice(data);
     let whole = converse(&bytes, 0, usize::MAX);
-    for (read_before, step) in [(0, 1), (bytes.len() / 2, 7)] {
-        let cut = converse(&bytes, read_before, step);
+    for (read_before, pace) in [(0, 1), (bytes.len() / 2, 7)] {
+        let cut = converse(&bytes, read_before, pace);
         assert_eq!(cut.ended, whole.ended);
         // A violation takes unwritten answers with it; how many, depends on the cuts.
         if whole.ended.is_ok() {
@@ -116,21 +116,25 @@ fn connection(data: &[u8]) {
     }
 }
 
+thread_local! {
+    static RUNTIME: Runtime = Builder::new_current_thread().enable_time().build().expect("it needs no resources");
+}
+
 struct Conversation {
     ended: Result<(), String>,
     /// Sorted, since calls that wait overtake one another.
     answers: Vec<Vec<Taken>>,
 }
 
-/// Serves a peer that sends `bytes`: `read_before` of them were read by another, the others come by `step` at a time.
-fn converse(bytes: &[u8], read_before: usize, step: usize) -> Conversation {
+/// Serves a peer that sends `bytes`: `read_before` of them were read by another, the others come `pace` at a time.
+fn converse(bytes: &[u8], read_before: usize, pace: usize) -> Conversation {
     let limits = Limits { message_bytes: 2 * FRAME_BYTES, calls_in_flight: 4, unsent_bytes: 512, ..Limits::default() };
     let (before, rest) = bytes.split_at(read_before);
     let stop = CancellationToken::new();
-    let mut script = Script { rest, received: 0, step, written: Vec::new(), ready: false, stop: stop.clone() };
-    let runtime = runtime::Builder::new_current_thread().enable_time().build().expect("a runtime needs no resources");
+    let mut script = Script { rest, received: 0, pace, written: Vec::new(), ready: false, stop: stop.clone() };
     let engine = Engine::new(SocketType::Router, limits);
-    let served = runtime.block_on(engine.serve(&mut script, BytesMut::from(before), Echo, stop));
+    let served =
+        RUNTIME.with(|runtime| runtime.block_on(engine.serve(&mut script, BytesMut::from(before), Echo, stop)));
 
     let Script { written, .. } = script;
     assert!(written.len() <= GREETING_BYTES + 30 + 2 * bytes.len(), "the output is out of proportion");
@@ -179,7 +183,7 @@ impl Session for Echo {
 struct Script<'a> {
     rest: &'a [u8],
     received: usize,
-    step: usize,
+    pace: usize,
     written: Vec<u8>,
     /// Whether the next write is accepted: every other one has to wait.
     ready: bool,
@@ -193,7 +197,7 @@ impl AsyncRead for Script<'_> {
             self.stop.cancel();
             return Poll::Pending;
         }
-        let (next, rest) = self.rest.split_at(self.step.min(self.rest.len()).min(buffer.remaining()));
+        let (next, rest) = self.rest.split_at(self.pace.min(self.rest.len()).min(buffer.remaining()));
         buffer.put_slice(next);
         self.received += next.len();
         self.rest = rest;
@@ -208,7 +212,7 @@ impl AsyncWrite for Script<'_> {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let length = bytes.len().min(self.step);
+        let length = bytes.len().min(self.pace);
         self.written.extend_from_slice(&bytes[..length]);
         Poll::Ready(Ok(length))
     }

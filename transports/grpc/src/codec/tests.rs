@@ -1,4 +1,4 @@
-//! Golden bytes in both directions, and what is refused. Against prost: `tests/prost.rs`.
+//! Golden bytes in both directions, and what is refused. Against prost: `fuzz/tests.rs`.
 
 use std::{
     collections::BTreeMap,

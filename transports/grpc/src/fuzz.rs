@@ -1,0 +1,202 @@
+//! What holds whatever a peer sends.
+//!
+//! The fuzz target of the same name looks for bytes that break it; the test replays those that it has found.
+
+mod rich;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::BTreeMap,
+    convert::Infallible,
+    fmt::Debug,
+    net::IpAddr,
+    pin::Pin,
+    sync::LazyLock,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Response};
+use hyper::body::{Body, Frame};
+use rpc_core::{Caller, Method, Origin, Result, RpcError, Service};
+use rpc_core_specimen::{Choice, Colour, Echo, EchoClient, EchoService, Echoing, Part, Several, Specimen, at_once};
+use serde::{Serialize, de::DeserializeOwned};
+use tonic::Status;
+
+use self::rich::Rich;
+use crate::{
+    client::read_answer,
+    codec::{from_slice_within, to_vec},
+    envelope::{self, Received, TIMEOUT, deadline, frame, timeout_header},
+    server::GrpcCall,
+};
+
+static SERVICE: LazyLock<EchoService<Echoing>> = LazyLock::new(|| EchoService::new(Echoing));
+
+/// The limits of a server.
+const DEPTH: usize = 8;
+const FRAMED_BYTES: usize = 300;
+/// The longest message of an error that this crate makes.
+const MESSAGE_BYTES: usize = 1 << 10;
+
+/// Reads `data` as a message, as a body that holds one, and as an answer to a client.
+pub fn proto3(data: &[u8]) {
+    rich::compare(data);
+    message::<Rich>(data);
+    message::<Specimen>(data);
+    message::<Several>(data);
+    message::<(Vec<u64>, Vec<i32>, Vec<f32>, Vec<bool>, Vec<Colour>)>(data);
+    message::<(Vec<Vec<u8>>, Option<Vec<u8>>, Option<Part>, Option<Colour>, IpAddr)>(data);
+    message::<(BTreeMap<bool, String>, BTreeMap<i32, Part>, BTreeMap<u64, Vec<u8>>)>(data);
+    message::<BTreeMap<String, i64>>(data);
+    message::<Vec<String>>(data);
+    message::<f64>(data);
+    message::<()>(data);
+    call(data);
+    body(data);
+    answer(data);
+}
+
+/// What was read is the same after it was written again, and not much longer: the shortest form of a negative `i32` has
+/// five bytes and the usual one ten.
+fn message<T: Serialize + DeserializeOwned + Debug>(bytes: &[u8]) {
+    match from_slice_within::<T>(bytes, DEPTH) {
+        Ok(value) => {
+            let written = to_vec(&value).expect("what proto3 brought it can carry");
+            assert!(written.len() <= 2 * bytes.len(), "{value:?}");
+            same(&from_slice_within(&written, DEPTH), &Ok(value));
+        }
+        Err(error) => assert!(error.to_string().len() <= MESSAGE_BYTES, "{error}"),
+    }
+}
+
+/// Every call has an answer, and what the client reads in it can be sent again, with the same answer.
+fn call(message: &[u8]) {
+    let client = EchoClient::new(Loopback);
+    if let Some(value) = called::<Specimen>("specimen", message) {
+        same(&at_once(client.specimen(value.clone())), &Ok(value));
+    }
+    if let Some((a, b, c)) = called::<Several>("several", message) {
+        same(&at_once(client.several(a, b.clone(), c.clone())), &Ok((a, b, c)));
+    }
+    called::<Choice>("choice", message);
+    called::<()>("nothing", message);
+}
+
+/// The reply, unless it is an error, which is short and says to the client what the server said.
+fn called<R: DeserializeOwned>(name: &str, message: &[u8]) -> Option<R> {
+    let method = method(name);
+    let call = GrpcCall { message: Bytes::copy_from_slice(message), depth: DEPTH };
+    match at_once(async { read_answer(method, SERVICE.dispatch(name, call).await).await }) {
+        Ok(reply) => Some(reply),
+        Err(error) => {
+            assert_eq!(error.origin(), Origin::Remote, "{error}");
+            assert!(error.message().len() <= MESSAGE_BYTES, "{error}");
+            None
+        }
+    }
+}
+
+fn method(name: &str) -> &'static Method {
+    SERVICE.descriptor().method(name).expect("a method of the service")
+}
+
+/// A body is the same however it is cut.
+fn body(data: &[u8]) {
+    let read = |step| {
+        let received = at_once(Received::read(Pieces::new(data, step), FRAMED_BYTES))?;
+        received.into_message()
+    };
+    let whole = read(usize::MAX);
+    same(&read(1), &whole);
+    same(&read(6), &whole);
+    if let Ok(message) = whole {
+        assert!(message.len() <= FRAMED_BYTES && data.ends_with(&message));
+    }
+}
+
+/// A client takes any answer: three lines of headers and a body. What it can't read is a short error.
+fn answer(data: &[u8]) {
+    let mut lines = data.splitn(4, |byte| *byte == b'\n');
+    let names = [Status::GRPC_STATUS, Status::GRPC_MESSAGE, Status::GRPC_STATUS_DETAILS];
+    let pairs = names.into_iter().zip(&mut lines);
+    let headers: HeaderMap =
+        pairs.filter_map(|(name, value)| Some((name, HeaderValue::from_bytes(value).ok()?))).collect();
+    let rest = lines.next().unwrap_or_default();
+    for early in [true, false] {
+        let trailers = (!early).then(|| headers.clone());
+        let mut response = Response::new(Pieces { rest, step: 5, trailers });
+        if early {
+            *response.headers_mut() = headers.clone();
+        }
+        response.headers_mut().insert(http::header::CONTENT_TYPE, envelope::CONTENT_TYPE);
+        match at_once(read_answer::<_, Specimen>(method("specimen"), response)) {
+            Err(error) if error.origin() == Origin::Local => assert!(error.message().len() <= MESSAGE_BYTES, "{error}"),
+            _ => {}
+        }
+    }
+    if let Some(value) = headers.get(Status::GRPC_STATUS)
+        && let Ok(Some(time)) = deadline(&HeaderMap::from_iter([(TIMEOUT, value.clone())]))
+    {
+        let again = deadline(&HeaderMap::from_iter([(TIMEOUT, timeout_header(time))]));
+        assert!(again.is_ok_and(|again| again.is_some_and(|again| again <= time)), "{time:?}");
+    }
+}
+
+/// As text, because a NaN is not equal to itself.
+fn same<T: Debug, E: Debug>(found: &Result<T, E>, expected: &Result<T, E>) {
+    assert_eq!(format!("{found:?}"), format!("{expected:?}"));
+}
+
+/// A client and a server without the connection between them.
+struct Loopback;
+
+impl Caller for Loopback {
+    async fn call<A: Serialize + Send + Sync, R: DeserializeOwned>(
+        &self,
+        method: &'static Method,
+        args: &A,
+    ) -> Result<R> {
+        let request = frame(args).map_err(RpcError::internal)?;
+        let received = Received::read(Pieces::new(&request, usize::MAX), usize::MAX).await?;
+        let call = GrpcCall { message: received.into_message()?, depth: DEPTH };
+        read_answer(method, SERVICE.dispatch(method.name(), call).await).await
+    }
+}
+
+/// A body that comes in pieces of `step` bytes.
+struct Pieces<'a> {
+    rest: &'a [u8],
+    step: usize,
+    trailers: Option<HeaderMap>,
+}
+
+impl<'a> Pieces<'a> {
+    fn new(rest: &'a [u8], step: usize) -> Self {
+        Self { rest, step, trailers: None }
+    }
+}
+
+impl Body for Pieces<'_> {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if self.rest.is_empty() {
+            return Poll::Ready(self.trailers.take().map(Frame::trailers).map(Ok));
+        }
+        let (next, rest) = self.rest.split_at(self.step.min(self.rest.len()));
+        self.rest = rest;
+        Poll::Ready(Some(Ok(Frame::data(Bytes::copy_from_slice(next)))))
+    }
+}
+
+#[cfg(test)]
+#[test]
+fn the_corpus_breaks_nothing() {
+    rpc_core_specimen::replay("proto3", proto3);
+}
