@@ -5,6 +5,10 @@
 use std::{
     io,
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     task::{Context, Poll},
 };
 
@@ -122,41 +126,45 @@ thread_local! {
 
 struct Conversation {
     ended: Result<(), String>,
-    /// Sorted, since calls that wait overtake one another.
-    answers: Vec<Vec<Taken>>,
+    /// READY, each PONG and each answer, sorted, since calls that wait overtake one another.
+    answers: Vec<Vec<u8>>,
 }
 
 /// Serves a peer that sends `bytes`: `read_before` of them were read by another, the others come `pace` at a time.
 fn converse(bytes: &[u8], read_before: usize, pace: usize) -> Conversation {
     let limits = Limits { message_bytes: 2 * FRAME_BYTES, calls_in_flight: 4, unsent_bytes: 512, ..Limits::default() };
     let (before, rest) = bytes.split_at(read_before);
-    let stop = CancellationToken::new();
-    let mut script = Script { rest, received: 0, pace, written: Vec::new(), ready: false, stop: stop.clone() };
-    let engine = Engine::new(SocketType::Router, limits);
+    let (stop, received) = (CancellationToken::new(), Arc::default());
+    let mut script = Script { rest, sent: 0, pace, written: Vec::new(), ready: false, stop: stop.clone() };
+    let (engine, session) = (Engine::new(SocketType::Router, limits), Echo { received: Arc::clone(&received) });
     let served =
-        RUNTIME.with(|runtime| runtime.block_on(engine.serve(&mut script, BytesMut::from(before), Echo, stop)));
+        RUNTIME.with(|runtime| runtime.block_on(engine.serve(&mut script, BytesMut::from(before), session, stop)));
 
     let Script { written, .. } = script;
     assert!(written.len() <= GREETING_BYTES + 30 + 2 * bytes.len(), "the output is out of proportion");
-    assert!(written.starts_with(&GREETING));
-    let mut output = BytesMut::from(&written[GREETING_BYTES..]);
-    let mut answers = vec![Vec::new()];
-    while let Ok(taken @ (Taken::Frame { .. } | Taken::Command(_))) = take_frame(&mut output, usize::MAX) {
-        let more = matches!(taken, Taken::Frame { more: true, .. });
-        answers.last_mut().expect("it is never empty").push(taken);
-        if !more {
-            answers.push(Vec::new());
+    let output = written.strip_prefix(&GREETING).expect("the greeting comes first");
+    let (mut answers, mut messages) = (Vec::new(), 0);
+    let (mut start, mut rest) = (0, BytesMut::from(output));
+    while let Ok(taken @ (Taken::Frame { .. } | Taken::Command(_))) = take_frame(&mut rest, usize::MAX) {
+        if matches!(taken, Taken::Frame { more: true, .. }) {
+            continue;
         }
+        let end = output.len() - rest.len();
+        answers.push(output[start..end].to_vec());
+        start = end;
+        messages += usize::from(matches!(taken, Taken::Frame { .. }));
     }
     if served.is_ok() {
-        assert!(output.is_empty(), "the output is no row of frames");
+        assert_eq!((start, messages), (output.len(), received.load(Relaxed)), "answers to all messages and no more");
     }
-    answers.sort_by_key(|answer| format!("{answer:?}"));
+    answers.sort();
     Conversation { ended: served.map_err(|error| error.to_string()), answers }
 }
 
 /// Answers each message with its own content. A message that begins with `y` waits for a moment.
-struct Echo;
+struct Echo {
+    received: Arc<AtomicUsize>,
+}
 
 impl Session for Echo {
     type Call = Pin<Box<dyn Future<Output = Reply> + Send>>;
@@ -168,6 +176,7 @@ impl Session for Echo {
         body: &[Bytes],
         _peer: &mut Peer<()>,
     ) -> io::Result<Option<((), Self::Call)>> {
+        self.received.fetch_add(1, Relaxed);
         let reply = Reply { envelope, body: body.concat() };
         let call: Self::Call = Box::pin(async {
             if reply.body.starts_with(b"y") {
@@ -179,10 +188,10 @@ impl Session for Echo {
     }
 }
 
-/// A peer that sends the script, asks the server to stop, and reads at the same pace.
+/// A peer that sends the script and then asks the server to stop. It reads faster than it writes.
 struct Script<'a> {
     rest: &'a [u8],
-    received: usize,
+    sent: usize,
     pace: usize,
     written: Vec<u8>,
     /// Whether the next write is accepted: every other one has to wait.
@@ -192,14 +201,14 @@ struct Script<'a> {
 
 impl AsyncRead for Script<'_> {
     fn poll_read(mut self: Pin<&mut Self>, _cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        assert!(buffer.remaining() <= (64 << 10) + 2 * self.received, "reserved beyond what was received");
+        assert!(buffer.remaining() <= (64 << 10) + 2 * self.sent, "reserved beyond what was received");
         if self.rest.is_empty() {
             self.stop.cancel();
             return Poll::Pending;
         }
         let (next, rest) = self.rest.split_at(self.pace.min(self.rest.len()).min(buffer.remaining()));
         buffer.put_slice(next);
-        self.received += next.len();
+        self.sent += next.len();
         self.rest = rest;
         Poll::Ready(Ok(()))
     }
@@ -212,7 +221,7 @@ impl AsyncWrite for Script<'_> {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let length = bytes.len().min(self.pace);
+        let length = bytes.len().min(self.pace.saturating_mul(16));
         self.written.extend_from_slice(&bytes[..length]);
         Poll::Ready(Ok(length))
     }
