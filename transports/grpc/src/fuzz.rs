@@ -87,8 +87,8 @@ fn call(message: &[u8]) {
 /// The reply, unless it is an error, which is short and says to the client what the server said.
 fn called<R: DeserializeOwned>(name: &str, message: &[u8]) -> Option<R> {
     let method = method(name);
-    let call = GrpcCall { message: Bytes::copy_from_slice(message), depth: DEPTH };
-    match at_once(async { read_answer(method, SERVICE.dispatch(name, call).await).await }) {
+    let mut call = GrpcCall { message: Bytes::copy_from_slice(message), depth: DEPTH };
+    match at_once(async { read_answer(method, SERVICE.dispatch(name, &mut call).await).await }) {
         Ok(reply) => Some(reply),
         Err(error) => {
             assert_eq!(error.origin(), Origin::Remote, "{error}");
@@ -160,8 +160,8 @@ impl Caller for Loopback {
     ) -> Result<R> {
         let request = frame(args).map_err(RpcError::internal)?;
         let received = Received::read(Pieces::new(&request, usize::MAX), usize::MAX).await?;
-        let call = GrpcCall { message: received.into_message()?, depth: DEPTH };
-        read_answer(method, SERVICE.dispatch(method.name(), call).await).await
+        let mut call = GrpcCall { message: received.into_message()?, depth: DEPTH };
+        read_answer(method, SERVICE.dispatch(method.name(), &mut call).await).await
     }
 }
 

@@ -2,14 +2,20 @@
 //!
 //! The fuzz target of the same name looks for bytes that break it; the test replays those that it has found.
 
-use std::{collections::BTreeMap, fmt::Debug, sync::LazyLock};
+use std::{
+    collections::BTreeMap,
+    fmt::Debug,
+    sync::{Arc, LazyLock},
+};
 
-use rpc_core::{Caller, Limits, Method, Origin, Result};
+use bytes::Bytes;
+use everywire_net::http1::Received;
+use rpc_core::{Budget, Caller, Limits, Method, Origin, Result};
 use rpc_core_specimen::{Choice, Echo, EchoClient, EchoService, Echoing, Several, Specimen, at_once};
 use serde::{Serialize, de::DeserializeOwned, de::IgnoredAny};
 
 use crate::{
-    body::{BodyError, decompress},
+    body::decompress,
     call::answer,
     codec::{Parser, compare_cuts, document},
     envelope::{Frame, method_call, read_response},
@@ -18,9 +24,18 @@ use crate::{
 
 static SERVICE: LazyLock<EchoService<Echoing>> = LazyLock::new(|| EchoService::new(Echoing));
 
-static LIMITS: LazyLock<Limits> =
-    LazyLock::new(|| Limits { depth: 8, batch_calls: 4, message_bytes: 4 << 10, ..Limits::default() });
+static BUDGET: LazyLock<Arc<Budget>> = LazyLock::new(|| {
+    Budget::new(Limits {
+        depth: DEPTH,
+        batch_calls: 4,
+        message_bytes: BYTES,
+        decompressed_bytes: BYTES,
+        ..Limits::default()
+    })
+});
 
+const BYTES: usize = 4 << 10;
+const DEPTH: usize = 8;
 /// How deep an answer may nest: that of a multicall has two levels more than its calls.
 const ANSWER_DEPTH: usize = 10;
 /// The longest message of an error that this crate makes.
@@ -29,9 +44,10 @@ const MESSAGE_BYTES: usize = 1 << 10;
 /// Reads `data` as the body of a request and as that of a response.
 pub fn xmlrpc(data: &[u8]) {
     if data.starts_with(b"\x1f\x8b") {
-        match decompress(data, LIMITS.message_bytes) {
-            Ok(body) => assert!(body.len() <= LIMITS.message_bytes),
-            Err(error) => assert!(matches!(error, BodyError::TooLong | BodyError::NotGzip(_))),
+        let sent = Received { bytes: Bytes::copy_from_slice(data), share: BUDGET.share() };
+        match decompress(sent, &BUDGET) {
+            Ok(body) => assert!(body.bytes.len() <= BYTES),
+            Err(error) => assert!(error.message().len() <= MESSAGE_BYTES, "{error}"),
         }
     }
     match document(data) {
@@ -52,8 +68,8 @@ pub fn xmlrpc(data: &[u8]) {
 
 /// Every request has a well-formed answer, and what the client reads in it can be sent again, with the same answer.
 fn request(request: &str) {
-    let answer = at_once(answer(&*SERVICE, request, &LIMITS));
-    assert!(answer.len() <= 8 * request.len() + 2 * LIMITS.message_bytes, "the answer is out of proportion");
+    let answer = at_once(answer(&*SERVICE, request, &BUDGET));
+    assert!(answer.len() <= 8 * request.len() + 2 * BYTES, "the answer is out of proportion");
     readable(&answer);
     let client = EchoClient::new(Loopback);
     if let Ok(value) = read_response::<Specimen>(&answer, ANSWER_DEPTH) {
@@ -79,10 +95,10 @@ fn readable(answer: &[u8]) {
 
 /// What a client reads in a response is the same after it was written again; what it can't read is a short error.
 fn response<T: Serialize + DeserializeOwned + Debug>(response: &[u8]) {
-    match read_response::<T>(response, LIMITS.depth) {
+    match read_response::<T>(response, DEPTH) {
         Ok(value) => {
             let written = Frame::Response.reply(&value).expect("what XML-RPC brought it can carry");
-            same(&read_response(&written, LIMITS.depth), &Ok(value));
+            same(&read_response(&written, DEPTH), &Ok(value));
         }
         Err(error) if error.origin() == Origin::Local => {
             assert!(error.message().len() <= MESSAGE_BYTES, "{} bytes", error.message().len());
@@ -108,7 +124,7 @@ impl Caller for Loopback {
         let request = method_call(method.name(), args)
             .map_err(|error| unsendable(rpc_core::Code::InvalidArgument, "arguments", &error))?;
         let request = document(&request).expect("a request has the characters of XML");
-        read_response(&answer(&*SERVICE, request, &LIMITS).await, LIMITS.depth)
+        read_response(&answer(&*SERVICE, request, &BUDGET).await, DEPTH)
     }
 }
 

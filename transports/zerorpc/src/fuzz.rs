@@ -14,7 +14,7 @@ use everywire_zmtp::{
     Engine, SocketType,
     frames::{GREETING, GREETING_BYTES, Taken, put_frame, put_ready, take_frame},
 };
-use rpc_core::{Caller, CancellationToken, Limits, Method, Origin, Result, RpcError};
+use rpc_core::{Budget, Caller, CancellationToken, Limits, Method, Origin, Result, RpcError};
 use rpc_core_specimen::{Choice, Echo, EchoClient, EchoService, Echoing, Several, Specimen, at_once};
 use serde::{Deserialize, Serialize, de::DeserializeOwned, de::IgnoredAny};
 use tokio::{
@@ -24,7 +24,7 @@ use tokio::{
 
 use crate::{
     client,
-    envelope::{self, ChannelId, Event, Malformed, MessageIds},
+    envelope::{self, Event, Malformed, MessageIds},
     msgpack::Reader,
     positional::put_args,
     server::serve_connection,
@@ -65,7 +65,7 @@ fn event(payload: &[u8]) {
         }
         Ok(Event { message_id, .. }) | Err(Malformed { message_id }) => message_id,
     };
-    let Some(channel) = id.filter(|id| ChannelId::copy(id).is_some()) else {
+    let Some(channel) = id else {
         assert!(answers.is_empty() && served.is_err_and(|error| error.kind() == io::ErrorKind::InvalidData));
         return;
     };
@@ -124,11 +124,12 @@ fn ask(payload: &[u8]) -> (io::Result<()>, Vec<Bytes>) {
         runtime.block_on(async {
             let (mut near, far) = duplex(1 << 20);
             near.write_all(&request).await.expect("the request has room");
-            let engine = Engine::new(SocketType::Router, Limits { depth: 8, ..Limits::default() });
+            let budget = Budget::new(Limits { depth: 8, ..Limits::default() });
+            let engine = Arc::new(Engine::new("zerorpc", SocketType::Router, budget));
             let stop = CancellationToken::new();
             let service = Arc::new(EchoService::new(Echoing));
             // The first has done all that it can when it waits for more, and then the second one stops it.
-            let serving = serve_connection(&engine, service, far, stop.clone());
+            let serving = serve_connection(&engine, service, far, ([127, 0, 0, 1], 1).into(), stop.clone());
             let (served, ()) = tokio::join!(biased; serving, async { stop.cancel() });
             while near.read_buf(&mut answer).await.expect("the answer is there") > 0 {}
             served

@@ -13,7 +13,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use rpc_core::{CancellationToken, Limits};
+use rpc_core::{Budget, CancellationToken, Limits, RpcError};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     runtime::{Builder, Runtime},
@@ -21,7 +21,7 @@ use tokio::{
 };
 
 use crate::{
-    Engine, Envelope, Peer, Reply, Session, SocketType,
+    Engine, Envelope, Peer, Reply, Session, SocketType, Stream,
     frames::{
         COMMAND_BYTES, GREETING, GREETING_BYTES, Taken, check_greeting, pong, put_frame, put_ready, read_ready,
         take_frame,
@@ -109,9 +109,9 @@ fn connection(data: &[u8]) {
         put_ready(&mut bytes, SocketType::Dealer);
     }
     bytes.extend_from_slice(data);
-    let whole = converse(&bytes, 0, usize::MAX);
-    for (read_before, pace) in [(0, 1), (bytes.len() / 2, 7)] {
-        let cut = converse(&bytes, read_before, pace);
+    let whole = converse(&bytes, usize::MAX);
+    for pace in [1, 7] {
+        let cut = converse(&bytes, pace);
         assert_eq!(cut.ended, whole.ended);
         // A violation takes unwritten answers with it; how many, depends on the cuts.
         if whole.ended.is_ok() {
@@ -130,15 +130,15 @@ struct Conversation {
     answers: Vec<Vec<u8>>,
 }
 
-/// Serves a peer that sends `bytes`: `read_before` of them were read by another, the others come `pace` at a time.
-fn converse(bytes: &[u8], read_before: usize, pace: usize) -> Conversation {
+/// Serves a peer that sends `bytes`, `pace` at a time.
+fn converse(bytes: &[u8], pace: usize) -> Conversation {
     let limits = Limits { message_bytes: 2 * FRAME_BYTES, calls_in_flight: 4, unsent_bytes: 512, ..Limits::default() };
-    let (before, rest) = bytes.split_at(read_before);
     let (stop, received) = (CancellationToken::new(), Arc::default());
-    let mut script = Script { rest, sent: 0, pace, written: Vec::new(), ready: false, stop: stop.clone() };
-    let (engine, session) = (Engine::new(SocketType::Router, limits), Echo { received: Arc::clone(&received) });
-    let served =
-        RUNTIME.with(|runtime| runtime.block_on(engine.serve(&mut script, BytesMut::from(before), session, stop)));
+    let mut script = Script { rest: bytes, sent: 0, pace, written: Vec::new(), ready: false, stop: stop.clone() };
+    let engine = Engine::new("fuzz", SocketType::Router, Budget::new(limits));
+    let serving = engine.serve(&mut script, ([127, 0, 0, 1], 1).into(), Echo { received: Arc::clone(&received) }, stop);
+    let served = RUNTIME.with(|runtime| runtime.block_on(serving));
+    assert_eq!(engine.budget().bytes(), 0, "what was buffered is free again");
 
     let Script { written, .. } = script;
     assert!(written.len() <= GREETING_BYTES + 30 + 2 * bytes.len(), "the output is out of proportion");
@@ -186,6 +186,10 @@ impl Session for Echo {
         });
         Ok(Some(((), call)))
     }
+
+    fn refuse(&mut self, _envelope: Envelope, (): (), error: &RpcError) -> Reply {
+        panic!("there is room for each reply: {error}")
+    }
 }
 
 /// A peer that sends the script and then asks the server to stop. It reads faster than it writes.
@@ -213,6 +217,8 @@ impl AsyncRead for Script<'_> {
         Poll::Ready(Ok(()))
     }
 }
+
+impl Stream for &mut Script<'_> {}
 
 impl AsyncWrite for Script<'_> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
