@@ -12,14 +12,14 @@ use std::{
     fmt::Debug,
     net::IpAddr,
     pin::Pin,
-    sync::LazyLock,
+    sync::{Arc, LazyLock},
     task::{Context, Poll},
 };
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response};
 use hyper::body::{Body, Frame};
-use rpc_core::{Caller, Method, Origin, Result, RpcError, Service};
+use rpc_core::{Budget, Caller, Limits, Method, Origin, Result, RpcError, Service};
 use rpc_core_specimen::{Choice, Colour, Echo, EchoClient, EchoService, Echoing, Part, Several, Specimen, at_once};
 use serde::{Serialize, de::DeserializeOwned};
 use tonic::Status;
@@ -34,9 +34,13 @@ use crate::{
 
 static SERVICE: LazyLock<EchoService<Echoing>> = LazyLock::new(|| EchoService::new(Echoing));
 
-/// The limits of a server.
 const DEPTH: usize = 8;
+/// The longest message in a frame.
 const FRAMED_BYTES: usize = 300;
+/// Limits of which no message and no answer here is in need.
+static AMPLE: LazyLock<Arc<Budget>> = LazyLock::new(|| Budget::new(Limits { depth: DEPTH, ..Limits::default() }));
+static TIGHT: LazyLock<Arc<Budget>> =
+    LazyLock::new(|| Budget::new(Limits { message_bytes: FRAMED_BYTES, ..Limits::default() }));
 /// The longest message of an error that this crate makes.
 const MESSAGE_BYTES: usize = 1 << 10;
 
@@ -87,8 +91,9 @@ fn call(message: &[u8]) {
 /// The reply, unless it is an error, which is short and says to the client what the server said.
 fn called<R: DeserializeOwned>(name: &str, message: &[u8]) -> Option<R> {
     let method = method(name);
-    let mut call = GrpcCall { message: Bytes::copy_from_slice(message), depth: DEPTH };
-    match at_once(async { read_answer(method, SERVICE.dispatch(name, &mut call).await).await }) {
+    let length = u32::try_from(message.len()).expect("a fuzzer's input is short");
+    let framed = [&[0], &length.to_be_bytes()[..], message].concat();
+    match at_once(answered(method, &framed)) {
         Ok(reply) => Some(reply),
         Err(error) => {
             assert_eq!(error.origin(), Origin::Remote, "{error}");
@@ -98,6 +103,18 @@ fn called<R: DeserializeOwned>(name: &str, message: &[u8]) -> Option<R> {
     }
 }
 
+/// What a client reads in the server's answer to a framed message.
+async fn answered<R: DeserializeOwned>(method: &Method, framed: &[u8]) -> Result<R> {
+    let message = Received::read(Pieces::new(framed, usize::MAX), &AMPLE).await?.into_message()?;
+    let mut call = GrpcCall { message: Some(message), budget: &AMPLE };
+    let (head, body) = SERVICE.dispatch(method.name(), &mut call).await.into_parts();
+    let (rest, trailers) = match &body {
+        envelope::Body::Message(message) => (&message[..], Some(envelope::success())),
+        _ => (&[][..], None),
+    };
+    read_answer(method, Response::from_parts(head, Pieces { rest, step: usize::MAX, trailers }), &AMPLE).await
+}
+
 fn method(name: &str) -> &'static Method {
     SERVICE.descriptor().method(name).expect("a method of the service")
 }
@@ -105,8 +122,8 @@ fn method(name: &str) -> &'static Method {
 /// A body is the same however it is cut.
 fn body(data: &[u8]) {
     let read = |step| {
-        let received = at_once(Received::read(Pieces::new(data, step), FRAMED_BYTES))?;
-        received.into_message()
+        let received = at_once(Received::read(Pieces::new(data, step), &TIGHT))?;
+        received.into_message().map(|message| message.bytes)
     };
     let whole = read(usize::MAX);
     same(&read(1), &whole);
@@ -131,7 +148,7 @@ fn answer(data: &[u8]) {
             *response.headers_mut() = headers.clone();
         }
         response.headers_mut().insert(http::header::CONTENT_TYPE, envelope::CONTENT_TYPE);
-        match at_once(read_answer::<_, Specimen>(method("specimen"), response)) {
+        match at_once(read_answer::<_, Specimen>(method("specimen"), response, &AMPLE)) {
             Err(error) if error.origin() == Origin::Local => assert!(error.message().len() <= MESSAGE_BYTES, "{error}"),
             _ => {}
         }
@@ -159,9 +176,7 @@ impl Caller for Loopback {
         args: &A,
     ) -> Result<R> {
         let request = frame(args).map_err(RpcError::internal)?;
-        let received = Received::read(Pieces::new(&request, usize::MAX), usize::MAX).await?;
-        let mut call = GrpcCall { message: received.into_message()?, depth: DEPTH };
-        read_answer(method, SERVICE.dispatch(method.name(), &mut call).await).await
+        answered(method, &request).await
     }
 }
 

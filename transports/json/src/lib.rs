@@ -43,6 +43,9 @@ mod answer;
 mod call;
 mod envelope;
 mod fault;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 mod schema;
 #[cfg(test)]
 mod tests;

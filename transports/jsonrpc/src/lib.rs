@@ -34,6 +34,9 @@ mod client;
 mod connection;
 mod fault;
 mod frames;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 mod link;
 mod output;
 pub mod schema;

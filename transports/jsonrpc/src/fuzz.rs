@@ -1,0 +1,68 @@
+//! What holds whatever a peer sends on a WebSocket.
+//!
+//! The fuzz target of the same name looks for bytes that break it; the test replays those that it has found.
+
+use bytes::BytesMut;
+
+use crate::frames::{Close, Input, Taken};
+
+/// The longest message: some fit into an input and some don't.
+const MESSAGE_BYTES: usize = 300;
+
+/// Reads `data` as frames: they are the same whether they arrive whole or byte by byte.
+pub fn websocket(data: &[u8]) {
+    let mut whole = Input::default();
+    whole.bytes.extend_from_slice(data);
+    let (taken, end) = take_all(&mut whole);
+    let (mut input, mut one_by_one, mut end_one_by_one, mut missing) = (Input::default(), Vec::new(), Ok(()), 0_usize);
+    for byte in data {
+        input.bytes.extend_from_slice(&[*byte]);
+        missing = missing.saturating_sub(1);
+        let (taken, end) = take_all(&mut input);
+        assert!(taken.is_empty() || missing == 0, "{missing} bytes were missing");
+        one_by_one.extend(taken);
+        end_one_by_one = end;
+        if end_one_by_one.is_err() {
+            break;
+        }
+        missing = input.missing;
+        assert!(input.len() <= 2 * MESSAGE_BYTES + 14, "{} bytes are kept", input.len());
+    }
+    assert_eq!((&one_by_one, &end_one_by_one), (&taken, &end));
+    for taken in taken {
+        match taken {
+            Taken::Message(message) => assert!(message.len() <= MESSAGE_BYTES),
+            Taken::Ping(payload) => assert!(payload.len() <= 125),
+            Taken::Close(close) => put(&close),
+            Taken::Pong | Taken::Nothing => {}
+        }
+    }
+    if let Err(close) = end {
+        put(&close);
+    }
+}
+
+/// Takes frames until bytes are missing or the session has to end.
+fn take_all(input: &mut Input) -> (Vec<Taken>, Result<(), Close>) {
+    let mut all = Vec::new();
+    loop {
+        match input.take(MESSAGE_BYTES) {
+            Ok(Taken::Nothing) => return (all, Ok(())),
+            Ok(taken) => all.push(taken),
+            Err(close) => return (all, Err(close)),
+        }
+    }
+}
+
+/// A close frame is a control frame.
+fn put(close: &Close) {
+    let mut frame = BytesMut::new();
+    close.put(&mut frame);
+    assert!(frame[0] == 0x88 && frame.len() == 2 + usize::from(frame[1]) && frame[1] <= 125);
+}
+
+#[cfg(test)]
+#[test]
+fn the_corpus_breaks_nothing() {
+    rpc_core_specimen::replay("websocket", websocket);
+}
