@@ -95,6 +95,7 @@ pub(crate) async fn run(rows: &[(usize, &Attack)], form: Form) -> bool {
         }
         if !wrong.is_empty() {
             failed += 1;
+            drop(siege);
             siege = Siege::begin(form).await;
         }
     }

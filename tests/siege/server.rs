@@ -1,6 +1,7 @@
 //! The program as a process, and what it costs.
 
 use std::{
+    collections::HashSet,
     fs::{self, File},
     net::SocketAddr,
     process::Stdio,
@@ -75,9 +76,10 @@ impl Server {
 
     /// Open file descriptors, without those of the callers' connections: in a slow moment the callers open more.
     pub(crate) fn descriptors(&self) -> usize {
-        let program = fs::read_dir(format!("/proc/{}/fd", self.pid)).map_or(0, Iterator::count);
-        let own = fs::read_dir("/proc/self/fd").unwrap().filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
-        program.saturating_sub(own.filter(|file| file.to_string_lossy().starts_with("socket:")).count())
+        let Ok(open) = fs::read_dir(format!("/proc/{}/fd", self.pid)) else { return 0 };
+        let callers = callers();
+        let files = open.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+        files.filter(|file| !file.to_str().is_some_and(|file| callers.contains(file))).count()
     }
 
     /// Nothing once the program has ended, which is reported elsewhere.
@@ -87,4 +89,16 @@ impl Server {
         let kib = line.and_then(|line| line.split_whitespace().next()).and_then(|kib| kib.parse::<f64>().ok());
         kib.unwrap_or(0.0) * 1_024.0 / 1e6
     }
+}
+
+/// The sockets whose other end is 127.0.0.1, which no attacker is, as `/proc/PID/fd` names them.
+fn callers() -> HashSet<String> {
+    const LOCALHOST: &str = "0100007F:";
+    let table = fs::read_to_string("/proc/net/tcp").unwrap();
+    let socket = |line: &str| {
+        let columns: Vec<_> = line.split_whitespace().collect();
+        let (other_end, inode) = (columns.get(2)?, columns.get(9)?);
+        other_end.starts_with(LOCALHOST).then(|| format!("socket:[{inode}]"))
+    };
+    table.lines().filter_map(socket).collect()
 }
