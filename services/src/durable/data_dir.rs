@@ -292,7 +292,7 @@ mod tests {
                 assert_eq!(error.code(), Code::Unavailable);
                 assert_eq!(error.message(), "the server can't write to its data directory; its log says why");
             }
-            assert!(tokens.covers(17) && !dir.file().exists(), "the mark in force stays, and no other file is begun");
+            assert!(tokens.covers(12) && !dir.file().exists(), "the mark in force stays, and no other file is begun");
             let error = DataDir::open(home.path()).unwrap_err();
             assert!(error.message().contains("another process uses it"), "also while the file is closed: {error}");
             fs::rename(&aside, dir.file()).unwrap();
