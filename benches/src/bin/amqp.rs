@@ -1,5 +1,5 @@
 //! `amqp URL [CALLS]`: calls per second over a RabbitMQ broker, of everywire's `add` and of an echo by hand on lapin, taking
-//! turns. Both have a durable queue, prefetch, an acknowledgement behind the answer, direct reply-to, and requests that are
+//! turns. Both have the same queue, durable and bounded, the same properties, prefetch, an acknowledgement behind the answer, direct reply-to, and requests that are
 //! mandatory and confirmed, since without either a missing queue goes unnoticed.
 
 use std::{
@@ -21,14 +21,15 @@ use lapin::{
         BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions,
         QueueDeclareOptions,
     },
-    types::{FieldTable, ShortString},
+    types::{AMQPValue, FieldTable, ShortString},
 };
 use tokio::sync::oneshot;
 
-const QUEUE: &str = "everywire-benches-echo";
+const QUEUE: &str = "everywire-benches-bounded-echo";
 const REPLY_TO: &str = "amq.rabbitmq.reply-to";
 const PREFETCH: u16 = 256;
-const ROUNDS: usize = 5;
+/// Short and many, so that whatever else the machine does falls on both.
+const ROUNDS: usize = 100;
 /// As long as the request that adds.
 const BODY: &[u8] = br#"{"jsonrpc":"2.0","id":1,"method":"add","params":{"a":3,"b":4}}"#;
 
@@ -48,7 +49,7 @@ async fn main() -> Result<()> {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     for in_flight in [1, 64] {
-        let calls = if in_flight == 1 { calls / 10 } else { calls };
+        let calls = (if in_flight == 1 { calls / 10 } else { calls }) / ROUNDS;
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
             theirs
@@ -115,7 +116,11 @@ impl Echo {
         let id = self.last.fetch_add(1, Relaxed).to_string();
         let (sender, answer) = oneshot::channel();
         self.waiting.lock().expect("nobody panics").insert(id.clone(), sender);
-        let properties = BasicProperties::default().with_correlation_id(id.into()).with_reply_to(REPLY_TO.into());
+        let properties = BasicProperties::default()
+            .with_content_type("application/json".into())
+            .with_correlation_id(id.into())
+            .with_expiration("30000".into())
+            .with_reply_to(REPLY_TO.into());
         let options = BasicPublishOptions { mandatory: true, ..Default::default() };
         self.channel.basic_publish(ShortString::default(), QUEUE.into(), options, BODY, properties).await?.await?;
         Ok(answer.await.unwrap_or_default())
@@ -124,7 +129,11 @@ impl Echo {
 
 /// Answers each message in a task of its own.
 async fn serve(channel: Channel) -> lapin::Result<()> {
-    channel.queue_declare(QUEUE.into(), QueueDeclareOptions::durable(), FieldTable::default()).await?;
+    let mut bounds = FieldTable::default();
+    bounds.insert("x-max-length".into(), 65_536.into());
+    bounds.insert("x-max-length-bytes".into(), (256 << 20).into());
+    bounds.insert("x-overflow".into(), AMQPValue::LongString("reject-publish".into()));
+    channel.queue_declare(QUEUE.into(), QueueDeclareOptions::durable(), bounds).await?;
     channel.basic_qos(PREFETCH, BasicQosOptions::default()).await?;
     let options = BasicConsumeOptions::default();
     let consume = channel.basic_consume(QUEUE.into(), ShortString::default(), options, FieldTable::default());
@@ -141,7 +150,8 @@ async fn answer(channel: Channel, request: Delivery) -> lapin::Result<()> {
     let (Some(caller), Some(id)) = (request.properties.reply_to(), request.properties.correlation_id()) else {
         return Ok(());
     };
-    let properties = BasicProperties::default().with_correlation_id(id.clone());
+    let properties =
+        BasicProperties::default().with_content_type("application/json".into()).with_correlation_id(id.clone());
     let options = BasicPublishOptions::default();
     channel.basic_publish(ShortString::default(), caller.clone(), options, &request.data, properties).await?;
     channel.basic_ack(request.delivery_tag, BasicAckOptions::default()).await
