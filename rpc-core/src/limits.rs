@@ -64,8 +64,8 @@ limits! {
     /// Bytes of one message after its compression is undone. Default 8 MiB.
     decompressed_bytes: usize = 8 << 20, DecompressedBytes;
     /// Bytes of messages that are not whole yet, and of replies that nobody has taken yet, over all connections of all
-    /// wires; a connection's first 8 KiB are not counted. Default 64 MiB.
-    buffered_bytes: usize = 64 << 20, BufferedBytes;
+    /// wires; a connection's first 8 KiB are not counted. Default 32 MiB.
+    buffered_bytes: usize = 32 << 20, BufferedBytes;
     /// How deep values may nest inside one another. Default 64.
     depth: usize = 64, Depth;
     /// Calls that one connection may have in flight; reading pauses at the limit. Default 256.

@@ -29,7 +29,7 @@ pub(super) fn one_gib(target: &Target) -> Said {
 
 pub(super) fn nestings(target: &Target) -> Said {
     let text = json("add", &format!("[{}{}]", nested("["), nested("]")));
-    again(target, |peer| answered(target, peer, text.as_bytes(), &["-32700", "-32602"]))
+    again(target, |peer| answered(target, peer, text.as_bytes(), &["the limit depth is"]))
 }
 
 pub(super) fn invalid_utf8(target: &Target) -> Said {
@@ -49,7 +49,7 @@ pub(super) fn compressed(target: &Target) -> Said {
 
 pub(super) fn batch(target: &Target) -> Said {
     let text = format!("[{}]", vec![json("add", "[3, 4]"); 100_000].join(","));
-    again(target, |peer| answered(target, peer, text.as_bytes(), &["-32010"]))
+    again(target, |peer| answered(target, peer, text.as_bytes(), &["the limit batch_calls is"]))
 }
 
 pub(super) fn rebinding(target: &Target) -> Said {

@@ -556,7 +556,7 @@ async fn a_peer_that_never_reads_is_let_go() {
     let running = start(limits).await;
     let mut deaf = running.raw().await;
     let params = format!(
-        "<params><param><value>{}</value></param><param><value><int>32</int></value></param></params>",
+        "<params><param><value>{}</value></param><param><value><int>16</int></value></param></params>",
         "x".repeat(1 << 20)
     );
     deaf.write_all(&request(call("repeat", &params).as_bytes(), "")).await.unwrap();
@@ -574,7 +574,7 @@ async fn a_peer_that_never_reads_is_let_go() {
     .await;
     let mut received = Vec::new();
     let _ = within(deaf.read_to_end(&mut received)).await;
-    assert!(received.len() < 32 << 20, "all {} bytes arrived", received.len());
+    assert!(received.len() < 16 << 20, "all {} bytes arrived", received.len());
 }
 
 #[tokio::test]
