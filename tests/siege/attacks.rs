@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub(crate) use peer::{End, Peer, expect};
+pub(crate) use peer::{A_LOOK, End, Peer, expect};
 
 /// The program's limits of time.
 pub(crate) const HANDSHAKE: Duration = Duration::from_secs(1);

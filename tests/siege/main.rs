@@ -33,6 +33,7 @@ mod server;
 #[path = "../serving.rs"]
 mod serving;
 mod soak;
+mod sockets;
 #[path = "../soon.rs"]
 mod soon;
 

@@ -3,7 +3,7 @@
 use std::{
     collections::HashSet,
     fs::{self, File},
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     process::Stdio,
     time::Duration,
 };
@@ -13,6 +13,7 @@ use tokio::process::Command;
 use crate::{
     attacks::{HANDSHAKE, IDLE, MESSAGE, Wire},
     serving::{PROGRAM, Serving, on_free_ports},
+    sockets,
 };
 
 /// A running program with short limits of time, so that the table is quick.
@@ -77,7 +78,9 @@ impl Server {
     /// Open file descriptors, without those of the callers' connections: in a slow moment the callers open more.
     pub(crate) fn descriptors(&self) -> usize {
         let Ok(open) = fs::read_dir(format!("/proc/{}/fd", self.pid)) else { return 0 };
-        let callers = callers();
+        // No attacker is at this address.
+        let callers = sockets::all().into_iter().filter(|socket| *socket.there.ip() == Ipv4Addr::LOCALHOST);
+        let callers: HashSet<_> = callers.map(|socket| socket.file).collect();
         let files = open.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
         files.filter(|file| !file.to_str().is_some_and(|file| callers.contains(file))).count()
     }
@@ -89,16 +92,4 @@ impl Server {
         let kib = line.and_then(|line| line.split_whitespace().next()).and_then(|kib| kib.parse::<f64>().ok());
         kib.unwrap_or(0.0) * 1_024.0 / 1e6
     }
-}
-
-/// The sockets whose other end is 127.0.0.1, which no attacker is, as `/proc/PID/fd` names them.
-fn callers() -> HashSet<String> {
-    const LOCALHOST: &str = "0100007F:";
-    let table = fs::read_to_string("/proc/net/tcp").unwrap();
-    let socket = |line: &str| {
-        let columns: Vec<_> = line.split_whitespace().collect();
-        let (other_end, inode) = (columns.get(2)?, columns.get(9)?);
-        other_end.starts_with(LOCALHOST).then(|| format!("socket:[{inode}]"))
-    };
-    table.lines().filter_map(socket).collect()
 }

@@ -3,17 +3,21 @@
 use std::{
     io::{self, ErrorKind, Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpStream},
+    thread,
     time::{Duration, Instant},
 };
 
 use socket2::{Domain, Socket, Type};
 
 use super::{SLACK, Said, Target};
+use crate::sockets;
 
 /// The attackers come from as many addresses, from 127.0.0.2 on.
 const ADDRESSES: usize = 16;
 /// What a connection that is never read holds in the attackers' kernel, at most about twice that.
 const UNREAD_BYTES: usize = 8 << 10;
+/// The time between two looks at the connections.
+pub(crate) const A_LOOK: Duration = Duration::from_millis(50);
 /// The longest that a write may take: longer than the server takes to give up.
 const WRITING: Duration = Duration::from_secs(3);
 
@@ -27,6 +31,23 @@ impl Target {
     pub(crate) fn connect_unread(&self, number: usize) -> io::Result<Peer> {
         let socket = self.socket_with(number, |socket| socket.set_recv_buffer_size(UNREAD_BYTES))?;
         Ok(Peer::new(socket.into()))
+    }
+
+    /// The server has to close all connections of this attack within `time` and a little. Nothing is read to find out:
+    /// the kernel tells what the server's ends do.
+    pub(crate) fn given_up(&self, time: Duration) -> Said {
+        let begun = Instant::now();
+        let is_held = |socket: &sockets::Socket| {
+            socket.is_open && SocketAddr::from(socket.here) == self.address && *socket.there.ip() != Ipv4Addr::LOCALHOST
+        };
+        loop {
+            let held = sockets::all().iter().filter(|socket| is_held(socket)).count();
+            if held == 0 {
+                return Ok(format!("closed unread, the last after {:.1?}", begun.elapsed()));
+            }
+            expect(begun.elapsed() < time + SLACK, || format!("{held} still open after {:.1?}", begun.elapsed()))?;
+            thread::sleep(A_LOOK);
+        }
     }
 
     fn socket(&self, number: usize) -> io::Result<Socket> {

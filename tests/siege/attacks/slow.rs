@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    End, HANDSHAKE, IDLE, MESSAGE, Peer, SLACK, Said, Target, Wire, expect,
+    A_LOOK, End, HANDSHAKE, IDLE, MESSAGE, Peer, SLACK, Said, Target, Wire, expect,
     http::{call, head, post},
     http2, websocket, zmtp,
 };
@@ -18,9 +18,6 @@ const CONNECTIONS: usize = 2_000;
 /// They are opened in groups, 2,000 a second.
 const GROUP: usize = 20;
 const GROUP_PAUSE: Duration = Duration::from_millis(10);
-
-/// The time between two looks at them.
-const A_LOOK: Duration = Duration::from_millis(50);
 
 /// A place where a request can stop.
 struct Stop {

@@ -98,7 +98,7 @@ pub(super) fn unfinished(target: &Target) -> Said {
 
 pub(super) fn never_reads(target: &Target) -> Said {
     let requests = frame(TEXT, json("next_ids", "[100000]").as_bytes()).repeat(10);
-    unread(target, 10, 10, MESSAGE, |peer| {
+    unread(target, 10, |peer| {
         peer.send(handshake(&target.address.to_string()).as_bytes())?;
         // The handshake takes no more bytes than the kernel has room for.
         std::thread::sleep(Duration::from_millis(20));
