@@ -11,7 +11,7 @@ use flate2::{Compression, write::GzEncoder};
 use super::{IDLE, MESSAGE, MESSAGE_BYTES, Peer, SLACK, Said, Target, Wire, again, at_once, expect};
 
 /// Bodies that lack a byte, each of the longest length.
-const UNFINISHED: usize = 200;
+const UNFINISHED: usize = 40;
 /// They are sent in such pieces with such pauses, so that all together are no more than memory can copy.
 const PIECE: usize = 64 << 10;
 const PIECE_PAUSE: Duration = Duration::from_millis(10);
