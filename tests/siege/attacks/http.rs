@@ -169,7 +169,7 @@ pub(super) const LONG_REPLIES: Duration = Duration::from_millis(2_500);
 /// Asks on so many connections for long replies and reads nothing of them. Without optimization the server would be busy
 /// with making them, so a fifth of the connections ask.
 pub(super) fn unread(target: &Target, connections: usize, ask: impl Fn(&mut Peer) -> io::Result<()>) -> Said {
-    let connections = if cfg!(debug_assertions) { connections / 5 } else { connections };
+    let connections = if cfg!(debug_assertions) { connections / 10 } else { connections };
     let mut peers = (0..connections).map(|number| target.connect_unread(number)).collect::<io::Result<Vec<_>>>()?;
     for peer in &mut peers {
         ask(peer)?;
