@@ -82,6 +82,9 @@ impl Engine {
         yield_now().await;
         poll_fn(|cx| connection.poll(cx)).await?;
         connection.io.shutdown().await?;
+        if !IO::RESETS {
+            return Ok(());
+        }
         // Closing a socket with unread bytes resets the connection, and the peer may lose answers that it has not read yet.
         let mut nowhere = vec![0; 4 << 10];
         let listened = timeout(LINGER, async {
