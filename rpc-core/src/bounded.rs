@@ -1,11 +1,33 @@
 //! A service within the limits that don't depend on a wire: calls in all, the time of each, and the end of the grace time.
 
-use std::{pin::pin, sync::Arc};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use futures_util::future::poll_immediate;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Budget, Call, Limit, Result, RpcError, Service, ServiceDescriptor};
+use crate::{Budget, Call, Limit, RpcError, Service, ServiceDescriptor};
+
+/// Why [`in_time`] gave up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
+    /// The time is over.
+    Late,
+    /// The server stops.
+    Stopped,
+}
+
+/// What `running` ends in, if it does within `time` and before `stop`. What is there at once costs no timer.
+pub async fn in_time<T>(running: impl Future<Output = T>, time: Duration, stop: &CancellationToken) -> Result<T, Cut> {
+    let mut running = pin!(running);
+    if let Some(ended) = poll_immediate(running.as_mut()).await {
+        return Ok(ended);
+    }
+    tokio::select! {
+        ended = timeout(time, running) => ended.map_err(|_| Cut::Late),
+        () = stop.cancelled() => Err(Cut::Stopped),
+    }
+}
 
 /// `service` within a budget, until `end` answers every call that still waits.
 pub(crate) struct Bounded<S> {
@@ -17,19 +39,6 @@ pub(crate) struct Bounded<S> {
 impl<S> Bounded<S> {
     pub(crate) fn new(service: Arc<S>, budget: Arc<Budget>, end: CancellationToken) -> Self {
         Self { service, budget, end }
-    }
-
-    /// What `running` ends in within its time. Most calls end at once, without the cost of a timer.
-    async fn in_time<T>(&self, method: &str, running: impl Future<Output = T>) -> Result<T> {
-        let mut running = pin!(running);
-        if let Some(ended) = poll_immediate(running.as_mut()).await {
-            return Ok(ended);
-        }
-        let late = |_| self.budget.over(Limit::CallTime, format_args!("{method} was cut off"));
-        tokio::select! {
-            ended = tokio::time::timeout(self.budget.limits().call_time, running) => ended.map_err(late),
-            () = self.end.cancelled() => Err(RpcError::unavailable("the server stopped before the call was done")),
-        }
     }
 }
 
@@ -43,9 +52,12 @@ impl<S: Service> Service for Bounded<S> {
             Ok(place) => place,
             Err(refused) => return call.reply::<()>(Err(refused)),
         };
-        match self.in_time(method, self.service.dispatch(method, call)).await {
-            Ok(reply) => reply,
-            Err(cut_off) => call.reply::<()>(Err(cut_off)),
-        }
+        let cut_off =
+            match in_time(self.service.dispatch(method, call), self.budget.limits().call_time, &self.end).await {
+                Ok(reply) => return reply,
+                Err(Cut::Late) => self.budget.over(Limit::CallTime, format_args!("{method} was cut off")),
+                Err(Cut::Stopped) => RpcError::unavailable("the server stopped before the call was done"),
+            };
+        call.reply::<()>(Err(cut_off))
     }
 }

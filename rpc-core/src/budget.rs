@@ -12,6 +12,8 @@ use std::{
     time::Instant,
 };
 
+use bytes::Bytes;
+
 use crate::{Code, Limit, Limits, Result, RpcError};
 
 /// Buffers up to this size are not counted: every connection has one.
@@ -118,11 +120,11 @@ impl Budget {
 impl fmt::Display for Budget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} calls in flight, {} bytes buffered, limits met:", self.calls(), self.bytes())?;
-        let met = Limit::ALL.iter().map(|limit| (limit, self.met(*limit))).filter(|(_, times)| *times > 0);
+        let mut met = Limit::ALL.iter().map(|limit| (limit, self.met(*limit))).filter(|(_, times)| *times > 0);
         if met.clone().next().is_none() {
             return f.write_str(" none");
         }
-        met.into_iter().try_for_each(|(limit, times)| write!(f, " {} {times}", limit.name()))
+        met.try_for_each(|(limit, times)| write!(f, " {} {times}", limit.name()))
     }
 }
 
@@ -160,6 +162,22 @@ impl Share {
         self.held = bytes;
         Ok(())
     }
+
+    /// `bytes` that keep this share until the last copy of them is gone, which for a reply is when it is written.
+    pub fn keep(self, bytes: Vec<u8>) -> Bytes {
+        if self.held == 0 { bytes.into() } else { Bytes::from_owner(Kept { bytes, _share: self }) }
+    }
+}
+
+struct Kept {
+    bytes: Vec<u8>,
+    _share: Share,
+}
+
+impl AsRef<[u8]> for Kept {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 impl Drop for Share {
@@ -186,6 +204,19 @@ mod tests {
         drop((one, two));
         assert_eq!(budget.bytes(), 0);
         assert_eq!(budget.met(Limit::BufferedBytes), 1);
+    }
+
+    #[test]
+    fn a_reply_counts_until_its_last_copy_is_gone() {
+        let budget = Budget::new(Limits { buffered_bytes: 100, ..Limits::default() });
+        let mut share = budget.share();
+        share.hold(FREE_BYTES + 60).unwrap();
+        let reply = share.keep(vec![7; FREE_BYTES + 60]);
+        let rest = reply.slice(FREE_BYTES..);
+        drop(reply);
+        assert_eq!(budget.bytes(), 60);
+        drop(rest);
+        assert_eq!(budget.bytes(), 0);
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod service;
 pub mod shape;
 
 pub use arguments::bad_arguments;
+pub use bounded::{Cut, in_time};
 pub use budget::{Budget, FREE_BYTES, Share};
 pub use client::{Caller, DEFAULT_TIMEOUT, answer_within};
 pub use descriptor::{Argument, Builder, Method, MethodBuilder, ServiceDescriptor, Type};

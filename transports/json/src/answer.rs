@@ -81,7 +81,10 @@ impl AsRef<[u8]> for Answer {
 /// The same bytes, which count until the last copy of them is dropped.
 impl From<Answer> for Bytes {
     fn from(answer: Answer) -> Self {
-        if answer.share.is_none() { answer.bytes.into() } else { Self::from_owner(answer) }
+        match answer.share {
+            None => answer.bytes.into(),
+            Some(share) => share.keep(answer.bytes),
+        }
     }
 }
 
