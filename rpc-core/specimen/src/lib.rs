@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
+    fmt, fs,
     path::Path,
     pin::pin,
     task::{Context, Poll, Waker},
@@ -106,6 +106,11 @@ pub fn at_once<T>(call: impl Future<Output = T>) -> T {
         Poll::Ready(outcome) => outcome,
         Poll::Pending => panic!("the call waits"),
     }
+}
+
+/// Compares as text, because a NaN is not equal to itself.
+pub fn assert_same<T: fmt::Debug>(found: &T, expected: &T) {
+    assert_eq!(format!("{found:?}"), format!("{expected:?}"));
 }
 
 /// Hands each file of `fuzz/corpus/TARGET` to `run`.

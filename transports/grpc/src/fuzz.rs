@@ -20,7 +20,9 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response};
 use hyper::body::{Body, Frame};
 use rpc_core::{Budget, Caller, Limits, Method, Origin, Result, RpcError, Service};
-use rpc_core_specimen::{Choice, Colour, Echo, EchoClient, EchoService, Echoing, Part, Several, Specimen, at_once};
+use rpc_core_specimen::{
+    Choice, Colour, Echo, EchoClient, EchoService, Echoing, Part, Several, Specimen, assert_same, at_once,
+};
 use serde::{Serialize, de::DeserializeOwned};
 use tonic::Status;
 
@@ -69,7 +71,7 @@ fn message<T: Serialize + DeserializeOwned + Debug>(bytes: &[u8]) {
         Ok(value) => {
             let written = to_vec(&value).expect("what proto3 brought it can carry");
             assert!(written.len() <= 2 * bytes.len(), "{value:?}");
-            same(&from_slice_within(&written, DEPTH), &Ok(value));
+            assert_same(&from_slice_within(&written, DEPTH), &Ok(value));
         }
         Err(error) => assert!(error.to_string().len() <= MESSAGE_BYTES, "{error}"),
     }
@@ -79,10 +81,10 @@ fn message<T: Serialize + DeserializeOwned + Debug>(bytes: &[u8]) {
 fn call(message: &[u8]) {
     let client = EchoClient::new(Loopback);
     if let Some(value) = called::<Specimen>("specimen", message) {
-        same(&at_once(client.specimen(value.clone())), &Ok(value));
+        assert_same(&at_once(client.specimen(value.clone())), &Ok(value));
     }
     if let Some((a, b, c)) = called::<Several>("several", message) {
-        same(&at_once(client.several(a, b.clone(), c.clone())), &Ok((a, b, c)));
+        assert_same(&at_once(client.several(a, b.clone(), c.clone())), &Ok((a, b, c)));
     }
     called::<Choice>("choice", message);
     called::<()>("nothing", message);
@@ -126,8 +128,8 @@ fn body(data: &[u8]) {
         received.into_message().map(|message| message.bytes)
     };
     let whole = read(usize::MAX);
-    same(&read(1), &whole);
-    same(&read(6), &whole);
+    assert_same(&read(1), &whole);
+    assert_same(&read(6), &whole);
     if let Ok(message) = whole {
         assert!(message.len() <= FRAMED_BYTES && data.ends_with(&message));
     }
@@ -159,11 +161,6 @@ fn answer(data: &[u8]) {
         let again = deadline(&HeaderMap::from_iter([(TIMEOUT, timeout_header(time))]));
         assert!(again.is_ok_and(|again| again.is_some_and(|again| again <= time)), "{time:?}");
     }
-}
-
-/// As text, because a NaN is not equal to itself.
-fn same<T: Debug, E: Debug>(found: &Result<T, E>, expected: &Result<T, E>) {
-    assert_eq!(format!("{found:?}"), format!("{expected:?}"));
 }
 
 /// A client and a server without the connection between them.

@@ -8,7 +8,7 @@ use std::{
 };
 
 use rpc_core::{Budget, Caller, Code, Limits, Method, Origin, Result, RpcError};
-use rpc_core_specimen::{Choice, Echo, EchoClient, EchoService, Echoing, Several, Specimen, at_once};
+use rpc_core_specimen::{Choice, Echo, EchoClient, EchoService, Echoing, Several, Specimen, assert_same, at_once};
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json, value::RawValue};
 
@@ -95,13 +95,13 @@ fn response(response: &Response<'_>) {
     }
     let client = EchoClient::new(Loopback);
     if let Ok(value) = decode::<Specimen>(response) {
-        same(&at_once(client.specimen(value.clone())), &Ok(value));
+        assert_same(&at_once(client.specimen(value.clone())), &Ok(value));
     }
     if let Ok(value) = decode::<Choice>(response) {
-        same(&at_once(client.choice(value.clone())), &Ok(value));
+        assert_same(&at_once(client.choice(value.clone())), &Ok(value));
     }
     if let Ok((a, b, c)) = decode::<Several>(response) {
-        same(&at_once(client.several(a, b.clone(), c.clone())), &Ok((a, b, c)));
+        assert_same(&at_once(client.several(a, b.clone(), c.clone())), &Ok((a, b, c)));
     }
 }
 
@@ -125,10 +125,6 @@ fn error(code: i32, message: &str, data: Option<&RawValue>) {
     let sent = serde_json::to_string(&fault::object(&error)).expect("an error object is JSON");
     let again: ErrorObject<'_> = serde_json::from_str(&sent).expect("an error object");
     assert_eq!(reported(again.code, &again.message, again.data.map(RawValue::get)), error);
-}
-
-fn same<T: Debug>(found: &Result<T>, expected: &Result<T>) {
-    assert_eq!(format!("{found:?}"), format!("{expected:?}"));
 }
 
 /// A client and a server without the sockets between them.

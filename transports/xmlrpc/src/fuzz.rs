@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use everywire_net::http1::Received;
 use rpc_core::{Budget, Caller, Limits, Method, Origin, Result};
-use rpc_core_specimen::{Choice, Echo, EchoClient, EchoService, Echoing, Several, Specimen, at_once};
+use rpc_core_specimen::{Choice, Echo, EchoClient, EchoService, Echoing, Several, Specimen, assert_same, at_once};
 use serde::{Serialize, de::DeserializeOwned, de::IgnoredAny};
 
 use crate::{
@@ -73,13 +73,13 @@ fn request(request: &str) {
     readable(&answer);
     let client = EchoClient::new(Loopback);
     if let Ok(value) = read_response::<Specimen>(&answer, ANSWER_DEPTH) {
-        same(&at_once(client.specimen(value.clone())), &Ok(value));
+        assert_same(&at_once(client.specimen(value.clone())), &Ok(value));
     }
     if let Ok(value) = read_response::<Choice>(&answer, ANSWER_DEPTH) {
-        same(&at_once(client.choice(value.clone())), &Ok(value));
+        assert_same(&at_once(client.choice(value.clone())), &Ok(value));
     }
     if let Ok((a, b, c)) = read_response::<Several>(&answer, ANSWER_DEPTH) {
-        same(&at_once(client.several(a, b.clone(), c.clone())), &Ok((a, b, c)));
+        assert_same(&at_once(client.several(a, b.clone(), c.clone())), &Ok((a, b, c)));
     }
 }
 
@@ -98,18 +98,13 @@ fn response<T: Serialize + DeserializeOwned + Debug>(response: &[u8]) {
     match read_response::<T>(response, DEPTH) {
         Ok(value) => {
             let written = Frame::Response.reply(&value).expect("what XML-RPC brought it can carry");
-            same(&read_response(&written, DEPTH), &Ok(value));
+            assert_same(&read_response(&written, DEPTH), &Ok(value));
         }
         Err(error) if error.origin() == Origin::Local => {
             assert!(error.message().len() <= MESSAGE_BYTES, "{} bytes", error.message().len());
         }
         Err(_) => {}
     }
-}
-
-/// As text, because a NaN is not equal to itself.
-fn same<T: Debug>(found: &Result<T>, expected: &Result<T>) {
-    assert_eq!(format!("{found:?}"), format!("{expected:?}"));
 }
 
 /// A client and a server without the sockets between them.
