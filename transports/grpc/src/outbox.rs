@@ -6,15 +6,13 @@ use std::sync::{
 };
 
 use bytes::{Buf, Bytes};
+use everywire_net::LEAST_TAKEN_BYTES;
 use h2::{Reason, SendStream, server::SendResponse};
 use http::Response;
 use rpc_core::{Budget, Limit, Share};
 use tokio::time::Instant;
 
 use crate::{connection::after, envelope, fault};
-
-/// A peer that takes so many bytes of a reply within `message_time` gets as much time again.
-const LEAST_TAKEN_BYTES: usize = 64 << 10;
 
 /// What was handed to h2 and is not written yet: the peer may open no window for it, or not read at all.
 pub(crate) struct Outbox {

@@ -6,8 +6,7 @@ use bytes::Bytes;
 use everywire_json::{Answer, answer};
 use everywire_net::{
     Socket,
-    http1::{self, not_received, receive, refusal},
-    is_foreign_page,
+    http1::{self, not_post, not_received, receive, refusal},
 };
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
@@ -59,16 +58,11 @@ impl<S: Service> Connection<S> {
     }
 
     async fn respond(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        if is_foreign_page(request.headers()) {
-            return refusal(StatusCode::FORBIDDEN, "pages of other origins may not call this server");
-        }
         if request.method() == Method::GET && asks_for(request.headers(), &header::UPGRADE, "websocket") {
             return self.open(request);
         }
         if request.method() != Method::POST {
-            let mut response = refusal(StatusCode::METHOD_NOT_ALLOWED, "JSON-RPC calls are POST requests");
-            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
-            return response;
+            return not_post("JSON-RPC");
         }
         let budget = &self.host.budget;
         let body = match receive(request.into_body(), budget, &self.stop).await {

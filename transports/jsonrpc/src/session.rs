@@ -11,6 +11,7 @@ use std::{
 
 use bytes::BytesMut;
 use everywire_json::Answer;
+use everywire_net::poll_read_more;
 use futures_util::{
     future::OptionFuture,
     stream::{FuturesUnordered, StreamExt},
@@ -21,17 +22,14 @@ use tokio::{
     task::yield_now,
     time::{Instant, Interval, MissedTickBehavior, Sleep, interval_at, sleep},
 };
-use tokio_util::io::poll_read_buf;
 
 use crate::{
     frames::{Close, Input, PING, PONG, Taken},
     output::Output,
 };
 
-/// What is reserved for a read; the least room that is worth one; and what is read ahead by a session at a limit, which is
-/// how it notices that its peer has left.
-const READ_BYTES: usize = 16 << 10;
-const LEAST_READ_BYTES: usize = 4 << 10;
+/// What is read ahead by a session at a limit, which is how it notices that its peer has left.
+const AHEAD_BYTES: usize = 16 << 10;
 
 /// How often a session is pinged, and looked at for being idle, if `idle_time` is not shorter.
 const PING_INTERVAL: Duration = Duration::from_secs(5);
@@ -145,7 +143,7 @@ where
             if is_held_back && !is_full {
                 continue;
             }
-            if is_full && self.input.bytes.len() >= READ_BYTES {
+            if is_full && self.input.bytes.len() >= AHEAD_BYTES {
                 return self.poll_time(cx, is_full);
             }
             match self.poll_read(cx)? {
@@ -204,14 +202,8 @@ where
         self.calls.len() >= limits.calls_in_flight || self.output.len() >= limits.unsent_bytes
     }
 
-    /// Reads once. The room grows with what has arrived, at most doubling, whatever the peer announced.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let input = &mut self.input;
-        let room = input.missing.min(input.bytes.len()).max(LEAST_READ_BYTES);
-        if input.bytes.capacity() - input.bytes.len() < room {
-            input.bytes.reserve(room.max(READ_BYTES));
-        }
-        poll_read_buf(Pin::new(&mut self.io), cx, &mut input.bytes)
+        poll_read_more(Pin::new(&mut self.io), cx, &mut self.input.bytes, self.input.missing)
     }
 
     /// Counts what is buffered.

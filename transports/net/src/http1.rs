@@ -25,19 +25,17 @@ use hyper_util::rt::TokioIo;
 use rpc_core::{Budget, CancellationToken, Code, Limit, Result, RpcError, Share};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::{Sleep, sleep, sleep_until},
+    time::{Sleep, sleep_until},
 };
 
-use crate::{Socket, arrived};
+use crate::{Socket, arrived, is_foreign_page};
 
 /// What a connection may buffer: the longest head of a request, and the largest piece of a body.
 const BUFFER_BYTES: usize = 64 << 10;
 
-/// How long a refused peer that is still sending is listened to, so that it gets to read why it was refused.
-const LINGER: Duration = Duration::from_secs(2);
-
 /// Serves one connection until the peer closes it, or until `stop` and the answer to the request in hand; a request whose
-/// head has not arrived by then is not waited for. An answer with `Connection: close` ends it too. Upgrades are served to their beginning.
+/// head has not arrived by then is not waited for. An answer with `Connection: close` ends it too. Upgrades are served to
+/// their beginning. [Foreign pages](is_foreign_page) are refused.
 pub async fn serve<F, B>(
     socket: Socket,
     budget: &Arc<Budget>,
@@ -46,16 +44,20 @@ pub async fn serve<F, B>(
 ) -> hyper::Result<()>
 where
     F: Future<Output = Response<B>>,
-    B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + 'static,
+    B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + From<String> + 'static,
 {
     let pulse = Arc::new(Pulse::default());
     let service = service_fn(async |request| {
-        let response = answer(request).await;
+        let response = if is_foreign_page(request.headers()) {
+            refusal(StatusCode::FORBIDDEN, "pages of other origins may not call this server")
+        } else {
+            answer(request).await
+        };
         let closes = response.headers().contains_key(header::CONNECTION);
         pulse.answered(closes);
         Ok::<_, Infallible>(response)
     });
-    let io = Lingering { socket, pulse: Arc::clone(&pulse), until: None };
+    let io = Pulsed { socket, pulse: Arc::clone(&pulse) };
     let mut connection = pin!(
         Builder::new()
             .timer(HeadTimer { pulse: Arc::clone(&pulse), budget: Arc::clone(budget) })
@@ -136,6 +138,13 @@ pub fn refusal<B: From<String>>(status: StatusCode, reason: impl Into<String>) -
     response
 }
 
+/// The [`refusal`] of a request of another method than POST.
+pub fn not_post<B: From<String>>(wire: &str) -> Response<B> {
+    let mut response = refusal(StatusCode::METHOD_NOT_ALLOWED, format!("{wire} calls are POST requests"));
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
+    response
+}
+
 /// The [`refusal`] of a body that could not be received.
 pub fn not_received<B: From<String>>(error: &RpcError) -> Response<B> {
     let status = match error.code() {
@@ -167,15 +176,13 @@ impl Pulse {
     }
 }
 
-/// A socket that on the server's close reads on for a while if its peer is in the middle of something: closing a socket
-/// with unread bytes resets the connection, and the peer may lose an answer that it has not read yet.
-struct Lingering {
+/// A socket that tells what comes in, and lingers if its peer is in the middle of something.
+struct Pulsed {
     socket: Socket,
     pulse: Arc<Pulse>,
-    until: Option<Pin<Box<Sleep>>>,
 }
 
-impl AsyncRead for Lingering {
+impl AsyncRead for Pulsed {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.socket).poll_read(cx, buffer);
@@ -189,7 +196,7 @@ impl AsyncRead for Lingering {
     }
 }
 
-impl AsyncWrite for Lingering {
+impl AsyncWrite for Pulsed {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.socket).poll_write(cx, bytes)
     }
@@ -211,17 +218,10 @@ impl AsyncWrite for Lingering {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.until.is_none() {
-            ready!(Pin::new(&mut self.socket).poll_shutdown(cx))?;
+        if self.pulse.is_asking.load(Relaxed) {
+            self.socket.linger();
         }
-        let mut nowhere = [0; 8 << 10];
-        while self.pulse.is_asking.load(Relaxed) {
-            if self.until.get_or_insert_with(|| Box::pin(sleep(LINGER))).as_mut().poll(cx).is_ready() {
-                break;
-            }
-            ready!(self.as_mut().poll_read(cx, &mut ReadBuf::new(&mut nowhere)))?;
-        }
-        Poll::Ready(Ok(()))
+        Pin::new(&mut self.socket).poll_shutdown(cx)
     }
 }
 

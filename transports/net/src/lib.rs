@@ -4,6 +4,7 @@
 //! It knows no wire. A wire hands [`Listener::serve`] a function that runs one connection.
 
 pub mod http1;
+mod input;
 mod listener;
 mod message;
 mod origin;
@@ -11,9 +12,10 @@ mod shared;
 mod socket;
 mod status;
 
+pub use input::poll_read_more;
 pub use listener::Listener;
 pub use message::{arrived, buffered};
 pub use origin::is_foreign_page;
 pub use shared::Shared;
-pub use socket::Socket;
+pub use socket::{LEAST_TAKEN_BYTES, Socket};
 pub use status::code_of_status;

@@ -5,9 +5,9 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
-use bytes::{Buf, Bytes};
 use futures_util::FutureExt;
 use rpc_core::{Budget, Limit};
 use socket2::SockRef;
@@ -22,13 +22,15 @@ use tokio::{
 #[derive(Debug)]
 pub struct Socket {
     stream: TcpStream,
-    /// Bytes that were read and given back.
-    ahead: Bytes,
     /// Whether there may be bytes to read of which [`poll_left`](Self::poll_left) has taken the notice.
     unread: bool,
     budget: Arc<Budget>,
     /// From the first write that had to wait until all is written.
     wait: Option<Wait>,
+    /// Whether the peer is listened to after the shutdown.
+    lingers: bool,
+    /// Until when, once the shutdown is done.
+    linger_end: Option<Pin<Box<Sleep>>>,
 }
 
 #[derive(Debug)]
@@ -39,16 +41,20 @@ struct Wait {
 }
 
 /// A peer that takes so many bytes within `message_time` gets as much time again.
-const LEAST_TAKEN_BYTES: usize = 64 << 10;
+pub const LEAST_TAKEN_BYTES: usize = 64 << 10;
+
+/// How long a peer that may have more to send is listened to after the last answer.
+const LINGER: Duration = Duration::from_secs(2);
 
 impl Socket {
     pub(crate) fn new(stream: TcpStream, budget: Arc<Budget>) -> Self {
-        Self { stream, ahead: Bytes::new(), unread: false, budget, wait: None }
+        Self { stream, unread: false, budget, wait: None, lingers: false, linger_end: None }
     }
 
-    /// Lets `bytes` be read again, before what comes next.
-    pub fn give_back(&mut self, bytes: impl Into<Bytes>) {
-        self.ahead = bytes.into();
+    /// Lets the shutdown end only when the peer has closed its side too, or after 2 s. Closing a socket with unread bytes
+    /// resets the connection, and the peer may lose answers that it has not read yet: for peers that may be sending.
+    pub fn linger(&mut self) {
+        self.lingers = true;
     }
 
     /// Ready when the peer has closed its side, or the connection broke: for who doesn't read now and would not see the
@@ -98,17 +104,11 @@ impl Socket {
 
 impl AsyncRead for Socket {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.ahead.is_empty() {
-            if self.unread && self.read_unread(buffer)? {
-                return Poll::Ready(Ok(()));
-            }
-            self.unread = false;
-            return Pin::new(&mut self.stream).poll_read(cx, buffer);
+        if self.unread && self.read_unread(buffer)? {
+            return Poll::Ready(Ok(()));
         }
-        let length = self.ahead.len().min(buffer.remaining());
-        buffer.put_slice(&self.ahead[..length]);
-        self.ahead.advance(length);
-        Poll::Ready(Ok(()))
+        self.unread = false;
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
     }
 }
 
@@ -138,7 +138,19 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        if self.linger_end.is_none() {
+            ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+        }
+        let mut nowhere = [0; 4 << 10];
+        while self.lingers {
+            if self.linger_end.get_or_insert_with(|| Box::pin(sleep(LINGER))).as_mut().poll(cx).is_ready() {
+                break;
+            }
+            let mut read = ReadBuf::new(&mut nowhere);
+            let ended = ready!(self.as_mut().poll_read(cx, &mut read)).is_err() || read.filled().is_empty();
+            self.lingers = !ended;
+        }
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -5,8 +5,7 @@ use std::{net::SocketAddr, sync::Arc};
 use bytes::Bytes;
 use everywire_net::{
     Listener, Socket, buffered,
-    http1::{self, not_received, refusal},
-    is_foreign_page,
+    http1::{self, not_post, not_received, refusal},
 };
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
@@ -73,12 +72,7 @@ impl<S: Service> Session<S> {
             return refusal(StatusCode::NOT_FOUND, "XML-RPC is at / and /RPC2");
         }
         if head.method != Method::POST {
-            let mut response = refusal(StatusCode::METHOD_NOT_ALLOWED, "XML-RPC calls are POST requests");
-            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
-            return response;
-        }
-        if is_foreign_page(&head.headers) {
-            return refusal(StatusCode::FORBIDDEN, "pages of other origins may not call this server");
+            return not_post("XML-RPC");
         }
         let body = match body::request(&head.headers, body, &self.budget, &self.stop).await {
             Ok(body) => body,

@@ -9,13 +9,13 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
+use everywire_net::poll_read_more;
 use rpc_core::{Code, FREE_BYTES, Limit, Limits, RpcError, Share};
 use tokio::{
     io::AsyncWriteExt,
     time::{Instant, Sleep, sleep, sleep_until},
 };
-use tokio_util::io::poll_read_buf;
 
 use crate::{
     Engine, Envelope, Peer, Reply, Session, Stream,
@@ -24,9 +24,6 @@ use crate::{
 
 /// Frames of one message: a delimiter, a body, and room for proxies on the way.
 const MESSAGE_FRAMES: usize = 64;
-/// What is reserved for a read, and the least room that is worth a read.
-const READ_BYTES: usize = 16 << 10;
-const LEAST_READ_BYTES: usize = 4 << 10;
 
 /// One connection.
 pub(crate) struct Connection<'a, IO, S: Session> {
@@ -284,14 +281,8 @@ impl<'a, IO: Stream, S: Session> Connection<'a, IO, S> {
         }
     }
 
-    /// Reads once. The room grows with what has arrived, at most doubling, whatever the peer announced; and little is read
-    /// behind the message that is coming in.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let room = self.missing.min(self.input.len());
-        if self.input.capacity() - self.input.len() < room.max(LEAST_READ_BYTES) {
-            self.input.reserve(room.max(READ_BYTES));
-        }
-        poll_read_buf(self.io.as_mut(), cx, &mut (&mut self.input).limit(room.max(READ_BYTES)))
+        poll_read_more(self.io.as_mut(), cx, &mut self.input, self.missing)
     }
 
     /// Pending, unless a part of a message is older than it may be, or the connection is idle for longer.

@@ -1,18 +1,11 @@
 //! What runs the connections of a server.
 
-use std::{future::poll_fn, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{future::poll_fn, io, net::SocketAddr, pin::pin, sync::Arc};
 
 use rpc_core::{Budget, CancellationToken, Limit};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    task::yield_now,
-    time::timeout,
-};
+use tokio::{io::AsyncWriteExt, task::yield_now, time::timeout};
 
 use crate::{Session, SocketType, Stream, connection::Connection};
-
-/// How long a peer is listened to after the last answer of a stopping server.
-const LINGER: Duration = Duration::from_secs(2);
 
 /// Runs the connections of one server, within its limits.
 ///
@@ -44,7 +37,7 @@ impl Engine {
         Self { wire, socket, budget }
     }
 
-    /// The limits of each connection.
+    /// The limits of its connections, and what is used of them.
     pub fn budget(&self) -> &Budget {
         &self.budget
     }
@@ -81,16 +74,7 @@ impl Engine {
         // A peer that asked in time would wait in vain, so the runtime gets a turn to notice what the socket holds.
         yield_now().await;
         poll_fn(|cx| connection.poll(cx)).await?;
-        connection.io.shutdown().await?;
-        if !IO::RESETS {
-            return Ok(());
-        }
-        // Closing a socket with unread bytes resets the connection, and the peer may lose answers that it has not read yet.
-        let mut nowhere = vec![0; 4 << 10];
-        let listened = timeout(LINGER, async {
-            while connection.io.read(&mut nowhere).await? > 0 {}
-            Ok(())
-        });
-        listened.await.unwrap_or(Ok(()))
+        connection.io.as_mut().linger();
+        connection.io.shutdown().await
     }
 }
