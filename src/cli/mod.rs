@@ -3,6 +3,7 @@
 mod call;
 mod ids;
 mod limits;
+mod memory;
 mod open_files;
 mod rate;
 mod schema;

@@ -20,7 +20,7 @@ use everywire::{
 use rpc_core::{Budget, CancellationToken, Code, Limit, Limits, Result, RpcError, Server, Service};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{ids::IdFlags, limits::LimitFlags, open_files, rate::Rate};
+use super::{ids::IdFlags, limits::LimitFlags, memory, open_files, rate::Rate};
 
 const SIGNALS: &str = "Signals:
   INT, TERM  Stop: no new call, calls in flight have the grace time to finish. The second one ends at once
@@ -85,6 +85,7 @@ impl FromStr for Wire {
 
 impl Serve {
     pub(crate) async fn run(self) -> Result<()> {
+        memory::give_back();
         let signals = Signals::listen()?;
         let grace = self.grace;
         let server = self.mounted().await?;
