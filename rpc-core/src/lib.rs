@@ -1,6 +1,7 @@
 //! What every wire of everywire shares, and no wire's name.
 
 mod arguments;
+mod aside;
 mod bounded;
 mod budget;
 mod client;
@@ -13,6 +14,7 @@ mod service;
 pub mod shape;
 
 pub use arguments::bad_arguments;
+pub use aside::aside;
 pub use bounded::{Cut, in_time};
 pub use budget::{Budget, FREE_BYTES, Share};
 pub use client::{Caller, DEFAULT_TIMEOUT, answer_within};

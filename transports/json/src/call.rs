@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rpc_core::{Budget, Call, Limit, Result, RpcError, Service, bad_arguments};
+use rpc_core::{Budget, Call, Limit, Result, RpcError, Service, aside, bad_arguments};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
@@ -13,13 +13,16 @@ use crate::{
 
 /// Runs the requests in `message` and answers them; `None` if they are notifications only.
 pub async fn answer<S: Service>(service: &S, message: &[u8], budget: &Arc<Budget>) -> Option<Answer> {
-    let mut answer = Answer::new();
-    match Message::read(message, budget.limits().batch_calls) {
-        Message::One(request) => run(service, request, &mut answer, budget).await,
-        // Batches are rare, so they are boxed and do not enlarge the future of each call.
-        Message::Batch(batch) => Box::pin(run_batch(service, batch, &mut answer, budget)).await,
-    }
-    (!answer.bytes.is_empty()).then_some(answer)
+    let answering = async {
+        let mut answer = Answer::new();
+        match Message::read(message, budget.limits().batch_calls) {
+            Message::One(request) => run(service, request, &mut answer, budget).await,
+            // Batches are rare, so they are boxed and do not enlarge the future of each call.
+            Message::Batch(batch) => Box::pin(run_batch(service, batch, &mut answer, budget)).await,
+        }
+        (!answer.bytes.is_empty()).then_some(answer)
+    };
+    aside(message.len(), answering).await
 }
 
 /// Runs one request after the other, so that a batch weighs no more than a call.

@@ -9,7 +9,7 @@ use everywire_net::http1::{Received, collect, receive};
 use flate2::{Compression, read::MultiGzDecoder, write::GzEncoder};
 use http::{HeaderMap, header};
 use hyper::body::Incoming;
-use rpc_core::{Budget, CancellationToken, Limit, Result, RpcError};
+use rpc_core::{Budget, CancellationToken, Limit, Result, RpcError, aside};
 
 /// A response must be longer than this to be compressed: one packet's worth, the threshold of Python's server.
 pub(crate) const GZIP_THRESHOLD: usize = 1_400;
@@ -23,7 +23,11 @@ pub(crate) async fn request(
 ) -> Result<Received> {
     let gzip = is_gzip(headers)?;
     let received = receive(body, budget, stop).await?;
-    if gzip { decompress(received, budget) } else { Ok(received) }
+    if gzip {
+        aside(budget.limits().decompressed_bytes, async { decompress(received, budget) }).await
+    } else {
+        Ok(received)
+    }
 }
 
 /// Receives the body of a response, coded as `headers` say.

@@ -10,7 +10,7 @@ use everywire_net::{
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use rpc_core::{Budget, CancellationToken, Result, RpcError, Service, ServiceDescriptor, Transport};
+use rpc_core::{Budget, CancellationToken, Result, RpcError, Service, ServiceDescriptor, Transport, aside};
 
 use crate::{body, call, codec::document, envelope::Frame, schema};
 
@@ -78,28 +78,28 @@ impl<S: Service> Session<S> {
             Ok(body) => body,
             Err(error) => return not_received(&error),
         };
-        let reply = match document(&body.bytes) {
-            _ if self.stop.is_cancelled() => Frame::Response.fault(RpcError::unavailable("the server is stopping")),
-            Ok(document) => call::answer(&*self.service, document, &self.budget).await,
-            Err(error) => Frame::Response.fault(error),
+        let answering = async {
+            match document(&body.bytes) {
+                _ if self.stop.is_cancelled() => Frame::Response.fault(RpcError::unavailable("the server is stopping")),
+                Ok(document) => call::answer(&*self.service, document, &self.budget).await,
+                Err(error) => Frame::Response.fault(error),
+            }
         };
-        self.response(reply, body::accepts_gzip(&head.headers))
+        let reply = aside(body.bytes.len(), answering).await;
+        let gzip = reply.len() > body::GZIP_THRESHOLD && body::accepts_gzip(&head.headers);
+        let reply = if gzip { aside(reply.len(), async { body::compress(&reply) }).await } else { reply };
+        match buffered(reply, &self.budget) {
+            Ok(reply) => response(reply, gzip),
+            Err(full) => response(Frame::Response.fault(full).into(), false),
+        }
     }
+}
 
-    fn response(&self, mut reply: Vec<u8>, accepts_gzip: bool) -> Response<Full<Bytes>> {
-        let gzip = accepts_gzip && reply.len() > body::GZIP_THRESHOLD;
-        if gzip {
-            reply = body::compress(&reply);
-        }
-        let reply = match buffered(reply, &self.budget) {
-            Ok(reply) => reply,
-            Err(full) => return self.response(Frame::Response.fault(full), false),
-        };
-        let mut response = Response::new(Full::from(reply));
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/xml"));
-        if gzip {
-            response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        }
-        response
+fn response(reply: Bytes, gzip: bool) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(reply));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/xml"));
+    if gzip {
+        response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
+    response
 }

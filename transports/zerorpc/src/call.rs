@@ -45,6 +45,11 @@ impl ZerorpcCall {
         self.method
     }
 
+    /// The length of the arguments.
+    pub(crate) fn args_bytes(&self) -> usize {
+        self.args.len()
+    }
+
     /// Whether the limit of depth was met.
     pub(crate) fn is_too_deep(&self) -> bool {
         self.too_deep
