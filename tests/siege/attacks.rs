@@ -76,6 +76,8 @@ pub(crate) const ATTACKS: &[Attack] = &{
         Attack { name, wire, run }
     }
     [
+        // What the machine takes from the callers when nobody attacks.
+        on(Xmlrpc, "nothing, busily", |target| Ok(nothing(target))),
         on(Zerorpc, "the 73 bytes", zmtp::the_73_bytes),
         on(Locker, "the 73 bytes", zmtp::the_73_bytes),
         on(Xmlrpc, "2 GiB Content-Length", http::two_gib),
@@ -159,6 +161,17 @@ pub(crate) const ATTACKS: &[Attack] = &{
         on(Locker, "never reads its replies", zmtp::never_reads_words),
     ]
 };
+
+/// Two busy threads that leave the server alone.
+fn nothing(target: &Target) -> String {
+    let begun = Instant::now();
+    let busy = || while begun.elapsed() < target.time {};
+    thread::scope(|scope| {
+        scope.spawn(busy);
+        busy();
+    });
+    "it was not asked".to_owned()
+}
 
 /// Attacks for the target's time, each time on a new connection; what the last one heard.
 pub(crate) fn again(target: &Target, attack: impl Fn(&mut Peer) -> Said) -> Said {

@@ -16,9 +16,10 @@
 //!
 //! A row that does not hold leaves its traces in the program, so the next one meets a new program.
 //!
-//! Attackers are a process of their own with the lowest priority (`nice -n 19`), so that the time that is measured is what
-//! the server takes from its callers and not what the attackers take from the server. They come from 127.0.0.2 and up, as
-//! the server counts connections by address. What can be repeated is repeated twenty times a second.
+//! Attackers are a process of their own that runs when nobody else wants to (`chrt --idle`), so that the time that is
+//! measured is what the server takes from its callers and not what the attackers take from the server; the first row, of
+//! attackers that are busy with nothing, shows how well that holds. They come from 127.0.0.2 and up, as the server counts
+//! connections by address. What can be repeated is repeated twenty times a second.
 //!
 //! Without optimization the form is short: a second for each row, and a 99th percentile of at most 100 ms instead of the
 //! threefold, which a small machine that compiles and tests at the same time breaks without any attack.

@@ -148,8 +148,8 @@ impl Siege {
 
     /// Runs the attackers: what the server said to them, or what was wrong with that.
     async fn attacked(&self, number: usize, attack: &Attack, form: Form) -> Result<String, String> {
-        let attackers = Command::new("nice")
-            .args(["-n", "19"])
+        let attackers = Command::new("chrt")
+            .args(["--idle", "0"])
             .arg(env::current_exe().unwrap())
             .args([ATTACK, &number.to_string(), &self.server.address(attack.wire).to_string()])
             .arg(form.attack.as_millis().to_string())
