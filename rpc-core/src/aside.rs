@@ -1,7 +1,8 @@
 //! Long work that doesn't hold up what else waits on its thread.
 
-use std::{future::poll_fn, pin::pin};
+use std::future::poll_fn;
 
+use futures_util::future::Either;
 use tokio::{
     runtime::{Handle, RuntimeFlavor},
     task::block_in_place,
@@ -12,13 +13,13 @@ const LONG_BYTES: usize = 64 << 10;
 
 /// What `work` on a message of so many bytes ends in. While it works on a long one, which may take milliseconds without a
 /// pause, another thread goes on with the connections and calls of this one. A runtime with one thread has no other.
-pub async fn aside<T>(bytes: usize, work: impl Future<Output = T>) -> T {
+pub fn aside<T>(bytes: usize, work: impl Future<Output = T>) -> impl Future<Output = T> {
     let has_others = || Handle::try_current().is_ok_and(|handle| handle.runtime_flavor() == RuntimeFlavor::MultiThread);
     if bytes <= LONG_BYTES || !has_others() {
-        return work.await;
+        return Either::Left(work);
     }
-    let mut work = pin!(work);
-    poll_fn(|cx| block_in_place(|| work.as_mut().poll(cx))).await
+    let mut work = Box::pin(work);
+    Either::Right(poll_fn(move |cx| block_in_place(|| work.as_mut().poll(cx))))
 }
 
 #[cfg(test)]

@@ -12,8 +12,12 @@ use crate::{
 };
 
 /// Runs the requests in `message` and answers them; `None` if they are notifications only.
-pub async fn answer<S: Service>(service: &S, message: &[u8], budget: &Arc<Budget>) -> Option<Answer> {
-    let answering = async {
+pub fn answer<S: Service>(
+    service: &S,
+    message: &[u8],
+    budget: &Arc<Budget>,
+) -> impl Future<Output = Option<Answer>> + Send {
+    aside(message.len(), async move {
         let mut answer = Answer::new();
         match Message::read(message, budget.limits().batch_calls) {
             Message::One(request) => run(service, request, &mut answer, budget).await,
@@ -21,8 +25,7 @@ pub async fn answer<S: Service>(service: &S, message: &[u8], budget: &Arc<Budget
             Message::Batch(batch) => Box::pin(run_batch(service, batch, &mut answer, budget)).await,
         }
         (!answer.bytes.is_empty()).then_some(answer)
-    };
-    aside(message.len(), answering).await
+    })
 }
 
 /// Runs one request after the other, so that a batch weighs no more than a call.
