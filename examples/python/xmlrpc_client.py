@@ -1,0 +1,49 @@
+"""XML-RPC with Python's standard library: add, a lock with its fencing token, ids, a batch, an error.
+
+python3 examples/python/xmlrpc_client.py [http://127.0.0.1:4242]
+"""
+
+import sys
+from xmlrpc.client import Fault, MultiCall, ServerProxy
+
+url = sys.argv[1] if len(sys.argv) > 1 else "http://127.0.0.1:4242"
+server = ServerProxy(url)
+
+total = server.add(3, 4)
+print("3 + 4 =", total)
+assert total == 7
+
+# For 10 s at first, after a wait of 15 s at most. The server makes a name for the owner up.
+name = "xmlrpc_client.py"
+lock = server.lock(name, 10_000, 15_000)
+assert lock["granted"], lock
+owner, token = lock["owner"], lock["token"]
+# Send the token along with each write, and let the storage refuse one that is lower than the highest it has seen.
+print("locked by", owner, "with the fencing token", token)
+assert not server.lock(name, 10_000)["granted"], "somebody else tries once"
+renewed = server.renew(name, owner, 10_000)
+assert renewed["granted"] and renewed["token"] == token, renewed
+assert server.unlock(name, owner)
+later = server.lock(name, 10_000)
+print("locked again with", later["token"])
+assert later["token"] > token
+server.unlock(name, later["owner"])
+
+ids = server.next_ids(1_000)
+print("1000 ids, from", ids[0], "to", ids[-1])
+assert len(ids) == 1_000 and sorted(set(ids)) == ids
+
+# system.multicall: many calls in one request.
+batch = MultiCall(server)
+for number in range(5):
+    batch.add(number, number)
+sums = list(batch())
+print("one request, five answers:", sums)
+assert sums == [0, 2, 4, 6, 8]
+
+# An error is a fault. Its codes are in the documentation of the crate everywire-xmlrpc.
+try:
+    sys.exit(f"no fault, but {server.lock(name, 0)}")
+except Fault as fault:
+    print("a lock for 0 ms:", fault.faultCode, fault.faultString)
+    assert fault.faultCode == -32602

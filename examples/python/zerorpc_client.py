@@ -1,0 +1,48 @@
+"""zerorpc with zerorpc: add, a lock with its fencing token, ids, a call that waits, an error.
+
+pip install zerorpc && python3 examples/python/zerorpc_client.py [tcp://127.0.0.1:4243]
+"""
+
+import sys
+
+import gevent
+import zerorpc
+
+url = sys.argv[1] if len(sys.argv) > 1 else "tcp://127.0.0.1:4243"
+# The time has to be longer than the longest wait for a lock.
+client = zerorpc.Client(url, timeout=30)
+
+total = client.add(3, 4)
+print("3 + 4 =", total)
+assert total == 7
+
+# For 10 s at first, after a wait of 15 s at most. The server makes a name for the owner up.
+name = "zerorpc_client.py"
+lock = client.lock(name, 10_000, 15_000)
+assert lock["granted"], lock
+owner, token = lock["owner"], lock["token"]
+# Send the token along with each write, and let the storage refuse one that is lower than the highest it has seen.
+print("locked by", owner, "with the fencing token", token)
+renewed = client.renew(name, owner, 10_000)
+assert renewed["granted"] and renewed["token"] == token, renewed
+
+# zerorpc lives on gevent: calls of several greenlets share the connection.
+waiting = gevent.spawn(client.lock, name, 10_000, 15_000)
+while client.lock_state(name)["waiting"] == 0:
+    assert not waiting.ready(), waiting.get()
+assert client.unlock(name, owner)
+later = waiting.get(timeout=30)
+print("the one who waited has", later["token"])
+assert later["granted"] and later["token"] > token, later
+client.unlock(name, later["owner"])
+
+ids = client.next_ids(1_000)
+print("1000 ids, from", ids[0], "to", ids[-1])
+assert len(ids) == 1_000 and sorted(set(ids)) == ids
+
+try:
+    sys.exit(f"no error, but {client.lock(name, 0)}")
+except zerorpc.RemoteError as error:
+    print("a lock for 0 ms:", error.name, error.msg)
+    assert error.name == "TypeError"
+client.close()
