@@ -64,7 +64,7 @@ name = "amqp_client.py"
 lock = toolkit.call("lock", name=name, ttl_ms=10_000, wait_ms=15_000)
 assert lock["granted"], lock
 owner, token = lock["owner"], lock["token"]
-# Send the token along with each write, and let the storage refuse one that is lower than the highest it has seen.
+# Send the token along with each write, and let the storage refuse one lower than the highest it has seen.
 print("locked by", owner, "with the fencing token", token)
 assert not toolkit.call("lock", name=name, ttl_ms=10_000)["granted"], "somebody else tries once"
 renewed = toolkit.call("renew", name=name, owner=owner, ttl_ms=10_000)

@@ -22,7 +22,7 @@ assert total == 7
 name = "grpc_client.py"
 lock = toolkit.Lock(pb.LockRequest(name=name, ttl_ms=10_000, wait_ms=15_000))
 assert lock.granted, lock
-# Send the token along with each write, and let the storage refuse one that is lower than the highest it has seen.
+# Send the token along with each write, and let the storage refuse one lower than the highest it has seen.
 print("locked by", lock.owner, "with the fencing token", lock.token)
 renewed = toolkit.Renew(pb.RenewRequest(name=name, owner=lock.owner, ttl_ms=10_000))
 assert renewed.granted and renewed.token == lock.token, renewed

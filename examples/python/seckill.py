@@ -1,4 +1,4 @@
-"""A flash sale: 50 threads want one of 10 pieces, and one distributed lock, over XML-RPC, lets one at a time see the stock.
+"""A flash sale: 50 threads want one of 10 pieces, and a lock over XML-RPC lets one at a time see the stock.
 
 python3 examples/python/seckill.py [http://127.0.0.1:4242]
 """

@@ -48,7 +48,7 @@ async def main():
         lock = await client.call("lock", name, 10_000, 15_000)
         assert lock["granted"], lock
         owner, token = lock["owner"], lock["token"]
-        # Send the token along with each write, and let the storage refuse one that is lower than the highest it has seen.
+        # Send the token along with each write, and let the storage refuse one lower than the highest it has seen.
         print("locked by", owner, "with the fencing token", token)
         renewed = await client.call("renew", name, owner, 10_000)
         assert renewed["granted"] and renewed["token"] == token, renewed

@@ -18,7 +18,7 @@ name = "xmlrpc_client.py"
 lock = server.lock(name, 10_000, 15_000)
 assert lock["granted"], lock
 owner, token = lock["owner"], lock["token"]
-# Send the token along with each write, and let the storage refuse one that is lower than the highest it has seen.
+# Send the token along with each write, and let the storage refuse one lower than the highest it has seen.
 print("locked by", owner, "with the fencing token", token)
 assert not server.lock(name, 10_000)["granted"], "somebody else tries once"
 renewed = server.renew(name, owner, 10_000)

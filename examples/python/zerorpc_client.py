@@ -21,7 +21,7 @@ name = "zerorpc_client.py"
 lock = client.lock(name, 10_000, 15_000)
 assert lock["granted"], lock
 owner, token = lock["owner"], lock["token"]
-# Send the token along with each write, and let the storage refuse one that is lower than the highest it has seen.
+# Send the token along with each write, and let the storage refuse one lower than the highest it has seen.
 print("locked by", owner, "with the fencing token", token)
 renewed = client.renew(name, owner, 10_000)
 assert renewed["granted"] and renewed["token"] == token, renewed

@@ -1,0 +1,70 @@
+// RabbitMQ with amqplib, as in its RPC tutorial: add, a lock with its fencing token, ids, an error.
+//
+// The server needs `--amqp amqp://localhost`.
+//
+// npm install --prefix examples/node && node examples/node/amqp.mjs [amqp://localhost]
+
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import amqp from 'amqplib';
+import JSONbig from 'json-bigint';
+
+const QUEUE = 'everywire.v1.Toolkit';
+const TIME_MS = 30_000;
+
+const connection = await amqp.connect(process.argv[2] ?? 'amqp://localhost');
+const channel = await connection.createChannel();
+// JSON.parse rounds integers beyond 2^53, and ids are greater: json-bigint makes a BigInt of them.
+const exact = JSONbig({ useNativeBigInt: true });
+const waiting = new Map();
+// RabbitMQ's direct reply-to: no queue is made for the answers.
+await channel.consume(
+    'amq.rabbitmq.reply-to',
+    ({ content, properties }) => waiting.get(properties.correlationId)?.(exact.parse(content.toString())),
+    { noAck: true },
+);
+
+async function call(method, params) {
+    const correlationId = randomUUID();
+    const answer = new Promise((resolve, reject) => {
+        const late = setTimeout(() => reject(new Error(`${method}: no answer within ${TIME_MS} ms`)), TIME_MS);
+        waiting.set(correlationId, (answer) => (clearTimeout(late), resolve(answer)));
+    });
+    channel.sendToQueue(QUEUE, Buffer.from(JSON.stringify({ jsonrpc: '2.0', id: 1, method, params })), {
+        contentType: 'application/json',
+        correlationId,
+        replyTo: 'amq.rabbitmq.reply-to',
+        expiration: TIME_MS, // nobody runs it once its caller has given it up
+    });
+    const { error, result } = await answer.finally(() => waiting.delete(correlationId));
+    if (error) throw Object.assign(new Error(error.message), error);
+    return result;
+}
+
+const sum = await call('add', { a: 3, b: 4 });
+console.log('3 + 4 =', sum);
+assert.equal(sum, 7);
+
+// For 10 s at first, after a wait of 15 s at most. The server makes a name for the owner up.
+const name = 'amqp.mjs';
+const { granted, owner, token } = await call('lock', { name, ttl_ms: 10_000, wait_ms: 15_000 });
+assert(granted);
+// Send the token along with each write, and let the storage refuse one lower than the highest it has seen.
+console.log('locked by', owner, 'with the fencing token', token);
+assert(!(await call('lock', { name, ttl_ms: 10_000 })).granted, 'somebody else tries once');
+const renewed = await call('renew', { name, owner, ttl_ms: 10_000 });
+assert(renewed.granted && renewed.token === token);
+assert.equal(await call('unlock', { name, owner }), true);
+const later = await call('lock', { name, ttl_ms: 10_000 });
+console.log('locked again with', later.token);
+assert(later.token > token);
+await call('unlock', { name, owner: later.owner });
+
+const ids = await call('next_ids', { count: 1_000 });
+console.log('1000 ids, from', ids[0], 'to', ids.at(-1));
+assert(ids.length === 1_000 && ids.every((id, index) => index === 0 || id > ids[index - 1]));
+
+const error = await call('lock', { name, ttl_ms: 0 }).catch((error) => error);
+console.log('a lock for 0 ms:', error.code, error.message);
+assert.equal(error.code, -32602);
+await connection.close();
