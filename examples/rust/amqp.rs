@@ -1,0 +1,26 @@
+//! RabbitMQ: the lesson, and a queue that nobody has declared. The server needs `--amqp amqp://localhost`.
+//!
+//! `cargo run --example amqp -- amqp://localhost`
+
+mod lesson;
+
+use std::env;
+
+use everywire::{
+    Code, Result, amqp,
+    services::{Toolkit, ToolkitClient},
+};
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let url = env::args().nth(1).unwrap_or_else(|| "amqp://localhost".into());
+    let toolkit = ToolkitClient::new(amqp::Client::connect(&url).await?);
+    lesson::lesson(&toolkit, "amqp.rs").await?;
+
+    // Requests are published as mandatory, so the broker says at once that there is no such queue.
+    let elsewhere = amqp::Client::connect(&url).await?.queue("nobody's");
+    let error = ToolkitClient::new(elsewhere).add(3, 4).await.expect_err("there is no such queue");
+    println!("no queue: {error}");
+    assert_eq!(error.code(), Code::Unavailable);
+    Ok(())
+}

@@ -1,0 +1,31 @@
+//! JSON-RPC over one WebSocket: the lesson, and calls that don't wait for each other.
+//!
+//! `cargo run --example websocket -- ws://127.0.0.1:4244`
+
+mod lesson;
+
+use std::env;
+
+use everywire::{
+    Result, jsonrpc,
+    services::{Toolkit, ToolkitClient},
+};
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let url = env::args().nth(1).unwrap_or_else(|| "ws://127.0.0.1:4244".into());
+    let toolkit = ToolkitClient::new(jsonrpc::Client::connect(&url).await?);
+    lesson::lesson(&toolkit, "websocket.rs").await?;
+
+    // Answers come in the order in which calls finish: one waits for a lock, and another on the same connection gives it
+    // back meanwhile.
+    let name = || "websocket.rs".to_owned();
+    let first = toolkit.lock(name(), 10_000, None, None).await?;
+    assert!(first.granted, "{first:?}");
+    let waiting = toolkit.lock(name(), 10_000, Some(15_000), None);
+    let (second, freed) = tokio::try_join!(waiting, toolkit.unlock(name(), first.owner))?;
+    println!("the one who waited has {}", second.token);
+    assert!(freed && second.granted && second.token > first.token, "{second:?}");
+    toolkit.unlock(name(), second.owner).await?;
+    Ok(())
+}

@@ -1,0 +1,33 @@
+//! zerorpc: the lesson, and a call that is given up.
+//!
+//! `cargo run --example zerorpc -- tcp://127.0.0.1:4243`
+
+mod lesson;
+
+use std::{env, time::Duration};
+
+use everywire::{
+    Result,
+    services::{Toolkit, ToolkitClient},
+    zerorpc,
+};
+use tokio::time::timeout;
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let url = env::args().nth(1).unwrap_or_else(|| "tcp://127.0.0.1:4243".into());
+    let toolkit = ToolkitClient::new(zerorpc::Client::connect(&url).await?);
+    lesson::lesson(&toolkit, "zerorpc.rs").await?;
+
+    // A call that is dropped is cancelled at the server too. The protocol has no word for that, so its connection is
+    // closed, and the next call opens another.
+    let name = || "zerorpc.rs".to_owned();
+    let first = toolkit.lock(name(), 10_000, None, None).await?;
+    assert!(first.granted, "{first:?}");
+    let waits = toolkit.lock(name(), 10_000, Some(15_000), None);
+    timeout(Duration::from_millis(200), waits).await.expect_err("the lock is held for 10 s");
+    while toolkit.lock_state(name()).await?.waiting > 0 {}
+    println!("nobody waits any more");
+    assert!(toolkit.unlock(name(), first.owner).await?);
+    Ok(())
+}
