@@ -23,7 +23,7 @@ async fn toolkit() -> Wires<ToolkitService<Embedded>> {
 }
 
 /// Runs a program to its end and returns what it printed, or if it failed what it said of it.
-async fn outcome(program: &str, arguments: &[&str]) -> Result<String, String> {
+pub(crate) async fn outcome(program: &str, arguments: &[&str]) -> Result<String, String> {
     let child = Command::new(program)
         .args(arguments)
         .stdin(Stdio::null())
@@ -32,8 +32,10 @@ async fn outcome(program: &str, arguments: &[&str]) -> Result<String, String> {
         .kill_on_drop(true)
         .spawn()
         .unwrap_or_else(|error| panic!("{program}: {error}; `tests/run` installs the foreign clients"));
-    let output = timeout(SCRIPT_TIME, child.wait_with_output()).await;
-    let output = output.unwrap_or_else(|_| panic!("{program} {arguments:?}: no end within {SCRIPT_TIME:?}")).unwrap();
+    let Ok(output) = timeout(SCRIPT_TIME, child.wait_with_output()).await else {
+        return Err(format!("{program} {arguments:?}: no end within {SCRIPT_TIME:?}"));
+    };
+    let output = output.unwrap();
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     if output.status.success() {
         return Ok(out.into_owned());

@@ -7,6 +7,7 @@ mod broker;
 mod contract;
 mod durability;
 mod errors;
+mod examples;
 mod extremes;
 mod harness;
 mod interop;

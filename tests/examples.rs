@@ -1,0 +1,108 @@
+//! Every example, as its reader runs it, against the program. `bash examples/run` runs this and shows what it prints.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Instant,
+};
+
+use tokio::process::Command;
+
+use crate::{
+    harness::{broker, soon},
+    interop::outcome,
+    program::{PROGRAM, Serving, run},
+    serving::on_free_ports,
+};
+
+const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples");
+const TARGET: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target");
+/// What else may lie in a language's folder; the last two are npm's.
+const NO_EXAMPLES: [&str; 5] = ["lesson", "requirements.txt", "package.json", "package-lock.json", "node_modules"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_example_succeeds() {
+    let broker = &broker().await.url;
+    let mut program = on_free_ports(Command::new(PROGRAM));
+    let serving = Serving::listed(program.args(["--amqp", broker]).stdout(Stdio::piped()).spawn().unwrap()).await;
+    soon("the queue", async { while !run(&["call", broker, "add", "3", "4"]).await.0 {} }).await;
+    let contents = fs::read_to_string(format!("{EXAMPLES}/README.md")).unwrap();
+    let mut failed = Vec::new();
+    for example in found() {
+        assert!(contents.contains(&format!("]({example})")), "examples/README.md has no link to {example}");
+        let mut command = command(&example);
+        command.extend(address(&example, &serving, broker));
+        let words: Vec<_> = command.iter().map(String::as_str).collect();
+        let since = Instant::now();
+        let outcome = outcome(words[0], &words[1..]).await;
+        let verdict = if outcome.is_ok() { "ok" } else { "FAILED" };
+        println!("{example:<28} {verdict:<6} {:5.1} s", since.elapsed().as_secs_f32());
+        failed.extend(outcome.err().map(|output| format!("== {example}: {output}")));
+    }
+    assert!(failed.is_empty(), "{} failed\n{}", failed.len(), failed.join("\n"));
+}
+
+/// Every file in a folder of `examples`, such as `node/grpc.mjs`, in order.
+fn found() -> Vec<String> {
+    let mut found = Vec::new();
+    for language in names(EXAMPLES).into_iter().filter(|name| Path::new(EXAMPLES).join(name).is_dir()) {
+        let mut files = names(&format!("{EXAMPLES}/{language}"));
+        files.retain(|file| !NO_EXAMPLES.contains(&file.as_str()));
+        found.extend(files.iter().map(|file| format!("{language}/{file}")));
+    }
+    found
+}
+
+fn names(folder: &str) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<_> = entries.collect();
+    names.sort();
+    names
+}
+
+/// The words that run it, with what `tests/install` has installed.
+fn command(example: &str) -> Vec<String> {
+    let path = format!("{EXAMPLES}/{example}");
+    let (language, file) = example.split_once('/').expect("in a folder");
+    match (language, file.split_once('.')) {
+        // Built by `cargo test`, unless it is told to test only some targets, and by `cargo build --examples`.
+        ("rust", Some((name, "rs"))) => vec![sibling(&format!("examples/{name}"))],
+        ("python", Some((_, "py"))) => vec![format!("{TARGET}/python/bin/python"), path],
+        ("node", Some((_, "mjs"))) => vec!["node".into(), beside_its_packages(&path, file)],
+        ("shell", Some((_, "sh"))) => {
+            let tools = format!("PATH={TARGET}/node/node_modules/.bin:{}", env::var("PATH").unwrap());
+            vec!["env".into(), tools, "bash".into(), path]
+        }
+        _ => panic!("nothing runs examples/{example}"),
+    }
+}
+
+/// A file beside the program.
+fn sibling(file: &str) -> String {
+    Path::new(PROGRAM).with_file_name(file).into_os_string().into_string().unwrap()
+}
+
+/// A copy: Node looks for packages where the importing file is.
+fn beside_its_packages(path: &str, file: &str) -> String {
+    let copy = PathBuf::from(format!("{TARGET}/node/{file}"));
+    fs::copy(path, &copy).unwrap_or_else(|error| panic!("{}: {error}; run `tests/install`", copy.display()));
+    copy.into_os_string().into_string().unwrap()
+}
+
+/// The example's argument, which its name tells.
+fn address(example: &str, serving: &Serving, broker: &str) -> Option<String> {
+    let (language, file) = example.split_once('/').expect("in a folder");
+    let (name, _) = file.split_once('.').expect("a name and an extension");
+    match (name.trim_end_matches("_client"), language) {
+        ("xmlrpc" | "seckill", _) => Some(serving.urls["XML-RPC"].clone()),
+        ("jsonrpc", _) => Some(serving.urls["JSON-RPC"].clone()),
+        ("websocket", _) => Some(format!("ws://{}", serving.address("JSON-RPC"))),
+        ("grpc", "python" | "node") => Some(serving.address("gRPC").to_owned()),
+        ("grpc", _) => Some(serving.urls["gRPC"].clone()),
+        (wire @ ("zerorpc" | "locker"), _) => Some(serving.urls[wire].clone()),
+        ("amqp" | "custom_service", _) => Some(broker.to_owned()),
+        ("custom_wire", _) => None,
+        _ => panic!("examples/{example}: a name that tells no address"),
+    }
+}
