@@ -1,11 +1,6 @@
 //! Every example, as its reader runs it, against the program. `bash examples/run` runs this and shows what it prints.
 
-use std::{
-    env, fs,
-    path::{Path, PathBuf},
-    process::Stdio,
-    time::Instant,
-};
+use std::{env, fs, path::Path, process::Stdio, time::Instant};
 
 use tokio::process::Command;
 
@@ -66,8 +61,7 @@ fn command(example: &str) -> Vec<String> {
     let path = format!("{EXAMPLES}/{example}");
     let (language, file) = example.split_once('/').expect("in a folder");
     match (language, file.split_once('.')) {
-        // Built by `cargo test`, unless it is told to test only some targets, and by `cargo build --examples`.
-        ("rust", Some((name, "rs"))) => vec![sibling(&format!("examples/{name}"))],
+        ("rust", Some((name, "rs"))) => vec![built(name)],
         ("python", Some((_, "py"))) => vec![format!("{TARGET}/python/bin/python"), path],
         ("node", Some((_, "mjs"))) => vec!["node".into(), beside_its_packages(&path, file)],
         ("shell", Some((_, "sh"))) => {
@@ -78,16 +72,18 @@ fn command(example: &str) -> Vec<String> {
     }
 }
 
-/// A file beside the program.
-fn sibling(file: &str) -> String {
-    Path::new(PROGRAM).with_file_name(file).into_os_string().into_string().unwrap()
+/// `cargo test` builds it, unless it is told to test only some targets, and `cargo build --examples`.
+fn built(name: &str) -> String {
+    let program = Path::new(PROGRAM).with_file_name("examples").join(name);
+    assert!(program.exists(), "{} is missing: run `cargo build --examples`", program.display());
+    program.display().to_string()
 }
 
 /// A copy: Node looks for packages where the importing file is.
 fn beside_its_packages(path: &str, file: &str) -> String {
-    let copy = PathBuf::from(format!("{TARGET}/node/{file}"));
-    fs::copy(path, &copy).unwrap_or_else(|error| panic!("{}: {error}; run `tests/install`", copy.display()));
-    copy.into_os_string().into_string().unwrap()
+    let copy = format!("{TARGET}/node/{file}");
+    fs::copy(path, &copy).unwrap_or_else(|error| panic!("{copy}: {error}; run `tests/install`"));
+    copy
 }
 
 /// The example's argument, which its name tells.
