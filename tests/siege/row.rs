@@ -29,6 +29,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The program has let go of all that the attackers held within this time.
 const SETTLED: Duration = Duration::from_secs(5);
 
+/// Why a row is tried again, so many times in all: an attack that makes calls slow does so each time, and what else the
+/// machine does at that moment doesn't.
+const TOO_SLOW: &str = "ordinary calls are too slow";
+const TRIES: usize = 3;
 /// What is normal is what was so in the last undisturbed calls.
 const NORMAL: usize = 3_000;
 /// A new program is left alone for so many rows' quiet time.
@@ -86,10 +90,16 @@ pub(crate) async fn run(rows: &[(usize, &Attack)], form: Form) -> bool {
     );
     let mut failed = 0;
     for (number, attack) in rows {
-        siege.quiet(form, &mut normal).await;
-        let wrong = siege.row(*number, attack, form, normal.p99()).await;
-        for reason in &wrong {
-            println!("{:<30} {:<10} ^ {reason}", "", "");
+        let mut wrong = Vec::new();
+        for _ in 0..TRIES {
+            siege.quiet(form, &mut normal).await;
+            wrong = siege.row(*number, attack, form, normal.p99()).await;
+            for reason in &wrong {
+                println!("{:<30} {:<10} ^ {reason}", "", "");
+            }
+            if wrong != [TOO_SLOW] {
+                break;
+            }
         }
         if !wrong.is_empty() {
             failed += 1;
@@ -128,7 +138,7 @@ impl Siege {
                 Some(more @ 1..) => format!("+{more}"),
                 _ => String::new(),
             },
-            if wrong.is_empty() { "ok" } else { "FAILED" },
+            if wrong.is_empty() { "ok" } else { "NO" },
         );
         wrong
     }
@@ -139,7 +149,7 @@ impl Siege {
             unsaid.cloned(),
             self.server.trouble(),
             failed,
-            slow.then(|| "ordinary calls are too slow".to_owned()),
+            slow.then(|| TOO_SLOW.to_owned()),
             (peak >= MEMORY).then(|| format!("{peak:.0} MB of memory")),
             (settled > self.descriptors).then(|| format!("{settled} descriptors {SETTLED:?} after the attack")),
         ];
