@@ -1,8 +1,5 @@
 //! Long work that doesn't hold up what else waits on its thread.
 
-use std::future::poll_fn;
-
-use futures_util::future::Either;
 use tokio::{
     runtime::{Handle, RuntimeFlavor},
     task::block_in_place,
@@ -11,15 +8,11 @@ use tokio::{
 /// Work on more bytes is done aside. Decoding so many takes about as long as handing the thread's other work on.
 const LONG_BYTES: usize = 64 << 10;
 
-/// What `work` on a message of so many bytes ends in. While it works on a long one, which may take milliseconds without a
-/// pause, another thread goes on with the connections and calls of this one. A runtime with one thread has no other.
-pub fn aside<T>(bytes: usize, work: impl Future<Output = T>) -> impl Future<Output = T> {
+/// What `work` on so many bytes results in. While it works on many, which may take milliseconds without a pause, another
+/// thread goes on with the connections and calls of this one. A runtime with one thread has no other.
+pub fn aside<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
     let has_others = || Handle::try_current().is_ok_and(|handle| handle.runtime_flavor() == RuntimeFlavor::MultiThread);
-    if bytes <= LONG_BYTES || !has_others() {
-        return Either::Left(work);
-    }
-    let mut work = Box::pin(work);
-    Either::Right(poll_fn(move |cx| block_in_place(|| work.as_mut().poll(cx))))
+    if bytes > LONG_BYTES && has_others() { block_in_place(work) } else { work() }
 }
 
 #[cfg(test)]
@@ -33,13 +26,13 @@ mod tests {
     #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
     async fn the_only_thread_goes_on_beside_long_work() {
         let (sender, receiver) = mpsc::channel();
-        let long = tokio::spawn(aside(LONG_BYTES + 1, async move { receiver.recv_timeout(DEADLINE) }));
+        let long = tokio::spawn(async move { aside(LONG_BYTES + 1, || receiver.recv_timeout(DEADLINE)) });
         tokio::spawn(async move { sender.send(7) }).await.unwrap().expect("the long work waits for it");
         assert_eq!(long.await.unwrap(), Ok(7));
     }
 
     #[tokio::test]
     async fn a_runtime_of_one_thread_works_all_the_same() {
-        assert_eq!(aside(LONG_BYTES + 1, async { 7 }).await, 7);
+        assert_eq!(aside(LONG_BYTES + 1, || 7), 7);
     }
 }

@@ -9,7 +9,7 @@ use std::{
 use futures_util::FutureExt;
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Code, Method, Result, RpcError, ServiceDescriptor, arguments::Arguments};
+use crate::{Code, Method, Result, RpcError, ServiceDescriptor, arguments::Arguments, aside};
 
 /// Methods that can be called by name. `#[service]` writes it for a trait.
 pub trait Service: Send + Sync + 'static {
@@ -47,6 +47,12 @@ pub trait Call: Send {
     /// [`bad_arguments`](crate::bad_arguments).
     fn args<A: DeserializeOwned>(&mut self) -> Result<A>;
 
+    /// How many bytes [`args`](Self::args) decodes: many are decoded [`aside`], where they hold up no other call. A wire
+    /// that doesn't say so decodes in place.
+    fn args_bytes(&self) -> usize {
+        0
+    }
+
     /// Encodes the outcome, reply or error. Called once; or twice if the first time panicked, then with an error.
     fn reply<R: Serialize>(&mut self, outcome: Result<R>) -> Self::Reply;
 }
@@ -75,7 +81,7 @@ where
     F: Future<Output = Result<R>> + Send,
 {
     let outcome = AssertUnwindSafe(async {
-        let Arguments(args) = call.args().map_err(|error| explain(method, error))?;
+        let Arguments(args) = aside(call.args_bytes(), || call.args()).map_err(|error| explain(method, error))?;
         run(args).await
     })
     .catch_unwind()

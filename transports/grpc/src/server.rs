@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use everywire_net::{Listener, arrived};
 use http::{Request, Response, StatusCode};
 use rpc_core::{
-    Budget, Call, CancellationToken, Limit, Method, Result, RpcError, Service, ServiceDescriptor, Transport, aside,
+    Budget, Call, CancellationToken, Limit, Method, Result, RpcError, Service, ServiceDescriptor, Transport,
     bad_arguments, unknown_method,
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -133,10 +133,8 @@ impl<S: Service> Session<S> {
     async fn run(&self, method: &Method, body: Incoming) -> Result<Response<Body>> {
         let budget = &self.host.budget;
         let received = arrived(Received::read(body, budget), budget, &self.stop).await?;
-        let message = received.into_message()?;
-        let length = message.bytes.len();
-        let mut call = GrpcCall { message: Some(message), budget };
-        Ok(aside(length, self.host.service.dispatch(method.name(), &mut call)).await)
+        let mut call = GrpcCall { message: Some(received.into_message()?), budget };
+        Ok(self.host.service.dispatch(method.name(), &mut call).await)
     }
 
     async fn answer_other(&self, request: Request<Incoming>) -> Result<Response<Body>> {
@@ -178,6 +176,10 @@ impl Call for GrpcCall<'_> {
             }
             bad_arguments::<A>(codec::Message { bytes, depth })
         })
+    }
+
+    fn args_bytes(&self) -> usize {
+        self.message.as_ref().map_or(0, |message| message.bytes.len())
     }
 
     fn reply<R: Serialize>(&mut self, outcome: Result<R>) -> Self::Reply {

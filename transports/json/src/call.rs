@@ -12,20 +12,14 @@ use crate::{
 };
 
 /// Runs the requests in `message` and answers them; `None` if they are notifications only.
-pub fn answer<S: Service>(
-    service: &S,
-    message: &[u8],
-    budget: &Arc<Budget>,
-) -> impl Future<Output = Option<Answer>> + Send {
-    aside(message.len(), async move {
-        let mut answer = Answer::new();
-        match Message::read(message, budget.limits().batch_calls) {
-            Message::One(request) => run(service, request, &mut answer, budget).await,
-            // Batches are rare, so they are boxed and do not enlarge the future of each call.
-            Message::Batch(batch) => Box::pin(run_batch(service, batch, &mut answer, budget)).await,
-        }
-        (!answer.bytes.is_empty()).then_some(answer)
-    })
+pub async fn answer<S: Service>(service: &S, message: &[u8], budget: &Arc<Budget>) -> Option<Answer> {
+    let mut answer = Answer::new();
+    match aside(message.len(), || Message::read(message, budget.limits().batch_calls)) {
+        Message::One(request) => run(service, request, &mut answer, budget).await,
+        // Batches are rare, so they are boxed and do not enlarge the future of each call.
+        Message::Batch(batch) => Box::pin(run_batch(service, batch, &mut answer, budget)).await,
+    }
+    (!answer.bytes.is_empty()).then_some(answer)
 }
 
 /// Runs one request after the other, so that a batch weighs no more than a call.
@@ -83,6 +77,10 @@ impl Call for JsonCall<'_> {
         }
         serde_json::from_str(self.params)
             .map_err(|_| without_position(bad_arguments::<A>(&mut serde_json::Deserializer::from_str(self.params))))
+    }
+
+    fn args_bytes(&self) -> usize {
+        self.params.len()
     }
 
     fn reply<R: Serialize>(&mut self, outcome: Result<R>) {

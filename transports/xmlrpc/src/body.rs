@@ -23,11 +23,11 @@ pub(crate) async fn request(
 ) -> Result<Received> {
     let gzip = is_gzip(headers)?;
     let received = receive(body, budget, stop).await?;
-    if gzip {
-        aside(budget.limits().decompressed_bytes, async { decompress(received, budget) }).await
-    } else {
-        Ok(received)
+    if !gzip {
+        return Ok(received);
     }
+    // A short body may hold a long one.
+    aside(budget.limits().decompressed_bytes, || decompress(received, budget))
 }
 
 /// Receives the body of a response, coded as `headers` say.

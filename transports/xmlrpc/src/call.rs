@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use rpc_core::{Budget, Call, Code, Limit, Result, RpcError, Service, ServiceDescriptor, bad_arguments};
+use rpc_core::{Budget, Call, Code, Limit, Result, RpcError, Service, ServiceDescriptor, aside, bad_arguments};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
 pub(crate) async fn answer<S: Service>(service: &S, document: &str, budget: &Budget) -> Vec<u8> {
     match envelope::read_method(document, budget.limits().depth) {
         Err(error) => Frame::Response.fault(error),
-        Ok((method, parser)) if method == schema::MULTICALL => multicall(service, parser, budget).await,
+        Ok((method, parser)) if method == schema::MULTICALL => multicall(service, parser, document.len(), budget).await,
         Ok((method, parser)) => {
             let source = Source::Request { document, parser: Some(parser) };
             dispatch(service, &method, &mut XmlrpcCall { source, budget, broken: None }).await
@@ -25,9 +25,9 @@ pub(crate) async fn answer<S: Service>(service: &S, document: &str, budget: &Bud
 }
 
 /// Runs calls one after another and collects their outcomes in order. A call that fails leaves the others alone.
-async fn multicall<S: Service>(service: &S, parser: Parser<'_>, budget: &Budget) -> Vec<u8> {
+async fn multicall<S: Service>(service: &S, parser: Parser<'_>, length: usize, budget: &Budget) -> Vec<u8> {
     let limits = budget.limits();
-    let (calls,): (Vec<SubCall<'_>>,) = match envelope::read_params(parser) {
+    let (calls,): (Vec<SubCall<'_>>,) = match aside(length, || envelope::read_params(parser)) {
         Ok(calls) => calls,
         Err(error) => return Frame::Response.fault(error),
     };
@@ -144,6 +144,12 @@ impl Call for XmlrpcCall<'_> {
             self.broken = Some(broken);
             RpcError::new(Code::Internal, message)
         }))
+    }
+
+    fn args_bytes(&self) -> usize {
+        match self.source {
+            Source::Request { document: text, .. } | Source::Batch { params: text } => text.len(),
+        }
     }
 
     fn reply<R: Serialize>(&mut self, outcome: Result<R>) -> Vec<u8> {

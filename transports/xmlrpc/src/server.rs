@@ -78,16 +78,13 @@ impl<S: Service> Session<S> {
             Ok(body) => body,
             Err(error) => return not_received(&error),
         };
-        let answering = async {
-            match document(&body.bytes) {
-                _ if self.stop.is_cancelled() => Frame::Response.fault(RpcError::unavailable("the server is stopping")),
-                Ok(document) => call::answer(&*self.service, document, &self.budget).await,
-                Err(error) => Frame::Response.fault(error),
-            }
+        let reply = match aside(body.bytes.len(), || document(&body.bytes)) {
+            _ if self.stop.is_cancelled() => Frame::Response.fault(RpcError::unavailable("the server is stopping")),
+            Ok(document) => call::answer(&*self.service, document, &self.budget).await,
+            Err(error) => Frame::Response.fault(error),
         };
-        let reply = aside(body.bytes.len(), answering).await;
         let gzip = reply.len() > body::GZIP_THRESHOLD && body::accepts_gzip(&head.headers);
-        let reply = if gzip { aside(reply.len(), async { body::compress(&reply) }).await } else { reply };
+        let reply = if gzip { aside(reply.len(), || body::compress(&reply)) } else { reply };
         match buffered(reply, &self.budget) {
             Ok(reply) => response(reply, gzip),
             Err(full) => response(Frame::Response.fault(full).into(), false),

@@ -45,11 +45,6 @@ impl ZerorpcCall {
         self.method
     }
 
-    /// The length of the arguments.
-    pub(crate) fn args_bytes(&self) -> usize {
-        self.args.len()
-    }
-
     /// Whether the limit of depth was met.
     pub(crate) fn is_too_deep(&self) -> bool {
         self.too_deep
@@ -72,6 +67,10 @@ impl Call for ZerorpcCall {
             self.unreadable = Reader::new(&args).value().is_none();
             explain(bad_arguments::<A>(&mut deserializer(&args, depth)), &error)
         })
+    }
+
+    fn args_bytes(&self) -> usize {
+        self.args.len()
     }
 
     fn reply<R: Serialize>(&mut self, outcome: Result<R>) -> Reply {

@@ -4,7 +4,7 @@ use std::{io, net::SocketAddr, sync::Arc};
 
 use everywire_net::{Listener, Socket};
 use everywire_zmtp::{Engine, SocketType, Stream};
-use rpc_core::{Budget, CancellationToken, Limit, Result, Service, ServiceDescriptor, Transport, aside};
+use rpc_core::{Budget, CancellationToken, Limit, Result, Service, ServiceDescriptor, Transport};
 
 use crate::{call::ZerorpcCall, schema, session::ZerorpcSession};
 
@@ -77,7 +77,7 @@ pub(crate) async fn serve_connection<S: Service>(
         let shared = Arc::clone(&shared);
         async move {
             let (service, engine) = &*shared;
-            let reply = aside(call.args_bytes(), service.dispatch(call.method(), &mut call)).await;
+            let reply = service.dispatch(call.method(), &mut call).await;
             if call.is_too_deep() {
                 engine
                     .budget()
