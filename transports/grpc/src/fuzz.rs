@@ -65,12 +65,12 @@ pub fn proto3(data: &[u8]) {
 }
 
 /// What was read is the same after it was written again, and not much longer: the shortest form of a negative `i32` has
-/// five bytes and the usual one ten.
+/// five bytes and the usual one ten, and the one struct in a struct here takes two bytes if it was left out.
 fn message<T: Serialize + DeserializeOwned + Debug>(bytes: &[u8]) {
     match from_slice_within::<T>(bytes, DEPTH) {
         Ok(value) => {
             let written = to_vec(&value).expect("what proto3 brought it can carry");
-            assert!(written.len() <= 2 * bytes.len(), "{value:?}");
+            assert!(written.len() <= 2 * bytes.len() + 2, "{value:?}");
             assert_same(&from_slice_within(&written, DEPTH), &Ok(value));
         }
         Err(error) => assert!(error.to_string().len() <= MESSAGE_BYTES, "{error}"),

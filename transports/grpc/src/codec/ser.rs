@@ -134,7 +134,7 @@ impl<'a, P: Place> ser::Serializer for At<'a, P> {
 
     fn serialize_seq(self, _length: Option<usize>) -> Result<Elements<'a>> {
         let (number, only_bytes) = self.place.list()?;
-        let shared = only_bytes.then(|| Open::new(self.out, number, true));
+        let shared = only_bytes.then(|| Open::new(self.out, number));
         Ok(Elements { out: self.out, number, shared, only_bytes })
     }
 

@@ -118,7 +118,7 @@ impl ser::SerializeMap for Entries<'_> {
     type Error = Error;
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<()> {
-        self.entry = Some(Open::new(self.out, self.number, true));
+        self.entry = Some(Open::new(self.out, self.number));
         key.serialize(At { out: self.out, place: FIRST })
     }
 

@@ -55,7 +55,8 @@ impl Place for Message {
     }
 }
 
-/// A field; with explicit presence, its zero value is written too.
+/// A field; with explicit presence, its zero value is written too. Messages always have presence: clients in languages
+/// with null would find null where a struct is whose fields are all zero.
 pub(super) struct Field {
     pub(super) number: u32,
     pub(super) explicit: bool,
@@ -78,7 +79,7 @@ impl Place for Field {
     }
 
     fn message(self, out: &mut Vec<u8>) -> Result<Option<Open>> {
-        Ok(Some(Open::new(out, self.number, self.explicit)))
+        Ok(Some(Open::new(out, self.number)))
     }
 
     fn unit(self) -> Result<()> {
@@ -109,24 +110,19 @@ pub(super) fn put_bytes(out: &mut Vec<u8>, number: u32, bytes: &[u8]) {
 
 /// A record whose content is being written and whose length is not known yet.
 pub(super) struct Open {
-    pub(super) start: usize,
-    pub(super) content: usize,
-    /// Whether the record stays if its content is empty.
-    pub(super) explicit: bool,
+    content: usize,
 }
 
 impl Open {
-    pub(super) fn new(out: &mut Vec<u8>, number: u32, explicit: bool) -> Self {
-        let start = out.len();
+    pub(super) fn new(out: &mut Vec<u8>, number: u32) -> Self {
         put_tag(out, number, Wire::Len);
         out.push(0);
-        Self { start, content: out.len(), explicit }
+        Self { content: out.len() }
     }
 
     pub(super) fn close(self, out: &mut Vec<u8>) {
         let length = out.len() - self.content;
         match u8::try_from(length) {
-            Ok(0) if !self.explicit => out.truncate(self.start),
             Ok(short @ ..0x80) => out[self.content - 1] = short,
             _ => self.close_long(out, length),
         }
@@ -147,7 +143,7 @@ pub(super) struct Element<'a> {
 
 impl Element<'_> {
     fn share(self, out: &mut Vec<u8>, put: impl FnOnce(&mut Vec<u8>)) {
-        self.shared.get_or_insert_with(|| Open::new(out, self.number, true));
+        self.shared.get_or_insert_with(|| Open::new(out, self.number));
         put(out);
     }
 
@@ -171,7 +167,7 @@ impl Place for Element<'_> {
 
     fn message(self, out: &mut Vec<u8>) -> Result<Option<Open>> {
         self.any()?;
-        Ok(Some(Open::new(out, self.number, true)))
+        Ok(Some(Open::new(out, self.number)))
     }
 
     fn unit(self) -> Result<()> {

@@ -1,0 +1,171 @@
+//! Foreign clients, written by others, against one server. `tests/run` installs them.
+
+use std::{path::Path, process::Stdio, time::Duration};
+
+use everywire::{
+    Server, locker,
+    services::{Embedded, ToolkitService},
+};
+use serde_json::{Value, json};
+use tokio::{process::Command, time::timeout};
+
+use crate::{
+    contract::embedded,
+    harness::{Wires, broker},
+};
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+/// Longer than the longest foreign script, which waits 20 s for a lock.
+const SCRIPT_TIME: Duration = Duration::from_secs(90);
+
+async fn toolkit() -> Wires<ToolkitService<Embedded>> {
+    Wires::serve(ToolkitService::new(embedded())).await
+}
+
+/// Runs a program to its end and returns what it printed, or if it failed what it said of it.
+async fn outcome(program: &str, arguments: &[&str]) -> Result<String, String> {
+    let child = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap_or_else(|error| panic!("{program}: {error}; `tests/run` installs the foreign clients"));
+    let output = timeout(SCRIPT_TIME, child.wait_with_output()).await;
+    let output = output.unwrap_or_else(|_| panic!("{program} {arguments:?}: no end within {SCRIPT_TIME:?}")).unwrap();
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    if output.status.success() {
+        return Ok(out.into_owned());
+    }
+    Err(format!("{program} {arguments:?}: {}\n{out}\n{err}", output.status))
+}
+
+/// Runs a program that succeeds.
+async fn run(program: &str, arguments: &[&str]) -> String {
+    outcome(program, arguments).await.unwrap_or_else(|failure| panic!("{failure}"))
+}
+
+/// Runs a script of `tests/foreign` in the Python that `tests/run` has set up.
+async fn python_output(script: &str, arguments: &[&str]) -> Result<String, String> {
+    let python = format!("{ROOT}/target/python/bin/python");
+    assert!(Path::new(&python).exists(), "{python} is missing: run `tests/run` once, it installs the foreign clients");
+    let script = format!("{ROOT}/tests/foreign/{script}");
+    outcome(&python, &[&[script.as_str()], arguments].concat()).await
+}
+
+/// Runs a script that says `ok`.
+async fn python(script: &str, arguments: &[&str]) {
+    let out = python_output(script, arguments).await.unwrap_or_else(|failure| panic!("{failure}"));
+    assert_eq!(out.trim(), "ok", "{script} did not come to its end");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn python_xmlrpc_client() {
+    let wires = toolkit().await;
+    python("xmlrpc_client.py", &[&wires.xmlrpc.port().to_string()]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn python_zerorpc_client() {
+    let wires = toolkit().await;
+    python("zerorpc_client.py", &[&wires.zerorpc.port().to_string()]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn python_locker_client() {
+    let locker = locker::Server::bind("127.0.0.1:0").await.unwrap();
+    let port = locker.address().port().to_string();
+    let server = Server::new(ToolkitService::new(embedded())).mount(locker);
+    let serving = tokio::spawn(server.serve_until(std::future::pending()));
+    python("locker_client.py", &[&port]).await;
+    serving.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn python_grpc_client() {
+    let wires = toolkit().await;
+    let (proto, stubs) = (format!("{ROOT}/services/toolkit.proto"), format!("{ROOT}/target/python-grpc"));
+    python("grpc_client.py", &[&wires.grpc.port().to_string(), &proto, &stubs]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn python_websocket_client() {
+    let wires = toolkit().await;
+    python("websocket_client.py", &[&wires.jsonrpc.port().to_string()]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn python_amqp_client() {
+    let wires = toolkit().await;
+    wires.amqp().await;
+    python("amqp_client.py", &[&broker().await.url, &wires.queue]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_python_threads_share_one_lock() {
+    let wires = toolkit().await;
+    let (proto, stubs) = (format!("{ROOT}/services/toolkit.proto"), format!("{ROOT}/target/python-grpc-seckill"));
+    #[rustfmt::skip]
+    let scripts: [(&str, u16, &[&str]); 4] = [
+        ("xmlrpc", wires.xmlrpc.port(), &[]),
+        ("jsonrpc", wires.jsonrpc.port(), &[]),
+        ("grpc", wires.grpc.port(), &[&proto, &stubs]),
+        ("zerorpc", wires.zerorpc.port(), &[]),
+    ];
+    for (wire, port, more) in scripts {
+        let out = python_output("seckill.py", &[&[wire, &port.to_string()], more].concat()).await.expect(wire);
+        let grants = out.lines().filter(|line| line.ends_with(" got the lock")).count();
+        assert!(grants == 50 && out.ends_with("ok\n"), "{wire}: {out}");
+    }
+    let error = python_output("seckill.py", &["none", "0"]).await.expect_err("without the lock, the script fails");
+    assert!(error.contains("threads have the lock"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn curl_speaks_xmlrpc() {
+    let wires = toolkit().await;
+    let call = "<?xml version='1.0'?><methodCall><methodName>add</methodName><params>\
+                <param><value><int>3</int></value></param><param><value><i4>4</i4></value></param>\
+                </params></methodCall>";
+    let url = format!("http://{}/RPC2", wires.xmlrpc);
+    let answer = run("curl", &["--silent", "--show-error", "--data", call, &url]).await;
+    assert!(answer.contains("<methodResponse>") && answer.contains("<int>7</int>"), "{answer}");
+    let answer = run("curl", &["--silent", "--show-error", "--data", "<methodCall>", &url]).await;
+    assert!(answer.contains("<int>-32700</int>"), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn curl_speaks_jsonrpc() {
+    let wires = toolkit().await;
+    let url = format!("http://{}", wires.jsonrpc);
+    #[rustfmt::skip]
+    let cases = [
+        (json!({"jsonrpc": "2.0", "id": 1, "method": "add", "params": [3, 4]}), json!({"jsonrpc": "2.0", "id": 1, "result": 7})),
+        (json!({"jsonrpc": "2.0", "id": "a", "method": "add", "params": {"b": 4, "a": 3}}), json!({"jsonrpc": "2.0", "id": "a", "result": 7})),
+        (json!([{"jsonrpc": "2.0", "id": 1, "method": "add", "params": [1, 1]}, {"jsonrpc": "2.0", "id": 2, "method": "add", "params": [2, 2]}]),
+         json!([{"jsonrpc": "2.0", "id": 1, "result": 2}, {"jsonrpc": "2.0", "id": 2, "result": 4}])),
+    ];
+    for (request, expected) in cases {
+        let answer = post(&url, &request.to_string()).await;
+        assert_eq!(serde_json::from_str::<Value>(&answer).unwrap(), expected, "{request}");
+    }
+    #[rustfmt::skip]
+    let faults = [
+        ("{", -32700),
+        (r#"{"id": 1}"#, -32600),
+        (r#"{"jsonrpc": "2.0", "id": 1, "method": "nothing"}"#, -32601),
+        (r#"{"jsonrpc": "2.0", "id": 1, "method": "add", "params": [1]}"#, -32602),
+        (r#"{"jsonrpc": "2.0", "id": 1, "method": "add", "params": {"a": 1, "b": 2, "c": 3}}"#, -32602),
+        (r#"{"jsonrpc": "2.0", "id": 1, "method": "add", "params": [9223372036854775807, 1]}"#, 11),
+    ];
+    for (request, code) in faults {
+        let answer: Value = serde_json::from_str(&post(&url, request).await).unwrap();
+        assert_eq!(answer["error"]["code"], code, "{request}: {answer}");
+    }
+}
+
+async fn post(url: &str, body: &str) -> String {
+    let json = "content-type: application/json";
+    run("curl", &["--silent", "--show-error", "--header", json, "--data", body, url]).await
+}
