@@ -27,18 +27,23 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects to `url`, such as `http://127.0.0.1:4242` or `http://host/RPC2`.
+    /// Looks whether a server is at `url`, such as `http://127.0.0.1:4242` or `http://host/RPC2`. The first call opens the
+    /// connection that is kept: one that carries nothing blocks a server without threads, such as Python's.
     ///
     /// A URL that is none, or not of `http`, is `INVALID_ARGUMENT`; a server that doesn't answer is `UNAVAILABLE`.
     pub async fn connect(url: &str) -> Result<Self> {
         let target = Target::parse(url)?;
         let connecting = tokio::time::timeout(DEFAULT_TIMEOUT, Link::open(&target.address));
-        let link = connecting.await.map_err(|_| {
+        connecting.await.map_err(|_| {
             RpcError::unavailable(format!("{} does not accept a connection within {DEFAULT_TIMEOUT:?}", target.address))
         })??;
-        let pool = Pool::default();
-        pool.put(link);
-        Ok(Self { target, pool, timeout: DEFAULT_TIMEOUT, budget: Budget::new(Limits::default()), gzip: false })
+        Ok(Self {
+            target,
+            pool: Pool::default(),
+            timeout: DEFAULT_TIMEOUT,
+            budget: Budget::new(Limits::default()),
+            gzip: false,
+        })
     }
 
     /// Sets how long a call waits for its answer. Default [`DEFAULT_TIMEOUT`].
