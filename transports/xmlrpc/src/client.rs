@@ -8,6 +8,7 @@ use http::{HeaderValue, Request, Response, StatusCode, Uri, header, uri::PathAnd
 use http_body_util::Full;
 use rpc_core::{Budget, Caller, Code, DEFAULT_TIMEOUT, Limit, Limits, Method, Result, RpcError, answer_within};
 use serde::{Serialize, de::DeserializeOwned};
+use tokio::sync::Semaphore;
 
 use crate::{
     envelope,
@@ -16,11 +17,15 @@ use crate::{
     pool::Pool,
 };
 
+/// Calls under way at the same time, each on a connection; one more waits, and its time runs.
+const CALLS: usize = 512;
+
 /// An XML-RPC client of one server. Calls share it by reference; each takes an idle connection or opens one.
 #[derive(Debug)]
 pub struct Client {
     target: Target,
     pool: Pool,
+    places: Semaphore,
     timeout: Duration,
     budget: Arc<Budget>,
     gzip: bool,
@@ -40,6 +45,7 @@ impl Client {
         Ok(Self {
             target,
             pool: Pool::default(),
+            places: Semaphore::new(CALLS),
             timeout: DEFAULT_TIMEOUT,
             budget: Budget::new(Limits::default()),
             gzip: false,
@@ -50,6 +56,14 @@ impl Client {
     #[must_use]
     pub fn timeout(self, timeout: Duration) -> Self {
         Self { timeout, ..self }
+    }
+
+    /// Sets how many connections there are at the same time, at least one; a call beyond them waits, and its time runs.
+    /// Default 512. Python's `SimpleXMLRPCServer` wants fewer: it runs one call at a time, and only five more connections
+    /// can wait for it.
+    #[must_use]
+    pub fn connections(self, most: usize) -> Self {
+        Self { places: Semaphore::new(most.max(1)), ..self }
     }
 
     /// Sets what calls may cost: `message_bytes` of a request and of an answer, the answer's `decompressed_bytes` and
@@ -66,6 +80,7 @@ impl Client {
     }
 
     async fn exchange(&self, body: Vec<u8>) -> Result<Bytes> {
+        let _place = self.places.acquire().await.map_err(|_| RpcError::cancelled("the client is closed"))?;
         let mut request = self.request(body);
         while let Some(mut link) = self.pool.take() {
             match link.exchange(request, &self.budget).await {

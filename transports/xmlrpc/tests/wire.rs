@@ -655,6 +655,23 @@ async fn many_calls_are_in_flight() {
     }
 }
 
+#[tokio::test]
+async fn calls_beyond_the_connections_of_a_client_wait() {
+    // One for the client, and one that only looked for the server.
+    let running = start(Limits { connections: 2, ..Limits::default() }).await;
+    let client = Client::connect(&running.url).await.unwrap().connections(1);
+    let client = Arc::new(ProbeClient::new(client));
+    let calls: Vec<_> = (0..20)
+        .map(|n| {
+            let client = Arc::clone(&client);
+            tokio::spawn(async move { client.add(n, 1).await })
+        })
+        .collect();
+    for (n, call) in (0..).zip(calls) {
+        assert_eq!(within(call).await.unwrap(), Ok(n + 1));
+    }
+}
+
 /// A server that answers each request on a connection of its own with these bytes, and closes. The first connection is
 /// the one that only looks whether it is there.
 async fn canned(answers: Vec<String>) -> (String, JoinHandle<usize>) {
