@@ -1,4 +1,13 @@
-//! Foreign clients, written by others, against one server. `tests/run` installs them.
+//! Clients and servers written by others: the matrix of `docs/interop.md`, and what else each wire has.
+
+mod cases;
+mod connect;
+mod document;
+mod matrix;
+mod proxy;
+mod row;
+mod servers;
+mod service;
 
 use std::{path::Path, process::Stdio, time::Duration};
 
@@ -23,7 +32,7 @@ async fn toolkit() -> Wires<ToolkitService<Embedded>> {
 }
 
 /// Runs a program to its end and returns what it printed, or if it failed what it said of it.
-async fn outcome(program: &str, arguments: &[&str]) -> Result<String, String> {
+pub(crate) async fn outcome(program: &str, arguments: &[&str]) -> Result<String, String> {
     let child = Command::new(program)
         .args(arguments)
         .stdin(Stdio::null())
@@ -32,8 +41,10 @@ async fn outcome(program: &str, arguments: &[&str]) -> Result<String, String> {
         .kill_on_drop(true)
         .spawn()
         .unwrap_or_else(|error| panic!("{program}: {error}; `tests/run` installs the foreign clients"));
-    let output = timeout(SCRIPT_TIME, child.wait_with_output()).await;
-    let output = output.unwrap_or_else(|_| panic!("{program} {arguments:?}: no end within {SCRIPT_TIME:?}")).unwrap();
+    let Ok(output) = timeout(SCRIPT_TIME, child.wait_with_output()).await else {
+        return Err(format!("{program} {arguments:?}: no end within {SCRIPT_TIME:?}"));
+    };
+    let output = output.unwrap();
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     if output.status.success() {
         return Ok(out.into_owned());
@@ -46,30 +57,43 @@ async fn run(program: &str, arguments: &[&str]) -> String {
     outcome(program, arguments).await.unwrap_or_else(|failure| panic!("{failure}"))
 }
 
-/// Runs a script of `tests/foreign` in the Python that `tests/run` has set up.
-async fn python_output(script: &str, arguments: &[&str]) -> Result<String, String> {
+/// The words that run a script of `tests/foreign`, with what `tests/install` has installed.
+fn command(script: &str) -> Vec<String> {
+    let path = format!("{ROOT}/tests/foreign/{script}");
     let python = format!("{ROOT}/target/python/bin/python");
-    assert!(Path::new(&python).exists(), "{python} is missing: run `tests/run` once, it installs the foreign clients");
-    let script = format!("{ROOT}/tests/foreign/{script}");
-    outcome(&python, &[&[script.as_str()], arguments].concat()).await
+    let (needed, words) = match script.rsplit_once('.') {
+        Some((_, "mjs")) => (format!("{ROOT}/target/node/node_modules"), vec!["node".to_owned(), path]),
+        // Without `-B` there would be a folder of compiled modules beside the script.
+        _ => (python.clone(), vec![python, "-B".to_owned(), path]),
+    };
+    assert!(Path::new(&needed).exists(), "{needed} is missing: `tests/install` makes it");
+    words
+}
+
+/// Runs a script of `tests/foreign`.
+async fn script_output(script: &str, arguments: &[&str]) -> Result<String, String> {
+    let command = command(script);
+    let mut words: Vec<_> = command.iter().map(String::as_str).collect();
+    words.extend(arguments);
+    outcome(words[0], &words[1..]).await
 }
 
 /// Runs a script that says `ok`.
-async fn python(script: &str, arguments: &[&str]) {
-    let out = python_output(script, arguments).await.unwrap_or_else(|failure| panic!("{failure}"));
+async fn script(script: &str, arguments: &[&str]) {
+    let out = script_output(script, arguments).await.unwrap_or_else(|failure| panic!("{failure}"));
     assert_eq!(out.trim(), "ok", "{script} did not come to its end");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn python_xmlrpc_client() {
     let wires = toolkit().await;
-    python("xmlrpc_client.py", &[&wires.xmlrpc.port().to_string()]).await;
+    script("xmlrpc_client.py", &[&wires.xmlrpc.port().to_string()]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn python_zerorpc_client() {
     let wires = toolkit().await;
-    python("zerorpc_client.py", &[&wires.zerorpc.port().to_string()]).await;
+    script("zerorpc_client.py", &[&wires.zerorpc.port().to_string()]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -78,7 +102,7 @@ async fn python_locker_client() {
     let port = locker.address().port().to_string();
     let server = Server::new(ToolkitService::new(embedded())).mount(locker);
     let serving = tokio::spawn(server.serve_until(std::future::pending()));
-    python("locker_client.py", &[&port]).await;
+    script("locker_client.py", &[&port]).await;
     serving.abort();
 }
 
@@ -86,20 +110,20 @@ async fn python_locker_client() {
 async fn python_grpc_client() {
     let wires = toolkit().await;
     let (proto, stubs) = (format!("{ROOT}/services/toolkit.proto"), format!("{ROOT}/target/python-grpc"));
-    python("grpc_client.py", &[&wires.grpc.port().to_string(), &proto, &stubs]).await;
+    script("grpc_client.py", &[&wires.grpc.port().to_string(), &proto, &stubs]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn python_websocket_client() {
     let wires = toolkit().await;
-    python("websocket_client.py", &[&wires.jsonrpc.port().to_string()]).await;
+    script("websocket_client.py", &[&wires.jsonrpc.port().to_string()]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn python_amqp_client() {
     let wires = toolkit().await;
     wires.amqp().await;
-    python("amqp_client.py", &[&broker().await.url, &wires.queue]).await;
+    script("amqp_client.py", &[&broker().await.url, &wires.queue]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -114,11 +138,11 @@ async fn fifty_python_threads_share_one_lock() {
         ("zerorpc", wires.zerorpc.port(), &[]),
     ];
     for (wire, port, more) in scripts {
-        let out = python_output("seckill.py", &[&[wire, &port.to_string()], more].concat()).await.expect(wire);
+        let out = script_output("seckill.py", &[&[wire, &port.to_string()], more].concat()).await.expect(wire);
         let grants = out.lines().filter(|line| line.ends_with(" got the lock")).count();
         assert!(grants == 50 && out.ends_with("ok\n"), "{wire}: {out}");
     }
-    let error = python_output("seckill.py", &["none", "0"]).await.expect_err("without the lock, the script fails");
+    let error = script_output("seckill.py", &["none", "0"]).await.expect_err("without the lock, the script fails");
     assert!(error.contains("threads have the lock"), "{error}");
 }
 

@@ -1,0 +1,45 @@
+// JSON-RPC over HTTP with Node's jayson. See cases.mjs.
+
+import { Agent } from 'node:http';
+import { Fault, NO_BYTES, deep, integers, need, run } from './cases.mjs';
+
+const jayson = need('jayson');
+const DOUBLES = "jayson reads and writes with JavaScript's `JSON`, whose numbers are doubles: exact up to 2⁵³.";
+
+class Jayson {
+    static library = 'jayson';
+    static cannot = { i64: ['floating point', DOUBLES], u64: ['floating point', DOUBLES] };
+    static notes = {
+        bytes: NO_BYTES,
+        reuse: "In the pool of an `http.Agent` that has `keepAlive`, as Node's default agent has it since version 19.",
+    };
+
+    static async connect(address) {
+        const [hostname, port] = address.split(':');
+        const client = new Jayson();
+        client.agent = new Agent({ keepAlive: true });
+        client.client = jayson.Client.http({ hostname, port, agent: client.agent });
+        return client;
+    }
+
+    async call(method, ...args) {
+        return new Promise((resolve, reject) =>
+            this.client.request(method, deep(args, sent), (failed, error, result) => {
+                if (failed) reject(failed);
+                else if (error) reject(new Fault(error.code, error.message));
+                else resolve(integers(result));
+            }),
+        );
+    }
+
+    async close() {
+        this.agent.destroy();
+    }
+}
+
+function sent(leaf) {
+    if (typeof leaf === 'bigint') return Number(leaf);
+    return Buffer.isBuffer(leaf) ? [...leaf] : leaf;
+}
+
+await run(Jayson);

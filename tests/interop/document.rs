@@ -1,0 +1,85 @@
+//! `docs/interop.md` as text.
+
+use std::fmt::Write;
+
+use super::{
+    cases::CASES,
+    row::{Cell, Row},
+};
+
+const HEAD: &str = "\
+# Who talks to whom
+
+`cargo test --test everywire interop` tries every cell over real sockets and fails if this page says something else;
+with `UPDATE_INTEROP=1` it writes the page. `✓`: the case works as the list below says; a note says what a user has to
+know. `✗`: the foreign library can't, for the reason in its note. It is tried all the same, and has to fail in that way.
+";
+
+const CLIENTS: &str = "
+## Clients of everywire
+
+The clients are in [`tests/foreign`](../tests/foreign), `matrix_*`, and share the cases in `cases.py` and `cases.mjs`;
+ours are those of the crates.
+";
+
+const SERVERS: &str = "
+## Servers for everywire's clients
+
+Our clients against the same service, written with other people's servers: `*_server.py` in
+[`tests/foreign`](../tests/foreign).
+";
+
+const LOCKER: &str = "
+## The locker
+
+It has one method, two words and no types, so it needs no table: a REQ of Python's pyzmq or of Node's zeromq sends any
+message and receives `go` or `sorry`. A test runs both examples: [Python](../examples/python/locker_client.py),
+[Node](../examples/node/locker.mjs).
+";
+
+/// The notes, in the order of their first use.
+#[derive(Default)]
+struct Notes(Vec<String>);
+
+impl Notes {
+    fn mark(&mut self, note: &str) -> String {
+        let index = self.0.iter().position(|known| known == note).unwrap_or_else(|| {
+            self.0.push(note.to_owned());
+            self.0.len() - 1
+        });
+        format!("[^{}]", index + 1)
+    }
+
+    fn cell(&mut self, cell: &Cell) -> String {
+        match cell {
+            Cell::Yes(None) => "✓".to_owned(),
+            Cell::Yes(Some(note)) => format!("✓{}", self.mark(note)),
+            Cell::No(why) => format!("✗{}", self.mark(why)),
+            Cell::Unexplained(_) => "?".to_owned(),
+        }
+    }
+
+    fn table(&mut self, peer: &str, rows: &[Row]) -> String {
+        let cases: Vec<_> = CASES.iter().map(|(case, _)| *case).collect();
+        let mut table =
+            format!("\n| wire | {peer} | {} |\n|---|---|{}\n", cases.join(" | "), ":-:|".repeat(CASES.len()));
+        for row in rows {
+            let cells: Vec<_> = row.cells.iter().map(|cell| self.cell(cell)).collect();
+            writeln!(table, "| {} | {} | {} |", row.wire, row.peer, cells.join(" | ")).unwrap();
+        }
+        table
+    }
+}
+
+/// The whole document.
+pub(crate) fn document(clients: &[Row], servers: &[Row]) -> String {
+    let mut notes = Notes::default();
+    let cases: Vec<_> = CASES.iter().map(|(case, shows)| format!("- **{case}**: {shows}\n")).collect();
+    let (clients, servers) = (notes.table("client", clients), notes.table("server", servers));
+    let cases = cases.concat();
+    let mut text = format!("{HEAD}\n{cases}{CLIENTS}{clients}{SERVERS}{servers}{LOCKER}\n");
+    for (index, note) in notes.0.iter().enumerate() {
+        writeln!(text, "[^{}]: {note}", index + 1).unwrap();
+    }
+    text
+}
