@@ -89,11 +89,9 @@ pub(super) fn invalid_utf8(target: &Target) -> Said {
 /// 1 GiB of zeros in 1 MiB. JSON-RPC knows no gzip, so there it is no JSON.
 pub(super) fn gzip_bomb(target: &Target) -> Said {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-    let zeros = vec![0; 1 << 20];
-    for _ in 0..1 << 10 {
-        encoder.write_all(&zeros)?;
-    }
-    let bomb = encoder.finish()?;
+    encoder.write_all(&vec![0; 1 << 20])?;
+    // A GiB, as members one behind the other (RFC 1952, section 2.2).
+    let bomb = encoder.finish()?.repeat(1 << 10);
     let head = head_with(target, &format!("Content-Encoding: gzip\r\nContent-Length: {}", bomb.len()));
     let request = [head.as_bytes(), &bomb].concat();
     again(target, |peer| match target.wire {
