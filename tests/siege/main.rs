@@ -22,8 +22,8 @@
 //! attackers that are busy with nothing, shows how well that holds. They come from 127.0.0.2 and up, as the server counts
 //! connections by address. What can be repeated is repeated twenty times a second.
 //!
-//! Without optimization the form is short: a second for each row, and a 99th percentile of at most 100 ms instead of the
-//! threefold, which a small machine that compiles and tests at the same time breaks without any attack.
+//! Without optimization the form is short: a second for each row, and a 99th percentile of up to 100 ms is good even if it
+//! is more than the threefold.
 //! `EVERYWIRE_SIEGE=short` and `=full` choose the form.
 
 #![expect(clippy::unwrap_used, reason = "a test fails where its assumption does")]
@@ -50,23 +50,16 @@ pub(crate) struct Form {
     attack: Duration,
     /// The callers are alone for so long before each row, to learn what is normal at present.
     quiet: Duration,
-    /// The undisturbed 99th percentile may grow by this factor, or else to this time.
-    slower: Slower,
+    /// The 99th percentile may be so long in any case.
+    short: Duration,
 }
 
-#[derive(Clone, Copy)]
-enum Slower {
-    Times(f64),
-    To(Duration),
-}
+/// Otherwise it may be so many times the undisturbed one.
+const SLOWER: f64 = 3.0;
 
-const FULL: Form =
-    Form { attack: Duration::from_secs(1), quiet: Duration::from_millis(300), slower: Slower::Times(3.0) };
-const SHORT: Form = Form {
-    attack: Duration::from_millis(200),
-    quiet: Duration::from_millis(50),
-    slower: Slower::To(Duration::from_millis(100)),
-};
+const FULL: Form = Form { attack: Duration::from_secs(1), quiet: Duration::from_millis(300), short: Duration::ZERO };
+const SHORT: Form =
+    Form { attack: Duration::from_millis(200), quiet: Duration::from_millis(50), short: Duration::from_millis(100) };
 
 impl Form {
     fn chosen() -> Self {

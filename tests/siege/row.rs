@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use crate::{
-    Form, Slower,
+    Form, SLOWER,
     attacks::{ATTACKS, Attack, Target},
     callers::{Callers, Tally},
     server::Server,
@@ -74,13 +74,10 @@ pub(crate) async fn run(rows: &[(usize, &Attack)], form: Form) -> bool {
     for _ in 0..QUIET {
         siege.quiet(form, &mut normal).await;
     }
-    let allowed = match form.slower {
-        Slower::Times(times) => format!("at most {times} times that"),
-        Slower::To(time) => format!("at most {time:?} in this short form"),
-    };
     println!(
-        "\nundisturbed: p99 {} us ({allowed} below), RSS {:.0} MB (at most {MEMORY} below), {} descriptors besides the callers'\n",
+        "\nundisturbed: p99 {} us (at most {SLOWER} times that below, or {:?}), RSS {:.0} MB (at most {MEMORY} below), {} descriptors besides the callers'\n",
         normal.p99().as_micros(),
+        form.short,
         siege.server.resident(),
         siege.descriptors
     );
@@ -120,10 +117,7 @@ impl Siege {
         let calls = self.callers.turn().await;
         let settled = self.settled().await;
         let (p99, peak) = (calls.p99(), self.server.peak());
-        let slow = match form.slower {
-            Slower::Times(times) => p99 > normal.mul_f64(times),
-            Slower::To(time) => p99 > time,
-        };
+        let slow = p99 > normal.mul_f64(SLOWER).max(form.short);
         let wrong = self.wrong(said.as_ref().err(), &calls, slow, peak, settled);
         let times = p99.as_secs_f64() / normal.as_secs_f64();
         println!(
