@@ -1,26 +1,39 @@
-//! What the programs here share: the one method that all of them serve or call.
+//! The harness behind `everywire bench`: what a call costs on each wire, and where the time goes.
+//!
+//! A [`plan`] says what is measured, in rounds that take turns. A [`target`] is called through everywire's own client of
+//! its wire, by [`load`] in a closed or an open loop, while [`process`] looks at the server. What comes out is a
+//! [`result`]; [`summary`] takes medians and spreads over the rounds, [`compare`] sets two results side by side, and
+//! [`report`] is the page for people.
 
-use everywire::{Result, RpcError};
+#![expect(clippy::cast_precision_loss, reason = "figures for people")]
+
+pub mod batch;
+pub mod by_hand;
+pub mod compare;
+pub mod cost;
+pub mod echo;
+pub mod load;
+pub mod machine;
+pub mod peers;
+pub mod plan;
+pub mod process;
+pub mod progress;
+pub mod report;
+pub mod result;
+pub mod run;
+pub mod server;
+pub mod summary;
+pub mod target;
+#[cfg(feature = "peers")]
+pub mod tarpc_peer;
+pub mod tcp;
+pub mod wiretap;
+
+pub use echo::{Echo, EchoClient, EchoService, Plain};
+use rpc_core::{Result, RpcError};
 use tokio::io::{AsyncReadExt, stdin};
 
-/// Adds.
-#[everywire::service(package = "everywire.v1", crate = everywire::rpc_core)]
-pub trait Adder {
-    /// Adds two integers.
-    async fn add(&self, a: i64, b: i64) -> Result<i64>;
-}
-
-/// The sum, or nothing beyond 64 bits.
-#[derive(Debug)]
-pub struct Plain;
-
-impl Adder for Plain {
-    async fn add(&self, a: i64, b: i64) -> Result<i64> {
-        a.checked_add(b).ok_or_else(|| RpcError::out_of_range("the sum is beyond 64 bits"))
-    }
-}
-
-/// Ends when standard input closes: how the programs here are told to stop.
+/// Ends when standard input closes: how the servers here are told to stop.
 pub async fn stdin_closed() {
     let _ = stdin().read_to_end(&mut Vec::new()).await;
 }

@@ -1,5 +1,7 @@
 //! The command line: one file per command.
 
+#[cfg(feature = "bench")]
+mod bench;
 mod call;
 mod ids;
 mod limits;
@@ -30,6 +32,10 @@ enum Command {
     Serve(Box<serve::Serve>),
     Call(call::Call),
     Schema(schema::Schema),
+    #[cfg(feature = "bench")]
+    Bench(bench::Bench),
+    #[cfg(feature = "bench")]
+    BenchServer(bench::BenchServer),
 }
 
 /// What lapin logs as an error, its user gets as an error too; and it logs messages that were returned, whole.
@@ -44,6 +50,10 @@ impl Cli {
             Command::Serve(serve) => serve.run().await,
             Command::Call(call) => call.run().await,
             Command::Schema(schema) => schema.run(),
+            #[cfg(feature = "bench")]
+            Command::Bench(bench) => bench.run().await,
+            #[cfg(feature = "bench")]
+            Command::BenchServer(server) => server.run().await,
         }
     }
 }

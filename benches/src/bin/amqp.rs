@@ -11,8 +11,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use everywire::{Result, RpcError, Server, amqp};
-use everywire_benches::{Adder, AdderClient, AdderService, Plain, argument};
+use everywire_amqp as amqp;
+use everywire_benches::{Echo as _, EchoClient, EchoService, Plain, argument};
 use futures_util::{StreamExt, future::join_all};
 use lapin::{
     BasicProperties, Channel, Connection, ConnectionProperties,
@@ -23,6 +23,7 @@ use lapin::{
     },
     types::{AMQPValue, FieldTable, ShortString},
 };
+use rpc_core::{Result, RpcError, Server};
 use tokio::sync::oneshot;
 
 const QUEUE: &str = "everywire-benches-bounded-echo";
@@ -39,12 +40,12 @@ async fn main() -> Result<()> {
     let calls = argument(2, "calls").map_or(Ok(20_000), |text| text.parse());
     let calls = calls.map_err(|_| RpcError::invalid_argument("CALLS is no number"))?;
     tokio::spawn(
-        Server::new(AdderService::new(Plain))
+        Server::new(EchoService::new(Plain))
             .mount(amqp::Server::connect(&url).await?)
             .serve_until(std::future::pending()),
     );
     let by_hand = Echo::start(&url).await.map_err(|error| RpcError::unavailable(error.to_string()))?;
-    let adder = AdderClient::new(amqp::Client::connect(&url).await?);
+    let adder = EchoClient::new(amqp::Client::connect(&url).await?);
     while adder.add(3, 4).await.is_err() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }

@@ -1,8 +1,10 @@
-//! `by_hand_grpc ADDRESS`: `add` as one writes it with tonic alone, on one thread, until standard input closes.
+//! `by_hand_grpc ADDRESS [THREADS]`: `add` as one writes it with tonic alone.
 //!
 //! The module `generated` is what tonic-build 0.14 makes of the service, without what one method does not use.
 
-use everywire_benches::{argument, stdin_closed};
+use std::error::Error;
+
+use everywire_benches::{by_hand, stdin_closed};
 use generated::{AddReply, AddRequest, Adder, AdderServer};
 use tonic::{Request, Response, Status, transport::server::TcpIncoming};
 
@@ -57,7 +59,7 @@ mod generated {
     }
 
     impl<T> NamedService for AdderServer<T> {
-        const NAME: &'static str = "everywire.v1.Adder";
+        const NAME: &'static str = "everywire.v1.Echo";
     }
 
     struct AddSvc<T>(Arc<T>);
@@ -88,7 +90,7 @@ mod generated {
 
         fn call(&mut self, request: http::Request<B>) -> Self::Future {
             match request.uri().path() {
-                "/everywire.v1.Adder/Add" => {
+                "/everywire.v1.Echo/Add" => {
                     let inner = Arc::clone(&self.inner);
                     Box::pin(async move {
                         let codec = tonic_prost::ProstCodec::default();
@@ -115,9 +117,10 @@ impl Adder for Plain {
     }
 }
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let incoming = TcpIncoming::bind(argument(1, "an address")?.parse()?)?.with_nodelay(Some(true));
-    let server = tonic::transport::Server::builder();
-    Ok(server.serve_with_incoming_shutdown(AdderServer::new(Plain), incoming, stdin_closed()).await?)
+fn main() -> Result<(), Box<dyn Error>> {
+    by_hand::serve(|listener| async {
+        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        let server = tonic::transport::Server::builder();
+        Ok(server.serve_with_incoming_shutdown(AdderServer::new(Plain), incoming, stdin_closed()).await?)
+    })
 }

@@ -7,21 +7,18 @@
 #![expect(clippy::cast_precision_loss, reason = "figures for people")]
 
 use std::{
-    fs,
     path::Path,
     sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
-use everywire::{
-    Result, RpcError,
-    services::{
-        durable::DataDir,
-        id::{Layout, Settings, Snowflake},
-    },
+use everywire_benches::{argument, process};
+use everywire_services::{
+    durable::DataDir,
+    id::{Layout, Settings, Snowflake},
 };
-use everywire_benches::argument;
+use rpc_core::{Result, RpcError};
 use tokio::runtime::Builder;
 
 /// What one worker of the default layout can have.
@@ -98,10 +95,7 @@ fn make(ids: &Snowflake, batch: u32, time: Duration) -> Result<u64> {
     })
 }
 
-/// User and system time of this process: fields 14 and 15 of proc(5)'s stat, in hundredths of a second.
+/// User and system time of this process.
 fn cpu_time() -> Result<Duration> {
-    let stat = fs::read_to_string("/proc/self/stat").map_err(RpcError::internal)?;
-    let after_name = stat.rsplit(')').next().unwrap_or_default();
-    let ticks: u64 = after_name.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
-    Ok(Duration::from_millis(10 * ticks))
+    process::cpu_time(std::process::id()).ok_or_else(|| RpcError::unavailable("there is no /proc"))
 }

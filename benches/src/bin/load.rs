@@ -4,9 +4,13 @@
 
 use std::time::Instant;
 
-use everywire::{Result, RpcError, grpc, jsonrpc, rpc_core::Caller, xmlrpc, zerorpc};
-use everywire_benches::{Adder, AdderClient, argument};
+use everywire_benches::{Echo, EchoClient, argument};
+use everywire_grpc as grpc;
+use everywire_jsonrpc as jsonrpc;
+use everywire_xmlrpc as xmlrpc;
+use everywire_zerorpc as zerorpc;
 use futures_util::future::try_join_all;
+use rpc_core::{Caller, Result, RpcError};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
@@ -28,7 +32,7 @@ async fn load(caller: impl Caller) -> Result<()> {
     let number = |text: String| text.parse().map_err(|_| RpcError::invalid_argument(format!("`{text}` is no number")));
     let count: i64 = number(argument(2, "a count")?)?;
     let in_flight: i64 = argument(3, "calls in flight").map_or(Ok(1), number)?;
-    let client = AdderClient::new(caller);
+    let client = EchoClient::new(caller);
     client.add(1, 2).await?;
     let started = Instant::now();
     let times = try_join_all((0..in_flight).map(|_| work(&client, count / in_flight))).await?;
@@ -40,7 +44,7 @@ async fn load(caller: impl Caller) -> Result<()> {
     Ok(())
 }
 
-async fn work(client: &impl Adder, count: i64) -> Result<Vec<std::time::Duration>> {
+async fn work(client: &impl Echo, count: i64) -> Result<Vec<std::time::Duration>> {
     let mut times = Vec::new();
     for number in 0..count {
         let sent = Instant::now();

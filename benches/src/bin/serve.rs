@@ -1,12 +1,16 @@
 //! `serve WIRE ADDRESS`: `add` on one of everywire's wires, on one thread, until standard input closes.
 
-use everywire::{Result, RpcError, Server, grpc, jsonrpc, xmlrpc, zerorpc};
-use everywire_benches::{AdderService, Plain, argument, stdin_closed};
+use everywire_benches::{EchoService, Plain, argument, stdin_closed};
+use everywire_grpc as grpc;
+use everywire_jsonrpc as jsonrpc;
+use everywire_xmlrpc as xmlrpc;
+use everywire_zerorpc as zerorpc;
+use rpc_core::{Result, RpcError, Server};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     let (wire, address) = (argument(1, "a wire")?, argument(2, "an address")?);
-    let server = Server::new(AdderService::new(Plain));
+    let server = Server::new(EchoService::new(Plain));
     let server = match &*wire {
         "xmlrpc" => server.mount(xmlrpc::Server::bind(&address).await?),
         "jsonrpc" => server.mount(jsonrpc::Server::bind(&address).await?),

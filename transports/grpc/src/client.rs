@@ -156,7 +156,7 @@ impl Caller for Client {
 }
 
 /// A body that is there as a whole.
-struct Whole(Option<Bytes>);
+pub(crate) struct Whole(pub(crate) Option<Bytes>);
 
 impl HttpBody for Whole {
     type Data = Bytes;

@@ -55,10 +55,13 @@ mod fault;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;
+mod loopback;
 mod outbox;
 pub mod schema;
 mod server;
 
 pub use client::Client;
 pub use codec::{Error, encode, from_slice, to_vec};
+#[doc(hidden)]
+pub use loopback::Loopback;
 pub use server::Server;

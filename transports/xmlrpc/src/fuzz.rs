@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use everywire_net::http1::Received;
-use rpc_core::{Budget, Caller, Limits, Method, Origin, Result};
+use rpc_core::{Budget, Limits, Origin};
 use rpc_core_specimen::{Choice, Echo, EchoClient, EchoService, Echoing, Several, Specimen, assert_same, at_once};
 use serde::{Serialize, de::DeserializeOwned, de::IgnoredAny};
 
@@ -18,11 +18,11 @@ use crate::{
     body::decompress,
     call::answer,
     codec::{Parser, compare_cuts, document},
-    envelope::{Frame, method_call, read_response},
-    fault::unsendable,
+    envelope::{Frame, read_response},
+    loopback::Loopback,
 };
 
-static SERVICE: LazyLock<EchoService<Echoing>> = LazyLock::new(|| EchoService::new(Echoing));
+static SERVICE: LazyLock<Arc<EchoService<Echoing>>> = LazyLock::new(|| Arc::new(EchoService::new(Echoing)));
 
 static BUDGET: LazyLock<Arc<Budget>> = LazyLock::new(|| {
     Budget::new(Limits {
@@ -71,7 +71,7 @@ fn request(request: &str) {
     let answer = at_once(answer(&*SERVICE, request, &BUDGET));
     assert!(answer.len() <= 8 * request.len() + 2 * BYTES, "the answer is out of proportion");
     readable(&answer);
-    let client = EchoClient::new(Loopback);
+    let client = EchoClient::new(Loopback::new(Arc::clone(&SERVICE), Arc::clone(&BUDGET)));
     if let Ok(value) = read_response::<Specimen>(&answer, ANSWER_DEPTH) {
         assert_same(&at_once(client.specimen(value.clone())), &Ok(value));
     }
@@ -104,22 +104,6 @@ fn response<T: Serialize + DeserializeOwned + Debug>(response: &[u8]) {
             assert!(error.message().len() <= MESSAGE_BYTES, "{} bytes", error.message().len());
         }
         Err(_) => {}
-    }
-}
-
-/// A client and a server without the sockets between them.
-struct Loopback;
-
-impl Caller for Loopback {
-    async fn call<A: Serialize + Send + Sync, R: DeserializeOwned>(
-        &self,
-        method: &'static Method,
-        args: &A,
-    ) -> Result<R> {
-        let request = method_call(method.name(), args)
-            .map_err(|error| unsendable(rpc_core::Code::InvalidArgument, "arguments", &error))?;
-        let request = document(&request).expect("a request has the characters of XML");
-        read_response(&answer(&*SERVICE, request, &BUDGET).await, DEPTH)
     }
 }
 

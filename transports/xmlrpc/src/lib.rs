@@ -62,10 +62,13 @@ mod fault;
 #[doc(hidden)]
 pub mod fuzz;
 mod link;
+mod loopback;
 mod pool;
 mod schema;
 mod server;
 
 pub use client::Client;
 pub use codec::{from_str, to_string};
+#[doc(hidden)]
+pub use loopback::Loopback;
 pub use server::Server;

@@ -54,6 +54,7 @@ mod fault;
 #[doc(hidden)]
 pub mod fuzz;
 mod link;
+mod loopback;
 mod msgpack;
 mod positional;
 mod schema;
@@ -63,4 +64,6 @@ mod session;
 mod tests;
 
 pub use client::Client;
+#[doc(hidden)]
+pub use loopback::Loopback;
 pub use server::Server;

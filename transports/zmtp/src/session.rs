@@ -57,6 +57,11 @@ const IDENTITY_BYTES: usize = 255;
 const ENVELOPE_BYTES: usize = 1 << 10;
 
 impl Envelope {
+    /// The delimiter alone, as REQ and most DEALERs send it.
+    pub fn delimiter() -> Self {
+        Self { frames: Bytes::from_static(&[1, 0]) }
+    }
+
     /// Splits a message's envelope from its body.
     pub(crate) fn split(message: &[Bytes]) -> io::Result<(Self, &[Bytes])> {
         let Some(delimiter) = message.iter().position(Bytes::is_empty) else {
@@ -64,7 +69,7 @@ impl Envelope {
         };
         let (envelope, body) = message.split_at(delimiter + 1);
         if delimiter == 0 {
-            return Ok((Self { frames: Bytes::from_static(&[1, 0]) }, body));
+            return Ok((Self::delimiter(), body));
         }
         if envelope.iter().any(|identity| identity.len() > IDENTITY_BYTES) {
             return Err(violation("an identity over 255 bytes"));

@@ -1,0 +1,51 @@
+//! The service that is measured.
+
+use std::time::Duration;
+
+use rpc_core::{Result, RpcError};
+
+/// Methods that do next to nothing, so that what is measured is the call.
+#[rpc_core::service(package = "everywire.v1")]
+pub trait Echo {
+    /// Adds two integers.
+    #[idempotent]
+    async fn add(&self, a: i64, b: i64) -> Result<i64>;
+    /// Gives the text back.
+    #[idempotent]
+    async fn echo(&self, text: String) -> Result<String>;
+    /// The first `count` numbers, at most 100,000: many small values in one answer.
+    #[idempotent]
+    async fn numbers(&self, count: u32) -> Result<Vec<u64>>;
+    /// Answers after `ms` milliseconds, and with them.
+    #[idempotent]
+    async fn slow(&self, ms: u64) -> Result<u64>;
+}
+
+/// The service without state.
+#[derive(Debug, Clone, Copy)]
+pub struct Plain;
+
+/// The longest answer to `numbers`.
+const MOST_NUMBERS: u32 = 100_000;
+
+impl Echo for Plain {
+    async fn add(&self, a: i64, b: i64) -> Result<i64> {
+        a.checked_add(b).ok_or_else(|| RpcError::out_of_range("the sum is beyond 64 bits"))
+    }
+
+    async fn echo(&self, text: String) -> Result<String> {
+        Ok(text)
+    }
+
+    async fn numbers(&self, count: u32) -> Result<Vec<u64>> {
+        if count > MOST_NUMBERS {
+            return Err(RpcError::out_of_range(format!("at most {MOST_NUMBERS} numbers")));
+        }
+        Ok((0..u64::from(count)).collect())
+    }
+
+    async fn slow(&self, ms: u64) -> Result<u64> {
+        tokio::time::sleep(Duration::from_millis(ms)).await;
+        Ok(ms)
+    }
+}

@@ -1,0 +1,153 @@
+//! Other servers: written by hand on the same libraries, and the Python servers of the notes.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use rpc_core::Result;
+use tokio::{process::Command, time::sleep};
+
+use crate::{
+    process::Process,
+    result::Missing,
+    target::{By, Kind, Target},
+};
+
+/// What runs a peer.
+enum Program {
+    /// A program of this crate.
+    ByHand(&'static str),
+    /// A script, and what it needs besides Python.
+    Python { script: &'static str, needs: &'static str },
+}
+
+/// The targets that one program serves: name, label, the wire whose client calls it.
+type Served = &'static [(&'static str, &'static str, &'static str, By)];
+
+const PEERS: &[(Program, Served)] = &[
+    (
+        Program::ByHand("by_hand_hyper"),
+        &[("hyper-http1", "bare hyper, HTTP/1", "xmlrpc", By::Xmlrpc), ("hyper-http2", "bare hyper, HTTP/2", "grpc", By::Grpc)],
+    ),
+    (
+        Program::ByHand("by_hand_jsonrpc"),
+        &[
+            ("jsonrpsee-http", "jsonrpsee HTTP by hand", "jsonrpc-http", By::Http),
+            ("jsonrpsee-ws", "jsonrpsee WS by hand", "jsonrpc-ws", By::WebSocket),
+        ],
+    ),
+    (Program::ByHand("by_hand_grpc"), &[("tonic", "tonic by hand", "grpc", By::Grpc)]),
+    (Program::ByHand("by_hand_zeromq"), &[("zeromq-router", "zeromq crate's ROUTER", "zerorpc", By::Zerorpc)]),
+    #[cfg(feature = "peers")]
+    (Program::ByHand("by_hand_tarpc"), &[("tarpc", "tarpc, TCP and bincode", "tcp", By::Tarpc)]),
+    (
+        Program::Python { script: include_str!("python/xmlrpc_server.py"), needs: "python3" },
+        &[("python-xmlrpc", "Python SimpleXMLRPCServer", "xmlrpc", By::Xmlrpc)],
+    ),
+    (
+        Program::Python { script: include_str!("python/zerorpc_server.py"), needs: "zerorpc" },
+        &[("python-zerorpc", "Python zerorpc", "zerorpc", By::Zerorpc)],
+    ),
+    (
+        Program::Python { script: include_str!("python/grpc_server.py"), needs: "grpcio grpcio-tools" },
+        &[("python-grpc", "Python grpcio", "grpc", By::Grpc)],
+    ),
+];
+
+/// What could be started, and what not.
+#[derive(Debug, Default)]
+pub struct Peers {
+    /// What they serve.
+    pub targets: Vec<Target>,
+    /// They end when this is dropped.
+    pub processes: Vec<Process>,
+    /// Names and versions of what is not Rust.
+    pub versions: Vec<(String, String)>,
+    /// What is not there, or did not start.
+    pub missing: Vec<Missing>,
+}
+
+impl Peers {
+    /// Starts all that are there. Programs are looked for in `dir`; `python` runs the scripts.
+    pub async fn start(dir: &Path, python: Option<PathBuf>) -> Self {
+        let python = python.unwrap_or_else(default_python);
+        let mut peers = Self::default();
+        for (program, served) in PEERS {
+            if let Err(error) = peers.add(program, served, dir, &python).await {
+                let remedy = match program {
+                    Program::ByHand(_) => "cargo build --release -p everywire-benches".to_owned(),
+                    Program::Python { needs: "python3", .. } => "apt-get install python3".to_owned(),
+                    Program::Python { needs, .. } => format!("{} -m pip install {needs}", python.display()),
+                };
+                let why = error.message().to_owned();
+                let label = served.iter().map(|(_, label, ..)| *label).collect::<Vec<_>>().join(", ");
+                peers.missing.push(Missing { label, why, remedy });
+            }
+        }
+        if cfg!(not(feature = "peers")) {
+            peers.missing.push(Missing {
+                label: "tarpc".to_owned(),
+                why: "this program was built without its client".to_owned(),
+                remedy: "cargo build --release --features peers".to_owned(),
+            });
+        }
+        peers
+    }
+
+    async fn add(&mut self, program: &Program, served: Served, dir: &Path, python: &Path) -> Result<()> {
+        let mut process = Process::start(program.command(dir, python))?;
+        let address = process.line().await?;
+        if let Program::Python { .. } = program
+            && let Some((name, version)) = process.line().await?.rsplit_once(' ')
+        {
+            self.versions.push((name.to_owned(), version.to_owned()));
+        }
+        let mut targets = Vec::new();
+        for &(name, label, wire, by) in served {
+            let (kind, pid) = (Kind::Peer(wire), process.pid());
+            let target = Target { name, label, kind, by, address: address.clone(), pid };
+            answered(&target).await?;
+            targets.push(target);
+        }
+        self.targets.append(&mut targets);
+        self.processes.push(process);
+        Ok(())
+    }
+}
+
+/// Waits until a server that has said where it will listen does so.
+async fn answered(target: &Target) -> Result<()> {
+    for _ in 0..50 {
+        if target.connect().await.is_ok() {
+            return Ok(());
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    target.connect().await.map(drop)
+}
+
+impl Program {
+    /// As many threads as everywire's own server has.
+    fn command(&self, dir: &Path, python: &Path) -> Command {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from).to_string();
+        match self {
+            Self::ByHand(name) => {
+                let mut command = Command::new(dir.join(name));
+                command.args(["127.0.0.1:0", &threads]);
+                command
+            }
+            Self::Python { script, .. } => {
+                let mut command = Command::new(python);
+                command.args(["-c", script]).stderr(std::process::Stdio::null());
+                command
+            }
+        }
+    }
+}
+
+/// The interpreter that the tests use, if there is one: it has the packages.
+fn default_python() -> PathBuf {
+    let venv = PathBuf::from("target/python/bin/python");
+    if venv.exists() { venv } else { PathBuf::from("python3") }
+}

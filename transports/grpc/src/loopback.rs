@@ -1,0 +1,52 @@
+//! A call without the connection: what it costs in format and envelope.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rpc_core::{Budget, Caller, Method, Result, RpcError, Service};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{
+    client::Whole,
+    codec,
+    envelope::{Body, Message, Received, frame},
+    fault,
+    server::GrpcCall,
+};
+
+/// A client and a server of this wire with neither HTTP/2 nor a socket between them.
+#[derive(Debug)]
+pub struct Loopback<S> {
+    service: Arc<S>,
+    budget: Arc<Budget>,
+}
+
+impl<S: Service> Loopback<S> {
+    /// Calls `service` within the limits of `budget`.
+    pub fn new(service: Arc<S>, budget: Arc<Budget>) -> Self {
+        Self { service, budget }
+    }
+
+    async fn received(&self, framed: Bytes) -> Result<Message> {
+        Received::read(Whole(Some(framed)), &self.budget).await?.into_message()
+    }
+}
+
+impl<S: Service> Caller for Loopback<S> {
+    async fn call<A: Serialize + Send + Sync, R: DeserializeOwned>(
+        &self,
+        method: &'static Method,
+        args: &A,
+    ) -> Result<R> {
+        let request = frame(args).map_err(RpcError::internal)?;
+        let message = self.received(request).await?;
+        let mut call = GrpcCall { message: Some(message), budget: &self.budget };
+        let (head, body) = self.service.dispatch(method.name(), &mut call).await.into_parts();
+        let Body::Message(reply) = body else {
+            fault::status(&head.headers).transpose()?;
+            return Err(RpcError::internal("an answer without a message and without a status"));
+        };
+        let message = self.received(reply).await?;
+        codec::from_slice_within(&message.bytes, self.budget.limits().depth).map_err(RpcError::internal)
+    }
+}

@@ -1,0 +1,43 @@
+//! A call without the sockets: what it costs in format and envelope.
+
+use std::sync::Arc;
+
+use rpc_core::{Budget, Caller, Code, Method, Result, Service};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{
+    call::answer,
+    codec::document,
+    envelope::{Frame, method_call, read_response},
+    fault::unsendable,
+};
+
+/// A client and a server of this wire with neither HTTP nor a socket between them.
+#[derive(Debug)]
+pub struct Loopback<S> {
+    service: Arc<S>,
+    budget: Arc<Budget>,
+}
+
+impl<S: Service> Loopback<S> {
+    /// Calls `service` within the limits of `budget`.
+    pub fn new(service: Arc<S>, budget: Arc<Budget>) -> Self {
+        Self { service, budget }
+    }
+}
+
+impl<S: Service> Caller for Loopback<S> {
+    async fn call<A: Serialize + Send + Sync, R: DeserializeOwned>(
+        &self,
+        method: &'static Method,
+        args: &A,
+    ) -> Result<R> {
+        let request = method_call(method.name(), args)
+            .map_err(|error| unsendable(Code::InvalidArgument, "arguments", &error))?;
+        let response = match document(&request) {
+            Ok(request) => answer(&*self.service, request, &self.budget).await,
+            Err(error) => Frame::Response.fault(error),
+        };
+        read_response(&response, self.budget.limits().depth)
+    }
+}
