@@ -50,14 +50,16 @@ async fn exchange(socket: &mut TcpStream, request: &[u8]) -> std::io::Result<()>
     };
     let text = String::from_utf8_lossy(&answer[..head]).to_ascii_lowercase();
     let length = text.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse::<usize>().ok());
-    let length = length.filter(|_| text.starts_with("http/1.1 200")).ok_or_else(|| malformed("no answer with a length"))?;
+    let length =
+        length.filter(|_| text.starts_with("http/1.1 200")).ok_or_else(|| malformed("no answer with a length"))?;
     while answer.len() < head + length {
         if socket.read_buf(&mut answer).await? == 0 {
             return Err(malformed("the server closed the connection"));
         }
     }
     let body = &answer[head..];
-    let failed = [&b"fault"[..], b"\"error\""].iter().any(|word| body.windows(word.len()).any(|window| window == *word));
+    let failed =
+        [&b"fault"[..], b"\"error\""].iter().any(|word| body.windows(word.len()).any(|window| window == *word));
     if failed { Err(malformed("a call of the batch failed")) } else { Ok(()) }
 }
 

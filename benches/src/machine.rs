@@ -27,7 +27,17 @@ pub struct Machine {
 
 /// The libraries whose versions matter for the figures.
 const LIBRARIES: [&str; 12] = [
-    "tokio", "hyper", "h2", "tonic", "jsonrpsee-core", "lapin", "prost", "rmp-serde", "serde_json", "tarpc", "zeromq",
+    "tokio",
+    "hyper",
+    "h2",
+    "tonic",
+    "jsonrpsee-core",
+    "lapin",
+    "prost",
+    "rmp-serde",
+    "serde_json",
+    "tarpc",
+    "zeromq",
     "hdrhistogram",
 ];
 

@@ -28,7 +28,10 @@ type Served = &'static [(&'static str, &'static str, &'static str, By)];
 const PEERS: &[(Program, Served)] = &[
     (
         Program::ByHand("by_hand_hyper"),
-        &[("hyper-http1", "bare hyper, HTTP/1", "xmlrpc", By::Xmlrpc), ("hyper-http2", "bare hyper, HTTP/2", "grpc", By::Grpc)],
+        &[
+            ("hyper-http1", "bare hyper, HTTP/1", "xmlrpc", By::Xmlrpc),
+            ("hyper-http2", "bare hyper, HTTP/2", "grpc", By::Grpc),
+        ],
     ),
     (
         Program::ByHand("by_hand_jsonrpc"),

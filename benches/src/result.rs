@@ -232,7 +232,8 @@ impl Results {
              server_cpu_us\n",
         );
         for measured in &self.measurements {
-            let Measurement { round, target, series, at, calls, errors, seconds, offered, rate, cpu_micros, .. } = measured;
+            let Measurement { round, target, series, at, calls, errors, seconds, offered, rate, cpu_micros, .. } =
+                measured;
             let series = serde_json::to_value(series).unwrap_or_default();
             let series = series.as_str().unwrap_or_default();
             let optional = |value: &Option<f64>| value.map(|value| format!("{value:.3}")).unwrap_or_default();

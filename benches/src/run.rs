@@ -1,12 +1,6 @@
 //! A run: the servers are started, the plan's rounds are measured, and what came out is collected.
 
-use std::{
-    collections::HashMap,
-    ffi::OsString,
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, ffi::OsString, path::PathBuf, sync::Arc, time::Duration};
 
 use futures_util::future::try_join_all;
 use rpc_core::{CancellationToken, Result, RpcError};
@@ -59,8 +53,11 @@ pub enum Servers {
     /// Started by the run: this program with these arguments prints the lines of [`server::serve`](crate::server::serve).
     Start(PathBuf, Vec<OsString>),
     /// There already: the same names and addresses.
-    At(HashMap<String, String>),
+    At(Addresses),
 }
+
+/// Addresses by the names that the server prints.
+pub type Addresses = HashMap<String, String>;
 
 /// Measures until the plan is done, or until `stop`; what was measured until then is the result in any case.
 pub async fn run(request: &Request, stop: &CancellationToken) -> Result<Results> {
@@ -103,7 +100,7 @@ pub async fn run(request: &Request, stop: &CancellationToken) -> Result<Results>
     };
     results.machine.versions.extend(peers.versions);
     let mut run = Run { targets, plan, results, progress: Progress::new(request.time) };
-    let ended = stop.run_until_cancelled(run.all()).await;
+    let ended = stop.run_until_cancelled(Box::pin(run.all())).await;
     run.progress.end();
     run.results.interrupted = ended.is_none();
     ended.transpose()?;
@@ -112,9 +109,9 @@ pub async fn run(request: &Request, stop: &CancellationToken) -> Result<Results>
 }
 
 /// Starts the server and reads where it listens.
-pub async fn started(command: Command) -> Result<(HashMap<String, String>, Process)> {
+pub async fn started(command: Command) -> Result<(Addresses, Process)> {
     let mut server = Process::start(command)?;
-    let mut addresses = HashMap::new();
+    let mut addresses = Addresses::new();
     loop {
         let line = server.line().await?;
         match line.split_once(' ') {
@@ -126,15 +123,15 @@ pub async fn started(command: Command) -> Result<(HashMap<String, String>, Proce
 }
 
 /// The targets of the program itself that have an address, or need none.
-pub fn own_targets(addresses: &HashMap<String, String>, wires: &[String], pid: Option<u32>) -> Result<Vec<Target>> {
+pub fn own_targets(addresses: &Addresses, wires: &[String], pid: Option<u32>) -> Result<Vec<Target>> {
     let is_wire = |name: &&String| OWN.iter().any(|(own, _, kind, _)| own == name && *kind == Kind::Wire);
     if let Some(unknown) = wires.iter().find(|name| !is_wire(name)) {
         let known: Vec<_> = OWN.iter().filter(|own| own.2 == Kind::Wire).map(|own| own.0).collect();
         return Err(RpcError::invalid_argument(format!("`{unknown}` is no wire; there are {}", known.join(", "))));
     }
-    let chosen = OWN.iter().filter(|(name, _, kind, _)| {
-        *kind == Kind::Floor || wires.is_empty() || wires.iter().any(|wire| wire == name)
-    });
+    let chosen = OWN
+        .iter()
+        .filter(|(name, _, kind, _)| *kind == Kind::Floor || wires.is_empty() || wires.iter().any(|wire| wire == name));
     let targets = chosen.filter_map(|&(name, label, kind, by)| {
         let address = match by {
             By::Direct | By::Memory => Some(String::new()),
@@ -227,9 +224,12 @@ impl Run {
     /// The highest rate of the target's closed loops in the first round.
     fn peak(&self, target: &Target) -> Option<f64> {
         let points = self.results.points(target.name, Series::Closed);
-        let first = |at| self.results.measurements.iter().find(|measured| {
-            (measured.target.as_str(), measured.series) == (target.name, Series::Closed) && measured.at.total_cmp(&at).is_eq()
-        });
+        let first = |at| {
+            self.results.measurements.iter().find(|measured| {
+                (measured.target.as_str(), measured.series) == (target.name, Series::Closed)
+                    && measured.at.total_cmp(&at).is_eq()
+            })
+        };
         points.into_iter().filter_map(first).map(|measured| measured.rate).max_by(f64::total_cmp)
     }
 }

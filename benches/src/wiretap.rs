@@ -58,7 +58,11 @@ async fn relay(listener: TcpListener, to: &str, counts: &Arc<[AtomicU64; 2]>) ->
     }
 }
 
-async fn pass_on((mut near, _): (TcpStream, SocketAddr), to: String, counts: Arc<[AtomicU64; 2]>) -> std::io::Result<()> {
+async fn pass_on(
+    (mut near, _): (TcpStream, SocketAddr),
+    to: String,
+    counts: Arc<[AtomicU64; 2]>,
+) -> std::io::Result<()> {
     let mut far = TcpStream::connect(to).await?;
     near.set_nodelay(true)?;
     far.set_nodelay(true)?;

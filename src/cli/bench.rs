@@ -102,7 +102,9 @@ impl Bench {
         let results = run(&self.request()?, &stop).await?;
         let changes = old.as_ref().map(|old| compare::changes(old, &results));
         let page = report::page(&results, changes.as_deref());
-        for (name, content) in [("report.html", page), ("results.json", results.json()?), ("results.csv", results.csv())] {
+        for (name, content) in
+            [("report.html", page), ("results.json", results.json()?), ("results.csv", results.csv())]
+        {
             let file = out.join(name);
             fs::write(&file, content).map_err(|error| cannot("write", &file, &error))?;
         }

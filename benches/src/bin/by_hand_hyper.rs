@@ -14,7 +14,8 @@ use hyper_util::{
 };
 use tokio::net::{TcpListener, TcpStream};
 
-const XML: &[u8] = b"<?xml version=\"1.0\"?><methodResponse><params><param><value><int>7</int></value></param></params>\
+const XML: &[u8] =
+    b"<?xml version=\"1.0\"?><methodResponse><params><param><value><int>7</int></value></param></params>\
                      </methodResponse>";
 /// A prefix of five bytes, and field 1 with 7.
 const PROTO: &[u8] = &[0, 0, 0, 0, 2, 0x08, 7];

@@ -11,7 +11,12 @@ def end_with_parent():
     os._exit(0)
 
 
-server = SimpleXMLRPCServer(("127.0.0.1", 0), allow_none=True, logRequests=False)
+class Server(SimpleXMLRPCServer):
+    # Python lets five connections wait. The sixth would be tried again after a second, and that would be measured.
+    request_queue_size = 128
+
+
+server = Server(("127.0.0.1", 0), allow_none=True, logRequests=False)
 server.register_function(lambda a, b: a + b, "add")
 threading.Thread(target=end_with_parent, daemon=True).start()
 print("127.0.0.1:%d" % server.server_address[1])

@@ -1,0 +1,211 @@
+//! The report: one page that needs nothing else, and a few lines for the terminal.
+
+mod axis;
+mod bars;
+mod decomposition;
+mod findings;
+mod goals;
+mod limits;
+mod lines;
+mod numbers;
+mod plots;
+mod tables;
+
+use std::fmt::Write as _;
+
+use self::{
+    lines::Chart,
+    numbers::{count, escape, median, ratio, time},
+};
+use crate::{
+    compare::Change,
+    result::{Results, Series},
+    summary::Metric,
+};
+
+/// The page, as one HTML file. With `changes`, what is another since an earlier run stands first.
+pub fn page(results: &Results, changes: Option<&[Change]>) -> String {
+    let mut html = format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <title>everywire: what a call costs</title>\n<style>\n{}</style>\n</head>\n<body>\n",
+        include_str!("style.css")
+    );
+    opening(&mut html, results);
+    if let Some(changes) = changes {
+        section(
+            &mut html,
+            "What changed",
+            "Between two runs, where no round of the one is within the rounds of the other.",
+        );
+        html.push_str(&tables::changes(results, changes));
+    }
+    charts(&mut html, results);
+    section(
+        &mut html,
+        "In relation to TCP",
+        "Medians of the rounds, with the lowest and the highest round beneath. The TCP floor sends 64 bytes to the same \
+         process and gets them back; ratios are those of the same round.",
+    );
+    html.push_str(&tables::ratios(results));
+    if results.peers().next().is_some() {
+        section(
+            &mut html,
+            "Beside other servers",
+            "Servers written by hand on the same libraries, tarpc, and the Python servers of the notes, in the same rounds and \
+             under the same client: add(3, 4), 16 connections.",
+        );
+        html.push_str(&tables::peers(results));
+    }
+    let goals = goals::html(results);
+    if !goals.is_empty() {
+        section(
+            &mut html,
+            "Goals",
+            "What the project wants to reach, at 16 connections unless it says something else.",
+        );
+        html.push_str(&goals);
+    }
+    section(&mut html, "Many at once", "What one connection carries if it does not have to wait for each answer.");
+    html.push_str(&tables::many(results));
+    limits::html(&mut html, results);
+    html.push_str("</body>\n</html>\n");
+    html
+}
+
+fn opening(html: &mut String, results: &Results) {
+    let machine = &results.machine;
+    let _ = writeln!(
+        html,
+        "<h1>What a call costs on each wire</h1>\n<p class=\"soft\">everywire bench, {}, {} × {}, {} rounds</p>",
+        escape(&machine.began),
+        machine.cores,
+        escape(&machine.cpu),
+        results.settings.rounds
+    );
+    if !machine.optimized {
+        html.push_str(
+            "<p class=\"alarm\">This program is not optimized: the figures say nothing about everywire.</p>\n",
+        );
+    }
+    if results.interrupted {
+        html.push_str("<p class=\"alarm\">The run was ended early: some figures are of few rounds, or missing.</p>\n");
+    }
+    html.push_str(
+        "<p>One service, <code>add(3, 4)</code>, is served on every wire at the same time by one process, and called from \
+         another one through everywire's own client of each wire. All wires take turns within a round, so that whatever else \
+         the machine does falls on all of them.</p>\n<ul class=\"findings\">\n",
+    );
+    for headline in findings::headlines(results) {
+        let _ = writeln!(html, "<li>{headline}</li>");
+    }
+    html.push_str("</ul>\n");
+    for (claim, answer) in findings::claims(results) {
+        let _ = writeln!(html, "<blockquote><b>“{claim}”</b>{answer}</blockquote>");
+    }
+}
+
+fn charts(html: &mut String, results: &Results) {
+    section(
+        html,
+        "Where the time goes",
+        "The median time of a call over one connection, taken apart. Two parts are measured by themselves, two are what \
+         remains: see the key.",
+    );
+    html.push_str(&decomposition::key());
+    let _ = write!(html, "<h3>add(3, 4)</h3>\n{}", decomposition::html(results, None));
+    let _ =
+        write!(html, "<h3>A text of 10,000 bytes, there and back</h3>\n{}", decomposition::html(results, Some(10_000)));
+    html.push_str(&decomposition::table(results, None));
+    figure(
+        html,
+        "How long a call takes alone",
+        plots::distribution(results, Series::Closed, 1.0),
+        "One connection, a call at a time (closed loop). Each line shows how many calls were as quick as that: the \
+         middle is at 50 %, and what only one call in a thousand exceeds at 99.9 %. The shadow is the spread of the rounds.",
+    );
+    figure(
+        html,
+        "How many calls a server answers",
+        plots::throughput(results),
+        "Each connection sends its next call when it has its answer (closed loop). Server and load share the machine's cores.",
+    );
+    figure(
+        html,
+        "How long calls take when they come as they please",
+        plots::open(results),
+        "Calls are due at random moments (Poisson) at 25, 50, 70 and 90 % of the highest rate that the wire reached in the \
+         first round, over 16 connections. A call's time counts from the moment when it was due, so a server that stops for a \
+         while is charged for every call that had to wait.",
+    );
+    figure(
+        html,
+        "The same, all calls at 50 %",
+        plots::distribution(results, Series::Open, 0.5),
+        "The distribution of the times at half of the highest rate, each wire at its own.",
+    );
+    figure(
+        html,
+        "What longer texts cost",
+        plots::payload(results),
+        "echo(text) over one connection: the text goes there and back. TCP sends as many bytes, and at least 64.",
+    );
+}
+
+fn section(html: &mut String, title: &str, text: &str) {
+    let _ = writeln!(html, "<h2>{title}</h2>\n<p>{text}</p>");
+}
+
+fn figure(html: &mut String, title: &str, chart: Option<Chart>, caption: &str) {
+    if let Some(chart) = chart {
+        let _ = writeln!(html, "<h2>{title}</h2>\n<figure>{}<figcaption>{caption}</figcaption></figure>", chart.svg());
+    }
+}
+
+/// What the terminal shows at the end.
+pub fn text(results: &Results, changes: Option<&[Change]>) -> String {
+    let busy = tables::busy(results);
+    let mut text = format!(
+        "{:<26} {:>10} {:>10} {:>12} {:>8} {:>10}\n",
+        "",
+        "p50, 1",
+        "p99, 1",
+        format!("calls/s, {busy}"),
+        "of TCP",
+        "CPU/call"
+    );
+    for target in &results.targets {
+        let name = &*target.name;
+        let figure = |at, metric| results.figure(name, (Series::Closed, at), metric);
+        let _ = writeln!(
+            text,
+            "{:<26} {:>10} {:>10} {:>12} {:>8} {:>10}",
+            target.label,
+            median(figure(1.0, Metric::P50), time),
+            median(figure(1.0, Metric::P99), time),
+            median(figure(busy, Metric::Rate), count),
+            median(results.ratio(name, "tcp", (Series::Closed, busy), Metric::Rate), ratio),
+            median(figure(busy, Metric::Cpu), time)
+        );
+    }
+    for missing in &results.missing {
+        let _ = writeln!(text, "not measured: {}: {}. {}", missing.label, missing.why, missing.remedy);
+    }
+    for change in changes.unwrap_or_default() {
+        let word = if change.is_better() { "better" } else { "worse" };
+        let _ = writeln!(
+            text,
+            "changed: {}, {:?} {}: {} {} -> {}, {word}",
+            results.label(&change.target),
+            change.load.0,
+            change.load.1,
+            change.what,
+            ratio(change.old.median),
+            ratio(change.new.median)
+        );
+    }
+    if changes.is_some_and(<[Change]>::is_empty) {
+        text.push_str("nothing changed beyond the spread\n");
+    }
+    text
+}
