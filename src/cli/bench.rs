@@ -15,7 +15,7 @@ use everywire_benches::{
     server,
 };
 use rpc_core::{CancellationToken, Result, RpcError};
-use tokio::signal::ctrl_c;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::memory;
 
@@ -93,12 +93,7 @@ impl Bench {
         let out = self.out.clone();
         fs::create_dir_all(&out).map_err(|error| cannot("write", &out, &error))?;
         let stop = CancellationToken::new();
-        let interrupt = stop.clone();
-        tokio::spawn(async move {
-            if ctrl_c().await.is_ok() {
-                interrupt.cancel();
-            }
-        });
+        cancel_on_interrupt(stop.clone())?;
         let results = run(&self.request()?, &stop).await?;
         let changes = old.as_ref().map(|old| compare::changes(old, &results));
         let page = report::page(&results, changes.as_deref());
@@ -139,6 +134,18 @@ impl Bench {
             python: self.python,
         })
     }
+}
+
+/// Ctrl-C ends the measuring, and no longer the program.
+fn cancel_on_interrupt(stop: CancellationToken) -> Result<()> {
+    let interrupt = signal(SignalKind::interrupt());
+    let mut interrupt = interrupt.map_err(|error| RpcError::internal(format_args!("no signals: {error}")))?;
+    tokio::spawn(async move {
+        if interrupt.recv().await.is_some() {
+            stop.cancel();
+        }
+    });
+    Ok(())
 }
 
 fn read(file: &Path) -> Result<Results> {

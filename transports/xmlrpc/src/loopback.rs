@@ -32,8 +32,8 @@ impl<S: Service> Caller for Loopback<S> {
         method: &'static Method,
         args: &A,
     ) -> Result<R> {
-        let request = method_call(method.name(), args)
-            .map_err(|error| unsendable(Code::InvalidArgument, "arguments", &error))?;
+        let request =
+            method_call(method.name(), args).map_err(|error| unsendable(Code::InvalidArgument, "arguments", &error))?;
         let response = match document(&request) {
             Ok(request) => answer(&*self.service, request, &self.budget).await,
             Err(error) => Frame::Response.fault(error),
