@@ -22,10 +22,10 @@ enum Program {
     Python { script: &'static str, needs: &'static str },
 }
 
-/// The targets that one program serves: name, label, the wire whose client calls it.
-type Served = &'static [(&'static str, &'static str, &'static str, By)];
+/// What a program serves: name, label, and the wire whose client calls it.
+type Peer = (&'static str, &'static str, &'static str, By);
 
-const PEERS: &[(Program, Served)] = &[
+const PEERS: &[(Program, &[Peer])] = &[
     (
         Program::ByHand("by_hand_hyper"),
         &[
@@ -72,12 +72,17 @@ pub struct Peers {
 }
 
 impl Peers {
-    /// Starts all that are there. Programs are looked for in `dir`; `python` runs the scripts.
-    pub async fn start(dir: &Path, python: Option<PathBuf>) -> Self {
+    /// Starts all that are there and are compared with one of `wires`. Programs are looked for in `dir`; `python` runs the
+    /// scripts.
+    pub async fn start(dir: &Path, python: Option<PathBuf>, wires: &[&str]) -> Self {
         let python = python.unwrap_or_else(default_python);
         let mut peers = Self::default();
         for (program, served) in PEERS {
-            if let Err(error) = peers.add(program, served, dir, &python).await {
+            let served: Vec<_> = served.iter().filter(|(_, _, wire, _)| wires.contains(wire)).collect();
+            if served.is_empty() {
+                continue;
+            }
+            if let Err(error) = peers.add(program, &served, dir, &python).await {
                 let remedy = match program {
                     Program::ByHand(_) => "cargo build --release -p everywire-benches".to_owned(),
                     Program::Python { needs: "python3", .. } => "apt-get install python3".to_owned(),
@@ -98,7 +103,7 @@ impl Peers {
         peers
     }
 
-    async fn add(&mut self, program: &Program, served: Served, dir: &Path, python: &Path) -> Result<()> {
+    async fn add(&mut self, program: &Program, served: &[&Peer], dir: &Path, python: &Path) -> Result<()> {
         let mut process = Process::start(program.command(dir, python))?;
         let address = process.line().await?;
         if let Program::Python { .. } = program
@@ -107,7 +112,7 @@ impl Peers {
             self.versions.push((name.to_owned(), version.to_owned()));
         }
         let mut targets = Vec::new();
-        for &(name, label, wire, by) in served {
+        for &&(name, label, wire, by) in served {
             let (kind, pid) = (Kind::Peer(wire), process.pid());
             let target = Target { name, label, kind, by, address: address.clone(), pid };
             answered(&target).await?;

@@ -1,6 +1,6 @@
 //! A run: the servers are started, the plan's rounds are measured, and what came out is collected.
 
-use std::{collections::HashMap, ffi::OsString, path::PathBuf, sync::Arc, time::Duration};
+use std::{ffi::OsString, path::PathBuf, sync::Arc, time::Duration};
 
 use futures_util::future::try_join_all;
 use rpc_core::{CancellationToken, Result, RpcError};
@@ -15,6 +15,7 @@ use crate::{
     process::{Process, cpu_time, memory},
     progress::Progress,
     result::{FORMAT, Measurement, Memory, Missing, QUANTILES, Results, Series, Settings, TargetInfo},
+    server::Addresses,
     target::{By, Client, Kind, OWN, Target, Work},
     wiretap,
 };
@@ -56,9 +57,6 @@ pub enum Servers {
     At(Addresses),
 }
 
-/// Addresses by the names that the server prints.
-pub type Addresses = HashMap<String, String>;
-
 /// Measures until the plan is done, or until `stop`; what was measured until then is the result in any case.
 pub async fn run(request: &Request, stop: &CancellationToken) -> Result<Results> {
     let machine = Machine::look();
@@ -75,7 +73,8 @@ pub async fn run(request: &Request, stop: &CancellationToken) -> Result<Results>
     let mut targets = own_targets(&addresses, &request.wires, pid)?;
     let directory = std::env::current_exe().ok().and_then(|program| program.parent().map(PathBuf::from));
     let peers = if request.peers {
-        Peers::start(&directory.unwrap_or_default(), request.python.clone()).await
+        let wires: Vec<_> = targets.iter().map(|target| target.name).collect();
+        Peers::start(&directory.unwrap_or_default(), request.python.clone(), &wires).await
     } else {
         Peers::default()
     };

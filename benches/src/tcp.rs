@@ -1,6 +1,9 @@
 //! The floor: bytes to another process and back over a TCP connection, with nothing around them.
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    convert::Infallible,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use rpc_core::{Result, RpcError};
 use tokio::{
@@ -15,7 +18,7 @@ pub const PING: usize = 64;
 const BUFFER: usize = 64 << 10;
 
 /// Sends back whatever comes, until it is dropped.
-pub async fn serve(listener: TcpListener) {
+pub async fn serve(listener: TcpListener) -> Infallible {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -70,7 +73,7 @@ impl Tcp {
         Ok(socket)
     }
 
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<TcpStream>> {
+    fn idle(&self) -> MutexGuard<'_, Vec<TcpStream>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

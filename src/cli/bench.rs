@@ -124,10 +124,13 @@ impl Bench {
             given.extend(self.amqp.map(|url| ("amqp".to_owned(), url)));
             Servers::At(given)
         };
+        let mut concurrency: Vec<_> = self.concurrency.into_iter().map(usize::from).collect();
+        concurrency.sort_unstable();
+        concurrency.dedup();
         Ok(Request {
             rounds: self.rounds.unwrap_or(rounds),
             time: Duration::from_secs(self.seconds.unwrap_or(seconds)),
-            concurrency: self.concurrency.into_iter().map(usize::from).collect(),
+            concurrency,
             wires: self.wires,
             servers,
             peers: self.peers,

@@ -33,7 +33,7 @@ enum Command {
     Call(call::Call),
     Schema(schema::Schema),
     #[cfg(feature = "bench")]
-    Bench(bench::Bench),
+    Bench(Box<bench::Bench>),
     #[cfg(feature = "bench")]
     BenchServer(bench::BenchServer),
 }

@@ -19,7 +19,8 @@ const LIMITS: [&str; 9] = [
     "Allocations are not counted: that needs an allocator with unsafe code, which this project doesn't have.",
     "Bytes are those within TCP, after the connection was opened, without the headers of TCP and IP.",
     "The open loop sends from a thread that sleeps between calls. It wakes some ten microseconds late, which counts as time \
-     of the call, on every wire alike. At most 192 calls are on their way; a further one waits, and its time runs.",
+     of the call, on every wire alike. At most 192 calls are on their way; a further one waits, and \
+     its time runs. Near the rates of bare TCP it is the load that can't keep up, and not the server.",
     "Format and envelope are measured in a loop, in one thread, with warm caches; within a real call they cost somewhat more, \
      and that is then counted as the carrier's.",
     "The queue of SimpleXMLRPCServer has room for 128 connections instead of Python's five, beyond which the kernel lets a \
