@@ -93,11 +93,8 @@ fn messages(c: &mut Criterion) {
     group.bench_function("grpc", |b| b.iter(|| runtime.block_on(over_grpc.add(3, 4))));
     let over_zerorpc = EchoClient::new(zerorpc::Loopback::new(service()));
     group.bench_function("zerorpc", |b| b.iter(|| runtime.block_on(over_zerorpc.add(3, 4))));
-    let service = service();
-    let request = br#"{"jsonrpc":"2.0","id":1,"method":"add","params":{"a":3,"b":4}}"#;
-    group.bench_function("jsonrpc, the server's half", |b| {
-        b.iter(|| runtime.block_on(everywire_json::answer(&*service, black_box(request), &budget)));
-    });
+    let over_jsonrpc = EchoClient::new(everywire_json::Loopback::new(service(), budget));
+    group.bench_function("jsonrpc", |b| b.iter(|| runtime.block_on(over_jsonrpc.add(3, 4))));
 }
 
 criterion_group!(benches, formats, messages);

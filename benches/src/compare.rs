@@ -61,3 +61,27 @@ pub fn changes(old: &Results, new: &Results) -> Vec<Change> {
     }
     changes
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::result::tests::results;
+
+    #[test]
+    fn what_is_beyond_the_spread_has_changed() {
+        let closed = (Series::Closed, 16.0);
+        let run = |tcp: [f64; 2], grpc: [f64; 2]| results(&[("tcp", closed, tcp), ("grpc", closed, grpc)]);
+        let old = run([100.0, 200.0], [50.0, 110.0]);
+        let same = run([1_000.0, 1_000.0], [530.0, 500.0]);
+        assert_eq!(changes(&old, &same), [], "ratios count, and not absolute figures");
+        let slower = run([100.0, 100.0], [30.0, 40.0]);
+        let [change] = &changes(&old, &slower)[..] else { panic!("one change") };
+        assert_eq!((&*change.target, change.load, change.is_better()), ("grpc", closed, false));
+        assert!((change.factor() - 0.35 / 0.525).abs() < 1e-9, "{change:?}");
+
+        let open = (Series::Open, 0.7);
+        let run = |micros| results(&[("zerorpc", open, micros)]);
+        let [change] = &changes(&run([400.0, 500.0]), &run([100.0, 200.0]))[..] else { panic!("one change") };
+        assert!(change.is_better(), "a shorter time: {change:?}");
+    }
+}

@@ -9,7 +9,7 @@ use std::{
 use everywire_grpc as grpc;
 use everywire_xmlrpc as xmlrpc;
 use everywire_zerorpc as zerorpc;
-use rpc_core::{Budget, Caller, Limits, Method, Result, RpcError, Service};
+use rpc_core::{Budget, Caller, Limits, Result};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
@@ -55,7 +55,7 @@ pub async fn cost(target: &Target, text: Option<u32>, time: Duration) -> Result<
         By::Xmlrpc => whole(xmlrpc::Loopback::new(service, budget), &work, time).await?,
         By::Grpc => whole(grpc::Loopback::new(service, budget), &work, time).await?,
         By::Zerorpc => whole(zerorpc::Loopback::new(service), &work, time).await?,
-        _ => whole(Json { service, budget }, &work, time).await?,
+        _ => whole(everywire_json::Loopback::new(service, budget), &work, time).await?,
     };
     Ok(Some(Cost { target: target.name.to_owned(), text, codec, whole }))
 }
@@ -148,39 +148,5 @@ impl Pace {
     fn median(mut self) -> f64 {
         self.times.sort_by(f64::total_cmp);
         self.times[self.times.len() / 2]
-    }
-}
-
-/// JSON-RPC without a carrier.
-struct Json<S> {
-    service: Arc<S>,
-    budget: Arc<Budget>,
-}
-
-#[derive(Serialize)]
-struct Request<'a, A> {
-    jsonrpc: &'static str,
-    id: u64,
-    method: &'a str,
-    params: &'a A,
-}
-
-#[derive(Deserialize)]
-struct Response<R> {
-    result: R,
-}
-
-impl<S: Service> Caller for Json<S> {
-    async fn call<A: Serialize + Send + Sync, R: DeserializeOwned>(
-        &self,
-        method: &'static Method,
-        args: &A,
-    ) -> Result<R> {
-        let request = Request { jsonrpc: "2.0", id: 1, method: method.name(), params: args };
-        let request = serde_json::to_vec(&request).map_err(RpcError::internal)?;
-        let answer = everywire_json::answer(&*self.service, &request, &self.budget).await;
-        let answer = answer.ok_or_else(|| RpcError::internal("a call without an answer"))?;
-        let response: Response<R> = serde_json::from_slice(answer.as_ref()).map_err(RpcError::internal)?;
-        Ok(response.result)
     }
 }

@@ -249,3 +249,53 @@ impl Results {
         csv
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::{machine::Machine, summary::Load};
+
+    /// Two rounds: each figure is the calls per second, and the microseconds of every call.
+    pub(crate) fn results(measured: &[(&str, Load, [f64; 2])]) -> Results {
+        let mut results = Results {
+            format: FORMAT,
+            machine: Machine::look(),
+            settings: Settings { rounds: 2, seconds: 1.0, concurrency: vec![1, 16] },
+            interrupted: false,
+            targets: Vec::new(),
+            quantiles: QUANTILES.to_vec(),
+            measurements: Vec::new(),
+            costs: Vec::new(),
+            traffic: Vec::new(),
+            memory: None,
+            missing: Vec::new(),
+        };
+        for (name, (series, at), figures) in measured {
+            if results.targets.iter().all(|target| target.name != *name) {
+                let kind = if *name == "tcp" { Kind::Floor } else { Kind::Wire };
+                results.targets.push(TargetInfo { name: (*name).to_owned(), label: name.to_uppercase(), kind });
+            }
+            for (round, figure) in (1..).zip(*figures) {
+                let mut measurement = Measurement::new(round, name, *series, *at, &Sample::new());
+                (measurement.calls, measurement.rate) = (1_000, figure);
+                measurement.micros.fill(figure);
+                results.measurements.push(measurement);
+            }
+        }
+        results
+    }
+
+    #[test]
+    fn results_are_read_as_they_were_written() {
+        let results = results(&[("grpc", (Series::Payload, 100.0), [1.5, 2.5])]);
+        let read = Results::read(&results.json().unwrap()).unwrap();
+        assert_eq!(read.json(), results.json());
+        assert_eq!(read.csv(), results.csv());
+        let line = results.csv().lines().nth(1).unwrap().to_owned();
+        assert_eq!(line, "1,grpc,payload,100,1000,0,0.000,,1.5,1.500,1.500,1.500,1.500,1.500,");
+        let other = results.json().unwrap().replace("\"format\": 1", "\"format\": 2");
+        let error = Results::read(&other).unwrap_err();
+        assert!(error.message().contains("results of another version: format 2"), "{error}");
+        assert!(Results::read("{}").is_err());
+    }
+}

@@ -209,3 +209,41 @@ pub fn text(results: &Results, changes: Option<&[Change]>) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{compare, result::tests::results};
+
+    #[test]
+    fn a_run_without_measurements_has_a_report() {
+        let results = results(&[]);
+        let page = page(&results, Some(&[]));
+        assert!(page.contains("Nothing changed") && !page.contains("<svg") && !page.contains("NaN"), "{page}");
+        assert!(text(&results, Some(&[])).contains("nothing changed"));
+    }
+
+    #[test]
+    fn a_report_has_plots_ratios_and_changes() {
+        let closed = |connections| (Series::Closed, connections);
+        let run = |busy| {
+            let measured = [
+                ("tcp", closed(1.0), [100.0, 120.0]),
+                ("tcp", closed(16.0), [1_000.0, 1_000.0]),
+                ("zerorpc", closed(1.0), [150.0, 160.0]),
+                ("zerorpc", closed(16.0), busy),
+            ];
+            results(&measured)
+        };
+        let new = run([800.0, 900.0]);
+        let changes = compare::changes(&run([400.0, 500.0]), &new);
+        let page = page(&new, Some(&changes));
+        for part in
+            ["<svg class=\"wide\"", "<svg class=\"narrow\"", "ZERORPC", "0.85<small>0.80 to 0.90</small>", ">better<"]
+        {
+            assert!(page.contains(part), "{part}");
+        }
+        let text = text(&new, Some(&changes));
+        assert!(text.contains("changed: ZERORPC, Closed 16: calls/s against TCP 0.45 -> 0.85, better"), "{text}");
+    }
+}

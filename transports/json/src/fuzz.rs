@@ -7,14 +7,14 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
-use rpc_core::{Budget, Caller, Code, Limits, Method, Origin, Result, RpcError};
+use rpc_core::{Budget, Code, Limits, Origin, Result, RpcError};
 use rpc_core_specimen::{Choice, Echo, EchoClient, EchoService, Echoing, Several, Specimen, assert_same, at_once};
-use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
-use serde_json::{Value, json, value::RawValue};
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
+use serde_json::{Value, value::RawValue};
 
-use crate::{answer, fault, reported};
+use crate::{answer, fault, loopback::Loopback, reported};
 
-static SERVICE: LazyLock<EchoService<Echoing>> = LazyLock::new(|| EchoService::new(Echoing));
+static SERVICE: LazyLock<Arc<EchoService<Echoing>>> = LazyLock::new(|| Arc::new(EchoService::new(Echoing)));
 
 static BUDGET: LazyLock<Arc<Budget>> =
     LazyLock::new(|| Budget::new(Limits { depth: 8, batch_calls: 4, message_bytes: BYTES, ..Limits::default() }));
@@ -93,7 +93,7 @@ fn response(response: &Response<'_>) {
         assert!(data.len() <= MESSAGE_BYTES, "{data}");
         return;
     }
-    let client = EchoClient::new(Loopback);
+    let client = EchoClient::new(Loopback::new(Arc::clone(&SERVICE), Arc::clone(&BUDGET)));
     if let Ok(value) = decode::<Specimen>(response) {
         assert_same(&at_once(client.specimen(value.clone())), &Ok(value));
     }
@@ -125,21 +125,6 @@ fn error(code: i32, message: &str, data: Option<&RawValue>) {
     let sent = serde_json::to_string(&fault::object(&error)).expect("an error object is JSON");
     let again: ErrorObject<'_> = serde_json::from_str(&sent).expect("an error object");
     assert_eq!(reported(again.code, &again.message, again.data.map(RawValue::get)), error);
-}
-
-/// A client and a server without the sockets between them.
-struct Loopback;
-
-impl Caller for Loopback {
-    async fn call<A: Serialize + Send + Sync, R: DeserializeOwned>(
-        &self,
-        method: &'static Method,
-        args: &A,
-    ) -> Result<R> {
-        let request = json!({ "jsonrpc": "2.0", "id": 1, "method": method.name(), "params": args }).to_string();
-        let answer = answer(&*SERVICE, request.as_bytes(), &BUDGET).await.expect("a call is answered");
-        decode(&serde_json::from_slice(answer.as_ref()).expect("a response"))
-    }
 }
 
 #[cfg(test)]

@@ -46,6 +46,7 @@ mod fault;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;
+mod loopback;
 mod schema;
 #[cfg(test)]
 mod tests;
@@ -53,4 +54,6 @@ mod tests;
 pub use answer::Answer;
 pub use call::answer;
 pub use fault::{refusal, reported};
+#[doc(hidden)]
+pub use loopback::Loopback;
 pub use schema::check;
