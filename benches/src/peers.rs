@@ -1,12 +1,9 @@
 //! Other servers: written by hand on the same libraries, and the Python servers of the notes.
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::path::{Path, PathBuf};
 
 use rpc_core::Result;
-use tokio::{process::Command, time::sleep};
+use tokio::process::Command;
 
 use crate::{
     process::Process,
@@ -115,24 +112,13 @@ impl Peers {
         for &&(name, label, wire, by) in served {
             let (kind, pid) = (Kind::Peer(wire), process.pid());
             let target = Target { name, label, kind, by, address: address.clone(), pid };
-            answered(&target).await?;
+            target.answers().await?;
             targets.push(target);
         }
         self.targets.append(&mut targets);
         self.processes.push(process);
         Ok(())
     }
-}
-
-/// Waits until a server that has said where it will listen does so.
-async fn answered(target: &Target) -> Result<()> {
-    for _ in 0..50 {
-        if target.connect().await.is_ok() {
-            return Ok(());
-        }
-        sleep(Duration::from_millis(100)).await;
-    }
-    target.connect().await.map(drop)
 }
 
 impl Program {

@@ -71,6 +71,9 @@ pub async fn run(request: &Request, stop: &CancellationToken) -> Result<Results>
     };
     let pid = server.as_ref().and_then(Process::pid);
     let mut targets = own_targets(&addresses, &request.wires, pid)?;
+    for target in &targets {
+        target.answers().await?;
+    }
     let directory = std::env::current_exe().ok().and_then(|program| program.parent().map(PathBuf::from));
     let peers = if request.peers {
         let wires: Vec<_> = targets.iter().map(|target| target.name).collect();

@@ -1,6 +1,6 @@
 //! What can be called: each wire through everywire's own client, the floors, and the peers.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use everywire_amqp as amqp;
 use everywire_grpc as grpc;
@@ -8,6 +8,7 @@ use everywire_jsonrpc as jsonrpc;
 use everywire_xmlrpc as xmlrpc;
 use everywire_zerorpc as zerorpc;
 use rpc_core::{Result, RpcError, memory};
+use tokio::time::sleep;
 
 use crate::{
     Echo, EchoClient, EchoService, Plain,
@@ -73,6 +74,10 @@ pub const OWN: [(&str, &str, Kind, By); 9] = [
     ("amqp", "AMQP", Kind::Wire, By::Amqp),
 ];
 
+/// How often a server that starts is asked, and the time between.
+const STARTING: usize = 50;
+const STARTING_STEP: Duration = Duration::from_millis(100);
+
 impl By {
     /// Whether one connection carries many calls at the same time.
     pub fn shares_a_connection(self) -> bool {
@@ -81,6 +86,17 @@ impl By {
 }
 
 impl Target {
+    /// Waits until it answers, for a few seconds: a server may say where it will listen a little before it does.
+    pub async fn answers(&self) -> Result<()> {
+        for _ in 0..STARTING {
+            if self.connect().await.is_ok() {
+                return Ok(());
+            }
+            sleep(STARTING_STEP).await;
+        }
+        self.connect().await.map(drop)
+    }
+
     /// A client of its own, which has made its connection. The error names the target.
     pub async fn connect(&self) -> Result<Client> {
         self.connect_to(&self.address).await

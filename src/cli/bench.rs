@@ -19,12 +19,13 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::memory;
 
-const METHOD: &str = "Each wire is called by everywire's own client, in rounds in which all take turns: in closed loops
-(each connection sends its next call when it has its answer) and in open ones (calls are due at random moments, and their
-time counts from then). Ctrl-C ends it early and still writes what was measured.
+const METHOD: &str =
+    "Each wire is called by everywire's own client, in rounds in which all take turns: in closed loops (each
+connection sends its next call when it has its answer) and in open ones (calls are due at random moments, and
+their time counts from then). Ctrl-C ends it early and still writes what was measured.
 
-To keep the load off the server's cores, run `everywire bench-server --bind IP` on another machine and give the addresses
-that it prints.";
+To keep the load off the server's cores, run `everywire bench-server --bind IP` on another machine and give the
+addresses that it prints.";
 
 /// Measure what a call costs on each wire and where the time goes, and write a report
 #[derive(Debug, Clone, Args)]
