@@ -71,12 +71,15 @@ pub fn jsonrpc(calls: usize) -> String {
 
 /// The same as `system.multicall` in XML-RPC.
 pub fn xmlrpc(calls: usize) -> String {
-    let call = "<value><struct><member><name>methodName</name><value>add</value></member><member><name>params</name><value>\
-                <array><data><value><int>3</int></value><value><int>4</int></value></data></array></value></member></struct>\
-                </value>";
+    const CALL: &str = "<value><struct>\
+        <member><name>methodName</name><value>add</value></member>\
+        <member><name>params</name><value><array><data>\
+        <value><int>3</int></value><value><int>4</int></value>\
+        </data></array></value></member>\
+        </struct></value>";
     format!(
-        "<?xml version=\"1.0\"?><methodCall><methodName>system.multicall</methodName><params><param><value><array><data>{}\
-         </data></array></value></param></params></methodCall>",
-        call.repeat(calls)
+        "<?xml version=\"1.0\"?><methodCall><methodName>system.multicall</methodName>\
+         <params><param><value><array><data>{}</data></array></value></param></params></methodCall>",
+        CALL.repeat(calls)
     )
 }

@@ -6,8 +6,8 @@ use tokio::{net::TcpListener, runtime::Builder};
 
 use crate::argument;
 
-/// Runs `server` as `PROGRAM ADDRESS [THREADS]`: on one thread unless told otherwise, and until standard input closes, which is
-/// the server's to see. Prints the address that it listens on.
+/// Runs `server` as `PROGRAM ADDRESS [THREADS]`: on one thread unless told otherwise, and until standard input closes,
+/// which is the server's to see. Prints the address that it listens on.
 pub fn serve<F>(server: impl FnOnce(TcpListener) -> F) -> Result<(), Box<dyn Error>>
 where
     F: Future<Output = Result<(), Box<dyn Error>>>,

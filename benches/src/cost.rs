@@ -60,8 +60,8 @@ pub async fn cost(target: &Target, text: Option<u32>, time: Duration) -> Result<
     Ok(Some(Cost { target: target.name.to_owned(), text, codec, whole }))
 }
 
-/// Nanoseconds to write and read the arguments and the reply in the format of `by`. XML-RPC has no names for arguments, so
-/// `values` are the same without.
+/// Nanoseconds to write and read the arguments and the reply in the format of `by`. XML-RPC has no names for arguments,
+/// so `values` are the same without.
 fn codec<A, V, R>(by: By, args: &A, values: &[V], reply: &R, time: Duration) -> Option<f64>
 where
     A: Serialize + DeserializeOwned,

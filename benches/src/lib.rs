@@ -1,7 +1,7 @@
 //! The harness behind `everywire bench`: what a call costs on each wire, and where the time goes.
 //!
-//! A [`plan`] says what is measured, in rounds that take turns. A [`target`] is called through everywire's own client of
-//! its wire, by [`load`] in a closed or an open loop, while [`process`] looks at the server. What comes out is a
+//! A [`plan`] says what is measured, in rounds that take turns. A [`target`] is called through everywire's own client
+//! of its wire, by [`load`] in a closed or an open loop, while [`process`] looks at the server. What comes out is a
 //! [`result`]; [`summary`] takes medians and spreads over the rounds, [`compare`] sets two results side by side, and
 //! [`report`] is the page for people.
 

@@ -1,10 +1,10 @@
 //! The load: closed loops, and an open one.
 //!
 //! In a **closed** loop each connection sends its next call when it has the answer to the one before. That shows what a
-//! server can do, and how long a call takes that waits for no other; but a server that stops for a while is asked nothing
-//! meanwhile, so the calls that would have suffered are missing from the figures (coordinated omission). In the **open**
-//! loop calls are due at random moments (Poisson) whatever the server does, and a call's time counts from the moment when
-//! it was due, be it sent then or later.
+//! server can do, and how long a call takes that waits for no other; but a server that stops for a while is asked
+//! nothing meanwhile, so the calls that would have suffered are missing from the figures (coordinated omission). In the
+//! **open** loop calls are due at random moments (Poisson) whatever the server does, and a call's time counts from the
+//! moment when it was due, be it sent then or later.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -116,8 +116,8 @@ async fn one_after_another(client: Arc<Client>, work: Work, end: Instant) -> Sam
     sample
 }
 
-/// Calls for `time` at moments of a Poisson process with `rate` calls per second, over `clients` in turn. `seed` makes the
-/// moments repeatable.
+/// Calls for `time` at moments of a Poisson process with `rate` calls per second, over `clients` in turn. `seed` makes
+/// the moments repeatable.
 pub async fn open(clients: &[Arc<Client>], work: &Work, rate: f64, time: Duration, seed: u64) -> Result<Sample> {
     let stop = CancellationToken::new();
     let _stops_if_dropped = stop.clone().drop_guard();

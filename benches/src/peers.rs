@@ -69,8 +69,8 @@ pub struct Peers {
 }
 
 impl Peers {
-    /// Starts all that are there and are compared with one of `wires`. Programs are looked for in `dir`; `python` runs the
-    /// scripts.
+    /// Starts all that are there and are compared with one of `wires`. Programs are looked for in `dir`; `python` runs
+    /// the scripts.
     pub async fn start(dir: &Path, python: Option<PathBuf>, wires: &[&str]) -> Self {
         let python = python.unwrap_or_else(default_python);
         let mut peers = Self::default();

@@ -43,7 +43,8 @@ impl Process {
     }
 }
 
-/// User and system time of a process: fields 14 and 15 of proc(5)'s stat, in hundredths of a second. None without a `/proc`.
+/// User and system time of a process: fields 14 and 15 of proc(5)'s stat, in hundredths of a second. None without a
+/// `/proc`.
 pub fn cpu_time(pid: u32) -> Option<Duration> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (_, after_name) = stat.rsplit_once(')')?;

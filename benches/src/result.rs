@@ -162,7 +162,8 @@ pub struct Cost {
     pub text: Option<u32>,
     /// Nanoseconds to write and read the arguments and the reply.
     pub codec: f64,
-    /// Nanoseconds from the client's arguments to its reply: the codec, what stands around it, the dispatch and the method.
+    /// Nanoseconds from the client's arguments to its reply: the codec, what stands around it, the dispatch and the
+    /// method.
     pub whole: f64,
 }
 

@@ -51,7 +51,8 @@ pub struct Request {
 /// Where the servers are.
 #[derive(Debug, Clone)]
 pub enum Servers {
-    /// Started by the run: this program with these arguments prints the lines of [`server::serve`](crate::server::serve).
+    /// Started by the run: this program with these arguments prints the lines of
+    /// [`server::serve`](crate::server::serve).
     Start(PathBuf, Vec<OsString>),
     /// There already: the same names and addresses.
     At(Addresses),

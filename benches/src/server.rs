@@ -61,7 +61,8 @@ impl Bound {
     }
 }
 
-/// Serves until standard input closes. Prints a line `NAME HOST:PORT` for each wire (AMQP: the broker's URL), and `ready`.
+/// Serves until standard input closes. Prints a line `NAME HOST:PORT` for each wire (AMQP: the broker's URL), and
+/// `ready`.
 pub async fn serve(host: &str, broker: Option<&str>) -> Result<()> {
     let bound = Bound::bind(host, broker).await?;
     for (name, address) in &bound.addresses {

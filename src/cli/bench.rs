@@ -34,7 +34,8 @@ pub(crate) struct Bench {
     /// Two minutes: three rounds of short measurements
     #[arg(long)]
     quick: bool,
-    /// Rounds over everything; figures are the medians, the spread is the lowest and highest round [default: 5; quick: 3]
+    /// Rounds over everything; figures are the medians, the spread is the lowest and highest round [default: 5; quick:
+    /// 3]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: Option<u32>,
     /// Time for all measurements together [default: 900; quick: 75]
@@ -47,8 +48,8 @@ pub(crate) struct Bench {
     /// Wires, of xmlrpc, jsonrpc-http, jsonrpc-ws, grpc, zerorpc, amqp [default: all]
     #[arg(long, value_name = "WIRE,…", value_delimiter = ',')]
     wires: Vec<String>,
-    /// In the same rounds, other servers: tonic, jsonrpsee, hyper and the zeromq crate by hand, tarpc, and Python's. Those
-    /// that are missing are listed with the line that brings them
+    /// In the same rounds, other servers: tonic, jsonrpsee, hyper and the zeromq crate by hand, tarpc, and Python's.
+    /// Those that are missing are listed with the line that brings them
     #[arg(long)]
     peers: bool,
     /// What runs Python's servers [default: target/python/bin/python if there, else python3]

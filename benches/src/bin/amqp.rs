@@ -1,6 +1,7 @@
-//! `amqp URL [CALLS]`: calls per second over a RabbitMQ broker, of everywire's `add` and of an echo by hand on lapin, taking
-//! turns. Both have the same queue, durable and bounded, the same properties, prefetch, an acknowledgement behind the answer, direct reply-to, and requests that are
-//! mandatory and confirmed, since without either a missing queue goes unnoticed.
+//! `amqp URL [CALLS]`: calls per second over a RabbitMQ broker, of everywire's `add` and of an echo by hand on lapin,
+//! taking turns. Both have the same queue, durable and bounded, the same properties, prefetch, an acknowledgement
+//! behind the answer, direct reply-to, and requests that are mandatory and confirmed, since without either a missing
+//! queue goes unnoticed.
 
 use std::{
     collections::HashMap,

@@ -1,5 +1,5 @@
-//! `by_hand_hyper ADDRESS [THREADS]`: a bare hyper server, HTTP/1 and HTTP/2. It reads each request and answers 7, as XML-RPC
-//! or, over HTTP/2, as gRPC: what the two libraries cost without any RPC.
+//! `by_hand_hyper ADDRESS [THREADS]`: a bare hyper server, HTTP/1 and HTTP/2. It reads each request and answers 7, as
+//! XML-RPC or, over HTTP/2, as gRPC: what the two libraries cost without any RPC.
 
 use std::{convert::Infallible, error::Error};
 

@@ -1,5 +1,5 @@
-//! `by_hand_zeromq ADDRESS [THREADS]`: the `zeromq` crate's ROUTER, which answers each zerorpc request with 7. It copies the
-//! request's id from where everywire's client has it and reads nothing else.
+//! `by_hand_zeromq ADDRESS [THREADS]`: the `zeromq` crate's ROUTER, which answers each zerorpc request with 7. It
+//! copies the request's id from where everywire's client has it and reads nothing else.
 
 use std::error::Error;
 

@@ -1,5 +1,5 @@
-//! `ids [SECONDS [DIR]]`: ids per second of one worker in this process, with the real clock, and the CPU time that they cost
-//! (Linux: from /proc). With DIR the highest id is kept there.
+//! `ids [SECONDS [DIR]]`: ids per second of one worker in this process, with the real clock, and the CPU time that they
+//! cost (Linux: from /proc). With DIR the highest id is kept there.
 //!
 //! First the promise, 4,096 ids per millisecond for a single caller, idle while it waits. Then how `next` scales over
 //! threads, with a layout that has more ids than anybody can take, so that no call waits.

@@ -1,6 +1,6 @@
 //! `load URL COUNT [IN_FLIGHT]`: calls `add` so often through everywire's client, so many (1) at a time, and prints
-//! calls per second and the median time. URL is `xmlrpc://`, `jsonrpc://`, `jsonrpc+ws://`, `grpc://` or `zerorpc://` and
-//! HOST:PORT.
+//! calls per second and the median time. URL is `xmlrpc://`, `jsonrpc://`, `jsonrpc+ws://`, `grpc://` or `zerorpc://`
+//! and HOST:PORT.
 
 use std::time::Instant;
 

@@ -64,7 +64,8 @@ fn tails(results: &Results) -> Option<String> {
     let wires = ordered(results, (Series::Open, 0.7), Metric::P99);
     let ((first, best), (last, worst)) = (*wires.first()?, *wires.last()?);
     Some(format!(
-        "At <b>70 % of its own highest rate</b>, one call in a hundred takes longer than {} over {first} and {} over {last}.",
+        "At <b>70 % of its own highest rate</b>, one call in a hundred takes longer than {} over {first} and {} over \
+         {last}.",
         time(best),
         time(worst)
     ))
@@ -84,8 +85,11 @@ fn by_hand(results: &Results) -> Option<String> {
         .filter_map(|(label, wire, peer, by)| Some(format!("{label} {} of {by}", ratio(against(wire, peer)?))))
         .collect();
     (!listed.is_empty()).then(|| {
-        format!("Beside servers <b>written by hand</b>, at 16 connections and under the same client, calls per second are: {}.",
-            listed.join(", "))
+        format!(
+            "Beside servers <b>written by hand</b>, at 16 connections and under the same client, calls per \
+                 second are: {}.",
+            listed.join(", ")
+        )
     })
 }
 
@@ -115,8 +119,8 @@ fn xml(results: &Results) -> Option<String> {
         let times = ratio(python.median);
         let _ = write!(
             answer,
-            "; but this server answers {times} times as many calls as Python's under the same client, so what is slow in the \
-             notes is their server, not the protocol"
+            "; but this server answers {times} times as many calls as Python's under the same client, so what is \
+             slow in the notes is their server, not the protocol"
         );
     } else if let Some(floor) = results.ratio("xmlrpc", "tcp", load, Metric::Rate) {
         let _ = write!(answer, "; together they leave {} of bare TCP's calls per second", ratio(floor.median));

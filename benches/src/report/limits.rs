@@ -9,23 +9,25 @@ use super::{
 use crate::result::Results;
 
 const LIMITS: [&str; 9] = [
-    "Server and load run on the same machine and share its cores, unless the addresses of another one were given. So calls \
-     per second include what the client costs; the column of the server's CPU doesn't.",
-    "The clients are everywire's: XML-RPC's is its own on hyper, JSON-RPC's stands on jsonrpsee's transports, gRPC's on tonic's \
-     channel, zerorpc's on the zeromq crate. Peers are called by the same clients, so between a wire and its peers only the \
-     server differs; between two wires the clients differ too.",
+    "Server and load run on the same machine and share its cores, unless the addresses of another one were given. So \
+     calls per second include what the client costs; the column of the server's CPU doesn't.",
+    "The clients are everywire's: XML-RPC's is its own on hyper, JSON-RPC's stands on jsonrpsee's transports, gRPC's \
+     on tonic's channel, zerorpc's on the zeromq crate. Peers are called by the same clients, so between a wire and \
+     its peers only the server differs; between two wires the clients differ too.",
     "All goes over the loopback device: no network, no packet lost, and no delay but that of the kernel.",
-    "The server's CPU is that of /proc, in steps of ten milliseconds per measurement: its spread shows what that is worth.",
+    "The server's CPU is that of /proc, in steps of ten milliseconds per measurement: its spread shows what that is \
+     worth.",
     "Allocations are not counted: that needs an allocator with unsafe code, which this project doesn't have.",
     "Bytes are those within TCP, after the connection was opened, without the headers of TCP and IP.",
-    "The open loop sends from a thread that sleeps between calls. It wakes some ten microseconds late, which counts as time \
-     of the call, on every wire alike. At most 192 calls are on their way; a further one waits, and \
-     its time runs. Near the rates of bare TCP it is the load that can't keep up, and not the server.",
-    "Format and envelope are measured in a loop, in one thread, with warm caches; within a real call they cost somewhat more, \
-     and that is then counted as the carrier's.",
-    "The queue of SimpleXMLRPCServer has room for 128 connections instead of Python's five, beyond which the kernel lets a \
-     client wait for a second. The peers serve add alone, without limits, deadlines, introspection or more than one service. The bare hyper server and the \
-     ROUTER don't even read the request: they show what is beneath a protocol, not what one would use.",
+    "The open loop sends from a thread that sleeps between calls. It wakes some ten microseconds late, which counts \
+     as time of the call, on every wire alike. At most 192 calls are on their way; a further one waits, and its time \
+     runs. Near the rates of bare TCP it is the load that can't keep up, and not the server.",
+    "Format and envelope are measured in a loop, in one thread, with warm caches; within a real call they cost \
+     somewhat more, and that is then counted as the carrier's.",
+    "The queue of SimpleXMLRPCServer has room for 128 connections instead of Python's five, beyond which the kernel \
+     lets a client wait for a second. The peers serve add alone, without limits, deadlines, introspection or more \
+     than one service. The bare hyper server and the ROUTER don't even parse the request: they show what is beneath a \
+     protocol, not what one would use.",
 ];
 
 pub(super) fn html(html: &mut String, results: &Results) {

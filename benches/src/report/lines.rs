@@ -91,8 +91,8 @@ impl Place<'_> {
             let (y, text) = (self.y(*at), escape(text));
             let _ = write!(
                 svg,
-                "<path class=\"grid\" d=\"M{left:.1} {y:.1}H{end:.1}\"/><text x=\"{:.1}\" y=\"{:.1}\" class=\"tick end\">\
-                 {text}</text>",
+                "<path class=\"grid\" d=\"M{left:.1} {y:.1}H{end:.1}\"/><text x=\"{:.1}\" y=\"{:.1}\" class=\"tick \
+                 end\">{text}</text>",
                 left - 8.0,
                 y + 4.0
             );
@@ -115,7 +115,8 @@ impl Place<'_> {
         }
         let _ = write!(
             svg,
-            "<text x=\"4\" y=\"13\" class=\"axis\">{}</text><text x=\"{end:.1}\" y=\"{:.1}\" class=\"axis end\">{}</text>",
+            "<text x=\"4\" y=\"13\" class=\"axis\">{}</text><text x=\"{end:.1}\" y=\"{:.1}\" class=\"axis \
+             end\">{}</text>",
             escape(self.chart.y.label),
             bottom + 38.0,
             escape(self.chart.x.label)

@@ -44,16 +44,16 @@ pub fn page(results: &Results, changes: Option<&[Change]>) -> String {
     section(
         &mut html,
         "In relation to TCP",
-        "Medians of the rounds, with the lowest and the highest round beneath. The TCP floor sends 64 bytes to the same \
-         process and gets them back; ratios are those of the same round.",
+        "Medians of the rounds, with the lowest and the highest round beneath. The TCP floor sends 64 bytes to the \
+         same process and gets them back; ratios are those of the same round.",
     );
     html.push_str(&tables::ratios(results));
     if results.peers().next().is_some() {
         section(
             &mut html,
             "Beside other servers",
-            "Servers written by hand on the same libraries, tarpc, and the Python servers of the notes, in the same rounds and \
-             under the same client: add(3, 4), 16 connections.",
+            "Servers written by hand on the same libraries, tarpc, and the Python servers of the notes, in the same \
+             rounds and under the same client: add(3, 4), 16 connections.",
         );
         html.push_str(&tables::peers(results));
     }
@@ -92,9 +92,9 @@ fn opening(html: &mut String, results: &Results) {
         html.push_str("<p class=\"alarm\">The run was ended early: some figures are of few rounds, or missing.</p>\n");
     }
     html.push_str(
-        "<p>One service, <code>add(3, 4)</code>, is served on every wire at the same time by one process, and called from \
-         another one through everywire's own client of each wire. All wires take turns within a round, so that whatever else \
-         the machine does falls on all of them.</p>\n<ul class=\"findings\">\n",
+        "<p>One service, <code>add(3, 4)</code>, is served on every wire at the same time by one process, and called \
+         from another one through everywire's own client of each wire. All wires take turns within a round, so that \
+         whatever else the machine does falls on all of them.</p>\n<ul class=\"findings\">\n",
     );
     for headline in findings::headlines(results) {
         let _ = writeln!(html, "<li>{headline}</li>");
@@ -109,8 +109,8 @@ fn charts(html: &mut String, results: &Results) {
     section(
         html,
         "Where the time goes",
-        "The median time of a call over one connection, taken apart. Two parts are measured by themselves, two are what \
-         remains: see the key.",
+        "The median time of a call over one connection, taken apart. Two parts are measured by themselves, two are \
+         what remains: see the key.",
     );
     html.push_str(&decomposition::key());
     let _ = write!(html, "<h3>add(3, 4)</h3>\n{}", decomposition::html(results, None));
@@ -122,21 +122,23 @@ fn charts(html: &mut String, results: &Results) {
         "How long a call takes alone",
         plots::distribution(results, Series::Closed, 1.0),
         "One connection, a call at a time (closed loop). Each line shows how many calls were as quick as that: the \
-         middle is at 50 %, and what only one call in a thousand exceeds at 99.9 %. The shadow is the spread of the rounds.",
+         middle is at 50 %, and what only one call in a thousand exceeds at 99.9 %. The shadow is the spread of the \
+         rounds.",
     );
     figure(
         html,
         "How many calls a server answers",
         plots::throughput(results),
-        "Each connection sends its next call when it has its answer (closed loop). Server and load share the machine's cores.",
+        "Each connection sends its next call when it has its answer (closed loop). Server and load share the \
+         machine's cores.",
     );
     figure(
         html,
         "How long calls take when they come as they please",
         plots::open(results),
-        "Calls are due at random moments (Poisson) at 25, 50, 70 and 90 % of the highest rate that the wire reached in the \
-         first round, over 16 connections. A call's time counts from the moment when it was due, so a server that stops for a \
-         while is charged for every call that had to wait.",
+        "Calls are due at random moments (Poisson) at 25, 50, 70 and 90 % of the highest rate that the wire reached \
+         in the first round, over 16 connections. A call's time counts from the moment when it was due, so a server \
+         that stops for a while is charged for every call that had to wait.",
     );
     figure(
         html,
