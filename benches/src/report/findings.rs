@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     result::{Results, Series},
-    summary::Metric,
+    summary::{Figure, Metric},
 };
 
 /// The first sentences of the report.
@@ -23,18 +23,22 @@ pub(super) fn headlines(results: &Results) -> Vec<String> {
 }
 
 /// Wires by a figure, the lowest first.
-fn ordered(results: &Results, load: (Series, f64), metric: Metric) -> Vec<(&str, f64)> {
-    let figures = results
-        .wires()
-        .filter_map(|wire| Some((wire.label.as_str(), results.figure(&wire.name, load, metric)?.median)));
+fn ordered(results: &Results, figure: impl Fn(&str) -> Option<Figure>) -> Vec<(&str, f64)> {
+    let figures = results.wires().filter_map(|wire| Some((wire.label.as_str(), figure(&wire.name)?.median)));
     let mut wires: Vec<_> = figures.collect();
     wires.sort_by(|a, b| a.1.total_cmp(&b.1));
     wires
 }
 
+/// Wires by their calls per second against those of the floor in the same round.
+fn against_tcp(results: &Results) -> Vec<(&str, f64)> {
+    let load = (Series::Closed, busy(results));
+    ordered(results, |wire| results.ratio(wire, "tcp", load, Metric::Rate))
+}
+
 fn times(results: &Results) -> Option<String> {
     let load = (Series::Closed, 1.0);
-    let wires = ordered(results, load, Metric::P50);
+    let wires = ordered(results, |wire| results.figure(wire, load, Metric::P50));
     let ((first, quickest), (last, slowest)) = (*wires.first()?, *wires.last()?);
     let floor = results.figure("tcp", load, Metric::P50)?.median;
     Some(format!(
@@ -47,21 +51,17 @@ fn times(results: &Results) -> Option<String> {
 
 fn rates(results: &Results) -> Option<String> {
     let busy = busy(results);
-    let load = (Series::Closed, busy);
-    let wires = ordered(results, load, Metric::Rate);
-    let floor = results.figure("tcp", load, Metric::Rate)?.median;
-    let listed: Vec<_> = wires.iter().rev().map(|(wire, rate)| format!("{wire} {}", ratio(rate / floor))).collect();
-    (!listed.is_empty()).then(|| {
-        format!(
-            "With <b>{busy} connections</b>, of the {} calls per second of bare TCP there remain: {}.",
-            count(floor),
-            listed.join(", ")
-        )
-    })
+    let floor = results.figure("tcp", (Series::Closed, busy), Metric::Rate)?.median;
+    let listed = against_tcp(results).into_iter().rev().map(|(wire, part)| format!("{wire} {}", ratio(part)));
+    Some(format!(
+        "With <b>{busy} connections</b>, bare TCP makes {} calls per second. In relation to it: {}.",
+        count(floor),
+        listed.collect::<Vec<_>>().join(", ")
+    ))
 }
 
 fn tails(results: &Results) -> Option<String> {
-    let wires = ordered(results, (Series::Open, 0.7), Metric::P99);
+    let wires = ordered(results, |wire| results.figure(wire, (Series::Open, 0.7), Metric::P99));
     let ((first, best), (last, worst)) = (*wires.first()?, *wires.last()?);
     Some(format!(
         "At <b>70 % of its own highest rate</b>, one call in a hundred takes longer than {} over {first} and {} over \
@@ -87,7 +87,7 @@ fn by_hand(results: &Results) -> Option<String> {
     (!listed.is_empty()).then(|| {
         format!(
             "Beside servers <b>written by hand</b>, at 16 connections and under the same client, calls per \
-                 second are: {}.",
+             second are: {}.",
             listed.join(", ")
         )
     })
@@ -101,53 +101,67 @@ pub(super) fn claims(results: &Results) -> Vec<(&'static str, String)> {
     answers
 }
 
+/// What is less than this part of a call is not what makes it slow.
+const LITTLE: f64 = 0.1;
+/// A server that answers so many times as many calls is another kind of server.
+const FAR: f64 = 3.0;
+
 fn xml(results: &Results) -> Option<String> {
     let parts = Parts::of(results, "xmlrpc", None)?;
-    let percent = |part: f64| format!("{:.0} %", 100.0 * part / parts.sum());
+    let of_all = |part: f64| part / parts.sum();
     let xml = parts.codec + parts.envelope;
-    let part = if xml > parts.stack { "XML more than HTTP" } else { "HTTP more than XML" };
+    let verdict = match (of_all(xml) > LITTLE, of_all(parts.stack) > LITTLE) {
+        (true, true) => "Both cost something",
+        (false, true) => "HTTP costs something, XML hardly",
+        (true, false) => "XML costs something, HTTP hardly",
+        (false, false) => "Neither costs much",
+    };
     let mut answer = format!(
-        "Of a call's {}, reading and writing XML is {} ({}), HTTP and its client {} ({}), and TCP the rest: {part}",
+        "{verdict}: of a call's {}, writing and reading XML is {} ({:.0} %), and HTTP with its client {} ({:.0} %)",
         time(parts.sum()),
         time(xml),
-        percent(xml),
+        100.0 * of_all(xml),
         time(parts.stack),
-        percent(parts.stack)
+        100.0 * of_all(parts.stack)
     );
-    let load = (Series::Closed, 16.0);
-    if let Some(python) = results.ratio("xmlrpc", "python-xmlrpc", load, Metric::Rate) {
+    let python = results.ratio("xmlrpc", "python-xmlrpc", (Series::Closed, 16.0), Metric::Rate);
+    if let Some(python) = python.filter(|python| python.median > FAR) {
         let times = ratio(python.median);
         let _ = write!(
             answer,
-            "; but this server answers {times} times as many calls as Python's under the same client, so what is \
-             slow in the notes is their server, not the protocol"
+            "; the same client gets {times} times as many answers from this server as from Python's, so what is slow \
+             in the notes is the server and not the protocol"
         );
-    } else if let Some(floor) = results.ratio("xmlrpc", "tcp", load, Metric::Rate) {
-        let _ = write!(answer, "; together they leave {} of bare TCP's calls per second", ratio(floor.median));
     }
     Some(answer + ".")
 }
 
 fn zeromq(results: &Results) -> Option<String> {
-    let busy = busy(results);
-    let load = (Series::Closed, busy);
-    let floor = results.ratio("zerorpc", "tcp", load, Metric::Rate)?.median;
-    let wires = ordered(results, load, Metric::Rate);
-    let rank = wires.iter().rev().position(|(label, _)| *label == results.label("zerorpc"))?;
+    let wires = against_tcp(results);
+    let label = results.label("zerorpc");
+    let rank = wires.iter().rev().position(|(wire, _)| *wire == label)?;
+    let (_, part) = wires[wires.len() - 1 - rank];
+    let verdict = if rank == 0 { "Yes" } else { "Not the quickest" };
     let place = match rank {
-        0 => "the most of all wires".to_owned(),
+        0 => "more than any other wire".to_owned(),
         rank => format!("number {} of {} wires", rank + 1, wires.len()),
     };
     let mut answer = format!(
-        "zerorpc, a call on ZeroMQ, leaves {} of bare TCP's calls per second at {busy} connections, {place}",
-        ratio(floor)
+        "{verdict}: at {} connections zerorpc, a call on ZeroMQ, makes {} of bare TCP's calls per second, {place}",
+        busy(results),
+        ratio(part)
     );
-    if let Some(python) = results.ratio("python-zerorpc", "python-xmlrpc", (Series::Closed, 16.0), Metric::Rate) {
+    let load = (Series::Closed, 16.0);
+    let against = |target, to| results.ratio(target, to, load, Metric::Rate);
+    if let Some(python) = against("python-zerorpc", "python-xmlrpc")
+        && let Some(ours) = against("zerorpc", "python-zerorpc")
+    {
         let _ = write!(
             answer,
-            "; in Python zerorpc answers {} times as many calls as SimpleXMLRPCServer, so there ZeroMQ's speed {}",
+            "; in Python it makes {} times the calls of SimpleXMLRPCServer, and this server {} times those of Python's \
+             zerorpc",
             ratio(python.median),
-            if python.median < 1.5 { "is lost in the server" } else { "shows as well" }
+            ratio(ours.median)
         );
     }
     Some(answer + ".")

@@ -36,13 +36,6 @@ pub(super) fn html(html: &mut String, results: &Results) {
         let _ = writeln!(html, "<li>{limit}</li>");
     }
     let machine = &results.machine;
-    if machine.load_before > 0.5 {
-        let _ = writeln!(
-            html,
-            "<li class=\"alarm\">The machine was not idle: its load average was {} before the run.</li>",
-            count(machine.load_before)
-        );
-    }
     let errors: u64 = results.measurements.iter().map(|measured| measured.errors).sum();
     if errors > 0 {
         let _ = writeln!(html, "<li class=\"alarm\">{errors} calls failed; results.json says which.</li>");

@@ -73,6 +73,9 @@ pub fn page(results: &Results, changes: Option<&[Change]>) -> String {
     html
 }
 
+/// The load average of a machine that has nothing else to do.
+const IDLE: f64 = 0.5;
+
 fn opening(html: &mut String, results: &Results) {
     let machine = &results.machine;
     let _ = writeln!(
@@ -86,6 +89,14 @@ fn opening(html: &mut String, results: &Results) {
     if !machine.optimized {
         html.push_str(
             "<p class=\"alarm\">This program is not optimized: the figures say nothing about everywire.</p>\n",
+        );
+    }
+    if machine.load_before > IDLE {
+        let _ = writeln!(
+            html,
+            "<p class=\"alarm\">The machine was not idle: its load average was {} before the run. Look at the \
+             spreads.</p>",
+            count(machine.load_before)
         );
     }
     if results.interrupted {
