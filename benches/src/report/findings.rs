@@ -141,7 +141,12 @@ fn zeromq(results: &Results) -> Option<String> {
     let label = results.label("zerorpc");
     let rank = wires.iter().rev().position(|(wire, _)| *wire == label)?;
     let (_, part) = wires[wires.len() - 1 - rank];
-    let verdict = if rank == 0 { "Yes" } else { "Not the quickest" };
+    let (_, best) = wires.last()?;
+    let verdict = match rank {
+        0 => "Yes",
+        _ if part > best * (1.0 - LITTLE) => "Yes, it is among the quickest",
+        _ => "It is not the quickest",
+    };
     let place = match rank {
         0 => "more than any other wire".to_owned(),
         rank => format!("number {} of {} wires", rank + 1, wires.len()),

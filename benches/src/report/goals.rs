@@ -74,9 +74,11 @@ pub(super) fn html(results: &Results) -> String {
 
 fn row(words: &str, bound: &Bound, measured: Option<Figure>) -> Option<Vec<String>> {
     let figure = measured?;
+    // As it is shown, with two decimals.
+    let shown = (100.0 * figure.median).round() / 100.0;
     let (goal, reached) = match bound {
-        AtLeast(least) => (format!("at least {}", ratio(*least)), figure.median >= *least),
-        AtMost(most) => (format!("at most {}", ratio(*most)), figure.median <= *most),
+        AtLeast(least) => (format!("at least {}", ratio(*least)), shown >= *least),
+        AtMost(most) => (format!("at most {}", ratio(*most)), shown <= *most),
     };
     let (class, word) = if reached { ("yes", "yes") } else { ("no", "no") };
     let word = format!("<span class=\"{class}\">{word}</span>");
