@@ -29,7 +29,7 @@ use Bound::{AtLeast, AtMost};
 const BUSY: Load = (Series::Closed, 16.0);
 const CALM: Load = (Series::Closed, 1.0);
 
-const GOALS: [Goal; 11] = [
+const GOALS: [Goal; 10] = [
     goal("XML-RPC against raw TCP, calls/s", "xmlrpc", "tcp", AtLeast(0.80)),
     goal("XML-RPC against bare hyper, calls/s", "xmlrpc", "hyper-http1", AtLeast(0.90)),
     goal("JSON-RPC over WebSocket against raw TCP, calls/s", "jsonrpc-ws", "tcp", AtLeast(0.70)),
@@ -45,7 +45,6 @@ const GOALS: [Goal; 11] = [
     goal("XML-RPC against Python's SimpleXMLRPCServer, calls/s", "xmlrpc", "python-xmlrpc", AtLeast(40.0)),
     goal("zerorpc against Python's zerorpc, calls/s", "zerorpc", "python-zerorpc", AtLeast(50.0)),
     goal("gRPC against Python's grpcio, calls/s", "grpc", "python-grpc", AtLeast(6.0)),
-    goal("gRPC against tonic by hand, calls/s", "grpc", "tonic", AtLeast(1.0)),
 ];
 
 const fn goal(words: &'static str, target: &'static str, to: &'static str, bound: Bound) -> Goal {
