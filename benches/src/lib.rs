@@ -24,7 +24,7 @@ pub mod run;
 pub mod server;
 pub mod summary;
 pub mod target;
-#[cfg(feature = "peers")]
+#[cfg(feature = "tarpc")]
 pub mod tarpc_peer;
 pub mod tcp;
 pub mod wiretap;

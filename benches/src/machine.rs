@@ -26,7 +26,7 @@ pub struct Machine {
 }
 
 /// The libraries whose versions matter for the figures.
-const LIBRARIES: [&str; 12] = [
+const LIBRARIES: [&str; 11] = [
     "tokio",
     "hyper",
     "h2",
@@ -36,7 +36,6 @@ const LIBRARIES: [&str; 12] = [
     "prost",
     "rmp-serde",
     "serde_json",
-    "tarpc",
     "zeromq",
     "hdrhistogram",
 ];

@@ -39,7 +39,7 @@ const PEERS: &[(Program, &[Peer])] = &[
     ),
     (Program::ByHand("by_hand_grpc"), &[("tonic", "tonic by hand", "grpc", By::Grpc)]),
     (Program::ByHand("by_hand_zeromq"), &[("zeromq-router", "zeromq crate's ROUTER", "zerorpc", By::Zerorpc)]),
-    #[cfg(feature = "peers")]
+    #[cfg(feature = "tarpc")]
     (Program::ByHand("by_hand_tarpc"), &[("tarpc", "tarpc, TCP and bincode", "tcp", By::Tarpc)]),
     (
         Program::Python { script: include_str!("python/xmlrpc_server.py"), needs: "python3" },
@@ -90,11 +90,11 @@ impl Peers {
                 peers.missing.push(Missing { label, why, remedy });
             }
         }
-        if cfg!(not(feature = "peers")) {
+        if cfg!(not(feature = "tarpc")) {
             peers.missing.push(Missing {
                 label: "tarpc".to_owned(),
-                why: "this program was built without its client".to_owned(),
-                remedy: "cargo build --release --features peers".to_owned(),
+                why: "this program was built without its client, whose libraries make gRPC slower".to_owned(),
+                remedy: "cargo build --release -p everywire -p everywire-benches --features tarpc".to_owned(),
             });
         }
         peers

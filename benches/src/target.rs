@@ -57,7 +57,7 @@ pub enum By {
     Grpc,
     Zerorpc,
     Amqp,
-    #[cfg(feature = "peers")]
+    #[cfg(feature = "tarpc")]
     Tarpc,
 }
 
@@ -121,7 +121,7 @@ impl Target {
             By::Grpc => Client::Grpc(EchoClient::new(grpc::Client::connect(&format!("http://{at}")).await?)),
             By::Zerorpc => Client::Zerorpc(EchoClient::new(zerorpc::Client::connect(&format!("tcp://{at}")).await?)),
             By::Amqp => Client::Amqp(EchoClient::new(amqp::Client::connect(at).await?)),
-            #[cfg(feature = "peers")]
+            #[cfg(feature = "tarpc")]
             By::Tarpc => Client::Tarpc(crate::tarpc_peer::connect(at).await?),
         })
     }
@@ -138,7 +138,7 @@ pub enum Client {
     Grpc(EchoClient<grpc::Client>),
     Zerorpc(EchoClient<zerorpc::Client>),
     Amqp(EchoClient<amqp::Client>),
-    #[cfg(feature = "peers")]
+    #[cfg(feature = "tarpc")]
     Tarpc(crate::tarpc_peer::Client),
 }
 
@@ -194,7 +194,7 @@ impl Client {
             Self::Grpc(echo) => work.on(echo).await,
             Self::Zerorpc(echo) => work.on(echo).await,
             Self::Amqp(echo) => work.on(echo).await,
-            #[cfg(feature = "peers")]
+            #[cfg(feature = "tarpc")]
             Self::Tarpc(adder) => adder.add().await,
         }
     }

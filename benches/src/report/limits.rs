@@ -8,7 +8,7 @@ use super::{
 };
 use crate::result::Results;
 
-const LIMITS: [&str; 9] = [
+const LIMITS: [&str; 10] = [
     "Server and load run on the same machine and share its cores, unless the addresses of another one were given. So \
      calls per second include what the client costs; the column of the server's CPU doesn't.",
     "The clients are everywire's: XML-RPC's is its own on hyper, JSON-RPC's stands on jsonrpsee's transports, gRPC's \
@@ -22,6 +22,8 @@ const LIMITS: [&str; 9] = [
     "The open loop sends from a thread that sleeps between calls. It wakes some ten microseconds late, which counts \
      as time of the call, on every wire alike. At most 192 calls are on their way; a further one waits, and its time \
      runs. Near the rates of bare TCP it is the load that can't keep up, and not the server.",
+    "A program that was built with tarpc has the feature log of tracing, which makes h2 slower, and so gRPC, \
+     tonic and hyper's HTTP/2 on both sides.",
     "Format and envelope are measured in a loop, in one thread, with warm caches; within a real call they cost \
      somewhat more, and that is then counted as the carrier's.",
     "The queue of SimpleXMLRPCServer has room for 128 connections instead of Python's five, beyond which the kernel \
