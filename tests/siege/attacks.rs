@@ -69,6 +69,9 @@ pub(crate) struct Attack {
     pub(crate) run: fn(&Target) -> Said,
 }
 
+/// The number of the attack that leaves the server alone.
+pub(crate) const NOTHING: usize = 0;
+
 /// Every attack, on each wire that it fits.
 pub(crate) const ATTACKS: &[Attack] = &{
     use Wire::{Grpc, JsonHttp, JsonWs, Locker, Xmlrpc, Zerorpc};
@@ -76,7 +79,6 @@ pub(crate) const ATTACKS: &[Attack] = &{
         Attack { name, wire, run }
     }
     [
-        // What the machine takes from the callers when nobody attacks.
         on(Xmlrpc, "nothing, busily", |target| Ok(nothing(target))),
         on(Zerorpc, "the 73 bytes", zmtp::the_73_bytes),
         on(Locker, "the 73 bytes", zmtp::the_73_bytes),

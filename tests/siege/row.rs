@@ -13,7 +13,7 @@ use tokio::{
 
 use crate::{
     Form, SLOWER,
-    attacks::{ATTACKS, Attack, Target},
+    attacks::{ATTACKS, Attack, NOTHING, Target},
     callers::{Callers, Tally},
     server::Server,
 };
@@ -55,10 +55,10 @@ impl Siege {
         Self { server, callers, descriptors: usize::MAX }
     }
 
-    /// Leaves the program alone for a while, to know what is normal.
+    /// Leaves the program alone for a while, beside attackers that are busy with nothing, to know what is normal.
     async fn quiet(&mut self, form: Form, normal: &mut Tally) {
         self.callers.turn().await;
-        sleep(form.quiet).await;
+        self.attacked(NOTHING, form.quiet).await.unwrap();
         let quiet = self.callers.turn().await;
         // A call that opens a connection at this moment may count; the least is what stays.
         self.descriptors = self.descriptors.min(self.server.descriptors());
@@ -113,7 +113,7 @@ impl Siege {
     async fn row(&mut self, number: usize, attack: &Attack, form: Form, normal: Duration) -> Vec<String> {
         self.server.forget_peak();
         self.callers.turn().await;
-        let said = self.attacked(number, attack, form).await;
+        let said = self.attacked(number, form.attack).await;
         let calls = self.callers.turn().await;
         let settled = self.settled().await;
         let (p99, peak) = (calls.p99(), self.server.peak());
@@ -151,12 +151,12 @@ impl Siege {
     }
 
     /// Runs the attackers: what the server said to them, or what was wrong with that.
-    async fn attacked(&self, number: usize, attack: &Attack, form: Form) -> Result<String, String> {
+    async fn attacked(&self, number: usize, time: Duration) -> Result<String, String> {
         let attackers = Command::new("chrt")
             .args(["--idle", "0"])
             .arg(env::current_exe().unwrap())
-            .args([ATTACK, &number.to_string(), &self.server.address(attack.wire).to_string()])
-            .arg(form.attack.as_millis().to_string())
+            .args([ATTACK, &number.to_string(), &self.server.address(ATTACKS[number].wire).to_string()])
+            .arg(time.as_millis().to_string())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()

@@ -31,8 +31,9 @@ use crate::{
 /// What is read ahead by a session at a limit, which is how it notices that its peer has left.
 const AHEAD_BYTES: usize = 16 << 10;
 
-/// How often a session is pinged, and looked at for being idle, if `idle_time` is not shorter.
+/// How often a session is pinged, and looked at for being idle; more often if that is a large part of `idle_time`.
 const PING_INTERVAL: Duration = Duration::from_secs(5);
+const LOOKS_PER_IDLE_TIME: u32 = 8;
 
 /// A whole message. A long one counts as buffered until its call is done.
 #[derive(Debug)]
@@ -261,7 +262,7 @@ struct Life {
 
 impl Life {
     fn new(idle_time: Duration) -> Self {
-        let pause = PING_INTERVAL.min(idle_time).max(Duration::from_millis(1));
+        let pause = PING_INTERVAL.min(idle_time / LOOKS_PER_IDLE_TIME).max(Duration::from_millis(1));
         let mut ticks = interval_at(Instant::now() + pause, pause);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self { ticks, was_called: false, was_heard: false, idle: 0, silent: 0 }
