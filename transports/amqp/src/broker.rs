@@ -19,6 +19,9 @@ use rpc_core::{Code, Result, RpcError};
 use socket2::{SockRef, Socket};
 use tokio::time::timeout;
 
+/// The property `content_type` of every message.
+pub(crate) const CONTENT_TYPE: &str = "application/json";
+
 /// How long a connection may take, its handshake included.
 const CONNECT_TIME: Duration = Duration::from_secs(5);
 

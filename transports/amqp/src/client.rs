@@ -10,7 +10,6 @@ use tokio::sync::Semaphore;
 
 use crate::{
     broker::{Broker, queue_of},
-    envelope,
     link::Link,
 };
 
@@ -67,7 +66,7 @@ impl Client {
         let _place = self.places.acquire().await.map_err(|_| RpcError::cancelled("the client is closed"))?;
         let link = self.link.get(Link::is_open, || Link::open(&self.broker)).await?;
         let number = link.number();
-        let body = envelope::request(method, args, number)?;
+        let body = everywire_json::request(method, args, number)?;
         let limit = Limits::default().message_bytes;
         if body.len() > limit {
             let text = format!("the arguments of {} are too long: a request may have {limit} bytes", method.name());
@@ -89,7 +88,7 @@ impl Caller for Client {
     ) -> Result<R> {
         let answer = self.exchange(method, args);
         let body = answer_within(self.timeout, &self.broker.to_string(), method, answer).await?;
-        envelope::reply(&body)
+        everywire_json::reply(&body)
     }
 }
 

@@ -64,7 +64,6 @@
 mod broker;
 mod client;
 mod delivered;
-mod envelope;
 mod link;
 mod server;
 mod session;

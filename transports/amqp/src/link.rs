@@ -19,7 +19,7 @@ use rpc_core::{Result, RpcError};
 use tokio::sync::oneshot;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::{broker::Broker, envelope::CONTENT_TYPE};
+use crate::broker::{Broker, CONTENT_TYPE};
 
 /// The queue of answers that needs no declaring: the broker hands them to the channel that asked.
 const REPLY_TO: &str = "amq.rabbitmq.reply-to";

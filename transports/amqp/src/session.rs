@@ -21,7 +21,7 @@ use tokio::{
     time::sleep,
 };
 
-use crate::{delivered::Delivered, envelope::CONTENT_TYPE};
+use crate::{broker::CONTENT_TYPE, delivered::Delivered};
 
 /// Requests that wait in the queue; the broker refuses more.
 const WAITING_REQUESTS: LongInt = 65_536;

@@ -41,6 +41,7 @@
 
 mod answer;
 mod call;
+mod client;
 mod envelope;
 mod fault;
 #[cfg(any(test, fuzzing))]
@@ -53,6 +54,7 @@ mod tests;
 
 pub use answer::Answer;
 pub use call::answer;
+pub use client::{reply, request};
 pub use fault::{refusal, reported};
 #[doc(hidden)]
 pub use loopback::Loopback;

@@ -1,17 +1,15 @@
-//! What stands in the body of a message, for the client; a server's part is in [`everywire_json`].
+//! The messages of a client: the request of a call, and what is in its response.
 
 use std::{borrow::Cow, fmt::Display};
 
-use everywire_json::reported;
 use rpc_core::{Code, Method, Result, RpcError};
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
-/// The property `content_type` of every message.
-pub(crate) const CONTENT_TYPE: &str = "application/json";
+use crate::fault::reported;
 
 /// The request that calls `method`. Its arguments travel by name.
-pub(crate) fn request<A: Serialize>(method: &Method, args: &A, id: u64) -> Result<Vec<u8>> {
+pub fn request<A: Serialize>(method: &Method, args: &A, id: u64) -> Result<Vec<u8>> {
     #[derive(Serialize)]
     struct Call<'a, A> {
         jsonrpc: &'static str,
@@ -25,8 +23,8 @@ pub(crate) fn request<A: Serialize>(method: &Method, args: &A, id: u64) -> Resul
     })
 }
 
-/// The reply, or the error, in the body of an answer.
-pub(crate) fn reply<R: DeserializeOwned>(body: &[u8]) -> Result<R> {
+/// The reply, or the error, in a response.
+pub fn reply<R: DeserializeOwned>(body: &[u8]) -> Result<R> {
     let unreadable =
         |reason: &dyn Display| RpcError::new(Code::Internal, format!("the answer can't be read: {reason}"));
     let response: Response<'_> = serde_json::from_slice(body).map_err(|error| unreadable(&error))?;
