@@ -34,6 +34,16 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn a_reply_counts_until_it_is_gone_and_another_is_refused_meanwhile() {
+        let budget = Budget::new(Limits { buffered_bytes: 100, ..Limits::default() });
+        let reply = buffered(vec![7; FREE_BYTES + 60], &budget).unwrap();
+        assert_eq!(budget.bytes(), 60);
+        assert_eq!(buffered(vec![7; FREE_BYTES + 60], &budget).unwrap_err().code(), Code::ResourceExhausted);
+        drop(reply);
+        assert_eq!(budget.bytes(), 0);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn what_does_not_arrive_is_given_up() {
         let budget = Budget::new(Limits::default());
