@@ -12,7 +12,7 @@ def end_with_parent():
 
 
 class Server(SimpleXMLRPCServer):
-    # Python lets five connections wait. The sixth would be tried again after a second, and that would be measured.
+    # Python lets five connections wait. More would be tried again later, and probably that would be measured.
     request_queue_size = 128
 
 

@@ -22,8 +22,8 @@ const LIMITS: [&str; 10] = [
     "The open loop sends from a thread that sleeps between calls. It wakes some ten microseconds late, which counts \
      as time of the call, on every wire alike. At most 192 calls are on their way; a further one waits, and its time \
      runs. Near the rates of bare TCP it is the load that can't keep up, and not the server.",
-    "A program that was built with tarpc has the feature log of tracing, which makes h2 slower, and so gRPC, \
-     tonic and hyper's HTTP/2 on both sides.",
+    "A program that was built with tarpc has the feature log of tracing, which may make h2 slower, and so gRPC, \
+     tonic and hyper's HTTP/2 on both sides; that was not measured by itself.",
     "Format and envelope are measured in a loop, in one thread, with warm caches; within a real call they cost \
      somewhat more, and that is then counted as the carrier's.",
     "The queue of SimpleXMLRPCServer has room for 128 connections instead of Python's five, beyond which the kernel \
