@@ -6,13 +6,18 @@ use tokio::{
 };
 
 /// Work on more bytes is done aside. Decoding so many takes about as long as handing the thread's other work on.
-const LONG_BYTES: usize = 64 << 10;
+pub(crate) const LONG_BYTES: usize = 64 << 10;
 
 /// What `work` on so many bytes results in. While it works on many, which may take milliseconds without a pause, another
 /// thread goes on with the connections and calls of this one. A runtime with one thread has no other.
 pub fn aside<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
+    aside_if(bytes > LONG_BYTES, work)
+}
+
+/// The same for work of which is known whether it is long.
+pub(crate) fn aside_if<T>(long: bool, work: impl FnOnce() -> T) -> T {
     let has_others = || Handle::try_current().is_ok_and(|handle| handle.runtime_flavor() == RuntimeFlavor::MultiThread);
-    if bytes > LONG_BYTES && has_others() { block_in_place(work) } else { work() }
+    if long && has_others() { block_in_place(work) } else { work() }
 }
 
 #[cfg(test)]

@@ -223,8 +223,8 @@ mod tests {
     fn an_error_names_its_limit() {
         let budget = Budget::new(Limits::default());
         assert_eq!(
-            budget.over(Limit::BatchCalls, "a batch of 1001 calls").to_string(),
-            "RESOURCE_EXHAUSTED: a batch of 1001 calls; the limit batch_calls is 1000"
+            budget.over(Limit::BatchCalls, "the batch has too many calls").to_string(),
+            "RESOURCE_EXHAUSTED: the batch has too many calls; the limit batch_calls is 1000"
         );
         assert_eq!(
             budget.over(Limit::CallTime, "add was cut off").to_string(),

@@ -12,6 +12,7 @@ pub mod memory;
 mod server;
 mod service;
 pub mod shape;
+mod weight;
 
 pub use arguments::bad_arguments;
 pub use aside::aside;

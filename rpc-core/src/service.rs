@@ -9,7 +9,12 @@ use std::{
 use futures_util::FutureExt;
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Code, Method, Result, RpcError, ServiceDescriptor, arguments::Arguments, aside};
+use crate::{
+    Code, Method, Result, RpcError, ServiceDescriptor,
+    arguments::Arguments,
+    aside::{LONG_BYTES, aside, aside_if},
+    weight::is_heavier,
+};
 
 /// Methods that can be called by name. `#[service]` writes it for a trait.
 pub trait Service: Send + Sync + 'static {
@@ -47,8 +52,8 @@ pub trait Call: Send {
     /// [`bad_arguments`](crate::bad_arguments).
     fn args<A: DeserializeOwned>(&mut self) -> Result<A>;
 
-    /// How many bytes [`args`](Self::args) decodes: many are decoded [`aside`], where they hold up no other call. A wire
-    /// that doesn't say so decodes in place.
+    /// How many bytes [`args`](Self::args) decodes: many are decoded [`aside`](crate::aside), where they hold up no other
+    /// call, as long replies are encoded. A wire that doesn't say so decodes in place.
     fn args_bytes(&self) -> usize {
         0
     }
@@ -88,7 +93,11 @@ where
     .await
     .unwrap_or_else(|panic| Err(panicked(method, panic.as_ref())));
     // The reply's own `Serialize` may panic too.
-    catch_unwind(AssertUnwindSafe(|| call.reply(outcome)))
+    let encode = || {
+        let long = outcome.as_ref().is_ok_and(|reply| is_heavier(reply, LONG_BYTES));
+        aside_if(long, || call.reply(outcome))
+    };
+    catch_unwind(AssertUnwindSafe(encode))
         .unwrap_or_else(|panic| call.reply::<()>(Err(panicked(method, panic.as_ref()))))
 }
 

@@ -69,9 +69,6 @@ pub(crate) struct Attack {
     pub(crate) run: fn(&Target) -> Said,
 }
 
-/// The number of the attack that leaves the server alone.
-pub(crate) const NOTHING: usize = 0;
-
 /// Every attack, on each wire that it fits.
 pub(crate) const ATTACKS: &[Attack] = &{
     use Wire::{Grpc, JsonHttp, JsonWs, Locker, Xmlrpc, Zerorpc};

@@ -99,6 +99,7 @@ impl Tally {
     /// Adds calls, and forgets the oldest beyond `kept`.
     pub(crate) fn add(&mut self, other: Self, kept: usize) {
         self.times.extend(other.times);
+        self.failed = self.failed.take().or(other.failed);
         self.times.drain(..self.times.len().saturating_sub(kept));
     }
 

@@ -13,7 +13,7 @@ use tokio::{
 
 use crate::{
     Form, SLOWER,
-    attacks::{ATTACKS, Attack, NOTHING, Target},
+    attacks::{ATTACKS, Attack, Target},
     callers::{Callers, Tally},
     server::Server,
 };
@@ -29,10 +29,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The program has let go of all that the attackers held within this time.
 const SETTLED: Duration = Duration::from_secs(5);
 
-/// Why a row is tried again, so many times in all: an attack that makes calls slow does so each time, and what else the
-/// machine does at that moment doesn't.
+/// Why a row is repeated, so many times in all.
 const TOO_SLOW: &str = "ordinary calls are too slow";
-const TRIES: usize = 3;
+const TIMES: usize = 3;
 /// What is normal is what was so in the last undisturbed calls.
 const NORMAL: usize = 3_000;
 /// A new program is left alone for so many rows' quiet time.
@@ -55,10 +54,10 @@ impl Siege {
         Self { server, callers, descriptors: usize::MAX }
     }
 
-    /// Leaves the program alone for a while, beside attackers that are busy with nothing, to know what is normal.
+    /// Leaves the program alone for a while, to know what is normal.
     async fn quiet(&mut self, form: Form, normal: &mut Tally) {
         self.callers.turn().await;
-        self.attacked(NOTHING, form.quiet).await.unwrap();
+        sleep(form.quiet).await;
         let quiet = self.callers.turn().await;
         // A call that opens a connection at this moment may count; the least is what stays.
         self.descriptors = self.descriptors.min(self.server.descriptors());
@@ -87,10 +86,10 @@ pub(crate) async fn run(rows: &[(usize, &Attack)], form: Form) -> bool {
     );
     let mut failed = 0;
     for (number, attack) in rows {
-        let mut wrong = Vec::new();
-        for _ in 0..TRIES {
+        let (mut wrong, mut calls) = (Vec::new(), Tally::default());
+        for _ in 0..TIMES {
             siege.quiet(form, &mut normal).await;
-            wrong = siege.row(*number, attack, form, normal.p99()).await;
+            wrong = siege.row(*number, attack, &mut calls, form, normal.p99()).await;
             for reason in &wrong {
                 println!("{:<30} {:<10} ^ {reason}", "", "");
             }
@@ -109,16 +108,23 @@ pub(crate) async fn run(rows: &[(usize, &Attack)], form: Form) -> bool {
 }
 
 impl Siege {
-    /// Runs and prints a row; what was wrong with it.
-    async fn row(&mut self, number: usize, attack: &Attack, form: Form, normal: Duration) -> Vec<String> {
+    /// Runs and prints a row, with the calls of its earlier times; what was wrong with it.
+    async fn row(
+        &mut self,
+        number: usize,
+        attack: &Attack,
+        calls: &mut Tally,
+        form: Form,
+        normal: Duration,
+    ) -> Vec<String> {
         self.server.forget_peak();
         self.callers.turn().await;
         let said = self.attacked(number, form.attack).await;
-        let calls = self.callers.turn().await;
+        calls.add(self.callers.turn().await, usize::MAX);
         let settled = self.settled().await;
         let (p99, peak) = (calls.p99(), self.server.peak());
         let slow = p99 > normal.mul_f64(SLOWER).max(form.short);
-        let wrong = self.wrong(said.as_ref().err(), &calls, slow, peak, settled);
+        let wrong = self.wrong(said.as_ref().err(), calls, slow, peak, settled);
         let times = p99.as_secs_f64() / normal.as_secs_f64();
         println!(
             "{:<30} {:<10} {:<60} {:>6} {:>9} ({times:>3.1}x) {peak:>7.0} {:>4} {:<4}  {}",

@@ -31,6 +31,9 @@ use crate::{
     server::Session,
 };
 
+/// Calls that one connection begins before the others have their turn.
+const TURN_CALLS: usize = 32;
+
 /// Headers of one request in bytes, as HTTP/2 counts them.
 const HEADER_BYTES: u32 = 16 << 10;
 
@@ -146,7 +149,7 @@ impl<S: Service> Connection<S> {
             self.outbox.settle();
         }
         while !self.outbox.is_full() {
-            if self.new.len() >= self.budget.limits().calls_in_flight {
+            if self.new.len() >= self.budget.limits().calls_in_flight.min(TURN_CALLS) {
                 cx.waker().wake_by_ref();
                 break;
             }

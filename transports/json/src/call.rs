@@ -7,7 +7,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     answer::Answer,
-    envelope::{Batch, Message, NoRequest, Request, is_deeper},
+    envelope::{Message, NoRequest, Request, is_deeper},
     fault,
 };
 
@@ -17,18 +17,17 @@ pub async fn answer<S: Service>(service: &S, message: &[u8], budget: &Arc<Budget
     match aside(message.len(), || Message::read(message, budget.limits().batch_calls)) {
         Message::One(request) => run(service, request, &mut answer, budget).await,
         // Batches are rare, so they are boxed and do not enlarge the future of each call.
-        Message::Batch(batch) => Box::pin(run_batch(service, batch, &mut answer, budget)).await,
+        Message::Batch(entries) => Box::pin(run_batch(service, entries, &mut answer, budget)).await,
+        Message::LongBatch => {
+            let error = budget.over(Limit::BatchCalls, "the batch has too many calls");
+            answer.put_error(None, &fault::object(&error));
+        }
     }
     (!answer.bytes.is_empty()).then_some(answer)
 }
 
 /// Runs one request after the other, so that a batch weighs no more than a call.
-async fn run_batch<S: Service>(service: &S, batch: Batch<'_>, answer: &mut Answer, budget: &Arc<Budget>) {
-    let Batch { entries, count } = batch;
-    if count > entries.len() {
-        let error = budget.over(Limit::BatchCalls, format_args!("a batch of {count} calls"));
-        return answer.put_error(None, &fault::object(&error));
-    }
+async fn run_batch<S: Service>(service: &S, entries: Vec<&str>, answer: &mut Answer, budget: &Arc<Budget>) {
     answer.bytes.push(b'[');
     for entry in entries {
         run(service, Request::read(entry), answer, budget).await;

@@ -13,7 +13,10 @@ use crate::fault::Fault;
 /// One message.
 pub(crate) enum Message<'a> {
     One(Result<Request<'a>, NoRequest<'a>>),
-    Batch(Batch<'a>),
+    /// The texts of its entries, one at least.
+    Batch(Vec<&'a str>),
+    /// It has more entries than it may.
+    LongBatch,
 }
 
 /// A call or a notification.
@@ -34,16 +37,8 @@ pub(crate) struct NoRequest<'a> {
     pub(crate) fault: Fault,
 }
 
-/// The entries of a batch.
-pub(crate) struct Batch<'a> {
-    /// Their texts, as many as are allowed.
-    pub(crate) entries: Vec<&'a str>,
-    /// How many there are.
-    pub(crate) count: usize,
-}
-
 impl<'a> Message<'a> {
-    /// Reads a message. Of a batch, `most` entries are kept.
+    /// Reads a message. A batch with more than `most` entries is read as far as that is known.
     pub(crate) fn read(bytes: &'a [u8], most: usize) -> Self {
         let text = match str::from_utf8(bytes) {
             Ok(text) => text,
@@ -52,9 +47,12 @@ impl<'a> Message<'a> {
         if !text.trim_ascii_start().starts_with('[') {
             return Self::One(Request::read(text));
         }
-        match Batch::read(text, most) {
-            Ok(Batch { count: 0, .. }) => Self::One(Err(Fault::invalid("a batch without requests").into())),
-            Ok(batch) => Self::Batch(batch),
+        let mut entries = Entries { texts: Vec::new(), most, are_more: false };
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        match deserializer.deserialize_seq(&mut entries).and_then(|()| deserializer.end()) {
+            _ if entries.are_more => Self::LongBatch,
+            Ok(()) if entries.texts.is_empty() => Self::One(Err(Fault::invalid("a batch without requests").into())),
+            Ok(()) => Self::Batch(entries.texts),
             Err(error) => Self::One(Err(Fault::parse(&error).into())),
         }
     }
@@ -120,38 +118,30 @@ fn json_or(text: &str, reason: &str) -> Fault {
     }
 }
 
-impl<'a> Batch<'a> {
-    fn read(text: &'a str, most: usize) -> serde_json::Result<Self> {
-        let mut deserializer = serde_json::Deserializer::from_str(text);
-        let batch = deserializer.deserialize_seq(Entries { most })?;
-        deserializer.end()?;
-        Ok(batch)
-    }
-}
-
-/// Keeps the first entries and counts the others: an array may have one every two bytes.
-struct Entries {
+/// The texts of the entries of a batch.
+struct Entries<'a> {
+    texts: Vec<&'a str>,
+    /// So many are allowed.
     most: usize,
+    are_more: bool,
 }
 
-impl<'de> Visitor<'de> for Entries {
-    type Value = Batch<'de>;
+impl<'de> Visitor<'de> for &mut Entries<'de> {
+    type Value = ();
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("a batch")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Batch<'de>, A::Error> {
-        let mut batch = Batch { entries: Vec::new(), count: 0 };
-        while batch.count < self.most {
-            let Some(entry) = array.next_element::<&RawValue>()? else { return Ok(batch) };
-            batch.entries.push(entry.get());
-            batch.count += 1;
+    fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<(), A::Error> {
+        while let Some(entry) = array.next_element::<&RawValue>()? {
+            self.are_more = self.texts.len() == self.most;
+            if self.are_more {
+                break;
+            }
+            self.texts.push(entry.get());
         }
-        while array.next_element::<IgnoredAny>()?.is_some() {
-            batch.count += 1;
-        }
-        Ok(batch)
+        Ok(())
     }
 }
 

@@ -163,7 +163,7 @@ async fn replies_are_bounded() {
     assert_eq!(budget.met(Limit::MessageBytes), 2);
 
     let calls = vec![repeat(1, 1); 4].join(",");
-    let too_many = r#""code":8,"message":"a batch of 4 calls; the limit batch_calls is 3""#;
+    let too_many = r#""code":8,"message":"the batch has too many calls; the limit batch_calls is 3""#;
     assert!(answer(format!("[{calls}]"), &budget).await.starts_with(&error("null", too_many)));
     assert_eq!(budget.met(Limit::BatchCalls), 1);
 }

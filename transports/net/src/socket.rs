@@ -18,10 +18,13 @@ use tokio::{
 };
 
 /// A TCP stream whose peer has to take what is sent to it: everything, or the least rate, within `message_time`.
-/// Otherwise peers that never read would hold their connections, and the memory of their answers, for good.
+/// Otherwise peers that never read would hold their connections, and the memory of their answers, for good. And a peer
+/// that sends much is read a little at a time, so that the other connections of the thread get their turn between.
 #[derive(Debug)]
 pub struct Socket {
     stream: TcpStream,
+    /// Bytes read since the other connections had their turn.
+    turn: usize,
     /// Whether there may be bytes to read of which [`poll_left`](Self::poll_left) has taken the notice.
     unread: bool,
     budget: Arc<Budget>,
@@ -43,12 +46,16 @@ struct Wait {
 /// A peer that takes so many bytes within `message_time` gets as much time again.
 pub const LEAST_TAKEN_BYTES: usize = 64 << 10;
 
+/// What is read of one connection at a time. Smaller requests are so short that thousands fit into what a socket holds,
+/// and their work is milliseconds.
+const TURN_BYTES: usize = 16 << 10;
+
 /// How long a peer that may have more to send is listened to after the last answer.
 const LINGER: Duration = Duration::from_secs(2);
 
 impl Socket {
     pub(crate) fn new(stream: TcpStream, budget: Arc<Budget>) -> Self {
-        Self { stream, unread: false, budget, wait: None, lingers: false, linger_end: None }
+        Self { stream, turn: 0, unread: false, budget, wait: None, lingers: false, linger_end: None }
     }
 
     /// Lets the shutdown end only when the peer has closed its side too, or after 2 s. Closing a socket with unread bytes
@@ -104,11 +111,22 @@ impl Socket {
 
 impl AsyncRead for Socket {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.unread && self.read_unread(buffer)? {
-            return Poll::Ready(Ok(()));
+        if self.turn >= TURN_BYTES {
+            self.turn = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
         }
-        self.unread = false;
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        let before = buffer.filled().len();
+        if !(self.unread && self.read_unread(buffer)?) {
+            self.unread = false;
+            let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+            if read.is_pending() {
+                self.turn = 0;
+            }
+            ready!(read)?;
+        }
+        self.turn += buffer.filled().len() - before;
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -189,6 +207,26 @@ mod tests {
         let mut found = String::new();
         timeout(DEADLINE, socket.read_to_string(&mut found)).await.expect("an end").unwrap();
         assert_eq!(found, "bytes and more");
+    }
+
+    #[tokio::test]
+    async fn who_sends_much_lets_others_have_their_turn() {
+        let (mut socket, mut peer) = pair().await;
+        let sent = vec![1; 4 * TURN_BYTES];
+        let (mut turns, mut found) = (0, 0);
+        peer.write_all(&sent).await.unwrap();
+        let reading = poll_fn(|cx| {
+            turns += 1;
+            while found < sent.len() {
+                let mut bytes = [0; TURN_BYTES / 2];
+                let mut buffer = ReadBuf::new(&mut bytes);
+                ready!(Pin::new(&mut socket).poll_read(cx, &mut buffer)).unwrap();
+                found += buffer.filled().len();
+            }
+            Poll::Ready(())
+        });
+        timeout(DEADLINE, reading).await.expect("all that was sent");
+        assert!(turns >= 4, "read in {turns} turns");
     }
 
     #[tokio::test]

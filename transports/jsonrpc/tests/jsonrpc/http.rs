@@ -141,7 +141,7 @@ async fn limits_are_kept_and_named() {
         |times: u32| format!(r#"{{"jsonrpc":"2.0","id":1,"method":"repeat","params":["0123456789",{times}]}}"#);
     #[rustfmt::skip]
     let cases = [
-        ("batch", format!("[{call},{call},{call}]"), 200, "a batch of 3 calls; the limit batch_calls is 2"),
+        ("batch", format!("[{call},{call},{call}]"), 200, "the batch has too many calls; the limit batch_calls is 2"),
         ("request", repeat(1) + &" ".repeat(1_000), 413, "the body is too long; the limit message_bytes is 1000"),
         ("reply", repeat(100), 200, "the reply is too long; the limit message_bytes is 1000"),
         ("depth", format!(r#"{{"jsonrpc":"2.0","id":1,"method":"ended","params":[{}{}]}}"#, "[".repeat(65), "]".repeat(65)),

@@ -23,7 +23,7 @@ async fn texts_are_those_of_http() {
         (r#"{"jsonrpc":"2.0","id":1,"method":"add","params":[3, 4]}"#, r#"{"jsonrpc":"2.0","id":1,"result":7}"#),
         (r#"[{"jsonrpc":"2.0","id":"a","method":"add","params":{"a":3,"b":4}}]"#, r#"[{"jsonrpc":"2.0","id":"a","result":7}]"#),
         (r#"[{"jsonrpc":"2.0","id":1,"method":"ended"},{"jsonrpc":"2.0","id":2,"method":"ended"}]"#,
-            r#"{"jsonrpc":"2.0","id":null,"error":{"code":8,"message":"a batch of 2 calls; the limit batch_calls is 1","data":{"code":"RESOURCE_EXHAUSTED"}}}"#),
+            r#"{"jsonrpc":"2.0","id":null,"error":{"code":8,"message":"the batch has too many calls; the limit batch_calls is 1","data":{"code":"RESOURCE_EXHAUSTED"}}}"#),
         ("hello", r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"Parse error","data":"expected value at line 1 column 1"}}"#),
         (r#"{"jsonrpc":"2.0","id":1,"method":"ended"}"#, r#"{"jsonrpc":"2.0","id":1,"result":0}"#),
     ];
