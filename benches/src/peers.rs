@@ -15,8 +15,8 @@ use crate::{
 enum Program {
     /// A program of this crate.
     ByHand(&'static str),
-    /// A script, and what it needs besides Python.
-    Python { script: &'static str, needs: &'static str },
+    /// A script with its arguments, and what it needs besides Python.
+    Python { script: &'static str, args: &'static [&'static str], needs: &'static str },
 }
 
 /// What a program serves: name, label, and the wire whose client calls it.
@@ -42,15 +42,19 @@ const PEERS: &[(Program, &[Peer])] = &[
     #[cfg(feature = "tarpc")]
     (Program::ByHand("by_hand_tarpc"), &[("tarpc", "tarpc, TCP and bincode", "tcp", By::Tarpc)]),
     (
-        Program::Python { script: include_str!("python/xmlrpc_server.py"), needs: "python3" },
+        Program::Python { script: include_str!("python/xmlrpc_server.py"), args: &["5"], needs: "python3" },
         &[("python-xmlrpc", "Python SimpleXMLRPCServer", "xmlrpc", By::Xmlrpc)],
     ),
     (
-        Program::Python { script: include_str!("python/zerorpc_server.py"), needs: "zerorpc" },
+        Program::Python { script: include_str!("python/xmlrpc_server.py"), args: &["128"], needs: "python3" },
+        &[("python-xmlrpc-128", "the same, 128 may wait", "xmlrpc", By::Xmlrpc)],
+    ),
+    (
+        Program::Python { script: include_str!("python/zerorpc_server.py"), args: &[], needs: "zerorpc" },
         &[("python-zerorpc", "Python zerorpc", "zerorpc", By::Zerorpc)],
     ),
     (
-        Program::Python { script: include_str!("python/grpc_server.py"), needs: "grpcio grpcio-tools" },
+        Program::Python { script: include_str!("python/grpc_server.py"), args: &[], needs: "grpcio grpcio-tools" },
         &[("python-grpc", "Python grpcio", "grpc", By::Grpc)],
     ),
 ];
@@ -106,7 +110,10 @@ impl Peers {
         if let Program::Python { .. } = program
             && let Some((name, version)) = process.line().await?.rsplit_once(' ')
         {
-            self.versions.push((name.to_owned(), version.to_owned()));
+            let version = (name.to_owned(), version.to_owned());
+            if !self.versions.contains(&version) {
+                self.versions.push(version);
+            }
         }
         let mut targets = Vec::new();
         for &&(name, label, wire, by) in served {
@@ -131,9 +138,9 @@ impl Program {
                 command.args(["127.0.0.1:0", &threads]);
                 command
             }
-            Self::Python { script, .. } => {
+            Self::Python { script, args, .. } => {
                 let mut command = Command::new(python);
-                command.args(["-c", script]).stderr(std::process::Stdio::null());
+                command.args(["-c", script]).args(*args).stderr(std::process::Stdio::null());
                 command
             }
         }

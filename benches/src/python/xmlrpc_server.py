@@ -1,4 +1,7 @@
-"""The notes' XML-RPC server: `add` on Python's own SimpleXMLRPCServer."""
+"""The notes' XML-RPC server: `add` on Python's own SimpleXMLRPCServer.
+
+argv[1] is how many connections may wait. Python's own number is 5; a further one is tried again by the kernel, a second later.
+"""
 import os
 import platform
 import sys
@@ -12,8 +15,7 @@ def end_with_parent():
 
 
 class Server(SimpleXMLRPCServer):
-    # Python lets five connections wait. More would be tried again later, and probably that would be measured.
-    request_queue_size = 128
+    request_queue_size = int(sys.argv[1])
 
 
 server = Server(("127.0.0.1", 0), allow_none=True, logRequests=False)

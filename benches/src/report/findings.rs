@@ -124,7 +124,7 @@ fn xml(results: &Results) -> Option<String> {
         time(parts.stack),
         100.0 * of_all(parts.stack)
     );
-    let python = results.ratio("xmlrpc", "python-xmlrpc", (Series::Closed, 16.0), Metric::Rate);
+    let python = results.ratio("xmlrpc", "python-xmlrpc-128", (Series::Closed, 16.0), Metric::Rate);
     if let Some(python) = python.filter(|python| python.median > FAR) {
         let times = ratio(python.median);
         let _ = write!(
@@ -158,7 +158,7 @@ fn zeromq(results: &Results) -> Option<String> {
     );
     let load = (Series::Closed, 16.0);
     let against = |target, to| results.ratio(target, to, load, Metric::Rate);
-    if let Some(python) = against("python-zerorpc", "python-xmlrpc")
+    if let Some(python) = against("python-zerorpc", "python-xmlrpc-128")
         && let Some(ours) = against("zerorpc", "python-zerorpc")
     {
         let _ = write!(

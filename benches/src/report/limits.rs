@@ -26,8 +26,8 @@ const LIMITS: [&str; 10] = [
      tonic and hyper's HTTP/2 on both sides; that was not measured by itself.",
     "Format and envelope are measured in a loop, in one thread, with warm caches; within a real call they cost \
      somewhat more, and that is then counted as the carrier's.",
-    "The queue of SimpleXMLRPCServer has room for 128 connections instead of Python's five, beyond which the kernel \
-     lets a client wait for a second. The peers serve add alone, without limits, deadlines, introspection or more \
+    "SimpleXMLRPCServer opens a connection for each call and lets five wait; beyond that the kernel lets a client wait \
+     for a second. So it is measured as it is, which is what the notes show, and with room for 128. The peers serve add alone, without limits, deadlines, introspection or more \
      than one service. The bare hyper server and the ROUTER don't even parse the request: they show what is beneath a \
      protocol, not what one would use.",
 ];
