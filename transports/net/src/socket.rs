@@ -46,8 +46,7 @@ struct Wait {
 /// A peer that takes so many bytes within `message_time` gets as much time again.
 pub const LEAST_TAKEN_BYTES: usize = 64 << 10;
 
-/// What is read of one connection at a time. Smaller requests are so short that thousands fit into what a socket holds,
-/// and their work is milliseconds.
+/// What is read of one connection at a time. A socket can hold thousands of short requests, whose work takes milliseconds.
 const TURN_BYTES: usize = 16 << 10;
 
 /// How long a peer that may have more to send is listened to after the last answer.
