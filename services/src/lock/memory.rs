@@ -8,14 +8,14 @@ use std::{
     time::Duration,
 };
 
-use rpc_core::{Result, RpcError};
+use rpc_core::Result;
 use tokio::{
     sync::Notify,
     time::{Instant, sleep_until},
 };
 
 use super::{
-    MAX_WAIT, Request, check_name,
+    Locks, Request, check_name, check_wait,
     table::{Table, Taken, Turn, millis, refused},
 };
 use crate::{
@@ -46,10 +46,7 @@ impl MemoryLocks {
 
     /// Takes the lock of `request`, waiting up to `wait`. A wait that is dropped leaves the queue at once.
     pub async fn lock(&self, request: Request, wait: Duration) -> Result<LockGrant> {
-        if wait > MAX_WAIT {
-            let (given, most) = (wait.as_millis(), MAX_WAIT.as_millis());
-            return Err(RpcError::invalid_argument(format!("`wait_ms` is {given}; it may be 0 to {most}")));
-        }
+        check_wait(wait)?;
         let deadline = Instant::now() + wait;
         loop {
             let found = self.guard().take(&request, !wait.is_zero(), &self.tokens)?;
@@ -100,6 +97,24 @@ impl MemoryLocks {
     /// A panic under the mutex would be a bug of this file; the state is whole between its statements all the same.
     fn guard(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Locks for MemoryLocks {
+    async fn lock(&self, request: Request, wait: Duration) -> Result<LockGrant> {
+        self.lock(request, wait).await
+    }
+
+    async fn unlock(&self, name: &str, owner: &str) -> Result<bool> {
+        self.unlock(name, owner)
+    }
+
+    async fn renew(&self, request: Request) -> Result<LockGrant> {
+        self.renew(request)
+    }
+
+    async fn state(&self, name: &str) -> Result<LockState> {
+        self.state(name)
     }
 }
 

@@ -8,11 +8,39 @@ use std::time::Duration;
 
 use rpc_core::{Result, RpcError};
 
+mod backend;
+#[cfg(feature = "shared")]
+mod engine;
+#[cfg(feature = "mariadb")]
+mod mariadb;
 mod memory;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod queue;
+#[cfg(feature = "redis")]
+mod redis;
+#[cfg(feature = "redis")]
+mod redlock;
 mod table;
+#[cfg(feature = "queued")]
+mod wakes;
+#[cfg(feature = "zookeeper")]
+mod zookeeper;
 
+pub use backend::Backend;
+#[cfg(feature = "mariadb")]
+pub use mariadb::MariaDbLocks;
 pub use memory::MemoryLocks;
+#[cfg(feature = "postgres")]
+pub use postgres::PostgresLocks;
+#[cfg(feature = "redis")]
+pub use redis::RedisLocks;
+#[cfg(feature = "redis")]
+pub use redlock::RedlockLocks;
+#[cfg(feature = "zookeeper")]
+pub use zookeeper::ZooKeeperLocks;
+
+use crate::{LockGrant, LockState};
 
 /// The longest lease, one day.
 pub const MAX_TTL: Duration = Duration::from_hours(24);
@@ -20,6 +48,21 @@ pub const MAX_TTL: Duration = Duration::from_hours(24);
 pub const MAX_WAIT: Duration = Duration::from_hours(1);
 /// The longest name of a lock or an owner, in bytes.
 pub const MAX_NAME_BYTES: usize = 512;
+
+/// What every backend does; [`Toolkit`](crate::Toolkit) says what it means.
+pub trait Locks: Send + Sync + 'static {
+    /// Takes the lock of `request`, waiting up to `wait`. A wait that is dropped leaves its queue.
+    fn lock(&self, request: Request, wait: Duration) -> impl Future<Output = Result<LockGrant>> + Send;
+
+    /// Gives one hold back. True if `owner` had the lock.
+    fn unlock(&self, name: &str, owner: &str) -> impl Future<Output = Result<bool>> + Send;
+
+    /// Lets the owner keep the lock for the request's TTL from now on.
+    fn renew(&self, request: Request) -> impl Future<Output = Result<LockGrant>> + Send;
+
+    /// Looks at the lock `name`.
+    fn state(&self, name: &str) -> impl Future<Output = Result<LockState>> + Send;
+}
 
 /// Who wants which lock for how long, checked.
 #[derive(Debug, Clone)]
@@ -44,6 +87,14 @@ impl Request {
         }
         Ok(Self { name, owner, ttl })
     }
+}
+
+fn check_wait(wait: Duration) -> Result<()> {
+    if wait <= MAX_WAIT {
+        return Ok(());
+    }
+    let (given, most) = (wait.as_millis(), MAX_WAIT.as_millis());
+    Err(RpcError::invalid_argument(format!("`wait_ms` is {given}; it may be 0 to {most}")))
 }
 
 pub(crate) fn check_name(argument: &str, name: &str) -> Result<()> {

@@ -1,0 +1,108 @@
+//! The backend that a URL chooses.
+
+use std::{sync::Arc, time::Duration};
+
+use rpc_core::{Result, RpcError};
+
+use super::{Locks, MemoryLocks, Request};
+use crate::{LockGrant, LockState};
+
+/// The schemes of all engines, built in or not.
+const ENGINES: [&str; 5] = ["redis", "redlock", "postgres", "mysql", "zookeeper"];
+
+/// One of the backends.
+#[derive(Debug)]
+pub enum Backend {
+    /// This process.
+    Memory(Arc<MemoryLocks>),
+    /// A Redis.
+    #[cfg(feature = "redis")]
+    Redis(super::RedisLocks),
+    /// A majority of independent Redises.
+    #[cfg(feature = "redis")]
+    Redlock(super::RedlockLocks),
+    /// A `PostgreSQL`.
+    #[cfg(feature = "postgres")]
+    Postgres(super::PostgresLocks),
+    /// A `MariaDB` or `MySQL`.
+    #[cfg(feature = "mariadb")]
+    MariaDb(super::MariaDbLocks),
+    /// A `ZooKeeper`.
+    #[cfg(feature = "zookeeper")]
+    ZooKeeper(super::ZooKeeperLocks),
+}
+
+impl Backend {
+    /// Connects to the engine at `url`:
+    ///
+    /// | URL | engine |
+    /// |---|---|
+    /// | `redis://[USER:PASSWORD@]HOST:PORT[/DB]` | Redis |
+    /// | `redlock://HOST:PORT,HOST:PORT,…` | a majority of independent Redises |
+    /// | `postgres://USER[:PASSWORD]@HOST:PORT/DATABASE` | PostgreSQL |
+    /// | `mysql://USER[:PASSWORD]@HOST:PORT/DATABASE` | MariaDB, MySQL |
+    /// | `zookeeper://HOST:PORT,…` | ZooKeeper |
+    ///
+    /// A URL that is none is `INVALID_ARGUMENT`; an engine that was not built in, `UNIMPLEMENTED`; one that does not answer,
+    /// `UNAVAILABLE`.
+    pub async fn connect(url: &str) -> Result<Self> {
+        let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
+        match scheme {
+            #[cfg(feature = "redis")]
+            "redis" => Ok(Self::Redis(super::redis::Redis::connect(url).await?.into())),
+            #[cfg(feature = "redis")]
+            "redlock" => Ok(Self::Redlock(super::redlock::Redlock::connect(url).await?.into())),
+            #[cfg(feature = "postgres")]
+            "postgres" | "postgresql" => Ok(Self::Postgres(super::postgres::Postgres::connect(url).await?.into())),
+            #[cfg(feature = "mariadb")]
+            "mysql" | "mariadb" => Ok(Self::MariaDb(super::mariadb::MariaDb::connect(url).await?.into())),
+            #[cfg(feature = "zookeeper")]
+            "zookeeper" => Ok(Self::ZooKeeper(super::zookeeper::ZooKeeper::connect(url).await?.into())),
+            _ if ENGINES.contains(&scheme) => Err(RpcError::unimplemented(format!("built without `{scheme}`"))),
+            _ => Err(RpcError::invalid_argument(format!(
+                "`{url}` is no engine for locks; a URL begins with one of {}://",
+                ENGINES.join("://, ")
+            ))),
+        }
+    }
+}
+
+/// Calls a method of the backend.
+macro_rules! of {
+    ($backend:expr, $locks:ident => $call:expr) => {
+        match $backend {
+            Backend::Memory(locks) => {
+                let $locks = &**locks;
+                $call
+            }
+            #[cfg(feature = "redis")]
+            Backend::Redis($locks) => $call,
+            #[cfg(feature = "redis")]
+            Backend::Redlock($locks) => $call,
+            #[cfg(feature = "postgres")]
+            Backend::Postgres($locks) => $call,
+            #[cfg(feature = "mariadb")]
+            Backend::MariaDb($locks) => $call,
+            #[cfg(feature = "zookeeper")]
+            Backend::ZooKeeper($locks) => $call,
+        }
+    };
+}
+
+impl Locks for Backend {
+    async fn lock(&self, request: Request, wait: Duration) -> Result<LockGrant> {
+        of!(self, locks => Locks::lock(locks, request, wait).await)
+    }
+
+    async fn unlock(&self, name: &str, owner: &str) -> Result<bool> {
+        of!(self, locks => Locks::unlock(locks, name, owner).await)
+    }
+
+    async fn renew(&self, request: Request) -> Result<LockGrant> {
+        of!(self, locks => Locks::renew(locks, request).await)
+    }
+
+    async fn state(&self, name: &str) -> Result<LockState> {
+        of!(self, locks => Locks::state(locks, name).await)
+    }
+}

@@ -1,0 +1,154 @@
+-- One procedure for each step of a lock, parted by lines of `//`. A row's lock makes a step atomic; times are milliseconds
+-- of this server's clock, taken once the row is locked.
+
+-- One row per name, which is never deleted: its token grows for ever.
+CREATE TABLE IF NOT EXISTS everywire_locks (
+    name VARBINARY(512) PRIMARY KEY,
+    owner VARBINARY(512),
+    token BIGINT NOT NULL DEFAULT 0,
+    holds BIGINT NOT NULL DEFAULT 0,
+    since BIGINT NOT NULL DEFAULT 0,
+    until BIGINT NOT NULL DEFAULT 0
+) ENGINE = InnoDB
+//
+-- The places of those who wait, by ticket.
+CREATE TABLE IF NOT EXISTS everywire_waits (
+    ticket BIGINT PRIMARY KEY AUTO_INCREMENT,
+    name VARBINARY(512) NOT NULL,
+    owner VARBINARY(512) NOT NULL,
+    session CHAR(16) NOT NULL,
+    place BIGINT NOT NULL,
+    KEY by_name (name, ticket),
+    KEY by_session (session)
+) ENGINE = InnoDB
+//
+-- The servers that somebody waits at.
+CREATE TABLE IF NOT EXISTS everywire_sessions (session CHAR(16) PRIMARY KEY, until BIGINT NOT NULL) ENGINE = InnoDB
+//
+CREATE PROCEDURE IF NOT EXISTS everywire_now(OUT moment BIGINT)
+    SET moment = TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) DIV 1000
+//
+-- The first place whose server is alive.
+CREATE PROCEDURE IF NOT EXISTS everywire_first(a_name VARBINARY(512), moment BIGINT, OUT front BIGINT, OUT front_owner VARBINARY(512))
+BEGIN
+    DECLARE server CHAR(16);
+    search: LOOP
+        SET front = NULL, front_owner = NULL, server = NULL;
+        SELECT ticket, owner, session INTO front, front_owner, server
+            FROM everywire_waits WHERE name = a_name ORDER BY ticket LIMIT 1;
+        IF front IS NULL OR EXISTS (SELECT 1 FROM everywire_sessions WHERE session = server AND until > moment) THEN
+            LEAVE search;
+        END IF;
+        DELETE FROM everywire_waits WHERE ticket = front;
+    END LOOP;
+END
+//
+-- 1, token, holds, rest; or 0, rest, is first, ticket; or 2: the queue is full. A place below 1 doesn't wait.
+CREATE PROCEDURE IF NOT EXISTS everywire_take(
+    a_name VARBINARY(512), a_owner VARBINARY(512), a_ttl BIGINT, a_session CHAR(16), a_place BIGINT, a_ticket BIGINT,
+    a_session_ttl BIGINT, a_most BIGINT
+)
+step: BEGIN
+    DECLARE h_owner, front_owner VARBINARY(512);
+    DECLARE h_token, h_holds, h_until, front, moment, mine BIGINT;
+    DECLARE CONTINUE HANDLER FOR NOT FOUND BEGIN END;
+    DECLARE EXIT HANDLER FOR SQLEXCEPTION BEGIN ROLLBACK; RESIGNAL; END;
+    INSERT IGNORE INTO everywire_locks (name) SELECT a_name FROM DUAL
+        WHERE NOT EXISTS (SELECT 1 FROM everywire_locks WHERE name = a_name);
+    START TRANSACTION;
+    SELECT owner, token, holds, until INTO h_owner, h_token, h_holds, h_until
+        FROM everywire_locks WHERE name = a_name FOR UPDATE;
+    CALL everywire_now(moment);
+    IF h_until > moment AND h_owner = a_owner THEN
+        UPDATE everywire_locks SET holds = h_holds + 1, until = GREATEST(h_until, moment + a_ttl) WHERE name = a_name;
+        DELETE FROM everywire_waits WHERE ticket = a_ticket;
+        COMMIT;
+        SELECT 1, h_token, h_holds + 1, GREATEST(h_until - moment, a_ttl);
+        LEAVE step;
+    END IF;
+    CALL everywire_first(a_name, moment, front, front_owner);
+    IF h_until <= moment AND (front IS NULL OR front = a_ticket OR front_owner = a_owner) THEN
+        UPDATE everywire_locks SET owner = a_owner, token = h_token + 1, holds = 1, since = moment, until = moment + a_ttl
+            WHERE name = a_name;
+        DELETE FROM everywire_waits WHERE ticket = a_ticket;
+        COMMIT;
+        SELECT 1, h_token + 1, 1, a_ttl;
+        LEAVE step;
+    END IF;
+    SET mine = a_ticket;
+    IF a_place > 0 AND NOT EXISTS (SELECT 1 FROM everywire_waits WHERE ticket = a_ticket) THEN
+        IF (SELECT COUNT(*) FROM everywire_waits WHERE name = a_name) >= a_most THEN
+            ROLLBACK;
+            SELECT 2, 0, 0, 0;
+            LEAVE step;
+        END IF;
+        IF a_ticket = 0 THEN
+            INSERT INTO everywire_waits (name, owner, session, place) VALUES (a_name, a_owner, a_session, a_place);
+            SET mine = LAST_INSERT_ID();
+        ELSE
+            INSERT INTO everywire_waits VALUES (a_ticket, a_name, a_owner, a_session, a_place);
+        END IF;
+        REPLACE INTO everywire_sessions VALUES (a_session, moment + a_session_ttl);
+        CALL everywire_first(a_name, moment, front, front_owner);
+    END IF;
+    COMMIT;
+    SELECT 0, GREATEST(h_until - moment, 0), front <=> mine, mine;
+END
+//
+CREATE PROCEDURE IF NOT EXISTS everywire_leave(a_ticket BIGINT)
+BEGIN
+    DELETE FROM everywire_waits WHERE ticket = a_ticket;
+    SELECT 1, 0, 0, 0;
+END
+//
+-- 1 or 0
+CREATE PROCEDURE IF NOT EXISTS everywire_unlock(a_name VARBINARY(512), a_owner VARBINARY(512))
+BEGIN
+    DECLARE had, moment BIGINT;
+    CALL everywire_now(moment);
+    UPDATE everywire_locks SET until = IF(holds > 1, until, 0), holds = holds - 1
+        WHERE name = a_name AND owner = a_owner AND until > moment;
+    SET had = ROW_COUNT();
+    SELECT had, 0, 0, 0;
+END
+//
+-- 1, token, holds, rest; or 0, rest
+CREATE PROCEDURE IF NOT EXISTS everywire_renew(a_name VARBINARY(512), a_owner VARBINARY(512), a_ttl BIGINT)
+step: BEGIN
+    DECLARE h_owner VARBINARY(512);
+    DECLARE h_token, h_holds, moment BIGINT;
+    DECLARE h_until BIGINT DEFAULT 0;
+    DECLARE CONTINUE HANDLER FOR NOT FOUND BEGIN END;
+    DECLARE EXIT HANDLER FOR SQLEXCEPTION BEGIN ROLLBACK; RESIGNAL; END;
+    START TRANSACTION;
+    SELECT owner, token, holds, until INTO h_owner, h_token, h_holds, h_until
+        FROM everywire_locks WHERE name = a_name FOR UPDATE;
+    CALL everywire_now(moment);
+    IF h_until > moment AND h_owner = a_owner THEN
+        UPDATE everywire_locks SET until = moment + a_ttl WHERE name = a_name;
+        COMMIT;
+        SELECT 1, h_token, h_holds, a_ttl;
+    ELSE
+        COMMIT;
+        SELECT 0, GREATEST(h_until - moment, 0), 0, 0;
+    END IF;
+END
+//
+-- The server's places that may have their turn: the first of a lock that is free, and those of its owner.
+CREATE PROCEDURE IF NOT EXISTS everywire_beat(a_session CHAR(16), a_session_ttl BIGINT)
+BEGIN
+    DECLARE moment BIGINT;
+    CALL everywire_now(moment);
+    IF NOT EXISTS (SELECT 1 FROM everywire_sessions WHERE session = a_session AND until > moment + a_session_ttl / 2) THEN
+        REPLACE INTO everywire_sessions VALUES (a_session, moment + a_session_ttl);
+        DELETE FROM everywire_sessions WHERE until <= moment;
+    END IF;
+    SELECT mine.place FROM everywire_waits mine JOIN everywire_locks held ON held.name = mine.name
+        WHERE mine.session = a_session AND (
+            held.until <= moment AND NOT EXISTS (
+                SELECT 1 FROM everywire_waits ahead JOIN everywire_sessions server
+                    ON server.session = ahead.session AND server.until > moment
+                    WHERE ahead.name = mine.name AND ahead.ticket < mine.ticket
+            ) OR held.until > moment AND held.owner = mine.owner
+        );
+END

@@ -1,0 +1,175 @@
+//! Locks in `MariaDB` or `MySQL`: one procedure per step and a row per lock. The engine can't push, so each server asks it a
+//! few dozen times a second, for all of its waiters at once, whose turn it is.
+
+use std::{sync::Arc, time::Duration};
+
+use mysql_async::{
+    Opts, OptsBuilder, Params, Pool, PoolConstraints, PoolOpts, Row,
+    prelude::{FromRow, Queryable},
+};
+use rpc_core::{Result, RpcError};
+use tokio::task::JoinSet;
+
+use super::{
+    Request,
+    engine::{Engine, MAX_WAITING, Shared, Taken, renewed, step, taken, to_millis},
+    wakes::{Place, SESSION_TTL, Wakes},
+};
+use crate::{LockGrant, LockState};
+
+/// Locks in a `MariaDB` or `MySQL`.
+pub type MariaDbLocks = Shared<MariaDb>;
+
+/// Connections at most.
+const CONNECTIONS: usize = 8;
+/// How often a server asks whose turn it is, as long as somebody waits at it. No two servers ask in step for long.
+const ASK: std::ops::Range<u64> = 20..30;
+/// A step that the engine chose as the victim of a deadlock is begun again so often.
+const TRIES: usize = 5;
+/// The engine's number for a deadlock.
+const DEADLOCK: u16 = 1213;
+
+/// One `MariaDB` or `MySQL`.
+#[derive(Debug)]
+pub struct MariaDb {
+    database: Database,
+    wakes: Arc<Wakes>,
+    /// Ends with this.
+    _asking: JoinSet<()>,
+}
+
+#[derive(Debug, Clone)]
+struct Database {
+    /// The engine in messages: its address without a password.
+    name: String,
+    pool: Pool,
+}
+
+impl MariaDb {
+    /// Connects to `mysql://USER:PASSWORD@HOST:PORT/DATABASE` and makes its tables and procedures there.
+    pub async fn connect(url: &str) -> Result<Self> {
+        let bad = |error| RpcError::invalid_argument(format!("no URL of a MariaDB: {error}"));
+        let url = url.replacen("mariadb://", "mysql://", 1);
+        let opts = Opts::from_url(&url).map_err(bad)?;
+        let name = format!("mysql://{}:{}", opts.ip_or_hostname(), opts.tcp_port());
+        let constraints = PoolConstraints::new(0, CONNECTIONS).expect("zero is less");
+        let opts = OptsBuilder::from_opts(opts)
+            .pool_opts(PoolOpts::default().with_constraints(constraints))
+            .init(vec!["SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED, innodb_lock_wait_timeout = 2"])
+            .prefer_socket(false);
+        let database = Database { name, pool: Pool::new(opts) };
+        database.install().await?;
+        let (wakes, mut asking) = (Wakes::new(), JoinSet::new());
+        asking.spawn(ask(database.clone(), Arc::clone(&wakes)));
+        Ok(Self { database, wakes, _asking: asking })
+    }
+
+    async fn numbers(&self, call: &str, arguments: impl Into<Params>) -> Result<Vec<i64>> {
+        let [numbers] = <[_; 1]>::try_from(self.database.rows::<(i64, i64, i64, i64)>(call, arguments.into()).await?)
+            .map_err(|_| RpcError::internal("a procedure of the database returned nothing"))?;
+        Ok(<[i64; 4]>::from(numbers).into())
+    }
+}
+
+impl Database {
+    async fn install(&self) -> Result<()> {
+        for statement in include_str!("lock.sql").split("\n//\n") {
+            step(&self.name, async { self.pool.get_conn().await?.query_drop(statement).await }).await?;
+        }
+        Ok(())
+    }
+
+    async fn rows<T: FromRow + Send + 'static>(&self, call: &str, arguments: Params) -> Result<Vec<T>> {
+        let tries = async {
+            for _ in 1..TRIES {
+                match self.try_rows(call, arguments.clone()).await {
+                    Err(mysql_async::Error::Server(error)) if error.code == DEADLOCK => {}
+                    outcome => return outcome,
+                }
+            }
+            self.try_rows(call, arguments.clone()).await
+        };
+        step(&self.name, tries).await
+    }
+
+    async fn try_rows<T: FromRow + Send + 'static>(
+        &self,
+        call: &str,
+        arguments: Params,
+    ) -> Result<Vec<T>, mysql_async::Error> {
+        self.pool.get_conn().await?.exec(call, arguments).await
+    }
+}
+
+/// Says that this server is alive, and wakes those whose turn it is, as long as somebody waits.
+async fn ask(database: Database, wakes: Arc<Wakes>) {
+    let every = ASK.start + u64::from_str_radix(&wakes.session[..8], 16).unwrap_or(0) % (ASK.end - ASK.start);
+    let (database, waiting) = (&database, &wakes);
+    let ask = || async move {
+        let arguments = (&waiting.session, to_millis(SESSION_TTL));
+        let turns: Vec<i64> = database.rows("CALL everywire_beat(?, ?)", arguments.into()).await?;
+        turns.into_iter().for_each(|place| waiting.wake(place.unsigned_abs()));
+        Ok(())
+    };
+    wakes.beat(Duration::from_millis(every), ask).await;
+}
+
+impl Engine for MariaDb {
+    type Place = Place;
+
+    fn place(&self) -> Place {
+        self.wakes.place()
+    }
+
+    async fn take(&self, request: &Request, place: Option<&mut Place>) -> Result<Taken> {
+        let Request { name, owner, ttl } = request;
+        let (number, ticket) = place.as_ref().map_or((0, 0), |place| (place.number, place.ticket));
+        let session = &self.wakes.session;
+        let arguments = (
+            name.as_bytes(),
+            owner.as_bytes(),
+            to_millis(*ttl),
+            session,
+            number,
+            ticket,
+            to_millis(SESSION_TTL),
+            MAX_WAITING,
+        );
+        let found = self.numbers("CALL everywire_take(?, ?, ?, ?, ?, ?, ?, ?)", arguments).await?;
+        taken(request, place.map(|place| &mut place.ticket), &found)
+    }
+
+    async fn woken(&self, place: &mut Place) {
+        place.woken().await;
+    }
+
+    async fn leave(&self, _: &Request, place: Place) -> Result<()> {
+        self.numbers("CALL everywire_leave(?)", (place.ticket,)).await.map(drop)
+    }
+
+    async fn unlock(&self, name: &str, owner: &str) -> Result<bool> {
+        let found = self.numbers("CALL everywire_unlock(?, ?)", (name.as_bytes(), owner.as_bytes())).await?;
+        Ok(found[0] == 1)
+    }
+
+    async fn renew(&self, request: &Request) -> Result<LockGrant> {
+        let arguments = (request.name.as_bytes(), request.owner.as_bytes(), to_millis(request.ttl));
+        Ok(renewed(request, &self.numbers("CALL everywire_renew(?, ?, ?)", arguments).await?))
+    }
+
+    async fn state(&self, name: &str) -> Result<LockState> {
+        const STATE: &str = "
+            SELECT owner, COALESCE(token, 0), COALESCE(now.ms - since, 0), COALESCE(until - now.ms, 0),
+                (SELECT COUNT(*) FROM everywire_waits WHERE name = ?)
+            FROM (SELECT TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) DIV 1000 AS ms) now
+            LEFT JOIN everywire_locks ON name = ? AND until > now.ms";
+        let name = name.as_bytes();
+        let mut rows: Vec<Row> = self.database.rows(STATE, (name, name).into()).await?;
+        let row = rows.pop().ok_or_else(|| RpcError::internal("the database returned nothing"))?;
+        let (owner, token, held_ms, ttl_ms, waiting): (Option<Vec<u8>>, u64, i64, i64, u32) =
+            mysql_async::from_row(row);
+        let owner = owner.map(|owner| String::from_utf8_lossy(&owner).into_owned());
+        let [held_ms, ttl_ms] = [held_ms, ttl_ms].map(|ms| ms.max(0).unsigned_abs());
+        Ok(LockState { held: owner.is_some(), owner, token, held_ms, ttl_ms, waiting })
+    }
+}

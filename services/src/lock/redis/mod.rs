@@ -1,0 +1,161 @@
+//! Locks in Redis: one script makes each step atomic, messages wake the waiters.
+
+use std::{sync::Arc, time::Duration};
+
+use redis::{
+    Client, FromRedisValue, IntoConnectionInfo, ProtocolVersion, PushInfo, PushKind, Script, Value,
+    aio::{ConnectionManager, ConnectionManagerConfig},
+};
+use rpc_core::{Result, RpcError};
+use tokio::task::JoinSet;
+
+use super::{
+    Request,
+    engine::{Engine, MAX_WAITING, STEP_TIME, Shared, Taken, renewed, step, taken, to_millis},
+    wakes::{BEAT, Place, SESSION_TTL, Wakes},
+};
+use crate::{LockGrant, LockState};
+
+/// Locks in a Redis.
+pub type RedisLocks = Shared<Redis>;
+
+/// How soon a lost connection is tried again: at first, and at most.
+const FIRST_RETRY: Duration = Duration::from_millis(50);
+const LAST_RETRY: Duration = Duration::from_secs(1);
+
+/// One Redis.
+pub struct Redis {
+    /// The engine in messages: its address without a password.
+    name: String,
+    connection: ConnectionManager,
+    script: Arc<Script>,
+    wakes: Arc<Wakes>,
+    /// Ends with this.
+    _beat: JoinSet<()>,
+}
+
+impl std::fmt::Debug for Redis {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Redis").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Redis {
+    /// Connects to `redis://USER:PASSWORD@HOST:PORT/DB`.
+    pub async fn connect(url: &str) -> Result<Self> {
+        let bad = |error| RpcError::invalid_argument(format!("no URL of a Redis: {error}"));
+        let info = url.into_connection_info().map_err(bad)?;
+        let name = format!("redis://{}", info.addr());
+        let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+        let client = Client::open(info.set_redis_settings(settings)).map_err(bad)?;
+        let wakes = Wakes::new();
+        let config = ConnectionManagerConfig::new()
+            .set_min_delay(FIRST_RETRY)
+            .set_max_delay(LAST_RETRY)
+            .set_number_of_retries(2)
+            .set_response_timeout(Some(STEP_TIME))
+            .set_connection_timeout(Some(STEP_TIME))
+            .set_automatic_resubscription()
+            .set_push_sender(pushed(Arc::clone(&wakes)));
+        let mut connection = step(&name, ConnectionManager::new_with_config(client, config)).await?;
+        let channels = [format!("everywire:wake:{}", wakes.session), "everywire:wake:all".to_owned()];
+        step(&name, connection.subscribe(&channels)).await?;
+        let script = Arc::new(Script::new(include_str!("lock.lua")));
+        let mut redis = Self { name, connection, script, wakes, _beat: JoinSet::new() };
+        let beats = redis.beats();
+        redis._beat.spawn(beats);
+        Ok(redis)
+    }
+
+    /// Tells the engine that this server is alive, as long as somebody waits.
+    fn beats(&self) -> impl Future<Output = ()> + Send + 'static {
+        let Self { name, connection, script, wakes, .. } = self;
+        let (name, connection, script, wakes) =
+            (name.clone(), connection.clone(), Arc::clone(script), Arc::clone(wakes));
+        async move {
+            let session = wakes.session.clone();
+            let beat = || async {
+                let arguments = [&session, &to_millis(SESSION_TTL).to_string()];
+                run(&name, &connection, &script, "", "beat", &arguments.map(String::as_str)).await.map(|_: Value| ())
+            };
+            wakes.beat(BEAT, beat).await;
+        }
+    }
+
+    async fn run<T: FromRedisValue>(&self, name: &str, verb: &str, arguments: &[&str]) -> Result<T> {
+        run(&self.name, &self.connection, &self.script, name, verb, arguments).await
+    }
+
+    /// The place as the queue knows it.
+    fn member(&self, place: &Place, owner: &str) -> String {
+        format!("{}:{}:{owner}", self.wakes.session, place.number)
+    }
+}
+
+async fn run<T: FromRedisValue>(
+    engine: &str,
+    connection: &ConnectionManager,
+    script: &Script,
+    name: &str,
+    verb: &str,
+    arguments: &[&str],
+) -> Result<T> {
+    let mut call = script.prepare_invoke();
+    call.key(format!("everywire:lock:{name}")).key(format!("everywire:queue:{name}"));
+    call.key("everywire:sessions").key("everywire:token").key("everywire:ticket").arg(verb).arg(arguments);
+    step(engine, call.invoke_async(&mut connection.clone())).await
+}
+
+/// Wakes whom a message is for, and all when a connection begins, because messages were lost before it.
+fn pushed(wakes: Arc<Wakes>) -> impl Fn(PushInfo) -> Result<(), redis::aio::SendError> + Send + Sync {
+    move |push| {
+        match (push.kind, &push.data[..]) {
+            (PushKind::Message, [_, Value::BulkString(text)]) => wakes.message(&String::from_utf8_lossy(text)),
+            (PushKind::Subscribe, _) => wakes.wake_all(),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+impl Engine for Redis {
+    type Place = Place;
+
+    fn place(&self) -> Place {
+        self.wakes.place()
+    }
+
+    async fn take(&self, request: &Request, place: Option<&mut Place>) -> Result<Taken> {
+        let (ttl, session_ttl) = (to_millis(request.ttl).to_string(), to_millis(SESSION_TTL).to_string());
+        let member = place.as_ref().map_or(String::new(), |place| self.member(place, &request.owner));
+        let ticket = place.as_ref().map_or(0, |place| place.ticket).to_string();
+        let most = MAX_WAITING.to_string();
+        let arguments = [&request.owner, &ttl, &member, &ticket, &session_ttl, &most].map(String::as_str);
+        let found: Vec<i64> = self.run(&request.name, "take", &arguments).await?;
+        taken(request, place.map(|place| &mut place.ticket), &found)
+    }
+
+    async fn woken(&self, place: &mut Place) {
+        place.woken().await;
+    }
+
+    async fn leave(&self, request: &Request, place: Place) -> Result<()> {
+        let member = self.member(&place, &request.owner);
+        self.run(&request.name, "leave", &[&member]).await.map(|_: Value| ())
+    }
+
+    async fn unlock(&self, name: &str, owner: &str) -> Result<bool> {
+        self.run(name, "unlock", &[owner]).await.map(|[had]: [bool; 1]| had)
+    }
+
+    async fn renew(&self, request: &Request) -> Result<LockGrant> {
+        let ttl = to_millis(request.ttl).to_string();
+        Ok(renewed(request, &self.run::<Vec<i64>>(&request.name, "renew", &[&request.owner, &ttl]).await?))
+    }
+
+    async fn state(&self, name: &str) -> Result<LockState> {
+        let (owner, token, held_ms, ttl_ms, waiting): (Option<String>, _, _, _, _) =
+            self.run(name, "state", &[]).await?;
+        Ok(LockState { held: owner.is_some(), owner, token, held_ms, ttl_ms, waiting })
+    }
+}

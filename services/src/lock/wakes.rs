@@ -1,0 +1,103 @@
+//! Who of this server waits in the queues of an engine, and how the engine's messages find them.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use tokio::{sync::Notify, time::sleep};
+
+/// A session that was not heard of for so long has ended, and its places with it.
+pub(super) const SESSION_TTL: Duration = Duration::from_secs(3);
+/// How often a session is heard of as long as somebody waits; each waiter is silent.
+pub(super) const BEAT: Duration = Duration::from_secs(1);
+
+/// This server to an engine: a session, and the calls of it that wait.
+#[derive(Debug)]
+pub(super) struct Wakes {
+    /// Sixteen digits that no other server has.
+    pub(super) session: String,
+    places: Mutex<HashMap<u64, Arc<Notify>>>,
+    /// Somebody waits, who was the first.
+    some: Notify,
+    last_place: AtomicU64,
+}
+
+/// A call's place.
+#[derive(Debug)]
+pub(super) struct Place {
+    /// Its number in this session.
+    pub(super) number: u64,
+    /// Its position, given by the engine. 0 before that.
+    pub(super) ticket: i64,
+    wake: Arc<Notify>,
+    wakes: Arc<Wakes>,
+}
+
+impl Wakes {
+    pub(super) fn new() -> Arc<Self> {
+        let mut session = uuid::Uuid::new_v4().simple().to_string();
+        session.truncate(16);
+        let (places, some, last_place) = Default::default();
+        Self { session, places, some, last_place }.into()
+    }
+
+    pub(super) fn place(self: &Arc<Self>) -> Place {
+        let (number, wake) = (self.last_place.fetch_add(1, Relaxed) + 1, Arc::new(Notify::new()));
+        let mut places = self.guard();
+        if places.is_empty() {
+            self.some.notify_one();
+        }
+        places.insert(number, Arc::clone(&wake));
+        Place { number, ticket: 0, wake, wakes: Arc::clone(self) }
+    }
+
+    pub(super) fn wake(&self, number: u64) {
+        if let Some(wake) = self.guard().get(&number) {
+            wake.notify_one();
+        }
+    }
+
+    /// After messages may have been lost.
+    pub(super) fn wake_all(&self) {
+        self.guard().values().for_each(|wake| wake.notify_one());
+    }
+
+    /// Wakes the place of a message, which is a number or `all`.
+    pub(super) fn message(&self, text: &str) {
+        text.parse().map_or_else(|_| self.wake_all(), |number| self.wake(number));
+    }
+
+    /// Runs `beat` every so often as long as somebody waits.
+    pub(super) async fn beat<F: Future<Output = rpc_core::Result<()>>>(&self, every: Duration, beat: impl Fn() -> F) {
+        loop {
+            while self.guard().is_empty() {
+                self.some.notified().await;
+            }
+            sleep(every).await;
+            if let Err(error) = beat().await {
+                tracing::debug!("a session of locks was not heard of: {error}");
+            }
+        }
+    }
+
+    fn guard(&self) -> MutexGuard<'_, HashMap<u64, Arc<Notify>>> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place {
+    pub(super) async fn woken(&self) {
+        self.wake.notified().await;
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.wakes.guard().remove(&self.number);
+    }
+}

@@ -1,0 +1,175 @@
+//! Real engines for tests, on ports and in directories of their own. They end with the test's process, however that ends.
+
+use std::{
+    fs,
+    io::Write,
+    net::TcpListener,
+    os::unix::process::CommandExt,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use everywire_services::lock::Backend;
+use tempfile::TempDir;
+use tokio::time::sleep;
+
+/// How long a start may take; on an idle machine the slowest takes 6 s.
+const START_TIME: Duration = Duration::from_mins(2);
+
+/// Runs a program until the standard input ends. With job control it and its children are a process group.
+const SCRIPT: &str = r#"
+set -m
+cd "$HOME"
+( eval "$PROGRAM" ) > "$HOME/log" 2>&1 &
+echo $! > "$HOME/pid"
+read -r keep
+kill -KILL -- -$! $(cat "$HOME"/data/postmaster.pid 2>/dev/null | head -1) 2>/dev/null
+wait
+[ -n "$keep" ] || rm -rf "$HOME"
+"#;
+
+/// What engines there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Redis,
+    Postgres,
+    MariaDb,
+    ZooKeeper,
+}
+
+impl Kind {
+    fn scheme(self) -> &'static str {
+        match self {
+            Self::Redis => "redis://",
+            Self::Postgres => "postgres://postgres@",
+            Self::MariaDb => "mysql://root@",
+            Self::ZooKeeper => "zookeeper://",
+        }
+    }
+
+    fn path(self) -> &'static str {
+        match self {
+            Self::Redis | Self::ZooKeeper => "",
+            Self::Postgres => "/postgres",
+            Self::MariaDb => "/test",
+        }
+    }
+
+    /// The engine in the foreground; a second start goes on with the data of the first.
+    fn program(self) -> &'static str {
+        match self {
+            Self::Redis => {
+                "exec redis-server --port $PORT --bind 127.0.0.1 --dir . --save '' --appendonly yes --appendfsync always"
+            }
+            Self::Postgres => {
+                r#"
+                bin=$(ls -d /usr/lib/postgresql/*/bin | tail -1)
+                as=; [ "$(id -u)" != 0 ] || { as="setpriv --reuid=postgres --regid=postgres --clear-groups"; chown postgres .; }
+                chmod 755 .
+                [ -d data ] || $as $bin/initdb -A trust -U postgres -E UTF8 -N -D data
+                rm -f data/postmaster.pid
+                exec $as $bin/postgres -D data -p $PORT -k "$HOME" -h 127.0.0.1 -c max_connections=200
+                "#
+            }
+            Self::MariaDb => {
+                r#"
+                [ -d data ] || mariadb-install-db --no-defaults --datadir="$HOME/data" --user="$(id -un)" \
+                    --auth-root-authentication-method=normal
+                exec mariadbd --no-defaults --user="$(id -un)" --datadir="$HOME/data" --port=$PORT --socket="$HOME/socket" \
+                    --bind-address=127.0.0.1 --skip-name-resolve --innodb-buffer-pool-size=32M --max-connections=500
+                "#
+            }
+            Self::ZooKeeper => {
+                r#"
+                mkdir -p data
+                printf '%s\n' tickTime=500 dataDir="$HOME/data" clientPort=$PORT clientPortAddress=127.0.0.1 \
+                    admin.enableServer=false '4lw.commands.whitelist=*' maxClientCnxns=0 > zoo.cfg
+                exec java -Xmx256m -cp "/usr/share/java/zookeeper.jar:/usr/share/java/*" \
+                    org.apache.zookeeper.server.quorum.QuorumPeerMain zoo.cfg
+                "#
+            }
+        }
+    }
+}
+
+/// An engine, running or killed.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    pub(crate) kind: Kind,
+    pub(crate) port: u16,
+    home: TempDir,
+    running: Option<Child>,
+}
+
+impl Engine {
+    /// Starts one, and waits until it answers.
+    pub(crate) async fn start(kind: Kind) -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let mut engine = Self { kind, port, home: tempfile::tempdir().unwrap(), running: None };
+        engine.restart().await;
+        engine
+    }
+
+    pub(crate) fn url(&self) -> String {
+        self.url_at(self.port)
+    }
+
+    /// The same engine behind another port, such as a proxy's.
+    pub(crate) fn url_at(&self, port: u16) -> String {
+        format!("{}127.0.0.1:{port}{}", self.kind.scheme(), self.kind.path())
+    }
+
+    /// Starts it again, with what it kept on disk.
+    pub(crate) async fn restart(&mut self) {
+        let mut command = Command::new("bash");
+        command.args(["-c", SCRIPT]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+        command.env("HOME", self.home.path()).env("PORT", self.port.to_string()).env("PROGRAM", self.kind.program());
+        if let Some(library) = faketime() {
+            command.env("LD_PRELOAD", library).env("FAKETIME_TIMESTAMP_FILE", self.home.path().join("time"));
+            command.envs([
+                ("FAKETIME_NO_CACHE", "1"),
+                ("DONT_FAKE_MONOTONIC", "1"),
+                ("FAKETIME_FORCE_MONOTONIC_FIX", "0"),
+            ]);
+        }
+        let _ = command;
+        self.running = Some(command.spawn().unwrap());
+        let since = Instant::now();
+        while let Err(error) = Backend::connect(&self.url()).await {
+            let log = fs::read_to_string(self.home.path().join("log")).unwrap_or_default();
+            assert!(since.elapsed() < START_TIME, "no {:?}; `tests/install` installs it: {error}\n{log}", self.kind);
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(&mut self) {
+        let mut running = self.running.take().unwrap();
+        running.stdin.take().unwrap().write_all(b"keep\n").unwrap();
+        running.wait().unwrap();
+    }
+
+    /// Sends a signal, such as `STOP`, to all of its processes.
+    pub(crate) fn signal(&self, signal: &str) {
+        let script = r#"
+            all() { for pid; do echo $pid; all $(cat /proc/$pid/task/*/children); done; }
+            kill -$0 $(all $(cat pid))"#;
+        let status = Command::new("bash").args(["-c", script, signal]).current_dir(&self.home).status().unwrap();
+        assert!(status.success(), "{signal}");
+    }
+}
+
+fn faketime() -> Option<PathBuf> {
+    None
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        // The directory goes with the script.
+        if let Some(mut running) = self.running.take() {
+            drop(running.stdin.take());
+            let _ = running.wait();
+        }
+    }
+}
