@@ -55,7 +55,10 @@ impl MariaDb {
         let constraints = PoolConstraints::new(0, CONNECTIONS).expect("zero is less");
         let opts = OptsBuilder::from_opts(opts)
             .pool_opts(PoolOpts::default().with_constraints(constraints))
-            .init(vec!["SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED, innodb_lock_wait_timeout = 2"])
+            .init(vec![
+                "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+                "SET SESSION innodb_lock_wait_timeout = 2",
+            ])
             .prefer_socket(false);
         let database = Database { name, pool: Pool::new(opts) };
         database.install().await?;
