@@ -9,14 +9,14 @@ use crate::{
     durable::DataDir,
     id::Snowflake,
     limiter::SlotLimiter,
-    lock::{MemoryLocks, Request},
+    lock::{Backend, Locks, MemoryLocks, Request},
 };
 
 /// Everything in memory: correct for all clients of this process, and forgotten when it ends, but for what a [`DataDir`]
 /// keeps.
 #[derive(Debug)]
 pub struct Embedded {
-    locks: MemoryLocks,
+    locks: Backend,
     ids: Snowflake,
     limiter: SlotLimiter,
 }
@@ -24,18 +24,24 @@ pub struct Embedded {
 impl Embedded {
     /// A toolkit whose ids are those of `ids`, and of which a restart forgets everything; `acquire` gives 5 permits per 0.8 s.
     pub fn new(ids: Snowflake) -> Self {
-        Self { locks: MemoryLocks::default(), ids, limiter: SlotLimiter::default() }
+        Self { locks: Backend::default(), ids, limiter: SlotLimiter::default() }
     }
 
     /// A toolkit whose fencing tokens and ids never repeat: `dir` keeps their marks.
     pub fn durable(ids: Snowflake, dir: &DataDir) -> Result<Self> {
-        Ok(Self { locks: MemoryLocks::durable(dir)?, ids: ids.durable(dir)?, limiter: SlotLimiter::default() })
+        Ok(Self { locks: MemoryLocks::durable(dir)?.into(), ids: ids.durable(dir)?, limiter: SlotLimiter::default() })
     }
 
     /// Sets what `acquire` gives, the same for each resource.
     #[must_use]
     pub fn limiter(self, limiter: SlotLimiter) -> Self {
         Self { limiter, ..self }
+    }
+
+    /// Sets who keeps the locks.
+    #[must_use]
+    pub fn locks(self, locks: Backend) -> Self {
+        Self { locks, ..self }
     }
 }
 
@@ -50,15 +56,15 @@ impl Toolkit for Embedded {
     }
 
     async fn unlock(&self, name: String, owner: String) -> Result<bool> {
-        self.locks.unlock(&name, &owner)
+        self.locks.unlock(&name, &owner).await
     }
 
     async fn renew(&self, name: String, owner: String, ttl_ms: u64) -> Result<LockGrant> {
-        self.locks.renew(Request::new(name, ttl_ms, Some(owner))?)
+        self.locks.renew(Request::new(name, ttl_ms, Some(owner))?).await
     }
 
     async fn lock_state(&self, name: String) -> Result<LockState> {
-        self.locks.state(&name)
+        self.locks.state(&name).await
     }
 
     async fn next_id(&self) -> Result<u64> {

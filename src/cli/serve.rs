@@ -14,7 +14,7 @@ use std::{
 use clap::Args;
 use everywire::{
     amqp, grpc, jsonrpc, locker,
-    services::{Embedded, ToolkitService, durable::DataDir, id::Snowflake, limiter::SlotLimiter},
+    services::{Embedded, ToolkitService, durable::DataDir, id::Snowflake, limiter::SlotLimiter, lock::Backend},
     xmlrpc, zerorpc,
 };
 use rpc_core::{Budget, CancellationToken, Code, Limit, Limits, Result, RpcError, Server, Service};
@@ -55,6 +55,11 @@ pub(crate) struct Serve {
     /// Without a broker, try again until there is one
     #[arg(long, requires = "amqp")]
     amqp_wait: bool,
+    /// Keep the locks in an engine that several servers share, instead of in this process: redis://HOST:PORT,
+    /// redlock://HOST:PORT,…, postgres://USER@HOST:PORT/DATABASE, mysql://USER@HOST:PORT/DATABASE, or
+    /// zookeeper://HOST:PORT,…
+    #[arg(long, value_name = "URL")]
+    lock: Option<String>,
     /// What the limiter gives, over every wire and for each resource: at most N permits in a slot of TIME
     #[arg(long, value_name = "N/TIME", default_value = "5/0.8s")]
     locker_rate: Rate,
@@ -96,6 +101,7 @@ impl Serve {
     async fn mounted(self) -> Result<Server<ToolkitService<Embedded>>> {
         let Rate { permits, slot } = self.locker_rate;
         let (toolkit, memory) = toolkit(self.ids, self.data_dir.as_deref())?;
+        let (toolkit, memory) = locked(toolkit, memory, self.lock.as_deref()).await?;
         let toolkit = toolkit.limiter(SlotLimiter::new(permits, slot));
         let limits = Limits::from(self.limits);
         let connections = limits.connections;
@@ -142,6 +148,16 @@ fn toolkit(ids: IdFlags, data_dir: Option<&Path>) -> Result<(Embedded, String)> 
     let memory =
         format!("Fencing tokens and ids never repeat: {file} keeps their marks.\nA restart forgets the locks.");
     Ok((toolkit, memory))
+}
+
+/// The service with its locks in an engine, if one is named.
+async fn locked(toolkit: Embedded, memory: String, url: Option<&str>) -> Result<(Embedded, String)> {
+    let Some(url) = url else { return Ok((toolkit, memory)) };
+    let named = |error: RpcError| RpcError::new(error.code(), format!("--lock: {}", error.message()));
+    let locks = Backend::connect(url).await.map_err(named)?;
+    let engine = locks.engine().unwrap_or_default();
+    let memory = format!("{memory}\nBut for the locks and their tokens, which {engine} keeps.");
+    Ok((toolkit.locks(locks), memory))
 }
 
 /// What listens where, with one line to try for each wire: it binds a wire and notes it.

@@ -4,6 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use rpc_core::{Result, RpcError};
 
+#[cfg(feature = "shared")]
+use super::engine::Engine;
 use super::{Locks, MemoryLocks, Request};
 use crate::{LockGrant, LockState};
 
@@ -21,13 +23,13 @@ pub enum Backend {
     /// A majority of independent Redises.
     #[cfg(feature = "redis")]
     Redlock(super::RedlockLocks),
-    /// A `PostgreSQL`.
+    /// A PostgreSQL.
     #[cfg(feature = "postgres")]
     Postgres(super::PostgresLocks),
-    /// A `MariaDB` or `MySQL`.
+    /// A MariaDB or MySQL.
     #[cfg(feature = "mariadb")]
     MariaDb(super::MariaDbLocks),
-    /// A `ZooKeeper`.
+    /// A ZooKeeper.
     #[cfg(feature = "zookeeper")]
     ZooKeeper(super::ZooKeeperLocks),
 }
@@ -58,12 +60,45 @@ impl Backend {
             "mysql" | "mariadb" => Ok(Self::MariaDb(super::mariadb::MariaDb::connect(url).await?.into())),
             #[cfg(feature = "zookeeper")]
             "zookeeper" => Ok(Self::ZooKeeper(super::zookeeper::ZooKeeper::connect(url).await?.into())),
-            _ if ENGINES.contains(&scheme) => Err(RpcError::unimplemented(format!("built without `{scheme}`"))),
+            _ if ENGINES.contains(&scheme) => Err(RpcError::unimplemented(format!(
+                "this program was built without {scheme}; `cargo build --features engines` has all engines"
+            ))),
             _ => Err(RpcError::invalid_argument(format!(
-                "`{url}` is no engine for locks; a URL begins with one of {}://",
+                "`{scheme}` is no engine for locks; a URL begins with one of {}://",
                 ENGINES.join("://, ")
             ))),
         }
+    }
+}
+
+impl Backend {
+    /// The engine's address, without a password. Nothing for this process.
+    pub fn engine(&self) -> Option<&str> {
+        match self {
+            Self::Memory(_) => None,
+            #[cfg(feature = "redis")]
+            Self::Redis(locks) => Some(locks.engine.name()),
+            #[cfg(feature = "redis")]
+            Self::Redlock(locks) => Some(locks.engine.name()),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(locks) => Some(locks.engine.name()),
+            #[cfg(feature = "mariadb")]
+            Self::MariaDb(locks) => Some(locks.engine.name()),
+            #[cfg(feature = "zookeeper")]
+            Self::ZooKeeper(locks) => Some(locks.engine.name()),
+        }
+    }
+}
+
+impl Default for Backend {
+    fn default() -> Self {
+        Self::Memory(Arc::default())
+    }
+}
+
+impl From<MemoryLocks> for Backend {
+    fn from(locks: MemoryLocks) -> Self {
+        Self::Memory(locks.into())
     }
 }
 

@@ -28,6 +28,9 @@ pub(super) trait Engine: Send + Sync + 'static {
     /// A call's place in a queue. It is known to the engine from the first `take` with it on.
     type Place: Send + 'static;
 
+    /// The engine's address, without a password.
+    fn name(&self) -> &str;
+
     /// A place for a call that may wait.
     fn place(&self) -> Self::Place;
 
@@ -65,7 +68,7 @@ pub(super) enum Taken {
 /// The locks of one engine.
 #[derive(Debug)]
 pub struct Shared<E> {
-    engine: Arc<E>,
+    pub(super) engine: Arc<E>,
     places: Arc<Semaphore>,
 }
 

@@ -23,7 +23,7 @@ pub type RedlockLocks = Shared<Redlock>;
 /// How long one server may take, far below the usual TTL.
 const SERVER_TIME: Duration = Duration::from_millis(250);
 /// A waiter asks again after so long, at random, so that two don't split the servers for ever.
-const PAUSE: std::ops::Range<u64> = 15..45;
+const PAUSE: std::ops::Range<u64> = 50..150;
 
 /// An odd number of independent Redises.
 #[derive(Debug)]
@@ -36,17 +36,18 @@ impl Redlock {
     /// Connects to `redlock://HOST:PORT,HOST:PORT,…`. All must answer at the start, a majority from then on.
     pub async fn connect(url: &str) -> Result<Self> {
         let hosts: Vec<&str> = url.trim_start_matches("redlock://").split(',').collect();
-        if hosts.len() < 3 || hosts.len() % 2 == 0 {
+        if hosts.len() < 3 || hosts.len().is_multiple_of(2) {
             let count = hosts.len();
             return Err(RpcError::invalid_argument(format!(
                 "{count} servers; Redlock has three or more, an odd number"
             )));
         }
-        let mut servers = Vec::new();
+        let (mut servers, mut names) = (Vec::new(), Vec::new());
         for host in hosts {
             servers.push(Redis::connect(&format!("redis://{host}")).await?);
+            names.push(host.rsplit('@').next().unwrap_or(host));
         }
-        Ok(Self { name: url.to_owned(), servers })
+        Ok(Self { name: format!("redlock://{}", names.join(",")), servers })
     }
 
     fn majority(&self) -> usize {
@@ -71,7 +72,7 @@ impl Redlock {
     }
 
     /// The grant of a majority whose leases last, if they do.
-    fn agreed(&self, request: &Request, grants: Vec<LockGrant>, asked: Instant) -> Option<LockGrant> {
+    fn agreed(&self, request: &Request, grants: &[LockGrant], asked: Instant) -> Option<LockGrant> {
         if grants.len() < self.majority() {
             return None;
         }
@@ -86,6 +87,10 @@ impl Redlock {
 
 impl Engine for Redlock {
     type Place = ();
+
+    fn name(&self) -> &str {
+        &self.name
+    }
 
     fn place(&self) {}
 
@@ -106,7 +111,7 @@ impl Engine for Redlock {
             }
         }
         let some = !grants.is_empty();
-        if let Some(grant) = self.agreed(request, grants, asked) {
+        if let Some(grant) = self.agreed(request, &grants, asked) {
             return Ok(Taken::Granted(grant));
         }
         if some {
@@ -134,7 +139,7 @@ impl Engine for Redlock {
         let asked = Instant::now();
         let (granted, others): (Vec<_>, Vec<_>) =
             self.ask(|server| server.renew(request)).await?.into_iter().partition(|grant| grant.granted);
-        Ok(self.agreed(request, granted, asked).unwrap_or_else(|| {
+        Ok(self.agreed(request, &granted, asked).unwrap_or_else(|| {
             let rest = others.iter().map(|other| other.ttl_ms).max();
             refused(request.owner.clone(), rest.map(Duration::from_millis))
         }))

@@ -1,4 +1,4 @@
-//! Locks in `ZooKeeper`.
+//! Locks in ZooKeeper.
 //!
 //! ```text
 //! /everywire/clock                  written to learn the ensemble's time
@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{LockGrant, LockState};
 
-/// Locks in a `ZooKeeper`.
+/// Locks in a ZooKeeper.
 pub type ZooKeeperLocks = Shared<ZooKeeper>;
 
 /// A server that was not heard of for so long loses the places of those who wait at it.
@@ -287,6 +287,10 @@ impl ZooKeeper {
 impl Engine for ZooKeeper {
     type Place = Place;
 
+    fn name(&self) -> &str {
+        &self.name
+    }
+
     fn place(&self) -> Place {
         Place { prefix: format!("w-{}-", uuid::Uuid::new_v4().simple()), watch: None }
     }
@@ -304,9 +308,8 @@ impl Engine for ZooKeeper {
         };
         let place = Mutex::new(place);
         let place = &place;
-        let wait = |client: Arc<Client>| async move {
-            Self::wait(&client, directory, request, &mut *place.lock().await).await
-        };
+        let wait =
+            |client: Arc<Client>| async move { Self::wait(&client, directory, request, *place.lock().await).await };
         self.attempt(wait).await?.ok_or_else(full)
     }
 

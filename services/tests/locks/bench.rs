@@ -33,9 +33,10 @@ pub(crate) enum Capability {
     Fenced,
     Waits,
     Fifo,
-    Push,
     QueueView,
     Visible,
+    Push,
+    Restart,
 }
 
 /// One case, which panics where it fails.

@@ -5,7 +5,6 @@ use std::{
     io::Write,
     net::TcpListener,
     os::unix::process::CommandExt,
-    path::PathBuf,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -21,7 +20,12 @@ const START_TIME: Duration = Duration::from_mins(2);
 const SCRIPT: &str = r#"
 set -m
 cd "$HOME"
-( eval "$PROGRAM" ) > "$HOME/log" 2>&1 &
+# With a clock of its own, as FAKED; libc stands behind the library, because jemalloc asks for the time before there is any.
+faked() {
+    FAKED="env FAKETIME_TIMESTAMP_FILE=$CLOCK FAKETIME_CACHE_DURATION=1 FAKETIME_DONT_FAKE_MONOTONIC=1"
+    FAKED="$FAKED LD_PRELOAD=$(ls /usr/lib/*/faketime/libfaketime.so.1):$(ls /usr/lib/*-linux-gnu/libc.so.6)"
+}
+( [ -z "$CLOCK" ] || faked; eval "$PROGRAM" ) > "$HOME/log" 2>&1 &
 echo $! > "$HOME/pid"
 read -r keep
 kill -KILL -- -$! $(cat "$HOME"/data/postmaster.pid 2>/dev/null | head -1) 2>/dev/null
@@ -60,7 +64,7 @@ impl Kind {
     fn program(self) -> &'static str {
         match self {
             Self::Redis => {
-                "exec redis-server --port $PORT --bind 127.0.0.1 --dir . --save '' --appendonly yes --appendfsync always"
+                "exec $FAKED redis-server --port $PORT --bind 127.0.0.1 --dir . --save '' --appendonly yes --appendfsync always"
             }
             Self::Postgres => {
                 r#"
@@ -69,14 +73,14 @@ impl Kind {
                 chmod 755 .
                 [ -d data ] || $as $bin/initdb -A trust -U postgres -E UTF8 -N -D data
                 rm -f data/postmaster.pid
-                exec $as $bin/postgres -D data -p $PORT -k "$HOME" -h 127.0.0.1 -c max_connections=200
+                exec $as $FAKED $bin/postgres -D data -p $PORT -k "$HOME" -h 127.0.0.1 -c max_connections=200
                 "#
             }
             Self::MariaDb => {
                 r#"
                 [ -d data ] || mariadb-install-db --no-defaults --datadir="$HOME/data" --user="$(id -un)" \
                     --auth-root-authentication-method=normal
-                exec mariadbd --no-defaults --user="$(id -un)" --datadir="$HOME/data" --port=$PORT --socket="$HOME/socket" \
+                exec $FAKED mariadbd --no-defaults --user="$(id -un)" --datadir="$HOME/data" --port=$PORT --socket="$HOME/socket" \
                     --bind-address=127.0.0.1 --skip-name-resolve --innodb-buffer-pool-size=32M --max-connections=500
                 "#
             }
@@ -85,7 +89,7 @@ impl Kind {
                 mkdir -p data
                 printf '%s\n' tickTime=500 dataDir="$HOME/data" clientPort=$PORT clientPortAddress=127.0.0.1 \
                     admin.enableServer=false '4lw.commands.whitelist=*' maxClientCnxns=0 > zoo.cfg
-                exec java -Xmx256m -cp "/usr/share/java/zookeeper.jar:/usr/share/java/*" \
+                exec $FAKED java -Xmx256m -cp "/usr/share/java/zookeeper.jar:/usr/share/java/*" \
                     org.apache.zookeeper.server.quorum.QuorumPeerMain zoo.cfg
                 "#
             }
@@ -98,6 +102,7 @@ impl Kind {
 pub(crate) struct Engine {
     pub(crate) kind: Kind,
     pub(crate) port: u16,
+    has_clock: bool,
     home: TempDir,
     running: Option<Child>,
 }
@@ -105,10 +110,28 @@ pub(crate) struct Engine {
 impl Engine {
     /// Starts one, and waits until it answers.
     pub(crate) async fn start(kind: Kind) -> Self {
+        Self::starting(kind, false).await
+    }
+
+    /// Starts one whose clock can be set.
+    pub(crate) async fn start_with_clock(kind: Kind) -> Self {
+        Self::starting(kind, true).await
+    }
+
+    async fn starting(kind: Kind, has_clock: bool) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut engine = Self { kind, port, home: tempfile::tempdir().unwrap(), running: None };
+        let mut engine = Self { kind, port, has_clock, home: tempfile::tempdir().unwrap(), running: None };
+        engine.set_clock("+0");
         engine.restart().await;
         engine
+    }
+
+    /// Sets its clock forth or back by seconds, such as `+3600`. It takes a second to notice.
+    pub(crate) fn set_clock(&self, offset: &str) {
+        // A new file at once: half of one would be no time.
+        let (file, new) = (self.home.path().join("clock"), self.home.path().join("clock.new"));
+        fs::write(&new, format!("{offset}\n")).unwrap();
+        fs::rename(new, file).unwrap();
     }
 
     pub(crate) fn url(&self) -> String {
@@ -125,15 +148,9 @@ impl Engine {
         let mut command = Command::new("bash");
         command.args(["-c", SCRIPT]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
         command.env("HOME", self.home.path()).env("PORT", self.port.to_string()).env("PROGRAM", self.kind.program());
-        if let Some(library) = faketime() {
-            command.env("LD_PRELOAD", library).env("FAKETIME_TIMESTAMP_FILE", self.home.path().join("time"));
-            command.envs([
-                ("FAKETIME_NO_CACHE", "1"),
-                ("DONT_FAKE_MONOTONIC", "1"),
-                ("FAKETIME_FORCE_MONOTONIC_FIX", "0"),
-            ]);
+        if self.has_clock {
+            command.env("CLOCK", self.home.path().join("clock"));
         }
-        let _ = command;
         self.running = Some(command.spawn().unwrap());
         let since = Instant::now();
         while let Err(error) = Backend::connect(&self.url()).await {
@@ -151,17 +168,14 @@ impl Engine {
     }
 
     /// Sends a signal, such as `STOP`, to all of its processes.
+    #[expect(dead_code, reason = "not every test that starts engines stops them")]
     pub(crate) fn signal(&self, signal: &str) {
-        let script = r#"
+        let script = r"
             all() { for pid; do echo $pid; all $(cat /proc/$pid/task/*/children); done; }
-            kill -$0 $(all $(cat pid))"#;
+            kill -$0 $(all $(cat pid))";
         let status = Command::new("bash").args(["-c", script, signal]).current_dir(&self.home).status().unwrap();
         assert!(status.success(), "{signal}");
     }
-}
-
-fn faketime() -> Option<PathBuf> {
-    None
 }
 
 impl Drop for Engine {

@@ -5,4 +5,6 @@
 mod bench;
 mod cases;
 mod engine;
+mod operations;
 mod suite;
+mod table;

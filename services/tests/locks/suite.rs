@@ -9,6 +9,8 @@ use crate::{
     bench::{Bench, Capability},
     cases,
     engine::{Engine, Kind},
+    operations::{self, Subject},
+    table,
 };
 
 /// Cases of one backend that run at the same time.
@@ -19,17 +21,21 @@ const CASE_TIME: Duration = Duration::from_mins(1);
 /// What a backend can't, and why.
 type Unsupported = &'static [(Capability, &'static str)];
 
-async fn conforms(backend: &str, servers: [Backend; 2], unsupported: Unsupported) {
-    let servers = servers.map(Arc::new);
-    let permits = Arc::new(Semaphore::new(AT_ONCE));
+/// Runs all cases: the capabilities in the order of the table, and whether each is there.
+async fn conforms(subject: &Subject, unsupported: Unsupported) -> Vec<(Capability, bool)> {
+    let (backend, permits) = (subject.name, Arc::new(Semaphore::new(AT_ONCE)));
     let mut running = JoinSet::new();
-    let (mut skipped, mut names) = (Vec::new(), BTreeMap::new());
+    let (mut skipped, mut names, mut found) = (Vec::new(), BTreeMap::new(), Vec::new());
     for case in cases::all() {
-        if let Some((_, reason)) = unsupported.iter().find(|(capability, _)| *capability == case.capability) {
+        let reason = unsupported.iter().find(|(capability, _)| *capability == case.capability);
+        if !found.contains(&(case.capability, reason.is_none())) {
+            found.push((case.capability, reason.is_none()));
+        }
+        if let Some((_, reason)) = reason {
             skipped.push((case.name, *reason));
             continue;
         }
-        let bench = Bench { servers: servers.clone(), name: case.name.to_owned() };
+        let bench = Bench { servers: subject.servers.clone(), name: case.name.to_owned() };
         let permits = Arc::clone(&permits);
         let task = running.spawn(async move {
             let _permit = permits.acquire_owned().await.unwrap();
@@ -44,47 +50,77 @@ async fn conforms(backend: &str, servers: [Backend; 2], unsupported: Unsupported
         }
     }
     println!("{backend}: {} cases pass, {} fail", names.len() - failed.len(), failed.len());
-    skipped.iter().for_each(|(name, reason)| println!("{backend}: {name} is not supported: {reason}"));
+    for (name, reason) in skipped {
+        println!("{backend}: {name} is not supported: {reason}");
+    }
     assert!(failed.is_empty(), "{backend}: {failed:#?}");
+    found
+}
+
+/// The whole of it on an engine of its own: the cases, and what only the engine shows.
+async fn check(name: &'static str, engines: Vec<Engine>, url: &str, unsupported: Unsupported) {
+    let mut subject = Subject { name, servers: two(url).await, engines };
+    let kind = subject.engines[0].kind;
+    let mut found = conforms(&subject, unsupported).await;
+    found.push((Capability::Push, operations::pushes(&subject).await));
+    operations::hand_off(&subject).await;
+    found.push((Capability::Restart, operations::survives_restart(&mut subject).await));
+    let wall = operations::follows_the_clock(kind).await;
+    row(name, &found, if wall { "the engine's, of the day" } else { "the engine's, monotonic" });
+}
+
+fn row(backend: &str, found: &[(Capability, bool)], clock: &str) {
+    let mut cells: Vec<_> = found.iter().map(|(_, can)| if *can { "yes" } else { "no" }.to_owned()).collect();
+    cells.push(clock.to_owned());
+    table::check(backend, &cells);
 }
 
 /// Two servers on one engine.
-async fn two(url: &str) -> [Backend; 2] {
-    [Backend::connect(url).await.unwrap(), Backend::connect(url).await.unwrap()]
+async fn two(url: &str) -> [Arc<Backend>; 2] {
+    [Backend::connect(url).await.unwrap().into(), Backend::connect(url).await.unwrap().into()]
+}
+
+async fn check_one(name: &'static str, kind: Kind, unsupported: Unsupported) {
+    let engine = Engine::start(kind).await;
+    let url = engine.url();
+    check(name, vec![engine], &url, unsupported).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn memory() {
     let locks = Arc::new(MemoryLocks::default());
-    conforms("memory", [Backend::Memory(Arc::clone(&locks)), Backend::Memory(locks)], &[]).await;
+    let servers = [Arc::clone(&locks), locks].map(|locks| Arc::new(Backend::Memory(locks)));
+    let subject = Subject { name: "memory", servers, engines: Vec::new() };
+    let mut found = conforms(&subject, &[]).await;
+    found.push((Capability::Push, operations::pushes(&subject).await));
+    operations::hand_off(&subject).await;
+    // What a restart keeps is a matter of the data directory, which keeps the tokens' mark and no lock.
+    found.push((Capability::Restart, false));
+    row("memory", &found, "this process's, monotonic");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redis() {
-    let engine = Engine::start(Kind::Redis).await;
-    conforms("Redis", two(&engine.url()).await, &[]).await;
+    check_one("Redis", Kind::Redis, &[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgres() {
-    let engine = Engine::start(Kind::Postgres).await;
-    conforms("PostgreSQL", two(&engine.url()).await, &[]).await;
+    check_one("PostgreSQL", Kind::Postgres, &[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mariadb() {
-    let engine = Engine::start(Kind::MariaDb).await;
-    conforms("MariaDB", two(&engine.url()).await, &[]).await;
+    check_one("MariaDB", Kind::MariaDb, &[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn zookeeper() {
-    let engine = Engine::start(Kind::ZooKeeper).await;
     let unsupported: Unsupported = &[(
         Capability::ReEntrantWaits,
         "each place watches only the one before it, so a place has its turn in its order",
     )];
-    conforms("ZooKeeper", two(&engine.url()).await, unsupported).await;
+    check_one("ZooKeeper", Kind::ZooKeeper, unsupported).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -100,5 +136,5 @@ async fn redlock() {
         (Capability::QueueView, "there is no queue"),
         (Capability::ReEntrantWaits, "there is no queue"),
     ];
-    conforms("Redlock", two(&format!("redlock://{}", hosts.join(","))).await, unsupported).await;
+    check("Redlock", engines, &format!("redlock://{}", hosts.join(",")), unsupported).await;
 }

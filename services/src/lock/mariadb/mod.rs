@@ -1,4 +1,4 @@
-//! Locks in `MariaDB` or `MySQL`: one procedure per step and a row per lock. The engine can't push, so each server asks it a
+//! Locks in MariaDB or MySQL: one procedure per step and a row per lock. The engine can't push, so each server asks it a
 //! few dozen times a second, for all of its waiters at once, whose turn it is.
 
 use std::{sync::Arc, time::Duration};
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{LockGrant, LockState};
 
-/// Locks in a `MariaDB` or `MySQL`.
+/// Locks in a MariaDB or MySQL.
 pub type MariaDbLocks = Shared<MariaDb>;
 
 /// Connections at most.
@@ -29,7 +29,7 @@ const TRIES: usize = 5;
 /// The engine's number for a deadlock.
 const DEADLOCK: u16 = 1213;
 
-/// One `MariaDB` or `MySQL`.
+/// One MariaDB or MySQL.
 #[derive(Debug)]
 pub struct MariaDb {
     database: Database,
@@ -111,7 +111,9 @@ async fn ask(database: Database, wakes: Arc<Wakes>) {
     let ask = || async move {
         let arguments = (&waiting.session, to_millis(SESSION_TTL));
         let turns: Vec<i64> = database.rows("CALL everywire_beat(?, ?)", arguments.into()).await?;
-        turns.into_iter().for_each(|place| waiting.wake(place.unsigned_abs()));
+        for place in turns {
+            waiting.wake(place.unsigned_abs());
+        }
         Ok(())
     };
     wakes.beat(Duration::from_millis(every), ask).await;
@@ -119,6 +121,10 @@ async fn ask(database: Database, wakes: Arc<Wakes>) {
 
 impl Engine for MariaDb {
     type Place = Place;
+
+    fn name(&self) -> &str {
+        &self.database.name
+    }
 
     fn place(&self) -> Place {
         self.wakes.place()

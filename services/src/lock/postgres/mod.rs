@@ -1,4 +1,4 @@
-//! Locks in `PostgreSQL`: one function per step, a row per lock, and LISTEN and NOTIFY for the waiters.
+//! Locks in PostgreSQL: one function per step, a row per lock, and LISTEN and NOTIFY for the waiters.
 
 use std::{
     future::poll_fn,
@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{LockGrant, LockState};
 
-/// Locks in a `PostgreSQL`.
+/// Locks in a PostgreSQL.
 pub type PostgresLocks = Shared<Postgres>;
 
 /// Connections for steps; each runs one at a time. One more listens.
@@ -33,7 +33,7 @@ const CONNECTIONS: usize = 4;
 const FIRST_RETRY: Duration = Duration::from_millis(50);
 const LAST_RETRY: Duration = Duration::from_secs(1);
 
-/// One `PostgreSQL`.
+/// One PostgreSQL.
 #[derive(Debug)]
 pub struct Postgres {
     pool: Arc<Pool>,
@@ -156,6 +156,10 @@ async fn beats(pool: Arc<Pool>, wakes: Arc<Wakes>) {
 
 impl Engine for Postgres {
     type Place = Place;
+
+    fn name(&self) -> &str {
+        &self.pool.name
+    }
 
     fn place(&self) -> Place {
         self.wakes.place()

@@ -31,7 +31,7 @@ pub struct Redis {
     script: Arc<Script>,
     wakes: Arc<Wakes>,
     /// Ends with this.
-    _beat: JoinSet<()>,
+    tasks: JoinSet<()>,
 }
 
 impl std::fmt::Debug for Redis {
@@ -61,9 +61,9 @@ impl Redis {
         let channels = [format!("everywire:wake:{}", wakes.session), "everywire:wake:all".to_owned()];
         step(&name, connection.subscribe(&channels)).await?;
         let script = Arc::new(Script::new(include_str!("lock.lua")));
-        let mut redis = Self { name, connection, script, wakes, _beat: JoinSet::new() };
+        let mut redis = Self { name, connection, script, wakes, tasks: JoinSet::new() };
         let beats = redis.beats();
-        redis._beat.spawn(beats);
+        redis.tasks.spawn(beats);
         Ok(redis)
     }
 
@@ -120,6 +120,10 @@ fn pushed(wakes: Arc<Wakes>) -> impl Fn(PushInfo) -> Result<(), redis::aio::Send
 
 impl Engine for Redis {
     type Place = Place;
+
+    fn name(&self) -> &str {
+        &self.name
+    }
 
     fn place(&self) -> Place {
         self.wakes.place()

@@ -95,7 +95,7 @@ cases! {
     Waits a_dead_holder_and_a_dead_waiter_end_with_their_leases(bench) {
         bench.first().take("dead", SHORT).await;
         let dead = bench.first().queue("dead too", SHORT, LONG).await;
-        let wait = bench.second().queue("a", LONG, LONG).await;
+        let wait = bench.second().queue("a", SHORT, LONG).await;
         assert!(answer(dead).await.granted);
         assert!(answer(wait).await.granted);
     }
@@ -162,7 +162,9 @@ cases! {
             assert_eq!(bench.second().state().await.waiting, number);
             waits.push(bench.at(number as usize).queue(&number.to_string(), LONG, LONG).await);
         }
-        waits.into_iter().for_each(|wait| wait.abort());
+        for wait in waits {
+            wait.abort();
+        }
         bench.first().until("an empty queue", |state| state.waiting == 0).await;
     }
 }
