@@ -102,42 +102,42 @@ impl From<MemoryLocks> for Backend {
     }
 }
 
-/// Calls a method of the backend.
+/// Calls a method of the backend. An engine's steps are large futures, which are no part of a call in memory.
 macro_rules! of {
     ($backend:expr, $locks:ident => $call:expr) => {
         match $backend {
-            Backend::Memory(locks) => {
-                let $locks = &**locks;
-                $call
+            Backend::Memory($locks) => {
+                let $locks = &**$locks;
+                $call.await
             }
             #[cfg(feature = "redis")]
-            Backend::Redis($locks) => $call,
+            Backend::Redis($locks) => Box::pin($call).await,
             #[cfg(feature = "redis")]
-            Backend::Redlock($locks) => $call,
+            Backend::Redlock($locks) => Box::pin($call).await,
             #[cfg(feature = "postgres")]
-            Backend::Postgres($locks) => $call,
+            Backend::Postgres($locks) => Box::pin($call).await,
             #[cfg(feature = "mariadb")]
-            Backend::MariaDb($locks) => $call,
+            Backend::MariaDb($locks) => Box::pin($call).await,
             #[cfg(feature = "zookeeper")]
-            Backend::ZooKeeper($locks) => $call,
+            Backend::ZooKeeper($locks) => Box::pin($call).await,
         }
     };
 }
 
 impl Locks for Backend {
     async fn lock(&self, request: Request, wait: Duration) -> Result<LockGrant> {
-        of!(self, locks => Locks::lock(locks, request, wait).await)
+        of!(self, locks => Locks::lock(locks, request, wait))
     }
 
     async fn unlock(&self, name: &str, owner: &str) -> Result<bool> {
-        of!(self, locks => Locks::unlock(locks, name, owner).await)
+        of!(self, locks => Locks::unlock(locks, name, owner))
     }
 
     async fn renew(&self, request: Request) -> Result<LockGrant> {
-        of!(self, locks => Locks::renew(locks, request).await)
+        of!(self, locks => Locks::renew(locks, request))
     }
 
     async fn state(&self, name: &str) -> Result<LockState> {
-        of!(self, locks => Locks::state(locks, name).await)
+        of!(self, locks => Locks::state(locks, name))
     }
 }

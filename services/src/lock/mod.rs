@@ -11,6 +11,7 @@ use rpc_core::{Result, RpcError};
 mod backend;
 #[cfg(feature = "shared")]
 mod engine;
+mod guard;
 #[cfg(feature = "mariadb")]
 mod mariadb;
 mod memory;
@@ -28,6 +29,7 @@ mod wakes;
 mod zookeeper;
 
 pub use backend::Backend;
+pub use guard::LockGuard;
 #[cfg(feature = "mariadb")]
 pub use mariadb::MariaDbLocks;
 pub use memory::MemoryLocks;

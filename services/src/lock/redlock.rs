@@ -3,14 +3,14 @@
 //! It is for efficiency only. The servers share no clock and no counter, so a clock that jumps at one of them can give the
 //! lock to two owners, and the tokens have no common order: a grant says `fenced: false`.
 
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
 use futures_util::future::join_all;
 use rpc_core::{Result, RpcError};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{
-    Request,
+    MAX_TTL, Request,
     engine::{Engine, Shared, Taken},
     redis::Redis,
     table::{millis, refused},
@@ -20,10 +20,10 @@ use crate::{LockGrant, LockState};
 /// Locks of a majority of Redises.
 pub type RedlockLocks = Shared<Redlock>;
 
-/// How long one server may take, far below the usual TTL.
-const SERVER_TIME: Duration = Duration::from_millis(250);
+/// How long one server may take: a tenth of a lease, within these.
+const SERVER_TIME: Range<Duration> = Duration::from_millis(50)..Duration::from_secs(1);
 /// A waiter asks again after so long, at random, so that two don't split the servers for ever.
-const PAUSE: std::ops::Range<u64> = 50..150;
+const PAUSE: Range<u64> = 50..150;
 
 /// An odd number of independent Redises.
 #[derive(Debug)]
@@ -54,9 +54,13 @@ impl Redlock {
         self.servers.len() / 2 + 1
     }
 
-    /// Asks all servers at once; the answers of those that gave one, if they are a majority.
-    async fn ask<'a, T, F: Future<Output = Result<T>>>(&'a self, ask: impl Fn(&'a Redis) -> F) -> Result<Vec<T>> {
-        let asked = join_all(self.servers.iter().map(|server| timeout(SERVER_TIME, ask(server)))).await;
+    /// Asks all servers at once, for a lease of `ttl`; the answers of those that gave one, if they are a majority.
+    async fn ask<'a, T, F>(&'a self, ttl: Duration, ask: impl Fn(&'a Redis) -> F) -> Result<Vec<T>>
+    where
+        F: Future<Output = Result<T>>,
+    {
+        let time = (ttl / 10).clamp(SERVER_TIME.start, SERVER_TIME.end);
+        let asked = join_all(self.servers.iter().map(|server| timeout(time, ask(server)))).await;
         let answers: Vec<T> = asked.into_iter().filter_map(|answer| answer.ok()?.ok()).collect();
         if answers.len() < self.majority() {
             let (count, all) = (answers.len(), self.servers.len());
@@ -67,7 +71,7 @@ impl Redlock {
 
     /// Gives back what a failed attempt may have left, everywhere.
     async fn give_back(&self, request: &Request) {
-        let given_back = self.ask(|server| server.unlock(&request.name, &request.owner)).await;
+        let given_back = self.ask(MAX_TTL, |server| server.unlock(&request.name, &request.owner)).await;
         given_back.map_or_else(|error| tracing::debug!("a lock is not given back: {error}"), drop);
     }
 
@@ -96,7 +100,7 @@ impl Engine for Redlock {
 
     async fn take(&self, request: &Request, _: Option<&mut ()>) -> Result<Taken> {
         let asked = Instant::now();
-        let answers = match self.ask(|server| server.take(request, None)).await {
+        let answers = match self.ask(request.ttl, |server| server.take(request, None)).await {
             Ok(answers) => answers,
             Err(error) => {
                 self.give_back(request).await;
@@ -131,14 +135,14 @@ impl Engine for Redlock {
     }
 
     async fn unlock(&self, name: &str, owner: &str) -> Result<bool> {
-        let answers = self.ask(|server| server.unlock(name, owner)).await?;
+        let answers = self.ask(MAX_TTL, |server| server.unlock(name, owner)).await?;
         Ok(answers.into_iter().filter(|had| *had).count() >= self.majority())
     }
 
     async fn renew(&self, request: &Request) -> Result<LockGrant> {
         let asked = Instant::now();
         let (granted, others): (Vec<_>, Vec<_>) =
-            self.ask(|server| server.renew(request)).await?.into_iter().partition(|grant| grant.granted);
+            self.ask(request.ttl, |server| server.renew(request)).await?.into_iter().partition(|grant| grant.granted);
         Ok(self.agreed(request, &granted, asked).unwrap_or_else(|| {
             let rest = others.iter().map(|other| other.ttl_ms).max();
             refused(request.owner.clone(), rest.map(Duration::from_millis))
@@ -147,7 +151,7 @@ impl Engine for Redlock {
 
     /// What a majority says of the same owner.
     async fn state(&self, name: &str) -> Result<LockState> {
-        let states = self.ask(|server| server.state(name)).await?;
+        let states = self.ask(MAX_TTL, |server| server.state(name)).await?;
         let agrees =
             |one: &&LockState| states.iter().filter(|other| other.owner == one.owner).count() >= self.majority();
         Ok(states.iter().find(agrees).cloned().unwrap_or(LockState {

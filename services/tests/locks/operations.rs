@@ -143,16 +143,12 @@ pub(crate) async fn survives_restart(subject: &mut Subject) -> bool {
     for engine in &mut subject.engines {
         engine.restart().await;
     }
-    let state = soon("an answer", async {
-        loop {
-            match at.locks.state("restart").await {
-                Ok(state) => return state,
-                Err(error) => assert_eq!(error.code(), Code::Unavailable, "{error}"),
-            }
-            pause(50).await;
-        }
-    });
-    let state = state.await;
+    for server in 0..2 {
+        let at = subject.at(server, "restart");
+        soon("an answer", async { while at.locks.state("restart").await.is_err() {} }).await;
+        soon("a renewal", async { while at.locks.renew(at.request("a", LONG)).await.is_err() {} }).await;
+    }
+    let state = at.state().await;
     if state.held {
         assert_eq!(state.owner.as_deref(), Some("a"));
         assert!(!before.fenced || state.token == before.token, "{state:?} after {before:?}");
