@@ -168,7 +168,7 @@ impl Engine {
     }
 
     /// Sends a signal, such as `STOP`, to all of its processes.
-    #[expect(dead_code, reason = "not every test that starts engines stops them")]
+    #[allow(dead_code, reason = "not every test that starts engines stops them")]
     pub(crate) fn signal(&self, signal: &str) {
         let script = r"
             all() { for pid; do echo $pid; all $(cat /proc/$pid/task/*/children); done; }

@@ -1,0 +1,196 @@
+//! Whether a history is one that a lock can have.
+//!
+//! Linearizability is decided as by Wing and Gong with Lowe's just-in-time search: the calls are gone through in the order of
+//! their beginnings and ends, and every state that the lock may be in is kept. Where a call ends, only those states stay in
+//! which it took effect, after any of the calls that were under way.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::history::{Call, What};
+
+/// Everything at once; what is wrong, if anything is.
+pub(crate) fn check(calls: &[Call]) -> Result<(), String> {
+    let mut locks: BTreeMap<usize, Vec<&Call>> = BTreeMap::new();
+    for call in calls {
+        locks.entry(call.lock).or_default().push(call);
+    }
+    for (lock, mut calls) in locks {
+        calls.sort_by_key(|call| call.asked);
+        exclusive(&calls).map_err(|error| format!("lock {lock}: {error}"))?;
+        ordered(&calls).map_err(|error| format!("lock {lock}: {error}"))?;
+        linearizable(&calls).map_err(|error| format!("lock {lock}: {error}"))?;
+    }
+    Ok(())
+}
+
+/// No two owners are sure to have the lock at the same time: from the answer to the lock, to the question to unlock or the
+/// soonest end of the lease.
+fn exclusive(calls: &[&Call]) -> Result<(), String> {
+    let gives_back =
+        |owner| calls.iter().find(|call| call.owner == owner && !matches!(call.what, What::Granted { .. }));
+    let mut holds: Vec<_> = calls
+        .iter()
+        .filter_map(|call| {
+            let What::Granted { ttl, .. } = call.what else { return None };
+            let lease = call.asked + ttl;
+            Some((call.told, gives_back(call.owner).map_or(lease, |unlock| unlock.asked.min(lease)), call.owner))
+        })
+        .filter(|(from, to, _)| from < to)
+        .collect();
+    holds.sort_unstable();
+    for pair in holds.windows(2) {
+        let [(_, end, one), (start, _, other)] = pair else { continue };
+        if start < end {
+            return Err(format!("owners {one} and {other} have it at the same time"));
+        }
+    }
+    Ok(())
+}
+
+/// Tokens are different, and whoever asked after another was told has the greater one.
+fn ordered(calls: &[&Call]) -> Result<(), String> {
+    let mut grants: Vec<_> = calls
+        .iter()
+        .filter_map(|call| match call.what {
+            What::Granted { token, .. } => Some((token, call.asked, call.told)),
+            _ => None,
+        })
+        .collect();
+    grants.sort_unstable();
+    let mut latest = 0;
+    for (number, (token, asked, told)) in grants.iter().enumerate() {
+        if number > 0 && grants[number - 1].0 == *token {
+            return Err(format!("token {token} comes twice"));
+        }
+        // Everybody with a lower token must have asked before this one was told.
+        if latest > *told {
+            return Err(format!("a token below {token} was drawn after it"));
+        }
+        latest = latest.max(*asked);
+    }
+    Ok(())
+}
+
+/// Who has the lock, and until when at least.
+type Held = Option<(u64, u64)>;
+
+/// A state, and the calls under way that have taken effect.
+type Possible = (Held, BTreeSet<usize>);
+
+fn linearizable(calls: &[&Call]) -> Result<(), String> {
+    // Ends come before beginnings at the same time.
+    let mut moments = Vec::new();
+    for (number, call) in calls.iter().enumerate() {
+        moments.push((call.asked, 1, number));
+        if call.what != What::Unknown {
+            moments.push((call.told, 0, number));
+        }
+    }
+    moments.sort_unstable();
+    let mut under_way = BTreeSet::new();
+    let mut possible = BTreeSet::from([Possible::default()]);
+    for (_, begins, number) in moments {
+        if begins == 1 {
+            under_way.insert(number);
+            continue;
+        }
+        let found = after(calls, &under_way, possible, number);
+        under_way.remove(&number);
+        if found.is_empty() {
+            return Err(format!("no order of the calls explains the answer to {:?}", calls[number]));
+        }
+        let ended = |(held, mut effective): Possible| {
+            effective.remove(&number);
+            (held, effective)
+        };
+        possible = found.into_iter().map(ended).collect();
+        forget(calls, &mut under_way, &possible);
+    }
+    Ok(())
+}
+
+/// The states in which `number` has taken effect, after any others that are under way.
+fn after(calls: &[&Call], under_way: &BTreeSet<usize>, from: BTreeSet<Possible>, number: usize) -> BTreeSet<Possible> {
+    let (mut found, mut seen, mut open) = (BTreeSet::new(), from.clone(), Vec::from_iter(from));
+    while let Some((held, effective)) = open.pop() {
+        if effective.contains(&number) {
+            found.insert((held, effective));
+            continue;
+        }
+        for &next in under_way.difference(&effective) {
+            if let Some(held) = effect(held, calls[next]) {
+                let mut effective = effective.clone();
+                effective.insert(next);
+                if seen.insert((held, effective.clone())) {
+                    open.push((held, effective));
+                }
+            }
+        }
+    }
+    found
+}
+
+/// What a call makes of a state, if its answer fits. A lease may have ended as soon as it could.
+fn effect(held: Held, call: &Call) -> Option<Held> {
+    let has_it = held.is_some_and(|(owner, _)| owner == call.owner);
+    let may_be_free = held.is_none_or(|(_, until)| call.told >= until);
+    match call.what {
+        What::Granted { ttl, .. } => may_be_free.then_some(Some((call.owner, call.asked + ttl))),
+        What::Unlocked(false) => (!has_it || may_be_free).then_some(if has_it { None } else { held }),
+        What::Unlocked(true) | What::Unknown => has_it.then_some(None),
+    }
+}
+
+/// A call without an answer matters only as long as its owner may have the lock.
+fn forget(calls: &[&Call], under_way: &mut BTreeSet<usize>, possible: &BTreeSet<Possible>) {
+    under_way.retain(|&number| {
+        calls[number].what != What::Unknown
+            || possible.iter().any(|(held, _)| held.is_some_and(|(owner, _)| owner == calls[number].owner))
+    });
+}
+
+fn granted(owner: u64, token: u64, asked: u64, told: u64) -> Call {
+    Call { lock: 0, owner, what: What::Granted { ttl: 100, token }, asked, told }
+}
+
+fn unlocked(owner: u64, had: bool, asked: u64, told: u64) -> Call {
+    Call { lock: 0, owner, what: What::Unlocked(had), asked, told }
+}
+
+#[test]
+fn good_histories_pass() {
+    let unknown = Call { what: What::Unknown, ..unlocked(1, true, 10, 20) };
+    let histories = [
+        vec![granted(1, 1, 0, 5), unlocked(1, true, 10, 20), granted(2, 2, 8, 25)],
+        vec![granted(1, 1, 0, 5), granted(2, 2, 8, 101), unlocked(1, false, 102, 103)],
+        vec![granted(1, 1, 0, 5), unknown.clone(), granted(2, 2, 30, 40)],
+        vec![granted(1, 2, 0, 50), granted(2, 1, 0, 50), unlocked(2, true, 50, 60)]
+            .into_iter()
+            .map(|mut call| {
+                call.told += 100;
+                call
+            })
+            .collect(),
+    ];
+    for history in histories {
+        check(&history).unwrap_or_else(|error| panic!("{error}: {history:?}"));
+    }
+}
+
+#[test]
+fn bad_histories_are_found() {
+    #[rustfmt::skip]
+    let histories = [
+        (vec![granted(1, 1, 0, 5), granted(2, 2, 6, 9)], "at the same time"),
+        (vec![granted(1, 1, 0, 5), granted(2, 1, 200, 205)], "token 1 comes twice"),
+        (vec![granted(1, 5, 0, 5), granted(2, 4, 200, 205)], "was drawn after it"),
+        (vec![granted(1, 1, 0, 5), unlocked(1, false, 10, 20)], "no order of the calls"),
+        (vec![granted(1, 1, 0, 5), unlocked(1, true, 10, 20), unlocked(1, true, 30, 40)], "no order of the calls"),
+        (vec![granted(1, 1, 0, 5), unlocked(1, true, 50, 60), granted(2, 2, 6, 49)], "at the same time"),
+        (vec![granted(1, 1, 0, 30), unlocked(1, true, 31, 90), granted(2, 2, 0, 29), unlocked(2, false, 30, 32)], "no order of the calls"),
+    ];
+    for (history, expected) in histories {
+        let error = check(&history).expect_err(expected);
+        assert!(error.contains(expected), "{error} is not {expected}: {history:?}");
+    }
+}

@@ -1,0 +1,1 @@
+//! Locks that break, and ours in the same scene.

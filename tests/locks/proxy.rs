@@ -1,0 +1,81 @@
+//! The network between the servers and an engine.
+
+use std::time::Duration;
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{
+        TcpListener, TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    sync::watch,
+    task::JoinSet,
+    time::sleep,
+};
+
+/// A proxy, which ends when it is dropped.
+pub(crate) struct Proxy {
+    pub(crate) port: u16,
+    network: watch::Sender<Network>,
+    _accepting: JoinSet<()>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+struct Network {
+    /// Connections of an earlier number are cut.
+    cuts: u64,
+    /// Nothing passes, and nobody is told.
+    held: bool,
+}
+
+impl Proxy {
+    pub(crate) async fn to(target: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (port, network) = (listener.local_addr().unwrap().port(), watch::Sender::new(Network::default()));
+        let mut accepting = JoinSet::new();
+        accepting.spawn(accept(listener, target, network.clone()));
+        Self { port, network, _accepting: accepting }
+    }
+
+    /// Cuts all connections.
+    pub(crate) fn cut(&self) {
+        self.network.send_modify(|network| network.cuts += 1);
+    }
+
+    /// Lets nothing pass for a while.
+    pub(crate) async fn hold(&self, time: Duration) {
+        self.network.send_modify(|network| network.held = true);
+        sleep(time).await;
+        self.network.send_modify(|network| network.held = false);
+    }
+}
+
+async fn accept(listener: TcpListener, target: u16, network: watch::Sender<Network>) {
+    let mut pumps = JoinSet::new();
+    while let Ok((client, _)) = listener.accept().await {
+        let Ok(server) = TcpStream::connect(("127.0.0.1", target)).await else { continue };
+        let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
+        pumps.spawn(pump(from_client, to_server, network.subscribe()));
+        pumps.spawn(pump(from_server, to_client, network.subscribe()));
+        while pumps.try_join_next().is_some() {}
+    }
+}
+
+async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut network: watch::Receiver<Network>) {
+    let since = network.borrow().cuts;
+    let mut cut = network.clone();
+    let passing = async {
+        let mut buffer = [0; 4_096];
+        while let Ok(length @ 1..) = from.read(&mut buffer).await {
+            if network.wait_for(|network| !network.held).await.is_err()
+                || to.write_all(&buffer[..length]).await.is_err()
+            {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        () = passing => {}
+        _ = cut.wait_for(|network| network.cuts != since) => {}
+    }
+}
