@@ -172,7 +172,10 @@ impl Engine {
     pub(crate) fn signal(&self, signal: &str) {
         let script = r"
             all() { for pid; do echo $pid; all $(cat /proc/$pid/task/*/children); done; }
-            kill -$0 $(all $(cat pid))";
+            main=$(cat pid)
+            children=$(all $main)
+            # A child may have ended meanwhile.
+            kill -$0 $main && { kill -$0 $children 2>/dev/null; true; }";
         let status = Command::new("bash").args(["-c", script, signal]).current_dir(&self.home).status().unwrap();
         assert!(status.success(), "{signal}");
     }
