@@ -9,8 +9,8 @@ use std::{sync::Arc, time::Duration};
 use rpc_core::{CancellationToken, Result, RpcError};
 use tokio::{
     runtime::Handle,
-    sync::Semaphore,
-    time::{Instant, sleep_until, timeout},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 
 use super::{Locks, Request, check_name, check_wait, table::refused};
@@ -18,6 +18,9 @@ use crate::{LockGrant, LockState};
 
 /// The longest that one step of an engine may take, a new connection included.
 pub(super) const STEP_TIME: Duration = Duration::from_secs(3);
+/// How soon what failed is tried again: at first, and at most.
+pub(super) const FIRST_RETRY: Duration = Duration::from_millis(50);
+pub(super) const LAST_RETRY: Duration = Duration::from_secs(1);
 /// Calls of one server that may wait; one more is `RESOURCE_EXHAUSTED`.
 const MAX_WAITING_IN_ALL: usize = 1 << 14;
 /// Waiters of one lock, over all servers; one more is `RESOURCE_EXHAUSTED`.
@@ -26,7 +29,7 @@ pub(super) const MAX_WAITING: u32 = 1_000;
 /// What an engine does. Each method is one step: all of it happens or nothing, and it ends within [`STEP_TIME`].
 pub(super) trait Engine: Send + Sync + 'static {
     /// A call's place in a queue. It is known to the engine from the first `take` with it on.
-    type Place: Send + 'static;
+    type Place: Send + Sync + 'static;
 
     /// The engine's address, without a password.
     fn name(&self) -> &str;
@@ -41,7 +44,7 @@ pub(super) trait Engine: Send + Sync + 'static {
     fn woken(&self, place: &mut Self::Place) -> impl Future<Output = ()> + Send;
 
     /// Gives the place up.
-    fn leave(&self, request: &Request, place: Self::Place) -> impl Future<Output = Result<()>> + Send;
+    fn leave(&self, request: &Request, place: &Self::Place) -> impl Future<Output = Result<()>> + Send;
 
     /// Gives one hold back.
     fn unlock(&self, name: &str, owner: &str) -> impl Future<Output = Result<bool>> + Send;
@@ -93,13 +96,10 @@ impl<E: Engine> Locks for Shared<E> {
             .map_err(|_| RpcError::resource_exhausted(format!("{MAX_WAITING_IN_ALL} calls wait for locks already")))?;
         let gone = CancellationToken::new();
         let _guard = gone.clone().drop_guard();
-        let waiting = Waiting { place: self.engine.place(), engine: Arc::clone(&self.engine), request };
+        let (engine, place) = (Arc::clone(&self.engine), self.engine.place());
+        let waiting = Waiting { engine, request, place, permit };
         // A step that is under way is never cut off, because nobody would know its outcome: a task sees it through.
-        let task = tokio::spawn(async move {
-            let outcome = waiting.until(deadline, gone).await;
-            drop(permit);
-            outcome
-        });
+        let task = tokio::spawn(waiting.until(deadline, gone));
         let answer = task.await.map_err(|error| RpcError::internal(format_args!("a wait for a lock: {error}")))?;
         answer.map(Answer::accept)
     }
@@ -125,6 +125,7 @@ struct Waiting<E: Engine> {
     engine: Arc<E>,
     request: Request,
     place: E::Place,
+    permit: OwnedSemaphorePermit,
 }
 
 impl<E: Engine> Waiting<E> {
@@ -156,11 +157,24 @@ impl<E: Engine> Waiting<E> {
         }
     }
 
-    /// If the engine is away the place ends with this server's session, or when it is found to be nobody's.
+    /// Gives the place up: now, or if the engine is away, once it is there again.
     async fn leave(self) {
-        if let Err(error) = self.engine.leave(&self.request, self.place).await {
-            tracing::debug!("a place in the queue of a lock is not given up: {error}");
+        let Self { engine, request, place, permit } = self;
+        if engine.leave(&request, &place).await.is_ok() {
+            return;
         }
+        let engine = Arc::downgrade(&engine);
+        tokio::spawn(async move {
+            let (_permit, mut pause) = (permit, FIRST_RETRY);
+            loop {
+                sleep(pause).await;
+                pause = (2 * pause).min(LAST_RETRY);
+                match engine.upgrade() {
+                    Some(engine) if engine.leave(&request, &place).await.is_err() => {}
+                    _ => return,
+                }
+            }
+        });
     }
 }
 

@@ -164,7 +164,7 @@ mod tests {
     const TTL: Duration = Duration::from_secs(3);
 
     fn toolkit() -> Arc<Embedded> {
-        Arc::new(Embedded::new(Snowflake::with(Default::default()).unwrap()))
+        Arc::new(Embedded::new(Snowflake::new(0).unwrap()))
     }
 
     async fn acquired(toolkit: &Arc<Embedded>, wait: Duration) -> Option<LockGuard> {

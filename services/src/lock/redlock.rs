@@ -130,7 +130,7 @@ impl Engine for Redlock {
         sleep(super::MAX_WAIT).await;
     }
 
-    async fn leave(&self, _: &Request, (): ()) -> Result<()> {
+    async fn leave(&self, _: &Request, (): &()) -> Result<()> {
         Ok(())
     }
 

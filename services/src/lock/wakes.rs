@@ -9,7 +9,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::Notify, time::sleep};
+use tokio::{
+    sync::{Notify, mpsc},
+    time::sleep,
+};
 
 /// A session that was not heard of for so long has ended, and its places with it.
 pub(super) const SESSION_TTL: Duration = Duration::from_secs(3);
@@ -25,7 +28,15 @@ pub(super) struct Wakes {
     /// Somebody waits, who was the first.
     some: Notify,
     last_place: AtomicU64,
+    strays: mpsc::Sender<String>,
 }
+
+/// Messages for places of this session that are nobody's: a step whose answer was lost left them in a queue. They stand in
+/// the way of others until they are taken out.
+pub(super) type Strays = mpsc::Receiver<String>;
+
+/// Strays that wait to be taken out; one more is sent for again.
+const MOST_STRAYS: usize = 1_024;
 
 /// A call's place.
 #[derive(Debug)]
@@ -39,11 +50,12 @@ pub(super) struct Place {
 }
 
 impl Wakes {
-    pub(super) fn new() -> Arc<Self> {
+    pub(super) fn new() -> (Arc<Self>, Strays) {
         let mut session = uuid::Uuid::new_v4().simple().to_string();
         session.truncate(16);
+        let (strays, taken_out) = mpsc::channel(MOST_STRAYS);
         let (places, some, last_place) = Default::default();
-        Self { session, places, some, last_place }.into()
+        (Self { session, places, some, last_place, strays }.into(), taken_out)
     }
 
     pub(super) fn place(self: &Arc<Self>) -> Place {
@@ -56,20 +68,18 @@ impl Wakes {
         Place { number, ticket: 0, wake, wakes: Arc::clone(self) }
     }
 
-    pub(super) fn wake(&self, number: u64) {
-        if let Some(wake) = self.guard().get(&number) {
-            wake.notify_one();
-        }
-    }
-
     /// After messages may have been lost.
     pub(super) fn wake_all(&self) {
         self.guard().values().for_each(|wake| wake.notify_one());
     }
 
-    /// Wakes the place of a message, which is a number or `all`.
+    /// Wakes the place of a message, which begins with its number, or all.
     pub(super) fn message(&self, text: &str) {
-        text.parse().map_or_else(|_| self.wake_all(), |number| self.wake(number));
+        let Ok(number) = text.split(' ').next().unwrap_or_default().parse() else { return self.wake_all() };
+        match self.guard().get(&number) {
+            Some(wake) => wake.notify_one(),
+            None => drop(self.strays.try_send(text.to_owned())),
+        }
     }
 
     /// Runs `beat` every so often as long as somebody waits.

@@ -320,7 +320,7 @@ impl Engine for ZooKeeper {
         }
     }
 
-    async fn leave(&self, request: &Request, place: Place) -> Result<()> {
+    async fn leave(&self, request: &Request, place: &Place) -> Result<()> {
         let (directory, prefix) = (&directory(&request.name), &place.prefix);
         let leave = |client: Arc<Client>| async move {
             for node in queue(&client, directory).await?.iter().filter(|node| node.starts_with(prefix)) {

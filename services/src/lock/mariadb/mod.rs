@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use super::{
     Request,
     engine::{Engine, MAX_WAITING, Shared, Taken, renewed, step, taken, to_millis},
-    wakes::{Place, SESSION_TTL, Wakes},
+    wakes::{Place, SESSION_TTL, Strays, Wakes},
 };
 use crate::{LockGrant, LockState};
 
@@ -34,8 +34,8 @@ const DEADLOCK: u16 = 1213;
 pub struct MariaDb {
     database: Database,
     wakes: Arc<Wakes>,
-    /// Ends with this.
-    _asking: JoinSet<()>,
+    /// End with this.
+    _tasks: JoinSet<()>,
 }
 
 #[derive(Debug, Clone)]
@@ -62,9 +62,10 @@ impl MariaDb {
             .prefer_socket(false);
         let database = Database { name, pool: Pool::new(opts) };
         database.install().await?;
-        let (wakes, mut asking) = (Wakes::new(), JoinSet::new());
-        asking.spawn(ask(database.clone(), Arc::clone(&wakes)));
-        Ok(Self { database, wakes, _asking: asking })
+        let ((wakes, strays), mut tasks) = (Wakes::new(), JoinSet::new());
+        tasks.spawn(ask(database.clone(), Arc::clone(&wakes)));
+        tasks.spawn(forget(database.clone(), wakes.session.clone(), strays));
+        Ok(Self { database, wakes, _tasks: tasks })
     }
 
     async fn numbers(&self, call: &str, arguments: impl Into<Params>) -> Result<Vec<i64>> {
@@ -112,11 +113,21 @@ async fn ask(database: Database, wakes: Arc<Wakes>) {
         let arguments = (&waiting.session, to_millis(SESSION_TTL));
         let turns: Vec<i64> = database.rows("CALL everywire_beat(?, ?)", arguments.into()).await?;
         for place in turns {
-            waiting.wake(place.unsigned_abs());
+            waiting.message(&place.to_string());
         }
         Ok(())
     };
     wakes.beat(Duration::from_millis(every), ask).await;
+}
+
+/// Takes places out that are nobody's.
+async fn forget(database: Database, session: String, mut strays: Strays) {
+    const FORGET: &str = "DELETE FROM everywire_waits WHERE session = ? AND place = ?";
+    while let Some(number) = strays.recv().await {
+        if let Err(error) = database.rows::<Row>(FORGET, (&session, number).into()).await {
+            tracing::debug!("a place that is nobody's stands in a queue: {error}");
+        }
+    }
 }
 
 impl Engine for MariaDb {
@@ -152,7 +163,7 @@ impl Engine for MariaDb {
         place.woken().await;
     }
 
-    async fn leave(&self, _: &Request, place: Place) -> Result<()> {
+    async fn leave(&self, _: &Request, place: &Place) -> Result<()> {
         self.numbers("CALL everywire_leave(?)", (place.ticket,)).await.map(drop)
     }
 

@@ -96,6 +96,10 @@ BEGIN
         PERFORM everywire.alive(a_session, a_session_ttl);
         front := everywire.first_of(a_name);
     END IF;
+    -- It is the turn of the first, who may not know, or be nobody.
+    IF held.until <= moment THEN
+        PERFORM everywire.wake(front);
+    END IF;
     RETURN ARRAY[0, greatest(held.until - moment, 0), coalesce(front.ticket = mine, false)::int::bigint, mine];
 END $$;
 
@@ -107,6 +111,17 @@ BEGIN
         PERFORM everywire.wake(everywire.first_of(a_name));
     END IF;
     RETURN ARRAY[]::bigint[];
+END $$;
+
+-- Takes a place out that is nobody's.
+CREATE OR REPLACE FUNCTION everywire.forget(a_session text, a_place bigint) RETURNS bigint[] LANGUAGE plpgsql AS $$
+DECLARE stray everywire.waits;
+BEGIN
+    SELECT * INTO stray FROM everywire.waits WHERE session = a_session AND place = a_place LIMIT 1;
+    IF stray.ticket IS NULL THEN
+        RETURN ARRAY[]::bigint[];
+    END IF;
+    RETURN everywire.leave(stray.name, stray.ticket);
 END $$;
 
 -- 1 or 0

@@ -6,7 +6,6 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
-    time::Duration,
 };
 
 use rpc_core::{Result, RpcError};
@@ -19,8 +18,8 @@ use tokio_postgres::{
 
 use super::{
     Request,
-    engine::{Engine, MAX_WAITING, STEP_TIME, Shared, Taken, renewed, step, taken, to_millis},
-    wakes::{BEAT, Place, SESSION_TTL, Wakes},
+    engine::{Engine, FIRST_RETRY, LAST_RETRY, MAX_WAITING, STEP_TIME, Shared, Taken, renewed, step, taken, to_millis},
+    wakes::{BEAT, Place, SESSION_TTL, Strays, Wakes},
 };
 use crate::{LockGrant, LockState};
 
@@ -29,9 +28,6 @@ pub type PostgresLocks = Shared<Postgres>;
 
 /// Connections for steps; each runs one at a time. One more listens.
 const CONNECTIONS: usize = 4;
-/// How soon a lost connection that listens is tried again: at first, and at most.
-const FIRST_RETRY: Duration = Duration::from_millis(50);
-const LAST_RETRY: Duration = Duration::from_secs(1);
 
 /// One PostgreSQL.
 #[derive(Debug)]
@@ -70,9 +66,10 @@ impl Postgres {
         let pool = Arc::new(Pool { name, config, clients: Default::default(), next: AtomicUsize::new(0) });
         let client = pool.client().await?;
         step(&pool.name, client.batch_execute(include_str!("lock.sql"))).await?;
-        let (wakes, mut tasks) = (Wakes::new(), JoinSet::new());
+        let ((wakes, strays), mut tasks) = (Wakes::new(), JoinSet::new());
         tasks.spawn(listen(Arc::clone(&pool), Arc::clone(&wakes)));
         tasks.spawn(beats(Arc::clone(&pool), Arc::clone(&wakes)));
+        tasks.spawn(forget(Arc::clone(&pool), wakes.session.clone(), strays));
         Ok(Self { pool, wakes, _tasks: tasks })
     }
 
@@ -154,6 +151,17 @@ async fn beats(pool: Arc<Pool>, wakes: Arc<Wakes>) {
     wakes.beat(BEAT, beat).await;
 }
 
+/// Takes places out that are nobody's.
+async fn forget(pool: Arc<Pool>, session: String, mut strays: Strays) {
+    while let Some(number) = strays.recv().await {
+        let number = number.parse::<i64>().unwrap_or(0);
+        let arguments: [Argument; 2] = [(&session, Type::TEXT), (&number, Type::INT8)];
+        if let Err(error) = pool.row("SELECT everywire.forget($1, $2)", &arguments).await {
+            tracing::debug!("a place that is nobody's stands in a queue: {error}");
+        }
+    }
+}
+
 impl Engine for Postgres {
     type Place = Place;
 
@@ -186,7 +194,7 @@ impl Engine for Postgres {
         place.woken().await;
     }
 
-    async fn leave(&self, request: &Request, place: Place) -> Result<()> {
+    async fn leave(&self, request: &Request, place: &Place) -> Result<()> {
         let arguments: [Argument; 2] = [(&request.name.as_bytes(), Type::BYTEA), (&place.ticket, Type::INT8)];
         self.numbers("SELECT everywire.leave($1, $2)", &arguments).await.map(drop)
     }

@@ -11,8 +11,9 @@ local function now()
     return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
+-- Tells a place's server its number, and the lock's name.
 local function wake(place)
-    redis.call('PUBLISH', 'everywire:wake:' .. place:sub(1, 16), place:match(':(%d+):'))
+    redis.call('PUBLISH', 'everywire:wake:' .. place:sub(1, 16), place:match(':(%d+):') .. ' ' .. lock:sub(16))
 end
 
 -- The first place whose server is alive.
@@ -75,6 +76,8 @@ function step.take(owner, ttl, place, ticket, session_ttl, most)
         end
         next = next or place
     end
+    -- It is the turn of the first, who may not know, or be nobody.
+    if not held[1] and next then wake(next) end
     return { 0, math.max(redis.call('PTTL', lock), 0), next == place and 1 or 0, ticket }
 end
 
@@ -83,6 +86,16 @@ function step.leave(place)
     local was_first = redis.call('ZRANGE', queue, 0, 0)[1] == place
     redis.call('ZREM', queue, place)
     if was_first then wake_first() end
+    return {}
+end
+
+-- SESSION:NUMBER: of a place that is nobody's
+function step.forget(start)
+    local place = redis.call('ZRANGE', queue, 0, 0)[1]
+    if place and place:sub(1, #start) == start then
+        redis.call('ZREM', queue, place)
+        wake_first()
+    end
     return {}
 end
 

@@ -1,6 +1,6 @@
 //! Locks in Redis: one script makes each step atomic, messages wake the waiters.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use redis::{
     Client, FromRedisValue, IntoConnectionInfo, ProtocolVersion, PushInfo, PushKind, Script, Value,
@@ -11,17 +11,13 @@ use tokio::task::JoinSet;
 
 use super::{
     Request,
-    engine::{Engine, MAX_WAITING, STEP_TIME, Shared, Taken, renewed, step, taken, to_millis},
-    wakes::{BEAT, Place, SESSION_TTL, Wakes},
+    engine::{Engine, FIRST_RETRY, LAST_RETRY, MAX_WAITING, STEP_TIME, Shared, Taken, renewed, step, taken, to_millis},
+    wakes::{BEAT, Place, SESSION_TTL, Strays, Wakes},
 };
 use crate::{LockGrant, LockState};
 
 /// Locks in a Redis.
 pub type RedisLocks = Shared<Redis>;
-
-/// How soon a lost connection is tried again: at first, and at most.
-const FIRST_RETRY: Duration = Duration::from_millis(50);
-const LAST_RETRY: Duration = Duration::from_secs(1);
 
 /// One Redis.
 pub struct Redis {
@@ -48,7 +44,7 @@ impl Redis {
         let name = format!("redis://{}", info.addr());
         let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
         let client = Client::open(info.set_redis_settings(settings)).map_err(bad)?;
-        let wakes = Wakes::new();
+        let (wakes, strays) = Wakes::new();
         let config = ConnectionManagerConfig::new()
             .set_min_delay(FIRST_RETRY)
             .set_max_delay(LAST_RETRY)
@@ -62,8 +58,9 @@ impl Redis {
         step(&name, connection.subscribe(&channels)).await?;
         let script = Arc::new(Script::new(include_str!("lock.lua")));
         let mut redis = Self { name, connection, script, wakes, tasks: JoinSet::new() };
-        let beats = redis.beats();
+        let (beats, forgets) = (redis.beats(), redis.forgets(strays));
         redis.tasks.spawn(beats);
+        redis.tasks.spawn(forgets);
         Ok(redis)
     }
 
@@ -79,6 +76,23 @@ impl Redis {
                 run(&name, &connection, &script, "", "beat", &arguments.map(String::as_str)).await.map(|_: Value| ())
             };
             wakes.beat(BEAT, beat).await;
+        }
+    }
+
+    /// Takes places out that are nobody's.
+    fn forgets(&self, mut strays: Strays) -> impl Future<Output = ()> + Send + 'static {
+        let Self { name: engine, connection, script, wakes, .. } = self;
+        let (engine, connection, script) = (engine.clone(), connection.clone(), Arc::clone(script));
+        let session = wakes.session.clone();
+        async move {
+            while let Some(message) = strays.recv().await {
+                let Some((number, name)) = message.split_once(' ') else { continue };
+                let start = format!("{session}:{number}:");
+                let forgotten: Result<Value> = run(&engine, &connection, &script, name, "forget", &[&start]).await;
+                if let Err(error) = forgotten {
+                    tracing::debug!("a place that is nobody's stands in a queue: {error}");
+                }
+            }
         }
     }
 
@@ -143,8 +157,8 @@ impl Engine for Redis {
         place.woken().await;
     }
 
-    async fn leave(&self, request: &Request, place: Place) -> Result<()> {
-        let member = self.member(&place, &request.owner);
+    async fn leave(&self, request: &Request, place: &Place) -> Result<()> {
+        let member = self.member(place, &request.owner);
         self.run(&request.name, "leave", &[&member]).await.map(|_: Value| ())
     }
 
