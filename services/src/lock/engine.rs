@@ -209,29 +209,6 @@ pub(super) async fn step<T, E: std::fmt::Display>(engine: &str, step: impl Futur
     }
 }
 
-/// What an engine's `take` found: `1, token, holds, rest`, or `0, rest, is first, ticket`, or that the queue is full.
-pub(super) fn taken(request: &Request, own_ticket: Option<&mut i64>, found: &[i64]) -> Result<Taken> {
-    match *found {
-        [1, token, holds, rest] => Ok(Taken::Granted(grant(request, token, holds, rest))),
-        [0, rest, first, ticket] => {
-            if let Some(own_ticket) = own_ticket {
-                *own_ticket = ticket;
-            }
-            let rest = from_millis(rest);
-            Ok(Taken::Held { rest, again: (first == 1).then_some(rest + Duration::from_millis(1)) })
-        }
-        _ => Err(RpcError::resource_exhausted(format!("{MAX_WAITING} calls wait for this lock already"))),
-    }
-}
-
-/// What an engine's `renew` found: `1, token, holds, rest`, or `0, rest`.
-pub(super) fn renewed(request: &Request, found: &[i64]) -> LockGrant {
-    match *found {
-        [1, token, holds, rest] => grant(request, token, holds, rest),
-        _ => refused(request.owner.clone(), found.get(1).map(|rest| from_millis(*rest))),
-    }
-}
-
 /// A grant in an engine's numbers.
 pub(super) fn grant(request: &Request, token: i64, holds: i64, rest: i64) -> LockGrant {
     LockGrant {

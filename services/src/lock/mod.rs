@@ -11,6 +11,8 @@ use rpc_core::{Result, RpcError};
 mod backend;
 #[cfg(feature = "shared")]
 mod engine;
+#[cfg(feature = "queued")]
+mod found;
 mod guard;
 #[cfg(feature = "mariadb")]
 mod mariadb;

@@ -16,8 +16,6 @@ use tokio::{
 
 /// A session that was not heard of for so long has ended, and its places with it.
 pub(super) const SESSION_TTL: Duration = Duration::from_secs(3);
-/// How often a session is heard of as long as somebody waits; each waiter is silent.
-pub(super) const BEAT: Duration = Duration::from_secs(1);
 
 /// This server to an engine: a session, and the calls of it that wait.
 #[derive(Debug)]
@@ -82,7 +80,8 @@ impl Wakes {
         }
     }
 
-    /// Runs `beat` every so often as long as somebody waits.
+    /// Runs `beat` every so often as long as somebody waits: it tells the engine that this session lives. The waiters are
+    /// silent.
     pub(super) async fn beat<F: Future<Output = rpc_core::Result<()>>>(&self, every: Duration, beat: impl Fn() -> F) {
         loop {
             while self.guard().is_empty() {

@@ -72,8 +72,12 @@ impl Kind {
                 as=; [ "$(id -u)" != 0 ] || { as="setpriv --reuid=postgres --regid=postgres --clear-groups"; chown postgres .; }
                 chmod 755 .
                 [ -d data ] || $as $bin/initdb -A trust -U postgres -E UTF8 -N -D data
-                rm -f data/postmaster.pid
-                exec $as $FAKED $bin/postgres -D data -p $PORT -k "$HOME" -h 127.0.0.1 -c max_connections=200
+                # Children of one that was killed hold its memory for a moment.
+                for try in $(seq 100); do
+                    rm -f data/postmaster.pid
+                    $as $FAKED $bin/postgres -D data -p $PORT -k "$HOME" -h 127.0.0.1 -c max_connections=200
+                    sleep 0.1
+                done
                 "#
             }
             Self::MariaDb => {

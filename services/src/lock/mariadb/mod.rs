@@ -12,7 +12,8 @@ use tokio::task::JoinSet;
 
 use super::{
     Request,
-    engine::{Engine, MAX_WAITING, Shared, Taken, renewed, step, taken, to_millis},
+    engine::{Engine, MAX_WAITING, Shared, Taken, step, to_millis},
+    found::{renewed, taken},
     wakes::{Place, SESSION_TTL, Strays, Wakes},
 };
 use crate::{LockGrant, LockState};

@@ -18,8 +18,9 @@ use tokio_postgres::{
 
 use super::{
     Request,
-    engine::{Engine, FIRST_RETRY, LAST_RETRY, MAX_WAITING, STEP_TIME, Shared, Taken, renewed, step, taken, to_millis},
-    wakes::{BEAT, Place, SESSION_TTL, Strays, Wakes},
+    engine::{Engine, FIRST_RETRY, LAST_RETRY, MAX_WAITING, STEP_TIME, Shared, Taken, step, to_millis},
+    found::{renewed, taken},
+    wakes::{Place, SESSION_TTL, Strays, Wakes},
 };
 use crate::{LockGrant, LockState};
 
@@ -148,7 +149,7 @@ async fn beats(pool: Arc<Pool>, wakes: Arc<Wakes>) {
         let arguments: [Argument; 2] = [(session, Type::TEXT), (ttl, Type::INT8)];
         pool.row("SELECT everywire.beat($1, $2)", &arguments).await.map(drop)
     };
-    wakes.beat(BEAT, beat).await;
+    wakes.beat(SESSION_TTL / 3, beat).await;
 }
 
 /// Takes places out that are nobody's.

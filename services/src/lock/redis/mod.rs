@@ -11,8 +11,9 @@ use tokio::task::JoinSet;
 
 use super::{
     Request,
-    engine::{Engine, FIRST_RETRY, LAST_RETRY, MAX_WAITING, STEP_TIME, Shared, Taken, renewed, step, taken, to_millis},
-    wakes::{BEAT, Place, SESSION_TTL, Strays, Wakes},
+    engine::{Engine, FIRST_RETRY, LAST_RETRY, MAX_WAITING, STEP_TIME, Shared, Taken, step, to_millis},
+    found::{renewed, taken},
+    wakes::{Place, SESSION_TTL, Strays, Wakes},
 };
 use crate::{LockGrant, LockState};
 
@@ -75,7 +76,7 @@ impl Redis {
                 let arguments = [&session, &to_millis(SESSION_TTL).to_string()];
                 run(&name, &connection, &script, "", "beat", &arguments.map(String::as_str)).await.map(|_: Value| ())
             };
-            wakes.beat(BEAT, beat).await;
+            wakes.beat(SESSION_TTL / 3, beat).await;
         }
     }
 
