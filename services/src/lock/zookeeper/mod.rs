@@ -10,15 +10,18 @@
 //! The first of those that wait watches the holder, each other one only the one before it. The holder is no ephemeral node: an
 //! owner is not the server that it speaks through.
 
-use std::{fmt::Write, sync::Arc, time::Duration};
+mod nodes;
+
+use std::{sync::Arc, time::Duration};
 
 use rpc_core::{Result, RpcError};
 use tokio::sync::Mutex;
-use zookeeper_client::{Acls, Client, CreateMode, CreateOptions, Error, OneshotWatcher, Stat};
+use zookeeper_client::{Acls, Client, CreateMode, CreateOptions, Error, OneshotWatcher};
 
+use self::nodes::{Holder, Look, directory, look, now, queue};
 use super::{
     Request,
-    engine::{Engine, MAX_WAITING, STEP_TIME, Shared, Taken, from_millis, grant, step, to_millis},
+    engine::{Engine, MAX_WAITING, STEP_TIME, Shared, Taken, grant, step, to_millis},
     table::refused,
 };
 use crate::{LockGrant, LockState};
@@ -52,21 +55,11 @@ pub(super) struct Place {
     watch: Option<OneshotWatcher>,
 }
 
-/// What stands in a holder's node.
-#[derive(Debug)]
-struct Holder {
-    owner: String,
-    holds: i64,
-    ttl: i64,
-    until: i64,
-    stat: Stat,
-}
-
 impl ZooKeeper {
     /// Connects to `zookeeper://HOST:PORT,HOST:PORT,…`.
     pub async fn connect(url: &str) -> Result<Self> {
         let hosts = url.trim_start_matches("zookeeper://").to_owned();
-        let client = session(url, &hosts).await?;
+        let client = step(url, session(&hosts)).await?;
         let install = async {
             for path in ["/everywire", "/everywire/locks", CLOCK] {
                 match client.create(path, b"", &PERSISTENT).await {
@@ -81,11 +74,14 @@ impl ZooKeeper {
     }
 
     async fn client(&self) -> Result<Arc<Client>> {
-        let mut client = self.client.lock().await;
-        if client.state().is_terminated() {
-            *client = session(&self.name, &self.hosts).await?.into();
-        }
-        Ok(Arc::clone(&client))
+        let present = async {
+            let mut client = self.client.lock().await;
+            if client.state().is_terminated() {
+                *client = session(&self.hosts).await?.into();
+            }
+            Ok::<_, Error>(Arc::clone(&client))
+        };
+        step(&self.name, present).await
     }
 
     /// Attempts a step until nobody else comes before it.
@@ -107,149 +103,9 @@ impl ZooKeeper {
     }
 }
 
-async fn session(engine: &str, hosts: &str) -> Result<Client> {
+async fn session(hosts: &str) -> Result<Client, Error> {
     let connector = Client::connector().with_session_timeout(SESSION_TTL).with_connection_timeout(STEP_TIME);
-    step(engine, connector.connect(hosts)).await
-}
-
-fn directory(name: &str) -> String {
-    name.bytes().fold("/everywire/locks/".to_owned(), |mut path, byte| {
-        let _ = write!(path, "{byte:02x}");
-        path
-    })
-}
-
-fn holder_of(directory: &str) -> String {
-    format!("{directory}/holder")
-}
-
-/// The time of the ensemble, in milliseconds.
-async fn now(client: &Client) -> Result<i64, Error> {
-    client.set_data(CLOCK, b"", None).await.map(|stat| stat.mtime)
-}
-
-/// The nodes of those who wait, in order.
-async fn queue(client: &Client, directory: &str) -> Result<Vec<String>, Error> {
-    let mut nodes = match client.list_children(directory).await {
-        Err(Error::NoNode) => Vec::new(),
-        found => found?,
-    };
-    nodes.retain(|node| node.starts_with("w-"));
-    nodes.sort_unstable_by(|one, other| sequence(one).cmp(sequence(other)));
-    Ok(nodes)
-}
-
-fn sequence(node: &str) -> &str {
-    node.rsplit_once('-').map_or("", |(_, sequence)| sequence)
-}
-
-/// A lease begins when its node is created, until it is renewed.
-const FROM_CREATION: i64 = 0;
-
-impl Holder {
-    async fn of(client: &Client, directory: &str) -> Result<Option<Self>, Error> {
-        match client.get_data(&holder_of(directory)).await {
-            Err(Error::NoNode) => Ok(None),
-            found => found.map(|(data, stat)| Self::read(&data, stat)),
-        }
-    }
-
-    /// Somebody else's node is no holder.
-    fn read(data: &[u8], stat: Stat) -> Option<Self> {
-        let mut fields = std::str::from_utf8(data).ok()?.splitn(4, ' ');
-        let mut number = || fields.next()?.parse::<i64>().ok();
-        let (holds, ttl, until) = (number()?, number()?, number()?);
-        let until = if until == FROM_CREATION { stat.ctime + ttl } else { until };
-        Some(Self { owner: fields.next()?.to_owned(), holds, ttl, until, stat })
-    }
-
-    fn written(owner: &str, holds: i64, ttl: i64, until: i64) -> Vec<u8> {
-        format!("{holds} {ttl} {until} {owner}").into_bytes()
-    }
-
-    async fn write(&self, client: &Client, directory: &str) -> Result<(), Error> {
-        let data = Self::written(&self.owner, self.holds, self.ttl, self.until);
-        client.set_data(&holder_of(directory), &data, Some(self.stat.version)).await.map(drop)
-    }
-
-    async fn delete(&self, client: &Client, directory: &str) -> Result<(), Error> {
-        client.delete(&holder_of(directory), Some(self.stat.version)).await
-    }
-
-    /// What is left of the lease.
-    fn rest(&self, now: i64) -> Duration {
-        from_millis(self.until - now)
-    }
-}
-
-/// Takes the lock if nobody has it and nobody, or only `mine`, waits for it: the token.
-async fn create(client: &Client, directory: &str, request: &Request, mine: Option<&str>) -> Result<i64, Error> {
-    let (holder, ttl) = (holder_of(directory), to_millis(request.ttl));
-    let data = Holder::written(&request.owner, 1, ttl, FROM_CREATION);
-    let Some(mine) = mine else {
-        return match client.create(&holder, &data, &PERSISTENT).await {
-            Ok((stat, _)) => Ok(stat.czxid),
-            Err(Error::NoNode) => {
-                client.create(directory, b"", &CONTAINER).await?;
-                Err(Error::NoNode)
-            }
-            Err(error) => Err(error),
-        };
-    };
-    let mut both = client.new_multi_writer();
-    both.add_delete(&format!("{directory}/{mine}"), None)?;
-    both.add_create(&holder, &data, &PERSISTENT)?;
-    both.commit().await?;
-    // The answer to several writes has no numbers.
-    Ok(client.check_stat(&holder).await?.map_or(0, |stat| stat.czxid))
-}
-
-/// One more hold for the owner; the lease never gets shorter by it.
-async fn reenter(
-    client: &Client,
-    directory: &str,
-    request: &Request,
-    held: Holder,
-    now: i64,
-) -> Result<LockGrant, Error> {
-    let until = held.until.max(now + to_millis(request.ttl));
-    let again = Holder { holds: held.holds + 1, until, ..held };
-    again.write(client, directory).await?;
-    Ok(grant(request, again.stat.czxid, again.holds, until - now))
-}
-
-/// Takes the lock, or says whose it is and who waits for it.
-async fn look(client: &Client, directory: &str, request: &Request, prefix: Option<&str>) -> Result<Look, Error> {
-    let held = Holder::of(client, directory).await?;
-    let now = if held.is_some() { now(client).await? } else { 0 };
-    let queue = queue(client, directory).await?;
-    let mine = prefix.and_then(|prefix| queue.iter().position(|node| node.starts_with(prefix)));
-    let Some(held) = held else {
-        if queue.is_empty() || mine == Some(0) {
-            let mine = mine.map(|mine| queue[mine].as_str());
-            let token = create(client, directory, request, mine).await?;
-            return Ok(Look::Granted(grant(request, token, 1, to_millis(request.ttl))));
-        }
-        return Ok(Look::Held { rest: Duration::ZERO, queue, mine });
-    };
-    let rest = held.rest(now);
-    if rest.is_zero() {
-        held.delete(client, directory).await?;
-        return Err(Error::BadVersion);
-    }
-    if held.owner != request.owner {
-        return Ok(Look::Held { rest, queue, mine });
-    }
-    let grant = reenter(client, directory, request, held, now).await?;
-    if let Some(mine) = mine {
-        client.delete(&format!("{directory}/{}", queue[mine]), None).await?;
-    }
-    Ok(Look::Granted(grant))
-}
-
-enum Look {
-    Granted(LockGrant),
-    Held { rest: Duration, queue: Vec<String>, mine: Option<usize> },
+    connector.connect(hosts).await
 }
 
 impl ZooKeeper {
