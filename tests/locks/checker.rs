@@ -49,13 +49,8 @@ fn exclusive(calls: &[&Call]) -> Result<(), String> {
 
 /// Tokens are different, and whoever asked after another was told has the greater one.
 fn ordered(calls: &[&Call]) -> Result<(), String> {
-    let mut grants: Vec<_> = calls
-        .iter()
-        .filter_map(|call| match call.what {
-            What::Granted { token, .. } => Some((token, call.asked, call.told)),
-            _ => None,
-        })
-        .collect();
+    let mut grants: Vec<_> =
+        calls.iter().filter_map(|call| token(call).map(|token| (token, call.asked, call.told))).collect();
     grants.sort_unstable();
     let mut latest = 0;
     for (number, (token, asked, told)) in grants.iter().enumerate() {
@@ -71,11 +66,15 @@ fn ordered(calls: &[&Call]) -> Result<(), String> {
     Ok(())
 }
 
-/// Who has the lock, and until when at least.
-type Held = Option<(u64, u64)>;
+/// What a lock is: its last token, who has it, and until when at least.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Lock {
+    token: u64,
+    held: Option<(u64, u64)>,
+}
 
 /// A state, and the calls under way that have taken effect.
-type Possible = (Held, BTreeSet<usize>);
+type Possible = (Lock, BTreeSet<usize>);
 
 fn linearizable(calls: &[&Call]) -> Result<(), String> {
     // Ends come before beginnings at the same time.
@@ -99,9 +98,9 @@ fn linearizable(calls: &[&Call]) -> Result<(), String> {
         if found.is_empty() {
             return Err(format!("no order of the calls explains the answer to {:?}", calls[number]));
         }
-        let ended = |(held, mut effective): Possible| {
+        let ended = |(lock, mut effective): Possible| {
             effective.remove(&number);
-            (held, effective)
+            (lock, effective)
         };
         possible = found.into_iter().map(ended).collect();
         forget(calls, &mut under_way, &possible);
@@ -112,17 +111,19 @@ fn linearizable(calls: &[&Call]) -> Result<(), String> {
 /// The states in which `number` has taken effect, after any others that are under way.
 fn after(calls: &[&Call], under_way: &BTreeSet<usize>, from: BTreeSet<Possible>, number: usize) -> BTreeSet<Possible> {
     let (mut found, mut seen, mut open) = (BTreeSet::new(), from.clone(), Vec::from_iter(from));
-    while let Some((held, effective)) = open.pop() {
+    while let Some((lock, effective)) = open.pop() {
         if effective.contains(&number) {
-            found.insert((held, effective));
+            found.insert((lock, effective));
             continue;
         }
+        let next_token = under_way.difference(&effective).filter_map(|&next| token(calls[next])).min();
         for &next in under_way.difference(&effective) {
-            if let Some(held) = effect(held, calls[next]) {
+            let in_turn = token(calls[next]).is_none_or(|token| Some(token) == next_token);
+            if let Some(lock) = effect(lock, calls[next]).filter(|_| in_turn) {
                 let mut effective = effective.clone();
                 effective.insert(next);
-                if seen.insert((held, effective.clone())) {
-                    open.push((held, effective));
+                if seen.insert((lock, effective.clone())) {
+                    open.push((lock, effective));
                 }
             }
         }
@@ -130,14 +131,25 @@ fn after(calls: &[&Call], under_way: &BTreeSet<usize>, from: BTreeSet<Possible>,
     found
 }
 
-/// What a call makes of a state, if its answer fits. A lease may have ended as soon as it could.
-fn effect(held: Held, call: &Call) -> Option<Held> {
-    let has_it = held.is_some_and(|(owner, _)| owner == call.owner);
-    let may_be_free = held.is_none_or(|(_, until)| call.told >= until);
+fn token(call: &Call) -> Option<u64> {
     match call.what {
-        What::Granted { ttl, .. } => may_be_free.then_some(Some((call.owner, call.asked + ttl))),
-        What::Unlocked(false) => (!has_it || may_be_free).then_some(if has_it { None } else { held }),
-        What::Unlocked(true) | What::Unknown => has_it.then_some(None),
+        What::Granted { token, .. } => Some(token),
+        _ => None,
+    }
+}
+
+/// What a call makes of a lock, if its answer fits. A lease may have ended as soon as it could.
+fn effect(lock: Lock, call: &Call) -> Option<Lock> {
+    let has_it = lock.held.is_some_and(|(owner, _)| owner == call.owner);
+    let may_be_free = lock.held.is_none_or(|(_, until)| call.told >= until);
+    let free = Lock { held: None, ..lock };
+    match call.what {
+        What::Granted { ttl, token } => {
+            let held = Some((call.owner, call.asked + ttl));
+            (may_be_free && token > lock.token).then_some(Lock { token, held })
+        }
+        What::Unlocked(true) | What::Unknown => has_it.then_some(free),
+        What::Unlocked(false) => (!has_it || may_be_free).then_some(if has_it { free } else { lock }),
     }
 }
 
@@ -145,7 +157,7 @@ fn effect(held: Held, call: &Call) -> Option<Held> {
 fn forget(calls: &[&Call], under_way: &mut BTreeSet<usize>, possible: &BTreeSet<Possible>) {
     under_way.retain(|&number| {
         calls[number].what != What::Unknown
-            || possible.iter().any(|(held, _)| held.is_some_and(|(owner, _)| owner == calls[number].owner))
+            || possible.iter().any(|(lock, _)| lock.held.is_some_and(|(owner, _)| owner == calls[number].owner))
     });
 }
 
@@ -193,4 +205,17 @@ fn bad_histories_are_found() {
         let error = check(&history).expect_err(expected);
         assert!(error.contains(expected), "{error} is not {expected}: {history:?}");
     }
+}
+
+/// As many calls at the same time as a run has, and answers that are never told.
+#[test]
+fn a_long_history_is_decided() {
+    let mut calls = Vec::new();
+    for number in 0..5_000 {
+        let (owner, start) = (number + 1, 10 + number * 10);
+        calls.push(granted(owner, owner, start.saturating_sub(200), start));
+        let what = if number % 10 == 0 { What::Unknown } else { What::Unlocked(true) };
+        calls.push(Call { what, ..unlocked(owner, true, start + 1, start + 9) });
+    }
+    check(&calls).unwrap();
 }
