@@ -111,8 +111,9 @@ async fn create(client: &Client, directory: &str, request: &Request, mine: Optio
     both.add_delete(&format!("{directory}/{mine}"), None)?;
     both.add_create(&holder, &data, &PERSISTENT)?;
     both.commit().await?;
-    // The answer to several writes has no numbers.
-    Ok(client.check_stat(&holder).await?.map_or(0, |stat| stat.czxid))
+    // The answer to several writes has no numbers, and the node may be another's by now.
+    let held = Holder::of(client, directory).await?.filter(|held| held.owner == request.owner);
+    held.map(|held| held.stat.czxid).ok_or(Error::BadVersion)
 }
 
 /// One more hold for the owner; the lease never gets shorter by it.
