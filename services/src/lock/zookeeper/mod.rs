@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! /everywire/clock                  written to learn the ensemble's time
-//! /everywire/locks/6e616d65         a container, gone when it is empty
+//! /everywire/locks/6e616d65         its version is the number of grants; it stays
 //! /everywire/locks/6e616d65/holder  who has the lock; the transaction that created it is the fencing token
 //! /everywire/locks/6e616d65/w-4f…-0000000007   a call that waits: ephemeral, sequential
 //! ```
@@ -35,7 +35,6 @@ const SESSION_TTL: Duration = Duration::from_secs(4);
 const TRIES: usize = 100;
 const CLOCK: &str = "/everywire/clock";
 const PERSISTENT: CreateOptions<'static> = CreateMode::Persistent.with_acls(Acls::anyone_all());
-const CONTAINER: CreateOptions<'static> = CreateMode::Container.with_acls(Acls::anyone_all());
 const WAITING: CreateOptions<'static> = CreateMode::EphemeralSequential.with_acls(Acls::anyone_all());
 
 /// One ensemble.
@@ -125,7 +124,7 @@ impl ZooKeeper {
                 return Ok(None);
             }
             match client.create(&format!("{directory}/{}", place.prefix), b"", &WAITING).await {
-                Err(Error::NoNode) => client.create(directory, b"", &CONTAINER).await.map(drop)?,
+                Err(Error::NoNode) => client.create(directory, b"", &PERSISTENT).await.map(drop)?,
                 created => created.map(drop)?,
             }
             return Err(Error::BadVersion);

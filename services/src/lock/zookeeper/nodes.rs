@@ -9,7 +9,7 @@ use super::{
         Request,
         engine::{from_millis, grant, to_millis},
     },
-    CLOCK, CONTAINER, PERSISTENT,
+    CLOCK, PERSISTENT,
 };
 use crate::LockGrant;
 
@@ -52,26 +52,30 @@ pub(super) struct Holder {
     pub(super) ttl: i64,
     pub(super) until: i64,
     pub(super) stat: Stat,
+    /// The version of the directory, which each grant raises: that of a new holder's node begins at 0 again.
+    pub(super) grants: i32,
 }
 
 /// A lease begins when its node is created, until it is renewed.
 const FROM_CREATION: i64 = 0;
 
 impl Holder {
+    /// Nothing if nobody has the lock. The directory is looked at first, so that a later grant is noticed.
     pub(super) async fn of(client: &Client, directory: &str) -> Result<Option<Self>, Error> {
+        let Some(of) = client.check_stat(directory).await? else { return Ok(None) };
         match client.get_data(&holder_of(directory)).await {
             Err(Error::NoNode) => Ok(None),
-            found => found.map(|(data, stat)| Self::read(&data, stat)),
+            found => found.map(|(data, stat)| Self::read(&data, stat, of.version)),
         }
     }
 
     /// Somebody else's node is no holder.
-    fn read(data: &[u8], stat: Stat) -> Option<Self> {
+    fn read(data: &[u8], stat: Stat, grants: i32) -> Option<Self> {
         let mut fields = std::str::from_utf8(data).ok()?.splitn(4, ' ');
         let mut number = || fields.next()?.parse::<i64>().ok();
         let (holds, ttl, until) = (number()?, number()?, number()?);
         let until = if until == FROM_CREATION { stat.ctime + ttl } else { until };
-        Some(Self { owner: fields.next()?.to_owned(), holds, ttl, until, stat })
+        Some(Self { owner: fields.next()?.to_owned(), holds, ttl, until, stat, grants })
     }
 
     fn written(owner: &str, holds: i64, ttl: i64, until: i64) -> Vec<u8> {
@@ -80,11 +84,17 @@ impl Holder {
 
     pub(super) async fn write(&self, client: &Client, directory: &str) -> Result<(), Error> {
         let data = Self::written(&self.owner, self.holds, self.ttl, self.until);
-        client.set_data(&holder_of(directory), &data, Some(self.stat.version)).await.map(drop)
+        let mut writes = client.new_multi_writer();
+        writes.add_check_version(directory, self.grants)?;
+        writes.add_set_data(&holder_of(directory), &data, Some(self.stat.version))?;
+        Ok(writes.commit().await.map(drop)?)
     }
 
     pub(super) async fn delete(&self, client: &Client, directory: &str) -> Result<(), Error> {
-        client.delete(&holder_of(directory), Some(self.stat.version)).await
+        let mut writes = client.new_multi_writer();
+        writes.add_check_version(directory, self.grants)?;
+        writes.add_delete(&holder_of(directory), Some(self.stat.version))?;
+        Ok(writes.commit().await.map(drop)?)
     }
 
     /// What is left of the lease.
@@ -97,20 +107,16 @@ impl Holder {
 async fn create(client: &Client, directory: &str, request: &Request, mine: Option<&str>) -> Result<i64, Error> {
     let (holder, ttl) = (holder_of(directory), to_millis(request.ttl));
     let data = Holder::written(&request.owner, 1, ttl, FROM_CREATION);
-    let Some(mine) = mine else {
-        return match client.create(&holder, &data, &PERSISTENT).await {
-            Ok((stat, _)) => Ok(stat.czxid),
-            Err(Error::NoNode) => {
-                client.create(directory, b"", &CONTAINER).await?;
-                Err(Error::NoNode)
-            }
-            Err(error) => Err(error),
-        };
-    };
-    let mut both = client.new_multi_writer();
-    both.add_delete(&format!("{directory}/{mine}"), None)?;
-    both.add_create(&holder, &data, &PERSISTENT)?;
-    both.commit().await?;
+    if mine.is_none() && client.check_stat(directory).await?.is_none() {
+        client.create(directory, b"", &PERSISTENT).await?;
+    }
+    let mut writes = client.new_multi_writer();
+    writes.add_set_data(directory, b"", None)?;
+    if let Some(mine) = mine {
+        writes.add_delete(&format!("{directory}/{mine}"), None)?;
+    }
+    writes.add_create(&holder, &data, &PERSISTENT)?;
+    writes.commit().await?;
     // The answer to several writes has no numbers, and the node may be another's by now.
     let held = Holder::of(client, directory).await?.filter(|held| held.owner == request.owner);
     held.map(|held| held.stat.czxid).ok_or(Error::BadVersion)
