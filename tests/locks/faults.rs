@@ -1,31 +1,25 @@
-//! Locks while servers and engines are killed and stopped, and the network between them is cut and held.
-//!
-//! `EVERYWIRE_FAULTS` sets the number of faults for each engine, `EVERYWIRE_SEED` what they are and when.
+//! What fails while the locks are used: servers and engines are killed and stopped, the network between them is cut and held,
+//! and clocks are set.
 
-use std::{
-    env,
-    sync::{Arc, atomic::Ordering::SeqCst},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+use std::{io, time::Duration};
+
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::sleep,
 };
-
-use tokio::{task::JoinSet, time::sleep};
 
 use crate::{
-    checker,
-    clients::Scene,
     engine::{Engine, Kind},
-    history::{History, What},
     proxy::Proxy,
-    servers::{Server, WIRES},
+    servers::Server,
     soon::soon,
-    store::Store,
 };
-
-const CLIENTS: u64 = 8;
 
 /// Steele, Lea and Flood's `SplitMix64`.
 #[derive(Debug, Clone)]
-pub(crate) struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
     pub(crate) fn below(&mut self, end: u64) -> u64 {
@@ -39,192 +33,178 @@ impl Random {
         usize::try_from(self.below(length as u64)).unwrap()
     }
 
+    fn one_of<'a, T>(&mut self, all: &'a mut [T]) -> &'a mut T {
+        let index = self.index(all.len());
+        &mut all[index]
+    }
+
     fn ms(&mut self, least: u64, most: u64) -> Duration {
         Duration::from_millis(least + self.below(most - least))
     }
 }
 
-fn from_env(name: &str) -> Option<u64> {
-    env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Fault {
+    ServerDies,
+    ServerPauses,
+    /// For longer than a lease.
+    ServerSleeps,
+    EngineDies,
+    LeaderDies,
+    EnginePauses,
+    EngineClockJumps,
+    NetworkHolds,
+    NetworkCuts,
 }
 
+/// Faults, and how often each comes, compared with the others.
+type Faults = [(u64, Fault)];
+
+const SERVER: &Faults = &[(3, Fault::ServerDies), (21, Fault::ServerPauses), (5, Fault::ServerSleeps)];
+const ENGINE: &Faults =
+    &[(1, Fault::EngineDies), (20, Fault::EnginePauses), (20, Fault::NetworkHolds), (30, Fault::NetworkCuts)];
+const LEADER: &Faults = &[(5, Fault::LeaderDies)];
+const CLOCK: &Faults = &[(10, Fault::EngineClockJumps)];
+
 /// What there is to break.
-struct Stage {
+pub(crate) struct Stage {
     engines: Vec<Engine>,
     proxies: Vec<Proxy>,
-    servers: Vec<Server>,
-    has_clock: bool,
+    pub(crate) servers: Vec<Server>,
+    faults: Vec<(u64, Fault)>,
+    _data: Option<TempDir>,
 }
 
 impl Stage {
-    /// Two servers, each of them behind proxies to the engines.
-    async fn set(kind: Kind, engines: usize, has_clock: bool) -> Self {
-        let mut stage = Self { engines: Vec::new(), proxies: Vec::new(), servers: Vec::new(), has_clock };
-        for _ in 0..engines {
-            let engine = if has_clock { Engine::start_with_clock(kind).await } else { Engine::start(kind).await };
-            stage.engines.push(engine);
-        }
-        for _ in 0..2 {
-            let mut ports = Vec::new();
-            for engine in &stage.engines {
-                let proxy = Proxy::to(engine.port).await;
-                ports.push(proxy.port);
-                stage.proxies.push(proxy);
-            }
-            let hosts: Vec<_> = ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
-            let url = match engines {
-                1 => stage.engines[0].url_at(ports[0]),
-                _ => format!("redlock://{}", hosts.join(",")),
-            };
-            stage.servers.push(Server::start(&["--lock", &url]).await);
-        }
-        stage
+    /// One server, which keeps the locks in memory and their tokens' mark on disk.
+    pub(crate) async fn memory() -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let servers = vec![Server::start(&["--data-dir", data.path().to_str().unwrap()]).await];
+        Self { engines: Vec::new(), proxies: Vec::new(), servers, faults: SERVER.into(), _data: Some(data) }
     }
 
-    /// One fault, and its end.
-    async fn fault(&mut self, random: &mut Random) {
-        let (server, engine) = (random.index(2), random.index(self.engines.len()));
-        let proxy = random.index(self.proxies.len());
-        match random.below(100) {
-            0 => {
-                self.engines[engine].kill();
+    pub(crate) async fn engine(kind: Kind) -> Self {
+        Self::set(vec![Engine::start(kind).await], None, &[]).await
+    }
+
+    pub(crate) async fn engine_with_clock(kind: Kind) -> Self {
+        Self::set(vec![Engine::start_with_clock(kind).await], None, CLOCK).await
+    }
+
+    /// A majority of Redises.
+    pub(crate) async fn redlock() -> Self {
+        let mut engines = Vec::new();
+        for _ in 0..3 {
+            engines.push(Engine::start(Kind::Redis).await);
+        }
+        Self::set(engines, Some("redlock://"), &[]).await
+    }
+
+    /// A `ZooKeeper` of three servers, which lose their leader.
+    pub(crate) async fn ensemble() -> Self {
+        Self::set(Engine::ensemble(3).await, None, LEADER).await
+    }
+
+    /// Two servers, each of them behind proxies to the engines.
+    async fn set(engines: Vec<Engine>, scheme: Option<&str>, more: &Faults) -> Self {
+        let (mut proxies, mut servers) = (Vec::new(), Vec::new());
+        for _ in 0..2 {
+            let mut hosts = Vec::new();
+            for engine in &engines {
+                let proxy = Proxy::to(engine.port).await;
+                hosts.push(format!("127.0.0.1:{}", proxy.port));
+                proxies.push(proxy);
+            }
+            let hosts = hosts.join(",");
+            let url = scheme.map_or_else(|| engines[0].url_at(&hosts), |scheme| format!("{scheme}{hosts}"));
+            servers.push(Server::start(&["--lock", &url]).await);
+        }
+        Self { engines, proxies, servers, faults: [SERVER, ENGINE, more].concat(), _data: None }
+    }
+
+    /// The fault that this stage has and others have not, if there is one.
+    pub(crate) fn peculiar(&self) -> Fault {
+        self.faults.last().expect("a stage has faults").1
+    }
+
+    pub(crate) fn any(&self, random: &mut Random) -> Fault {
+        let mut place = random.below(self.faults.iter().map(|(often, _)| often).sum());
+        for (often, fault) in &self.faults {
+            match place.checked_sub(*often) {
+                Some(rest) => place = rest,
+                None => return *fault,
+            }
+        }
+        unreachable!("the place is below the sum")
+    }
+
+    /// Makes a fault, and its end.
+    pub(crate) async fn make(&mut self, fault: Fault, random: &mut Random) {
+        match fault {
+            Fault::ServerDies => {
+                let server = random.one_of(&mut self.servers);
+                server.kill().await;
+                server.restart().await;
+            }
+            Fault::ServerPauses => pause_server(random.one_of(&mut self.servers), random.ms(5, 100)).await,
+            Fault::ServerSleeps => pause_server(random.one_of(&mut self.servers), random.ms(300, 500)).await,
+            Fault::EngineDies => {
+                let engine = random.one_of(&mut self.engines);
+                engine.kill();
                 sleep(random.ms(0, 100)).await;
-                self.engines[engine].restart().await;
+                engine.restart().await;
             }
-            1..=3 => {
-                self.servers[server].kill().await;
-                self.servers[server].restart().await;
-            }
-            4..=24 => {
-                self.servers[server].signal("-STOP").await;
+            Fault::LeaderDies => self.leader_dies().await,
+            Fault::EnginePauses => {
+                let engine = random.one_of(&mut self.engines);
+                engine.signal("STOP");
                 sleep(random.ms(5, 100)).await;
-                self.servers[server].signal("-CONT").await;
+                engine.signal("CONT");
             }
-            25..=29 => {
-                self.servers[server].signal("-STOP").await;
-                sleep(random.ms(300, 500)).await;
-                self.servers[server].signal("-CONT").await;
+            Fault::EngineClockJumps => {
+                let offset = format!("{}{}", ["+", "-"][random.index(2)], random.below(300));
+                random.one_of(&mut self.engines).set_clock(&offset);
             }
-            30..=49 => {
-                self.engines[engine].signal("STOP");
-                sleep(random.ms(5, 100)).await;
-                self.engines[engine].signal("CONT");
-            }
-            50..=69 => self.proxies[proxy].hold(random.ms(5, 150)).await,
-            70..=79 if self.has_clock => {
-                self.engines[engine].set_clock(&format!("{}{}", ["+", "-"][random.index(2)], random.below(300)));
-            }
-            _ => self.proxies[proxy].cut(),
+            Fault::NetworkHolds => random.one_of(&mut self.proxies).hold(random.ms(5, 150)).await,
+            Fault::NetworkCuts => random.one_of(&mut self.proxies).cut(),
         }
         sleep(random.ms(1, 40)).await;
     }
-}
 
-/// What a run has to show.
-struct Outcome {
-    calls: usize,
-    grants: usize,
-    writes: u64,
-    stale: u64,
-    refused: u64,
-    lost: u64,
-    history: Result<(), String>,
-}
+    async fn leader_dies(&mut self) {
+        let leader = self.leader().await;
+        self.engines[leader].kill();
+        // The others elect another one before it comes back.
+        self.leader().await;
+        self.engines[leader].restart().await;
+    }
 
-/// Lets clients play while `faults` faults are made.
-async fn run(mut stage: Stage, faults: u64, seed: u64, looks: bool) -> Outcome {
-    let mut random = Random(seed);
-    let urls = stage.servers.iter().map(|server| WIRES.map(|wire| server.url(wire))).collect();
-    let stores = [Store::new(looks), Store::new(looks)];
-    let scene = Arc::new(Scene { history: History::new(), stores, urls, ended: false.into() });
-    let mut clients = JoinSet::new();
-    for number in 1..=CLIENTS {
-        let (scene, random) = (Arc::clone(&scene), Random(random.below(u64::MAX)));
-        clients.spawn(async move { scene.play(number, random).await });
-    }
-    sleep(Duration::from_millis(500)).await;
-    for _ in 0..faults {
-        stage.fault(&mut random).await;
-    }
-    sleep(Duration::from_millis(500)).await;
-    scene.ended.store(true, SeqCst);
-    soon("the clients", clients.join_all()).await;
-    let Scene { history, stores, .. } = Arc::into_inner(scene).expect("all clients have ended");
-    let calls = history.into_calls();
-    let [one, other] = stores.map(|store| store.state());
-    Outcome {
-        calls: calls.len(),
-        grants: calls.iter().filter(|call| matches!(call.what, What::Granted { .. })).count(),
-        writes: one.writes + other.writes,
-        stale: one.stale + other.stale,
-        refused: one.refused + other.refused,
-        lost: one.lost() + other.lost(),
-        history: checker::check(&calls),
+    /// Which of an ensemble leads.
+    async fn leader(&self) -> usize {
+        let leader = async {
+            loop {
+                for (number, engine) in self.engines.iter().enumerate() {
+                    if leads(engine).await.is_ok_and(|leads| leads) {
+                        return number;
+                    }
+                }
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        soon("a leader", leader).await
     }
 }
 
-/// One engine's run, printed; the histories of a clock that jumps are for the store alone.
-async fn survives(name: &str, kind: Kind, engines: usize, has_clock: bool) -> Outcome {
-    let faults = from_env("EVERYWIRE_FAULTS").unwrap_or(60);
-    let clock = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    let seed = from_env("EVERYWIRE_SEED").unwrap_or_else(clock);
-    println!("{name}: EVERYWIRE_FAULTS={faults} EVERYWIRE_SEED={seed}");
-    let outcome = run(Stage::set(kind, engines, has_clock).await, faults, seed, engines == 1).await;
-    let Outcome { calls, grants, writes, stale, refused, lost, .. } = outcome;
-    println!(
-        "{name}: {faults} faults, {calls} answers, {grants} grants, {writes} writes, {refused} refused by their token, {stale} stale accepted, {lost} updates lost"
-    );
-    assert!(grants as u64 > faults / 4, "{name}: too little was granted to prove anything");
-    outcome
+/// What a `ZooKeeper` says of itself.
+async fn leads(engine: &Engine) -> io::Result<bool> {
+    let (mut stream, mut answer) = (TcpStream::connect(engine.host()).await?, String::new());
+    stream.write_all(b"srvr").await?;
+    stream.read_to_string(&mut answer).await?;
+    Ok(answer.contains("Mode: leader"))
 }
 
-/// With tokens, nothing is lost, whatever happens; and the history is a lock's.
-async fn fenced(name: &str, kind: Kind) {
-    let outcome = survives(name, kind, 1, false).await;
-    assert_eq!((outcome.stale, outcome.lost), (0, 0), "{name}");
-    outcome.history.unwrap_or_else(|error| panic!("{name}: {error}"));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn redis_survives() {
-    fenced("Redis", Kind::Redis).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn postgres_survives() {
-    fenced("PostgreSQL", Kind::Postgres).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn mariadb_survives() {
-    fenced("MariaDB", Kind::MariaDb).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn zookeeper_survives() {
-    fenced("ZooKeeper", Kind::ZooKeeper).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_clock_that_jumps_breaks_no_fence() {
-    let outcome = survives("Redis with a clock that jumps", Kind::Redis, 1, true).await;
-    assert_eq!((outcome.stale, outcome.lost), (0, 0));
-}
-
-/// Redlock has no tokens for the store to look at, so clients that sleep through their leases undo the writes of others.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn redlock_survives() {
-    let outcome = survives("Redlock", Kind::Redis, 3, false).await;
-    assert!(outcome.lost > 0, "the workload finds what fencing is for");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_fencing_updates_are_lost() {
-    let outcome = run(Stage::set(Kind::Redis, 1, false).await, 60, 1, false).await;
-    println!(
-        "without fencing: {} stale writes accepted, {} updates lost of {}",
-        outcome.stale, outcome.lost, outcome.writes
-    );
-    assert!(outcome.stale > 0 && outcome.lost > 0, "the workload finds what fencing is for");
-    outcome.history.unwrap();
+async fn pause_server(server: &Server, time: Duration) {
+    server.signal("-STOP").await;
+    sleep(time).await;
+    server.signal("-CONT").await;
 }

@@ -1,6 +1,6 @@
 //! Locks of several servers on one engine: what they promise, while everything that can fail does.
 //!
-//! `EVERYWIRE_FAULTS=2000 cargo test --all-features --test locks -- --nocapture` is a long run.
+//! `EVERYWIRE_FAULTS=2000 cargo test --features engines --test locks -- --nocapture` is a long run.
 
 #![expect(clippy::unwrap_used, reason = "a test fails where its assumption does, and the helpers are tests too")]
 
@@ -18,4 +18,5 @@ mod serving;
 #[path = "../soon.rs"]
 mod soon;
 mod store;
+mod survival;
 mod two_servers;

@@ -58,11 +58,10 @@ impl LockGuard {
         let mut lease =
             Lease { toolkit: Arc::clone(toolkit), name: name.to_owned(), grant: grant.clone(), ttl, until: sent };
         // The grant may be as old as the wait was long.
-        if lease.extend(sent, &grant) || lease.renew().await? {
-            let keeper = tokio::spawn(lease.keep(lost.clone(), released.clone()));
-            return Ok(Some(Self { grant, lost, released, keeper }));
-        }
-        Ok(None)
+        let had = if lease.extend(sent, &grant) { Ok(true) } else { lease.renew().await };
+        let keeper = tokio::spawn(lease.keep(lost.clone(), released.clone()));
+        let guard = Self { grant, lost, released, keeper };
+        had.map(|had| had.then_some(guard))
     }
 
     /// The fencing token, to be sent with everything that the lock protects.

@@ -20,6 +20,8 @@ mod memory;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod queue;
+#[cfg(any(feature = "mariadb", feature = "postgres", feature = "zookeeper"))]
+mod reconnect;
 #[cfg(feature = "redis")]
 mod redis;
 #[cfg(feature = "redis")]

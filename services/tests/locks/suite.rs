@@ -129,7 +129,7 @@ async fn redlock() {
     for _ in 0..5 {
         engines.push(Engine::start(Kind::Redis).await);
     }
-    let hosts: Vec<_> = engines.iter().map(|engine| format!("127.0.0.1:{}", engine.port)).collect();
+    let hosts: Vec<_> = engines.iter().map(Engine::host).collect();
     let unsupported: Unsupported = &[
         (Capability::Fenced, "independent servers have no common counter"),
         (Capability::Fifo, "independent servers have no common queue; a waiter asks again at random"),

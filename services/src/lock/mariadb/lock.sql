@@ -22,11 +22,22 @@ CREATE TABLE IF NOT EXISTS everywire_waits (
     KEY by_session (session)
 ) ENGINE = InnoDB
 //
--- The servers that somebody waits at.
-CREATE TABLE IF NOT EXISTS everywire_sessions (session CHAR(16) PRIMARY KEY, until BIGINT NOT NULL) ENGINE = InnoDB
+-- The servers that somebody waits at. One that was not heard of in time may have lost its places: all who wait at it take
+-- them again.
+CREATE TABLE IF NOT EXISTS everywire_sessions (
+    session CHAR(16) PRIMARY KEY,
+    until BIGINT NOT NULL,
+    was_lost BOOLEAN NOT NULL
+) ENGINE = InnoDB
 //
 CREATE PROCEDURE IF NOT EXISTS everywire_now(OUT moment BIGINT)
     SET moment = TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) DIV 1000
+//
+-- Keeps a server alive.
+CREATE PROCEDURE IF NOT EXISTS everywire_alive(a_session CHAR(16), a_session_ttl BIGINT, moment BIGINT)
+    INSERT INTO everywire_sessions VALUES (a_session, moment + a_session_ttl, TRUE) ON DUPLICATE KEY UPDATE
+        was_lost = was_lost OR until <= moment OR until > moment + a_session_ttl,
+        until = moment + a_session_ttl
 //
 -- The first place whose server is alive.
 CREATE PROCEDURE IF NOT EXISTS everywire_first(a_name VARBINARY(512), moment BIGINT, OUT front BIGINT, OUT front_owner VARBINARY(512))
@@ -88,7 +99,7 @@ step: BEGIN
         ELSE
             INSERT INTO everywire_waits VALUES (a_ticket, a_name, a_owner, a_session, a_place);
         END IF;
-        REPLACE INTO everywire_sessions VALUES (a_session, moment + a_session_ttl);
+        CALL everywire_alive(a_session, a_session_ttl, moment);
         CALL everywire_first(a_name, moment, front, front_owner);
     END IF;
     COMMIT;
@@ -134,14 +145,21 @@ step: BEGIN
     END IF;
 END
 //
--- The server's places that may have their turn: the first of a lock that is free, and those of its owner.
+-- The server's places that may have their turn: the first of a lock that is free, and those of its owner. 0 is all.
 CREATE PROCEDURE IF NOT EXISTS everywire_beat(a_session CHAR(16), a_session_ttl BIGINT)
 BEGIN
     DECLARE moment BIGINT;
+    DECLARE lost BOOLEAN DEFAULT FALSE;
     CALL everywire_now(moment);
-    IF NOT EXISTS (SELECT 1 FROM everywire_sessions WHERE session = a_session AND until > moment + a_session_ttl / 2) THEN
-        REPLACE INTO everywire_sessions VALUES (a_session, moment + a_session_ttl);
-        DELETE FROM everywire_sessions WHERE until <= moment;
+    IF NOT EXISTS (
+        SELECT 1 FROM everywire_sessions WHERE session = a_session AND NOT was_lost
+            AND until BETWEEN moment + a_session_ttl / 2 AND moment + a_session_ttl
+    ) THEN
+        CALL everywire_alive(a_session, a_session_ttl, moment);
+        SELECT was_lost INTO lost FROM everywire_sessions WHERE session = a_session;
+        UPDATE everywire_sessions SET was_lost = FALSE WHERE session = a_session;
+        -- Nobody is alive for longer, unless the clock was set back.
+        DELETE FROM everywire_sessions WHERE until <= moment OR until > moment + a_session_ttl;
     END IF;
     SELECT mine.place FROM everywire_waits mine JOIN everywire_locks held ON held.name = mine.name
         WHERE mine.session = a_session AND (
@@ -150,5 +168,6 @@ BEGIN
                     ON server.session = ahead.session AND server.until > moment
                     WHERE ahead.name = mine.name AND ahead.ticket < mine.ticket
             ) OR held.until > moment AND held.owner = mine.owner
-        );
+        )
+        UNION ALL SELECT 0 FROM DUAL WHERE lost;
 END

@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use mysql_async::{
-    Opts, OptsBuilder, Params, Pool, PoolConstraints, PoolOpts, Row,
+    Conn, Opts, OptsBuilder, Params, Pool, PoolConstraints, PoolOpts, Row,
     prelude::{FromRow, Queryable},
 };
 use rpc_core::{Result, RpcError};
@@ -14,6 +14,7 @@ use super::{
     Request,
     engine::{Engine, MAX_WAITING, Shared, Taken, step, to_millis},
     found::{renewed, taken},
+    reconnect::Reconnect,
     wakes::{Place, SESSION_TTL, Strays, Wakes},
 };
 use crate::{LockGrant, LockState};
@@ -44,6 +45,7 @@ struct Database {
     /// The engine in messages: its address without a password.
     name: String,
     pool: Pool,
+    reconnect: Arc<Reconnect>,
 }
 
 impl MariaDb {
@@ -61,7 +63,7 @@ impl MariaDb {
                 "SET SESSION innodb_lock_wait_timeout = 2",
             ])
             .prefer_socket(false);
-        let database = Database { name, pool: Pool::new(opts) };
+        let database = Database { name, pool: Pool::new(opts), reconnect: Arc::default() };
         database.install().await?;
         let ((wakes, strays), mut tasks) = (Wakes::new(), JoinSet::new());
         tasks.spawn(ask(database.clone(), Arc::clone(&wakes)));
@@ -79,30 +81,29 @@ impl MariaDb {
 impl Database {
     async fn install(&self) -> Result<()> {
         for statement in include_str!("lock.sql").split("\n//\n") {
-            step(&self.name, async { self.pool.get_conn().await?.query_drop(statement).await }).await?;
+            let install =
+                async { self.connection().await?.query_drop(statement).await.map_err(|error| error.to_string()) };
+            step(&self.name, install).await?;
         }
         Ok(())
     }
 
-    async fn rows<T: FromRow + Send + 'static>(&self, call: &str, arguments: Params) -> Result<Vec<T>> {
-        let tries = async {
-            for _ in 1..TRIES {
-                match self.try_rows(call, arguments.clone()).await {
-                    Err(mysql_async::Error::Server(error)) if error.code == DEADLOCK => {}
-                    outcome => return outcome,
-                }
-            }
-            self.try_rows(call, arguments.clone()).await
-        };
-        step(&self.name, tries).await
+    async fn connection(&self) -> Result<Conn, String> {
+        self.reconnect.attempt(self.pool.get_conn()).await
     }
 
-    async fn try_rows<T: FromRow + Send + 'static>(
-        &self,
-        call: &str,
-        arguments: Params,
-    ) -> Result<Vec<T>, mysql_async::Error> {
-        self.pool.get_conn().await?.exec(call, arguments).await
+    async fn rows<T: FromRow + Send + 'static>(&self, call: &str, arguments: Params) -> Result<Vec<T>> {
+        let tries = async {
+            let mut connection = self.connection().await?;
+            for _ in 1..TRIES {
+                match connection.exec(call, arguments.clone()).await {
+                    Err(mysql_async::Error::Server(error)) if error.code == DEADLOCK => {}
+                    outcome => return outcome.map_err(|error| error.to_string()),
+                }
+            }
+            connection.exec(call, arguments).await.map_err(|error| error.to_string())
+        };
+        step(&self.name, tries).await
     }
 }
 
@@ -114,7 +115,10 @@ async fn ask(database: Database, wakes: Arc<Wakes>) {
         let arguments = (&waiting.session, to_millis(SESSION_TTL));
         let turns: Vec<i64> = database.rows("CALL everywire_beat(?, ?)", arguments.into()).await?;
         for place in turns {
-            waiting.message(&place.to_string());
+            match place {
+                0 => waiting.wake_all(),
+                _ => waiting.message(&place.to_string()),
+            }
         }
         Ok(())
     };

@@ -47,10 +47,19 @@ END $$;
 CREATE OR REPLACE FUNCTION everywire.wake(place everywire.waits) RETURNS void LANGUAGE sql AS
 $$ SELECT pg_notify('everywire_' || place.session, place.place::text) WHERE place.ticket IS NOT NULL $$;
 
-CREATE OR REPLACE FUNCTION everywire.alive(a_session text, a_ttl bigint) RETURNS void LANGUAGE sql AS $$
-    INSERT INTO everywire.sessions VALUES (a_session, everywire.now_ms() + a_ttl)
-    ON CONFLICT (session) DO UPDATE SET until = excluded.until
-$$;
+-- Keeps a server alive. One that was not heard of in time may have lost its places, so who waits at it takes them again. One
+-- that is not there any more has been told by whoever took it out.
+CREATE OR REPLACE FUNCTION everywire.alive(a_session text, a_ttl bigint) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE moment bigint := everywire.now_ms();
+BEGIN
+    IF EXISTS (
+        SELECT FROM everywire.sessions WHERE session = a_session AND (until <= moment OR until > moment + a_ttl)
+    ) THEN
+        PERFORM pg_notify('everywire_' || a_session, 'all');
+    END IF;
+    INSERT INTO everywire.sessions VALUES (a_session, moment + a_ttl)
+    ON CONFLICT (session) DO UPDATE SET until = excluded.until;
+END $$;
 
 -- 1, token, holds, rest; or 0, rest, is first, ticket; or 2: the queue is full. A place below 1 doesn't wait.
 CREATE OR REPLACE FUNCTION everywire.take(
@@ -163,7 +172,8 @@ END $$;
 CREATE OR REPLACE FUNCTION everywire.beat(a_session text, a_session_ttl bigint) RETURNS bigint[] LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM everywire.alive(a_session, a_session_ttl);
-    DELETE FROM everywire.sessions WHERE until <= everywire.now_ms();
+    -- Nobody is alive for longer, unless the clock was set back.
+    DELETE FROM everywire.sessions WHERE until <= everywire.now_ms() OR until > everywire.now_ms() + a_session_ttl;
     IF FOUND THEN
         PERFORM pg_notify('everywire_all', 'all');
     END IF;

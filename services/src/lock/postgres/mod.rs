@@ -20,6 +20,7 @@ use super::{
     Request,
     engine::{Engine, FIRST_RETRY, LAST_RETRY, MAX_WAITING, STEP_TIME, Shared, Taken, step, to_millis},
     found::{renewed, taken},
+    reconnect::Reconnect,
     wakes::{Place, SESSION_TTL, Strays, Wakes},
 };
 use crate::{LockGrant, LockState};
@@ -46,6 +47,7 @@ struct Pool {
     config: Config,
     clients: [Mutex<Option<Arc<Client>>>; CONNECTIONS],
     next: AtomicUsize,
+    reconnect: Reconnect,
 }
 
 type Argument<'a> = (&'a (dyn ToSql + Sync), Type);
@@ -64,9 +66,10 @@ impl Postgres {
             Host::Unix(path) => path.to_str().unwrap_or(""),
         });
         let name = format!("postgres://{host}:{}", config.get_ports().first().unwrap_or(&5432));
-        let pool = Arc::new(Pool { name, config, clients: Default::default(), next: AtomicUsize::new(0) });
-        let client = pool.client().await?;
-        step(&pool.name, client.batch_execute(include_str!("lock.sql"))).await?;
+        let (clients, next, reconnect) = Default::default();
+        let pool = Arc::new(Pool { name, config, clients, next, reconnect });
+        let install = async { pool.client().await?.batch_execute(include_str!("lock.sql")).await.map_err(text) };
+        step(&pool.name, install).await?;
         let ((wakes, strays), mut tasks) = (Wakes::new(), JoinSet::new());
         tasks.spawn(listen(Arc::clone(&pool), Arc::clone(&wakes)));
         tasks.spawn(beats(Arc::clone(&pool), Arc::clone(&wakes)));
@@ -81,24 +84,20 @@ impl Postgres {
 
 impl Pool {
     /// One of the connections, made anew if it was lost.
-    async fn client(&self) -> Result<Arc<Client>> {
-        let place = &self.clients[self.next.fetch_add(1, Relaxed) % CONNECTIONS];
-        step(&self.name, async {
-            let mut client = place.lock().await;
-            if let Some(client) = client.as_ref().filter(|client| !client.is_closed()) {
-                return Ok(Arc::clone(client));
-            }
-            let (connected, connection) = self.config.connect(NoTls).await?;
-            // It ends when the client is dropped.
-            tokio::spawn(connection);
-            Ok::<_, tokio_postgres::Error>(Arc::clone(client.insert(connected.into())))
-        })
-        .await
+    async fn client(&self) -> Result<Arc<Client>, String> {
+        let mut client = self.clients[self.next.fetch_add(1, Relaxed) % CONNECTIONS].lock().await;
+        if let Some(client) = client.as_ref().filter(|client| !client.is_closed()) {
+            return Ok(Arc::clone(client));
+        }
+        let (connected, connection) = self.reconnect.attempt(self.config.connect(NoTls)).await?;
+        // It ends when the client is dropped.
+        tokio::spawn(connection);
+        Ok(Arc::clone(client.insert(connected.into())))
     }
 
     async fn row(&self, call: &str, arguments: &[Argument<'_>]) -> Result<Row> {
-        let client = self.client().await?;
-        let mut rows = step(&self.name, client.query_typed(call, arguments)).await?;
+        let query = async { self.client().await?.query_typed(call, arguments).await.map_err(text) };
+        let mut rows = step(&self.name, query).await?;
         rows.pop().ok_or_else(|| RpcError::internal("a function of the database returned nothing"))
     }
 
@@ -106,6 +105,10 @@ impl Pool {
     async fn run<T: for<'a> FromSql<'a>>(&self, call: &str, arguments: &[Argument<'_>]) -> Result<T> {
         column(&self.row(call, arguments).await?, 0)
     }
+}
+
+fn text(error: tokio_postgres::Error) -> String {
+    error.to_string()
 }
 
 fn column<T: for<'a> FromSql<'a>>(row: &Row, index: usize) -> Result<T> {

@@ -1,10 +1,50 @@
--- One step of a lock. KEYS: the lock, its queue, the sessions, the last token, the last ticket.
+-- One step of a lock. KEYS: the lock, its queue. Set before: SESSION_TTL, MAX_WAITING.
 --
---   lock      hash owner, token, holds, since; it expires with the lease
+--   lock      TOKEN HOLDS BEFORE TTL OWNER, which expires with the lease: it was last set to TTL, when the owner had had the
+--             lock for BEFORE
 --   queue     sorted set of the places SESSION:NUMBER:OWNER, by ticket
---   sessions  sorted set of the servers that somebody waits at, by the time they are alive until
---   token     the last fencing token of all locks, which never expires
-local lock, queue, sessions = KEYS[1], KEYS[2], KEYS[3]
+--
+-- Of all locks together:
+local sessions = 'everywire:sessions' -- sorted set of the servers that somebody waits at, by the time they are alive until
+local last_token = 'everywire:token'  -- the last fencing token, which never expires
+local last_ticket = 'everywire:ticket'
+
+-- Redis runs all of this for each step, so the steps that are called most stand before what they don't need.
+local lock, queue = KEYS[1], KEYS[2]
+local verb, owner, ttl = ARGV[1], ARGV[2], ARGV[3]
+
+local function grant()
+    local token = redis.call('INCR', last_token)
+    if token == 1 then
+        -- The engine has lost what it knew, or knew nothing: microseconds are ahead of every token before.
+        local time = redis.call('TIME')
+        token = time[1] * 1000000 + time[2]
+        redis.call('SET', last_token, string.format('%.0f', token))
+    end
+    redis.call('SET', lock, table.concat({ string.format('%.0f', token), 1, 0, ttl, owner }, ' '), 'PX', ttl)
+    return { 1, token, 1, ttl }
+end
+
+if verb == 'take' and redis.call('EXISTS', lock, queue) == 0 then return grant() end
+
+local holder, token, holds, before, last_ttl
+local value = redis.call('GET', lock)
+if value then
+    token, holds, before, last_ttl, holder = value:match('^(%d+) (%d+) (%d+) (%d+) (.*)$')
+end
+
+if verb == 'unlock' and holder ~= owner then return { 0 } end
+if verb == 'unlock' and holds == '1' and redis.call('EXISTS', queue) == 0 then return { redis.call('DEL', lock) } end
+
+local rest = math.max(redis.call('PTTL', lock), 0)
+
+-- How long the holder has had the lock.
+local function had() return math.max(before + last_ttl - rest, 0) end
+
+-- Keeps the lock for its holder, for so long from now on.
+local function keep(holds, ttl)
+    redis.call('SET', lock, table.concat({ token, holds, had(), ttl, holder }, ' '), 'PX', ttl)
+end
 
 local function now()
     local time = redis.call('TIME')
@@ -32,53 +72,53 @@ local function wake_first()
     if place then wake(place) end
 end
 
+-- Keeps a server alive. One that was not heard of in time may have lost its places, so who waits at it takes them again. One
+-- that is not there any more has been told by whoever took it out.
+local function alive(session)
+    local time, last = now(), redis.call('ZSCORE', sessions, session)
+    if last and (tonumber(last) <= time or tonumber(last) > time + SESSION_TTL) then
+        redis.call('PUBLISH', 'everywire:wake:' .. session, 'all')
+    end
+    redis.call('ZADD', sessions, time + SESSION_TTL, session)
+end
+
 local function owner_of(place) return place and place:match(':%d+:(.*)') end
 
 local step = {}
 
--- owner, ttl, place or '', ticket or 0, session ttl, most waiting: 1, token, holds, rest; or 0, rest, is first, ticket
-function step.take(owner, ttl, place, ticket, session_ttl, most)
-    ttl = tonumber(ttl)
-    local held = redis.call('HMGET', lock, 'owner', 'token')
-    if held[1] == owner then
-        local rest = math.max(redis.call('PTTL', lock), ttl)
-        redis.call('PEXPIRE', lock, rest)
-        if place ~= '' then redis.call('ZREM', queue, place) end
-        return { 1, held[2], redis.call('HINCRBY', lock, 'holds', 1), rest }
+-- owner, ttl; who may wait: place, ticket or 0: 1, token, holds, rest; or 0, rest, is first, ticket; or 2: the queue is full
+function step.take()
+    local place, ticket = ARGV[4], ARGV[5]
+    if holder == owner then
+        local longer = math.max(rest, tonumber(ttl))
+        keep(holds + 1, longer)
+        if place then redis.call('ZREM', queue, place) end
+        return { 1, token, holds + 1, longer }
     end
     local next = first()
-    if not held[1] and (not next or next == place or owner_of(next) == owner) then
-        local time = redis.call('TIME')
-        local token = redis.call('INCR', KEYS[4])
-        if token == 1 then
-            -- The engine has lost what it knew, or knew nothing: microseconds are ahead of every token before.
-            token = string.format('%.0f', time[1] * 1000000 + time[2])
-            redis.call('SET', KEYS[4], token)
-        end
-        local since = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))
-        redis.call('HSET', lock, 'owner', owner, 'token', token, 'holds', 1, 'since', since)
-        redis.call('PEXPIRE', lock, ttl)
+    if not holder and (not next or next == place or owner_of(next) == owner) then
+        local granted = grant()
         if next then
-            redis.call('ZREM', queue, place)
+            if place then redis.call('ZREM', queue, place) end
             for _, other in ipairs(redis.call('ZRANGE', queue, 0, -1)) do
                 if owner_of(other) == owner then wake(other) end
             end
         end
-        return { 1, token, 1, ttl }
+        return granted
     end
-    if place ~= '' then
+    if place then
         if not redis.call('ZSCORE', queue, place) then
-            if redis.call('ZCARD', queue) >= tonumber(most) then return { 2 } end
-            if ticket == '0' then ticket = redis.call('INCR', KEYS[5]) end
+            if redis.call('ZCARD', queue) >= MAX_WAITING then return { 2 } end
+            if ticket == '0' then ticket = redis.call('INCR', last_ticket) end
             redis.call('ZADD', queue, ticket, place)
             redis.call('PEXPIRE', queue, 7200000)
-            redis.call('ZADD', sessions, now() + session_ttl, place:sub(1, 16))
+            alive(place:sub(1, 16))
         end
         next = next or place
     end
     -- It is the turn of the first, who may not know, or be nobody.
-    if not held[1] and next then wake(next) end
-    return { 0, math.max(redis.call('PTTL', lock), 0), next == place and 1 or 0, ticket }
+    if not holder and next then wake(next) end
+    return { 0, rest, place and next == place and 1 or 0, ticket or 0 }
 end
 
 -- place
@@ -100,43 +140,44 @@ function step.forget(start)
 end
 
 -- owner: 1 or 0
-function step.unlock(owner)
-    if redis.call('HGET', lock, 'owner') ~= owner then return { 0 } end
-    if redis.call('HINCRBY', lock, 'holds', -1) < 1 then
+function step.unlock()
+    if holds == '1' then
         redis.call('DEL', lock)
         wake_first()
+    else
+        redis.call('SET', lock, table.concat({ token, holds - 1, before, last_ttl, holder }, ' '), 'KEEPTTL')
     end
     return { 1 }
 end
 
 -- owner, ttl: 1, token, holds, rest; or 0, rest
-function step.renew(owner, ttl)
-    local held = redis.call('HMGET', lock, 'owner', 'token', 'holds')
-    local rest = redis.call('PTTL', lock)
-    if held[1] ~= owner then return { 0, math.max(rest, 0) } end
-    redis.call('PEXPIRE', lock, ttl)
+function step.renew()
+    if holder ~= owner then return { 0, rest } end
+    keep(holds, ttl)
     -- The first waiter looks again when the lease ends, which is sooner now.
     if tonumber(ttl) < rest then wake_first() end
-    return { 1, held[2], held[3], ttl }
+    return { 1, token, holds, ttl }
 end
 
 -- owner, token, held for, rest, waiting
 function step.state()
-    local held = redis.call('HMGET', lock, 'owner', 'token', 'since')
     first()
     local waiting = redis.call('ZCARD', queue)
-    if not held[1] then return { false, 0, 0, 0, waiting } end
-    return { held[1], held[2], math.max(now() - held[3], 0), redis.call('PTTL', lock), waiting }
+    if not holder then return { false, 0, 0, 0, waiting } end
+    return { holder, token, had(), rest, waiting }
 end
 
--- session, session ttl
-function step.beat(session, session_ttl)
+-- session
+function step.beat(session)
+    alive(session)
     local time = now()
-    redis.call('ZADD', sessions, time + session_ttl, session)
-    if redis.call('ZREMRANGEBYSCORE', sessions, 0, time) > 0 then
+    -- Nobody is alive for longer, unless the clock was set back.
+    local ended = redis.call('ZREMRANGEBYSCORE', sessions, 0, time)
+        + redis.call('ZREMRANGEBYSCORE', sessions, '(' .. time + SESSION_TTL, '+inf')
+    if ended > 0 then
         redis.call('PUBLISH', 'everywire:wake:all', 'all')
     end
     return {}
 end
 
-return step[ARGV[1]](unpack(ARGV, 2))
+return step[verb](unpack(ARGV, 2))

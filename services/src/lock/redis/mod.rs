@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use redis::{
-    Client, FromRedisValue, IntoConnectionInfo, ProtocolVersion, PushInfo, PushKind, Script, Value,
+    Client, FromRedisValue, IntoConnectionInfo, ProtocolVersion, PushInfo, PushKind, Script, ToRedisArgs, Value,
     aio::{ConnectionManager, ConnectionManagerConfig},
 };
 use rpc_core::{Result, RpcError};
@@ -57,7 +57,8 @@ impl Redis {
         let mut connection = step(&name, ConnectionManager::new_with_config(client, config)).await?;
         let channels = [format!("everywire:wake:{}", wakes.session), "everywire:wake:all".to_owned()];
         step(&name, connection.subscribe(&channels)).await?;
-        let script = Arc::new(Script::new(include_str!("lock.lua")));
+        let settings = format!("local SESSION_TTL, MAX_WAITING = {}, {MAX_WAITING}", to_millis(SESSION_TTL));
+        let script = Arc::new(Script::new(&[&settings, include_str!("lock.lua")].join("\n")));
         let mut redis = Self { name, connection, script, wakes, tasks: JoinSet::new() };
         let (beats, forgets) = (redis.beats(), redis.forgets(strays));
         redis.tasks.spawn(beats);
@@ -72,10 +73,7 @@ impl Redis {
             (name.clone(), connection.clone(), Arc::clone(script), Arc::clone(wakes));
         async move {
             let session = wakes.session.clone();
-            let beat = || async {
-                let arguments = [&session, &to_millis(SESSION_TTL).to_string()];
-                run(&name, &connection, &script, "", "beat", &arguments.map(String::as_str)).await.map(|_: Value| ())
-            };
+            let beat = || async { run(&name, &connection, &script, "", "beat", &session).await.map(|_: Value| ()) };
             wakes.beat(SESSION_TTL / 3, beat).await;
         }
     }
@@ -89,7 +87,7 @@ impl Redis {
             while let Some(message) = strays.recv().await {
                 let Some((number, name)) = message.split_once(' ') else { continue };
                 let start = format!("{session}:{number}:");
-                let forgotten: Result<Value> = run(&engine, &connection, &script, name, "forget", &[&start]).await;
+                let forgotten: Result<Value> = run(&engine, &connection, &script, name, "forget", &start).await;
                 if let Err(error) = forgotten {
                     tracing::debug!("a place that is nobody's stands in a queue: {error}");
                 }
@@ -97,7 +95,7 @@ impl Redis {
         }
     }
 
-    async fn run<T: FromRedisValue>(&self, name: &str, verb: &str, arguments: &[&str]) -> Result<T> {
+    async fn run<T: FromRedisValue>(&self, name: &str, verb: &str, arguments: impl ToRedisArgs) -> Result<T> {
         run(&self.name, &self.connection, &self.script, name, verb, arguments).await
     }
 
@@ -113,11 +111,11 @@ async fn run<T: FromRedisValue>(
     script: &Script,
     name: &str,
     verb: &str,
-    arguments: &[&str],
+    arguments: impl ToRedisArgs,
 ) -> Result<T> {
     let mut call = script.prepare_invoke();
     call.key(format!("everywire:lock:{name}")).key(format!("everywire:queue:{name}"));
-    call.key("everywire:sessions").key("everywire:token").key("everywire:ticket").arg(verb).arg(arguments);
+    call.arg(verb).arg(arguments);
     step(engine, call.invoke_async(&mut connection.clone())).await
 }
 
@@ -145,12 +143,9 @@ impl Engine for Redis {
     }
 
     async fn take(&self, request: &Request, place: Option<&mut Place>) -> Result<Taken> {
-        let (ttl, session_ttl) = (to_millis(request.ttl).to_string(), to_millis(SESSION_TTL).to_string());
-        let member = place.as_ref().map_or(String::new(), |place| self.member(place, &request.owner));
-        let ticket = place.as_ref().map_or(0, |place| place.ticket).to_string();
-        let most = MAX_WAITING.to_string();
-        let arguments = [&request.owner, &ttl, &member, &ticket, &session_ttl, &most].map(String::as_str);
-        let found: Vec<i64> = self.run(&request.name, "take", &arguments).await?;
+        let waits = place.as_ref().map(|place| (self.member(place, &request.owner), place.ticket));
+        let arguments = (&request.owner, to_millis(request.ttl), waits);
+        let found: Vec<i64> = self.run(&request.name, "take", arguments).await?;
         taken(request, place.map(|place| &mut place.ticket), &found)
     }
 
@@ -160,21 +155,21 @@ impl Engine for Redis {
 
     async fn leave(&self, request: &Request, place: &Place) -> Result<()> {
         let member = self.member(place, &request.owner);
-        self.run(&request.name, "leave", &[&member]).await.map(|_: Value| ())
+        self.run(&request.name, "leave", member).await.map(|_: Value| ())
     }
 
     async fn unlock(&self, name: &str, owner: &str) -> Result<bool> {
-        self.run(name, "unlock", &[owner]).await.map(|[had]: [bool; 1]| had)
+        self.run(name, "unlock", owner).await.map(|[had]: [bool; 1]| had)
     }
 
     async fn renew(&self, request: &Request) -> Result<LockGrant> {
-        let ttl = to_millis(request.ttl).to_string();
-        Ok(renewed(request, &self.run::<Vec<i64>>(&request.name, "renew", &[&request.owner, &ttl]).await?))
+        let arguments = (&request.owner, to_millis(request.ttl));
+        Ok(renewed(request, &self.run::<Vec<i64>>(&request.name, "renew", arguments).await?))
     }
 
     async fn state(&self, name: &str) -> Result<LockState> {
         let (owner, token, held_ms, ttl_ms, waiting): (Option<String>, _, _, _, _) =
-            self.run(name, "state", &[]).await?;
+            self.run(name, "state", None::<&str>).await?;
         Ok(LockState { held: owner.is_some(), owner, token, held_ms, ttl_ms, waiting })
     }
 }

@@ -22,6 +22,7 @@ use self::nodes::{Holder, Look, directory, look, now, queue};
 use super::{
     Request,
     engine::{Engine, MAX_WAITING, STEP_TIME, Shared, Taken, grant, step, to_millis},
+    reconnect::Reconnect,
     table::refused,
 };
 use crate::{LockGrant, LockState};
@@ -45,6 +46,7 @@ pub struct ZooKeeper {
     hosts: String,
     /// The present session; a new one when it has ended.
     client: Mutex<Arc<Client>>,
+    reconnect: Reconnect,
 }
 
 /// A call's place: its node has a name that nobody else's has, so that it is found after a lost reply.
@@ -69,18 +71,15 @@ impl ZooKeeper {
             Ok(())
         };
         step(url, install).await?;
-        Ok(Self { name: url.to_owned(), hosts, client: Mutex::new(client.into()) })
+        Ok(Self { name: url.to_owned(), hosts, client: Mutex::new(client.into()), reconnect: Reconnect::default() })
     }
 
-    async fn client(&self) -> Result<Arc<Client>> {
-        let present = async {
-            let mut client = self.client.lock().await;
-            if client.state().is_terminated() {
-                *client = session(&self.hosts).await?.into();
-            }
-            Ok::<_, Error>(Arc::clone(&client))
-        };
-        step(&self.name, present).await
+    async fn client(&self) -> Result<Arc<Client>, String> {
+        let mut client = self.client.lock().await;
+        if client.state().is_terminated() {
+            *client = self.reconnect.attempt(session(&self.hosts)).await?.into();
+        }
+        Ok(Arc::clone(&client))
     }
 
     /// Attempts a step until nobody else comes before it.
@@ -88,15 +87,15 @@ impl ZooKeeper {
     where
         F: Future<Output = Result<T, Error>>,
     {
-        let client = self.client().await?;
         let attempts = async {
+            let client = self.client().await?;
             for _ in 0..TRIES {
                 match attempt(Arc::clone(&client)).await {
                     Err(Error::BadVersion | Error::NoNode | Error::NodeExists) => {}
-                    outcome => return outcome,
+                    outcome => return outcome.map_err(|error| error.to_string()),
                 }
             }
-            Err(Error::Timeout)
+            Err(Error::Timeout.to_string())
         };
         step(&self.name, attempts).await
     }
@@ -135,7 +134,9 @@ impl ZooKeeper {
             return Err(Error::BadVersion);
         }
         place.watch = Some(watch);
-        Ok(Some(Taken::Held { rest, again: (mine == 0).then_some(rest + Duration::from_millis(1)) }))
+        // Nobody tells the first of a lease that ends sooner than it was to, by a clock that was set.
+        let again = (mine == 0).then_some(rest.min(SESSION_TTL) + Duration::from_millis(1));
+        Ok(Some(Taken::Held { rest, again }))
     }
 }
 
@@ -178,6 +179,7 @@ impl Engine for ZooKeeper {
     async fn leave(&self, request: &Request, place: &Place) -> Result<()> {
         let (directory, prefix) = (&directory(&request.name), &place.prefix);
         let leave = |client: Arc<Client>| async move {
+            now(&client).await?;
             for node in queue(&client, directory).await?.iter().filter(|node| node.starts_with(prefix)) {
                 client.delete(&format!("{directory}/{node}"), None).await?;
             }
@@ -189,11 +191,11 @@ impl Engine for ZooKeeper {
     async fn unlock(&self, name: &str, owner: &str) -> Result<bool> {
         let directory = &directory(name);
         let unlock = |client: Arc<Client>| async move {
-            let held = Holder::of(&client, directory).await?.filter(|held| held.owner == owner);
+            let now = now(&client).await?;
+            let held = Holder::of(&client, directory).await?;
+            let held = held.filter(|held| held.owner == owner && !held.rest(now).is_zero());
             let Some(held) = held else { return Ok(false) };
-            if held.rest(now(&client).await?).is_zero() {
-                return Ok(false);
-            } else if held.holds > 1 {
+            if held.holds > 1 {
                 Holder { holds: held.holds - 1, ..held }.write(&client, directory).await?;
             } else {
                 held.delete(&client, directory).await?;
@@ -206,10 +208,10 @@ impl Engine for ZooKeeper {
     async fn renew(&self, request: &Request) -> Result<LockGrant> {
         let directory = &directory(&request.name);
         let renew = |client: Arc<Client>| async move {
+            let now = now(&client).await?;
             let Some(held) = Holder::of(&client, directory).await? else {
                 return Ok(refused(request.owner.clone(), None));
             };
-            let now = now(&client).await?;
             let rest = held.rest(now);
             if rest.is_zero() || held.owner != request.owner {
                 return Ok(refused(request.owner.clone(), Some(rest)));
@@ -225,8 +227,8 @@ impl Engine for ZooKeeper {
     async fn state(&self, name: &str) -> Result<LockState> {
         let directory = &directory(name);
         let look = |client: Arc<Client>| async move {
+            let now = now(&client).await?;
             let held = Holder::of(&client, directory).await?;
-            let now = if held.is_some() { now(&client).await? } else { 0 };
             let waiting = queue(&client, directory).await?.len().try_into().unwrap_or(u32::MAX);
             let free = LockState { held: false, owner: None, token: 0, held_ms: 0, ttl_ms: 0, waiting };
             Ok(held.filter(|held| !held.rest(now).is_zero()).map_or(free, |held| LockState {

@@ -24,7 +24,8 @@ fn holder_of(directory: &str) -> String {
     format!("{directory}/holder")
 }
 
-/// The time of the ensemble, in milliseconds.
+/// The time of the ensemble, in milliseconds. What is read after it is as new: a server that has yet to hear of a write of
+/// others has yet to hear of this one, which came later, and answers in order.
 pub(super) async fn now(client: &Client) -> Result<i64, Error> {
     client.set_data(CLOCK, b"", None).await.map(|stat| stat.mtime)
 }
@@ -143,8 +144,8 @@ pub(super) async fn look(
     request: &Request,
     prefix: Option<&str>,
 ) -> Result<Look, Error> {
+    let now = now(client).await?;
     let held = Holder::of(client, directory).await?;
-    let now = if held.is_some() { now(client).await? } else { 0 };
     let queue = queue(client, directory).await?;
     let mine = prefix.and_then(|prefix| queue.iter().position(|node| node.starts_with(prefix)));
     let Some(held) = held else {

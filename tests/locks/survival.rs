@@ -1,0 +1,160 @@
+//! Clients use locks while everything that can fail does.
+//!
+//! `EVERYWIRE_FAULTS` sets the number of faults of each run, `EVERYWIRE_SEED` what they are and when.
+
+use std::{
+    env,
+    sync::{Arc, atomic::Ordering::SeqCst},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use tokio::{task::JoinSet, time::sleep};
+
+use crate::{
+    checker,
+    clients::Scene,
+    engine::Kind,
+    faults::{Random, Stage},
+    history::{History, What},
+    servers::WIRES,
+    soon::soon,
+    store::Store,
+};
+
+const CLIENTS: u64 = 8;
+
+fn from_env(name: &str) -> Option<u64> {
+    env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
+}
+
+/// What a run has to show.
+struct Outcome {
+    calls: usize,
+    grants: usize,
+    writes: u64,
+    stale: u64,
+    refused: u64,
+    lost: u64,
+    tokens: Result<(), String>,
+    history: Result<(), String>,
+}
+
+/// Lets clients play while `faults` faults are made.
+async fn run(mut stage: Stage, faults: u64, seed: u64, looks: bool) -> Outcome {
+    let mut random = Random(seed);
+    let urls = stage.servers.iter().map(|server| WIRES.map(|wire| server.url(wire))).collect();
+    let stores = [Store::new(looks), Store::new(looks)];
+    let scene = Arc::new(Scene { history: History::new(), stores, urls, ended: false.into() });
+    let mut clients = JoinSet::new();
+    for number in 1..=CLIENTS {
+        let (scene, random) = (Arc::clone(&scene), Random(random.below(u64::MAX)));
+        clients.spawn(async move { scene.play(number, random).await });
+    }
+    sleep(Duration::from_millis(500)).await;
+    let mut fault = stage.peculiar();
+    for _ in 0..faults {
+        stage.make(fault, &mut random).await;
+        fault = stage.any(&mut random);
+    }
+    sleep(Duration::from_millis(500)).await;
+    scene.ended.store(true, SeqCst);
+    soon("the clients", clients.join_all()).await;
+    let Scene { history, stores, .. } = Arc::into_inner(scene).expect("all clients have ended");
+    let calls = history.into_calls();
+    let [one, other] = stores.map(|store| store.state());
+    Outcome {
+        calls: calls.len(),
+        grants: calls.iter().filter(|call| matches!(call.what, What::Granted { .. })).count(),
+        writes: one.writes + other.writes,
+        stale: one.stale + other.stale,
+        refused: one.refused + other.refused,
+        lost: one.lost() + other.lost(),
+        tokens: checker::tokens(&calls),
+        history: checker::check(&calls),
+    }
+}
+
+/// A run, printed.
+async fn survives(name: &str, stage: Stage, looks: bool) -> Outcome {
+    let faults = from_env("EVERYWIRE_FAULTS").unwrap_or(60);
+    let clock = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let seed = from_env("EVERYWIRE_SEED").unwrap_or_else(clock);
+    println!("{name}: EVERYWIRE_FAULTS={faults} EVERYWIRE_SEED={seed}");
+    let outcome = run(stage, faults, seed, looks).await;
+    let Outcome { calls, grants, writes, stale, refused, lost, .. } = outcome;
+    println!(
+        "{name}: {faults} faults, {calls} answers, {grants} grants, {writes} writes, {refused} refused by their token, {stale} stale accepted, {lost} updates lost"
+    );
+    assert!(grants as u64 > faults / 4, "{name}: too little was granted to prove anything");
+    outcome
+}
+
+/// Whatever happens, tokens grow, and a store that looks at them loses nothing.
+async fn fenced(name: &str, stage: Stage) -> Outcome {
+    let outcome = survives(name, stage, true).await;
+    assert_eq!((outcome.stale, outcome.lost), (0, 0), "{name}");
+    outcome.tokens.as_ref().unwrap_or_else(|error| panic!("{name}: {error}"));
+    outcome
+}
+
+/// And leases last as long as they should.
+async fn fenced_and_exclusive(name: &str, stage: Stage) {
+    fenced(name, stage).await.history.unwrap_or_else(|error| panic!("{name}: {error}"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redis_survives() {
+    fenced_and_exclusive("Redis", Stage::engine(Kind::Redis).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_survives() {
+    fenced_and_exclusive("PostgreSQL", Stage::engine(Kind::Postgres).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mariadb_survives() {
+    fenced_and_exclusive("MariaDB", Stage::engine(Kind::MariaDb).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn zookeeper_survives() {
+    fenced_and_exclusive("ZooKeeper", Stage::engine(Kind::ZooKeeper).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_ensemble_survives_its_leaders() {
+    fenced_and_exclusive("ZooKeeper, three servers", Stage::ensemble().await).await;
+}
+
+/// A server that is killed forgets who had its locks.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn memory_keeps_its_tokens() {
+    fenced("memory", Stage::memory().await).await;
+}
+
+/// A clock that is set forth ends leases.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clocks_that_jump_break_no_fence() {
+    for kind in [Kind::Redis, Kind::Postgres, Kind::MariaDb] {
+        fenced(&format!("{kind:?} with a clock that jumps"), Stage::engine_with_clock(kind).await).await;
+    }
+}
+
+/// Redlock has no tokens for the store to look at, so clients that sleep through their leases undo the writes of others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redlock_survives() {
+    let outcome = survives("Redlock", Stage::redlock().await, false).await;
+    assert!(outcome.lost > 0, "the workload finds what fencing is for");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_fencing_updates_are_lost() {
+    let outcome = run(Stage::engine(Kind::Redis).await, 60, 1, false).await;
+    println!(
+        "without fencing: {} stale writes accepted, {} updates lost of {}",
+        outcome.stale, outcome.lost, outcome.writes
+    );
+    assert!(outcome.stale > 0 && outcome.lost > 0, "the workload finds what fencing is for");
+    outcome.history.unwrap();
+}
