@@ -68,7 +68,9 @@ impl Postgres {
         let name = format!("postgres://{host}:{}", config.get_ports().first().unwrap_or(&5432));
         let (clients, next, reconnect) = Default::default();
         let pool = Arc::new(Pool { name, config, clients, next, reconnect });
-        let install = async { pool.client().await?.batch_execute(include_str!("lock.sql")).await.map_err(text) };
+        let install = async {
+            pool.client().await?.batch_execute(include_str!("lock.sql")).await.map_err(|error| error.to_string())
+        };
         step(&pool.name, install).await?;
         let ((wakes, strays), mut tasks) = (Wakes::new(), JoinSet::new());
         tasks.spawn(listen(Arc::clone(&pool), Arc::clone(&wakes)));
@@ -96,7 +98,8 @@ impl Pool {
     }
 
     async fn row(&self, call: &str, arguments: &[Argument<'_>]) -> Result<Row> {
-        let query = async { self.client().await?.query_typed(call, arguments).await.map_err(text) };
+        let query =
+            async { self.client().await?.query_typed(call, arguments).await.map_err(|error| error.to_string()) };
         let mut rows = step(&self.name, query).await?;
         rows.pop().ok_or_else(|| RpcError::internal("a function of the database returned nothing"))
     }
@@ -105,10 +108,6 @@ impl Pool {
     async fn run<T: for<'a> FromSql<'a>>(&self, call: &str, arguments: &[Argument<'_>]) -> Result<T> {
         column(&self.row(call, arguments).await?, 0)
     }
-}
-
-fn text(error: tokio_postgres::Error) -> String {
-    error.to_string()
 }
 
 fn column<T: for<'a> FromSql<'a>>(row: &Row, index: usize) -> Result<T> {
