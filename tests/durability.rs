@@ -7,12 +7,11 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    env,
     sync::{
         Mutex,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use everywire::{
@@ -26,6 +25,7 @@ use tokio::time::sleep;
 use crate::{
     harness::soon,
     program::{Serving, run, spawn},
+    seeded::{Random, from_env, seed},
 };
 
 /// The locks that the clients contend for.
@@ -128,34 +128,20 @@ async fn die_young(flags: &[&str], time: Duration) {
     child.kill().await.unwrap();
 }
 
-fn from_env(name: &str) -> Option<u64> {
-    env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
-}
-
-/// Steele, Lea and Flood's `SplitMix64`.
-fn random(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mixed = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_kill_repeats_an_id_or_a_token() {
     let kills = from_env("EVERYWIRE_KILLS").unwrap_or(20);
-    let clock = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    let seed = from_env("EVERYWIRE_SEED").unwrap_or_else(clock);
+    let seed = seed();
     println!("EVERYWIRE_KILLS={kills} EVERYWIRE_SEED={seed}");
     let home = tempfile::tempdir().unwrap();
     let (dir, history) = (home.path().to_str().unwrap(), Mutex::new(History::default()));
-    let mut state = seed;
+    let mut random = Random(seed);
     for kill in 0..kills {
-        let epoch = (DEFAULT_EPOCH_MS + random(&mut state) % SET_BACK_MS).to_string();
+        let epoch = (DEFAULT_EPOCH_MS + random.below(SET_BACK_MS)).to_string();
         let flags = ["--data-dir", dir, "--id-epoch", &epoch];
-        let time = random(&mut state);
         match kill % 8 {
-            7 => die_young(&flags, Duration::from_millis(time % START_MS)).await,
-            _ => live(&flags, Duration::from_millis(time % LIFE_MS), &history).await,
+            7 => die_young(&flags, Duration::from_millis(random.below(START_MS))).await,
+            _ => live(&flags, Duration::from_millis(random.below(LIFE_MS)), &history).await,
         }
     }
     let history = history.into_inner().unwrap();

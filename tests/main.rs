@@ -16,6 +16,7 @@ mod one_service;
 mod operations;
 mod program;
 mod proto;
+mod seeded;
 mod serving;
 mod soon;
 mod waiting;

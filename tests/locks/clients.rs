@@ -9,8 +9,8 @@ use everywire::{Result, services::Toolkit};
 use tokio::time::{sleep, timeout};
 
 use crate::{
-    faults::Random,
     history::{Call, History, What, nanos},
+    seeded::Random,
     servers::{AnyClient, WIRES, over},
     store::Store,
 };

@@ -13,22 +13,12 @@ use tokio::{
 use crate::{
     engine::{Engine, Kind},
     proxy::Proxy,
+    seeded::Random,
     servers::Server,
     soon::soon,
 };
 
-/// Steele, Lea and Flood's `SplitMix64`.
-#[derive(Debug, Clone)]
-pub(crate) struct Random(pub(crate) u64);
-
 impl Random {
-    pub(crate) fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % end
-    }
-
     pub(crate) fn index(&mut self, length: usize) -> usize {
         usize::try_from(self.below(length as u64)).unwrap()
     }

@@ -12,6 +12,8 @@ mod faults;
 mod history;
 mod museum;
 mod proxy;
+#[path = "../seeded.rs"]
+mod seeded;
 mod servers;
 #[path = "../serving.rs"]
 mod serving;

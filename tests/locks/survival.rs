@@ -3,9 +3,8 @@
 //! `EVERYWIRE_FAULTS` sets the number of faults of each run, `EVERYWIRE_SEED` what they are and when.
 
 use std::{
-    env,
     sync::{Arc, atomic::Ordering::SeqCst},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use tokio::{task::JoinSet, time::sleep};
@@ -14,18 +13,15 @@ use crate::{
     checker,
     clients::Scene,
     engine::Kind,
-    faults::{Random, Stage},
+    faults::Stage,
     history::{History, What},
+    seeded::{Random, from_env, seed},
     servers::WIRES,
     soon::soon,
     store::Store,
 };
 
 const CLIENTS: u64 = 8;
-
-fn from_env(name: &str) -> Option<u64> {
-    env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
-}
 
 /// What a run has to show.
 struct Outcome {
@@ -77,8 +73,7 @@ async fn run(mut stage: Stage, faults: u64, seed: u64, looks: bool) -> Outcome {
 /// A run, printed.
 async fn survives(name: &str, stage: Stage, looks: bool) -> Outcome {
     let faults = from_env("EVERYWIRE_FAULTS").unwrap_or(60);
-    let clock = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    let seed = from_env("EVERYWIRE_SEED").unwrap_or_else(clock);
+    let seed = seed();
     println!("{name}: EVERYWIRE_FAULTS={faults} EVERYWIRE_SEED={seed}");
     let outcome = run(stage, faults, seed, looks).await;
     let Outcome { calls, grants, writes, stale, refused, lost, .. } = outcome;
