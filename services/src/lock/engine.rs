@@ -21,6 +21,11 @@ pub(super) const STEP_TIME: Duration = Duration::from_secs(3);
 /// How soon what failed is tried again: at first, and at most.
 pub(super) const FIRST_RETRY: Duration = Duration::from_millis(50);
 pub(super) const LAST_RETRY: Duration = Duration::from_secs(1);
+/// The next pause after one that did not help.
+pub(super) fn longer(pause: Duration) -> Duration {
+    (2 * pause).min(LAST_RETRY)
+}
+
 /// Calls of one server that may wait; one more is `RESOURCE_EXHAUSTED`.
 const MAX_WAITING_IN_ALL: usize = 1 << 14;
 /// Waiters of one lock, over all servers; one more is `RESOURCE_EXHAUSTED`.
@@ -168,7 +173,7 @@ impl<E: Engine> Waiting<E> {
             let (_permit, mut pause) = (permit, FIRST_RETRY);
             loop {
                 sleep(pause).await;
-                pause = (2 * pause).min(LAST_RETRY);
+                pause = longer(pause);
                 match engine.upgrade() {
                     Some(engine) if engine.leave(&request, &place).await.is_err() => {}
                     _ => return,

@@ -16,7 +16,7 @@ use tokio::{
 
 use super::{
     Locks, Request, check_name, check_wait,
-    table::{Table, Taken, Turn, millis, refused},
+    table::{Table, Taken, Turn, free, millis, refused},
 };
 use crate::{
     LockGrant, LockState,
@@ -82,7 +82,7 @@ impl MemoryLocks {
         check_name("name", name)?;
         let now = Instant::now();
         Ok(match self.guard().present(name, now) {
-            None => LockState { held: false, owner: None, token: 0, held_ms: 0, ttl_ms: 0, waiting: 0 },
+            None => free(0),
             Some(lock) => LockState {
                 held: true,
                 owner: Some((*lock.owner).to_owned()),

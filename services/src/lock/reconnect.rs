@@ -8,7 +8,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::engine::{FIRST_RETRY, LAST_RETRY};
+use super::engine::{FIRST_RETRY, longer};
 
 /// New connections to one engine. After one failed, nobody tries for a while, which is longer each time.
 #[derive(Debug, Default)]
@@ -33,7 +33,7 @@ impl Reconnect {
         }
         let outcome = connecting.await.map_err(|error| error.to_string());
         *self.guard() = outcome.as_ref().err().map(|why| {
-            let pause = last.map_or(FIRST_RETRY, |last| (2 * last.pause).min(LAST_RETRY));
+            let pause = last.map_or(FIRST_RETRY, |last| longer(last.pause));
             Failure { why: why.clone(), pause, until: Instant::now() + pause }
         });
         outcome
@@ -51,6 +51,7 @@ mod tests {
     use tokio::time::sleep;
 
     use super::*;
+    use crate::lock::engine::LAST_RETRY;
 
     #[tokio::test(start_paused = true)]
     async fn an_engine_that_is_away_is_tried_less_and_less_often() {

@@ -13,7 +13,7 @@ use super::{
     MAX_TTL, Request,
     engine::{Engine, Shared, Taken},
     redis::Redis,
-    table::{millis, refused},
+    table::{free, refused},
 };
 use crate::{LockGrant, LockState};
 
@@ -154,13 +154,6 @@ impl Engine for Redlock {
         let states = self.ask(MAX_TTL, |server| server.state(name)).await?;
         let agrees =
             |one: &&LockState| states.iter().filter(|other| other.owner == one.owner).count() >= self.majority();
-        Ok(states.iter().find(agrees).cloned().unwrap_or(LockState {
-            held: false,
-            owner: None,
-            token: 0,
-            held_ms: 0,
-            ttl_ms: millis(Duration::ZERO),
-            waiting: 0,
-        }))
+        Ok(states.iter().find(agrees).cloned().unwrap_or(free(0)))
     }
 }

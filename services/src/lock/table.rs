@@ -10,7 +10,7 @@ use super::{
     queue::{Queue, Waiter},
 };
 use crate::{
-    LockGrant,
+    LockGrant, LockState,
     durable::HighWater,
     expiring::{Entry, Expiring},
 };
@@ -220,6 +220,11 @@ impl Entry for Lock {
 pub(super) fn refused(owner: String, rest: Option<Duration>) -> LockGrant {
     let ttl_ms = rest.map_or(0, millis);
     LockGrant { granted: false, owner, token: 0, ttl_ms, holds: 0, fenced: true }
+}
+
+/// The state of a lock that nobody has.
+pub(super) fn free(waiting: u32) -> LockState {
+    LockState { held: false, owner: None, token: 0, held_ms: 0, ttl_ms: 0, waiting }
 }
 
 /// Whole milliseconds, rounded up: who waits that long doesn't come too early.

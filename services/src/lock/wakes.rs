@@ -99,6 +99,18 @@ impl Wakes {
     }
 }
 
+/// Lets `forget` take out each stray as long as messages come.
+pub(super) async fn take_out<F: Future<Output = rpc_core::Result<()>>>(
+    mut strays: Strays,
+    forget: impl Fn(String) -> F,
+) {
+    while let Some(message) = strays.recv().await {
+        if let Err(error) = forget(message).await {
+            tracing::debug!("a place that is nobody's stands in a queue: {error}");
+        }
+    }
+}
+
 impl Place {
     pub(super) async fn woken(&self) {
         self.wake.notified().await;

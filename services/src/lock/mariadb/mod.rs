@@ -15,7 +15,7 @@ use super::{
     engine::{Engine, MAX_WAITING, Shared, Taken, step, to_millis},
     found::{renewed, taken},
     reconnect::Reconnect,
-    wakes::{Place, SESSION_TTL, Strays, Wakes},
+    wakes::{Place, SESSION_TTL, Strays, Wakes, take_out},
 };
 use crate::{LockGrant, LockState};
 
@@ -126,13 +126,11 @@ async fn ask(database: Database, wakes: Arc<Wakes>) {
 }
 
 /// Takes places out that are nobody's.
-async fn forget(database: Database, session: String, mut strays: Strays) {
+async fn forget(database: Database, session: String, strays: Strays) {
     const FORGET: &str = "DELETE FROM everywire_waits WHERE session = ? AND place = ?";
-    while let Some(number) = strays.recv().await {
-        if let Err(error) = database.rows::<Row>(FORGET, (&session, number).into()).await {
-            tracing::debug!("a place that is nobody's stands in a queue: {error}");
-        }
-    }
+    let (database, session) = (&database, &session);
+    let forget = |number: String| async move { database.rows::<Row>(FORGET, (session, number).into()).await.map(drop) };
+    take_out(strays, forget).await;
 }
 
 impl Engine for MariaDb {

@@ -18,10 +18,10 @@ use tokio_postgres::{
 
 use super::{
     Request,
-    engine::{Engine, FIRST_RETRY, LAST_RETRY, MAX_WAITING, STEP_TIME, Shared, Taken, step, to_millis},
+    engine::{Engine, FIRST_RETRY, MAX_WAITING, STEP_TIME, Shared, Taken, longer, step, to_millis},
     found::{renewed, taken},
     reconnect::Reconnect,
-    wakes::{Place, SESSION_TTL, Strays, Wakes},
+    wakes::{Place, SESSION_TTL, Strays, Wakes, take_out},
 };
 use crate::{LockGrant, LockState};
 
@@ -139,7 +139,7 @@ async fn listen(pool: Arc<Pool>, wakes: Arc<Wakes>) {
             Err(error) => tracing::debug!("nobody listens to the engine of the locks: {error}"),
         }
         sleep(pause).await;
-        pause = (2 * pause).min(LAST_RETRY);
+        pause = longer(pause);
     }
 }
 
@@ -155,14 +155,14 @@ async fn beats(pool: Arc<Pool>, wakes: Arc<Wakes>) {
 }
 
 /// Takes places out that are nobody's.
-async fn forget(pool: Arc<Pool>, session: String, mut strays: Strays) {
-    while let Some(number) = strays.recv().await {
+async fn forget(pool: Arc<Pool>, session: String, strays: Strays) {
+    let (pool, session) = (&pool, &session);
+    let forget = |number: String| async move {
         let number = number.parse::<i64>().unwrap_or(0);
-        let arguments: [Argument; 2] = [(&session, Type::TEXT), (&number, Type::INT8)];
-        if let Err(error) = pool.row("SELECT everywire.forget($1, $2)", &arguments).await {
-            tracing::debug!("a place that is nobody's stands in a queue: {error}");
-        }
-    }
+        let arguments: [Argument; 2] = [(session, Type::TEXT), (&number, Type::INT8)];
+        pool.row("SELECT everywire.forget($1, $2)", &arguments).await.map(drop)
+    };
+    take_out(strays, forget).await;
 }
 
 impl Engine for Postgres {

@@ -13,7 +13,7 @@ use super::{
     Request,
     engine::{Engine, FIRST_RETRY, LAST_RETRY, MAX_WAITING, STEP_TIME, Shared, Taken, step, to_millis},
     found::{renewed, taken},
-    wakes::{Place, SESSION_TTL, Strays, Wakes},
+    wakes::{Place, SESSION_TTL, Strays, Wakes, take_out},
 };
 use crate::{LockGrant, LockState};
 
@@ -79,19 +79,18 @@ impl Redis {
     }
 
     /// Takes places out that are nobody's.
-    fn forgets(&self, mut strays: Strays) -> impl Future<Output = ()> + Send + 'static {
+    fn forgets(&self, strays: Strays) -> impl Future<Output = ()> + Send + 'static {
         let Self { name: engine, connection, script, wakes, .. } = self;
         let (engine, connection, script) = (engine.clone(), connection.clone(), Arc::clone(script));
         let session = wakes.session.clone();
         async move {
-            while let Some(message) = strays.recv().await {
-                let Some((number, name)) = message.split_once(' ') else { continue };
+            let (engine, connection, script, session) = (&engine, &connection, &script, &session);
+            let forget = |message: String| async move {
+                let Some((number, name)) = message.split_once(' ') else { return Ok(()) };
                 let start = format!("{session}:{number}:");
-                let forgotten: Result<Value> = run(&engine, &connection, &script, name, "forget", &start).await;
-                if let Err(error) = forgotten {
-                    tracing::debug!("a place that is nobody's stands in a queue: {error}");
-                }
-            }
+                run(engine, connection, script, name, "forget", &start).await.map(|_: Value| ())
+            };
+            take_out(strays, forget).await;
         }
     }
 

@@ -23,7 +23,7 @@ use super::{
     Request,
     engine::{Engine, MAX_WAITING, STEP_TIME, Shared, Taken, grant, step, to_millis},
     reconnect::Reconnect,
-    table::refused,
+    table::{free, refused},
 };
 use crate::{LockGrant, LockState};
 
@@ -230,8 +230,7 @@ impl Engine for ZooKeeper {
             let now = now(&client).await?;
             let held = Holder::of(&client, directory).await?;
             let waiting = queue(&client, directory).await?.len().try_into().unwrap_or(u32::MAX);
-            let free = LockState { held: false, owner: None, token: 0, held_ms: 0, ttl_ms: 0, waiting };
-            Ok(held.filter(|held| !held.rest(now).is_zero()).map_or(free, |held| LockState {
+            Ok(held.filter(|held| !held.rest(now).is_zero()).map_or(free(waiting), |held| LockState {
                 held: true,
                 token: held.stat.czxid.unsigned_abs(),
                 held_ms: now.saturating_sub(held.stat.ctime).max(0).unsigned_abs(),
