@@ -20,11 +20,16 @@ pub(crate) struct Serving {
 
 impl Serving {
     /// Reads what the program lists. Its standard output is a pipe.
-    pub(crate) async fn listed(mut child: Child) -> Self {
+    pub(crate) async fn listed(child: Child) -> Self {
+        Self::if_listed(child).await.expect("five wires are listed")
+    }
+
+    /// The same of a program that may end before.
+    pub(crate) async fn if_listed(mut child: Child) -> Option<Self> {
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut urls = HashMap::new();
         while urls.len() < 5 {
-            let line = soon("the listing", lines.next_line()).await.unwrap().expect("five wires are listed");
+            let line = soon("the listing", lines.next_line()).await.unwrap()?;
             if let [wire, url, ..] = line.split_whitespace().collect::<Vec<_>>()[..]
                 && url.contains("://127.0.0.1:")
                 && line.starts_with("  ")
@@ -33,7 +38,7 @@ impl Serving {
                 urls.insert(wire.to_owned(), url.to_owned());
             }
         }
-        Self { child, urls }
+        Some(Self { child, urls })
     }
 
     pub(crate) fn address(&self, wire: &str) -> &str {

@@ -5,13 +5,13 @@ use std::{
     time::Duration,
 };
 
-use everywire::{Result, services::Toolkit};
+use everywire::Result;
 use tokio::time::{sleep, timeout};
 
 use crate::{
     history::{Call, History, What, nanos},
     seeded::Random,
-    servers::{AnyClient, WIRES, over},
+    servers::{AnyClient, WIRES},
     store::Store,
 };
 
@@ -56,10 +56,7 @@ impl Scene {
     async fn one(&self, client: &AnyClient, owner: u64, random: &mut Random) -> Option<()> {
         let (lock, asked) = (random.index(LOCKS), self.history.now());
         let (name, as_owner) = (format!("lock {lock}"), owner.to_string());
-        let answer = answered(async {
-            over!(client, toolkit => toolkit.lock(name.clone(), TTL_MS, Some(WAIT_MS), Some(as_owner.clone())).await)
-        });
-        let grant = answer.await?;
+        let grant = answered(client.lock(&name, TTL_MS, WAIT_MS, &as_owner)).await?;
         if !grant.granted {
             return Some(());
         }
@@ -73,8 +70,7 @@ impl Scene {
             self.stores[lock].write(grant.token, value + 1);
         }
         let asked = self.history.now();
-        let unlocked =
-            answered(async { over!(client, toolkit => toolkit.unlock(name.clone(), as_owner.clone()).await) }).await;
+        let unlocked = answered(client.unlock(&name, &as_owner)).await;
         let what = unlocked.map_or(What::Unknown, What::Unlocked);
         self.history.add(Call { lock, owner, what, asked, told: self.history.now() });
         unlocked.map(|_| ())

@@ -14,7 +14,7 @@ use crate::{
     engine::{Engine, Kind},
     proxy::Proxy,
     seeded::Random,
-    servers::Server,
+    servers::{Server, WIRES},
     soon::soon,
 };
 
@@ -93,6 +93,21 @@ impl Stage {
     /// A `ZooKeeper` of three servers, which lose their leader.
     pub(crate) async fn ensemble() -> Self {
         Self::set(Engine::ensemble(3).await, None, LEADER).await
+    }
+
+    /// No server: the textbook's lock in a Redis whose clock jumps.
+    pub(crate) async fn textbook() -> Self {
+        let engines = vec![Engine::start_with_clock(Kind::Redis).await];
+        let faults = [(20, Fault::EnginePauses), (10, Fault::EngineClockJumps)].into();
+        Self { engines, proxies: Vec::new(), servers: Vec::new(), faults, _data: None }
+    }
+
+    /// Where clients find the locks, by server and wire.
+    pub(crate) fn urls(&self) -> Vec<[String; WIRES.len()]> {
+        if self.servers.is_empty() {
+            return vec![WIRES.map(|_| self.engines[0].url())];
+        }
+        self.servers.iter().map(|server| WIRES.map(|wire| server.url(wire))).collect()
     }
 
     /// Two servers, each of them behind proxies to the engines.

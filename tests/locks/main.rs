@@ -21,4 +21,5 @@ mod serving;
 mod soon;
 mod store;
 mod survival;
+mod textbook;
 mod two_servers;

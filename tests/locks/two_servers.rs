@@ -7,13 +7,13 @@ use std::{
 
 use everywire::{
     grpc,
-    services::{Toolkit, ToolkitClient, lock::LockGuard},
+    services::{ToolkitClient, lock::LockGuard},
     xmlrpc,
 };
 
 use crate::{
     engine::{Engine, Kind},
-    servers::{AnyClient, Server, WIRES, over},
+    servers::{AnyClient, Server, WIRES},
     soon::soon,
 };
 
@@ -33,17 +33,15 @@ async fn held_through_both(kind: Kind, servers: &[Server; 2]) {
         let other_wire = WIRES[(number + 1) % WIRES.len()];
         let (one, other) = (client(&servers[0], wire).await, client(&servers[1], other_wire).await);
         let (name, what) = (format!("{wire} and {other_wire}"), format!("{kind:?}, {wire}, {other_wire}"));
-        let first = over!(&one, toolkit => toolkit.lock(name.clone(), 60_000, None, Some("a".into())).await.unwrap());
+        let first = one.lock(&name, 60_000, 0, "a").await.unwrap();
         assert!(first.granted, "{what}");
-        let refused =
-            over!(&other, toolkit => toolkit.lock(name.clone(), 60_000, None, Some("b".into())).await.unwrap());
-        assert!(!refused.granted, "{what}");
-        let again = over!(&other, toolkit => toolkit.lock(name.clone(), 60_000, None, Some("a".into())).await.unwrap());
+        assert!(!other.lock(&name, 60_000, 0, "b").await.unwrap().granted, "{what}");
+        let again = other.lock(&name, 60_000, 0, "a").await.unwrap();
         assert_eq!((again.token, again.holds), (first.token, 2), "{what}");
         for _ in 0..2 {
-            assert!(over!(&other, toolkit => toolkit.unlock(name.clone(), "a".into()).await.unwrap()), "{what}");
+            assert!(other.unlock(&name, "a").await.unwrap(), "{what}");
         }
-        let next = over!(&one, toolkit => toolkit.lock(name.clone(), 60_000, None, Some("b".into())).await.unwrap());
+        let next = one.lock(&name, 60_000, 0, "b").await.unwrap();
         assert!(next.granted && next.token > first.token, "{what}: {next:?}");
     }
 }
@@ -53,12 +51,11 @@ async fn inherited(kind: Kind, servers: &mut [Server; 2]) {
     const TTL: u64 = 3_000;
     let [first, second] = [client(&servers[0], "gRPC").await, client(&servers[1], "JSON-RPC").await];
     let granted = Instant::now();
-    let grant = over!(&first, toolkit => toolkit.lock("inherited".into(), TTL, None, None).await.unwrap());
+    let grant = first.lock("inherited", TTL, 0, "dead").await.unwrap();
     assert!(grant.granted);
-    let wait =
-        async { over!(&second, toolkit => toolkit.lock("inherited".into(), TTL, Some(20_000), None).await.unwrap()) };
+    let wait = second.lock("inherited", TTL, 20_000, "next");
     let (next, ()) = tokio::join!(soon("the next holder", wait), servers[0].kill());
-    let waited = granted.elapsed();
+    let (next, waited) = (next.unwrap(), granted.elapsed());
     assert!(next.granted && next.token > grant.token, "{kind:?}: {next:?}");
     assert!(waited < Duration::from_millis(TTL + TTL / 10), "{kind:?}: {waited:?}");
     servers[0].restart().await;
