@@ -26,7 +26,7 @@ pub enum Backend {
     /// A PostgreSQL.
     #[cfg(feature = "postgres")]
     Postgres(super::PostgresLocks),
-    /// A MariaDB or MySQL.
+    /// A MariaDB.
     #[cfg(feature = "mariadb")]
     MariaDb(super::MariaDbLocks),
     /// A ZooKeeper.
@@ -42,7 +42,7 @@ impl Backend {
     /// | `redis://[USER:PASSWORD@]HOST:PORT[/DB]` | Redis |
     /// | `redlock://HOST:PORT,HOST:PORT,…` | a majority of independent Redises |
     /// | `postgres://USER[:PASSWORD]@HOST:PORT/DATABASE` | PostgreSQL |
-    /// | `mysql://USER[:PASSWORD]@HOST:PORT/DATABASE` | MariaDB, MySQL |
+    /// | `mysql://USER[:PASSWORD]@HOST:PORT/DATABASE` | MariaDB |
     /// | `zookeeper://HOST:PORT,…` | ZooKeeper |
     ///
     /// A URL that is none is `INVALID_ARGUMENT`; an engine that was not built in, `UNIMPLEMENTED`; one that does not answer,

@@ -1,4 +1,4 @@
-//! Locks in MariaDB or MySQL: one procedure per step and a row per lock. The engine can't push, so each server asks it a
+//! Locks in MariaDB: one procedure per step and a row per lock. The engine can't push, so each server asks it a
 //! few dozen times a second, for all of its waiters at once, whose turn it is.
 
 use std::{sync::Arc, time::Duration};
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{LockGrant, LockState};
 
-/// Locks in a MariaDB or MySQL.
+/// Locks in a MariaDB.
 pub type MariaDbLocks = Shared<MariaDb>;
 
 /// Connections at most.
@@ -31,7 +31,7 @@ const TRIES: usize = 5;
 /// The engine's number for a deadlock.
 const DEADLOCK: u16 = 1213;
 
-/// One MariaDB or MySQL.
+/// One MariaDB.
 #[derive(Debug)]
 pub struct MariaDb {
     database: Database,
