@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use crate::{
     EchoClient, EchoService, Plain,
     result::Cost,
+    summary::Figure,
     target::{By, Target, Work},
 };
 
@@ -145,8 +146,7 @@ impl Pace {
     }
 
     /// Nanoseconds of a call.
-    fn median(mut self) -> f64 {
-        self.times.sort_by(f64::total_cmp);
-        self.times[self.times.len() / 2]
+    fn median(self) -> f64 {
+        Figure::of(self.times).map_or(f64::NAN, |figure| figure.median)
     }
 }

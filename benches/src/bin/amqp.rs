@@ -13,7 +13,7 @@ use std::{
 };
 
 use everywire_amqp as amqp;
-use everywire_benches::{Echo as _, EchoClient, EchoService, Plain, argument};
+use everywire_benches::{Echo as _, EchoClient, EchoService, Plain, argument, summary::Figure};
 use futures_util::{StreamExt, future::join_all};
 use lapin::{
     BasicProperties, Channel, Connection, ConnectionProperties,
@@ -79,9 +79,8 @@ async fn rate(calls: usize, in_flight: usize, call: impl AsyncFn()) -> f64 {
     f64::from(u32::try_from(calls).unwrap_or(u32::MAX)) / since.elapsed().as_secs_f64()
 }
 
-fn median(mut rates: Vec<f64>) -> f64 {
-    rates.sort_by(f64::total_cmp);
-    rates[rates.len() / 2]
+fn median(rates: Vec<f64>) -> f64 {
+    Figure::of(rates).map_or(f64::NAN, |figure| figure.median)
 }
 
 /// A client of an echo.
