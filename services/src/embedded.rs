@@ -8,7 +8,7 @@ use crate::{
     LockGrant, LockState, Permit, Toolkit,
     durable::DataDir,
     id::Snowflake,
-    limiter::SlotLimiter,
+    limiter::Limiter,
     lock::{Backend, Locks, MemoryLocks, Request},
 };
 
@@ -18,24 +18,24 @@ use crate::{
 pub struct Embedded {
     locks: Backend,
     ids: Snowflake,
-    limiter: SlotLimiter,
+    limiter: Limiter,
 }
 
 impl Embedded {
     /// A toolkit whose ids are those of `ids`, and of which a restart forgets everything; `acquire` gives 5 permits per 0.8 s.
     pub fn new(ids: Snowflake) -> Self {
-        Self { locks: Backend::default(), ids, limiter: SlotLimiter::default() }
+        Self { locks: Backend::default(), ids, limiter: Limiter::default() }
     }
 
     /// A toolkit whose fencing tokens and ids never repeat: `dir` keeps their marks.
     pub fn durable(ids: Snowflake, dir: &DataDir) -> Result<Self> {
-        Ok(Self { locks: MemoryLocks::durable(dir)?.into(), ids: ids.durable(dir)?, limiter: SlotLimiter::default() })
+        Ok(Self { locks: MemoryLocks::durable(dir)?.into(), ids: ids.durable(dir)?, limiter: Limiter::default() })
     }
 
     /// Sets what `acquire` gives, the same for each resource.
     #[must_use]
-    pub fn limiter(self, limiter: SlotLimiter) -> Self {
-        Self { limiter, ..self }
+    pub fn limiter(self, limiter: impl Into<Limiter>) -> Self {
+        Self { limiter: limiter.into(), ..self }
     }
 
     /// Sets who keeps the locks.
@@ -76,6 +76,6 @@ impl Toolkit for Embedded {
     }
 
     async fn acquire(&self, resource: String, permits: Option<u32>) -> Result<Permit> {
-        self.limiter.acquire(resource, permits.unwrap_or(1))
+        self.limiter.acquire(&resource, permits.unwrap_or(1)).await
     }
 }

@@ -1,5 +1,62 @@
-//! Rate limiters.
+//! Rate limiters: how many permits of a resource there are in a time, and who counts them.
+//!
+//! | limiter | counts | at most, of one resource |
+//! |---|---|---|
+//! | [`SlotLimiter`] | this process, in slots | N in a slot, so up to 2 N around the end of one |
+//! | [`GcraLimiter`] | this process, evenly | N at once, and one more each slot / N |
 
+mod gcra;
 mod slot;
 
+pub use gcra::GcraLimiter;
+use rpc_core::{Result, RpcError};
 pub use slot::SlotLimiter;
+
+use crate::{Permit, lock::check_name};
+
+/// One of the limiters.
+#[derive(Debug)]
+pub enum Limiter {
+    /// Slots of this process.
+    Slot(SlotLimiter),
+    /// The generic cell rate algorithm in this process.
+    Gcra(GcraLimiter),
+}
+
+impl Limiter {
+    /// Takes `permits` of `resource`, all or none. A number that is never granted is `INVALID_ARGUMENT`.
+    #[expect(clippy::unused_async, reason = "no limiter that waits yet")]
+    pub async fn acquire(&self, resource: &str, permits: u32) -> Result<Permit> {
+        match self {
+            Self::Slot(limiter) => limiter.acquire(resource, permits),
+            Self::Gcra(limiter) => limiter.acquire(resource, permits),
+        }
+    }
+}
+
+impl Default for Limiter {
+    /// Slots with 5 permits per 0.8 s.
+    fn default() -> Self {
+        SlotLimiter::default().into()
+    }
+}
+
+impl From<SlotLimiter> for Limiter {
+    fn from(limiter: SlotLimiter) -> Self {
+        Self::Slot(limiter)
+    }
+}
+
+impl From<GcraLimiter> for Limiter {
+    fn from(limiter: GcraLimiter) -> Self {
+        Self::Gcra(limiter)
+    }
+}
+
+fn check(resource: &str, permits: u32, limit: u32) -> Result<()> {
+    check_name("resource", resource)?;
+    if (1..=limit).contains(&permits) {
+        return Ok(());
+    }
+    Err(RpcError::invalid_argument(format!("`permits` is {permits}; it may be 1 to {limit}")))
+}

@@ -9,13 +9,13 @@ use std::{
     time::Duration,
 };
 
-use rpc_core::{Result, RpcError};
+use rpc_core::Result;
 use tokio::time::Instant;
 
+use super::check;
 use crate::{
     Permit,
     expiring::{Entry, Expiring},
-    lock::check_name,
 };
 
 /// The same limit for every resource. Those with an open slot take at most 64 MiB of memory with their names; one more is
@@ -50,15 +50,11 @@ impl SlotLimiter {
     }
 
     /// Takes `permits` of `resource`, all or none.
-    pub fn acquire(&self, resource: String, permits: u32) -> Result<Permit> {
-        check_name("resource", &resource)?;
-        if !(1..=self.limit).contains(&permits) {
-            let limit = self.limit;
-            return Err(RpcError::invalid_argument(format!("`permits` is {permits}; a slot has 1 to {limit}")));
-        }
+    pub fn acquire(&self, resource: &str, permits: u32) -> Result<Permit> {
+        check(resource, permits, self.limit)?;
         let now = Instant::now();
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(slot) = slots.get_mut(&resource) {
+        if let Some(slot) = slots.get_mut(resource) {
             return Ok(self.take(permits, slot, now));
         }
         slots.make_room(now, "the resources in use")?;
@@ -102,7 +98,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_slot_gives_n_permits_and_the_next_slot_again() {
         let limiter = SlotLimiter::new(2, Duration::from_millis(800));
-        let acquire = |resource: &str| limiter.acquire(resource.into(), 1).unwrap();
+        let acquire = |resource: &str| limiter.acquire(resource, 1).unwrap();
         assert_eq!(acquire("a"), Permit { go: true, limit: 2, remaining: 1, retry_after_ms: 0 });
         advance(Duration::from_millis(500)).await;
         assert_eq!(acquire("a"), Permit { go: true, limit: 2, remaining: 0, retry_after_ms: 0 });
@@ -149,7 +145,7 @@ mod tests {
                     Reference { max_requests: limit, in_time, requests: 0, next_slot: Instant::now() + in_time };
                 for (step, (tenths, nanos)) in pauses.into_iter().enumerate() {
                     advance(tenths * tenth + Duration::from_nanos(nanos)).await;
-                    let permit = limiter.acquire("locker".into(), 1).unwrap();
+                    let permit = limiter.acquire("locker", 1).unwrap();
                     prop_assert_eq!(permit.go, reference.next(Instant::now()), "step {}", step);
                 }
                 Ok(())
@@ -165,15 +161,15 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn after_the_time_to_retry_it_goes() {
         let limiter = SlotLimiter::new(1, Duration::from_micros(1_500));
-        assert!(limiter.acquire("a".into(), 1).unwrap().go);
+        assert!(limiter.acquire("a", 1).unwrap().go);
         for nanos in [0, 500_000, 999_999, 1, 0] {
             advance(Duration::from_nanos(nanos)).await;
-            let refused = limiter.acquire("a".into(), 1).unwrap();
+            let refused = limiter.acquire("a", 1).unwrap();
             assert!(!refused.go && refused.retry_after_ms > 0, "{refused:?}");
         }
-        let refused = limiter.acquire("a".into(), 1).unwrap();
+        let refused = limiter.acquire("a", 1).unwrap();
         advance(Duration::from_millis(refused.retry_after_ms)).await;
-        assert!(limiter.acquire("a".into(), 1).unwrap().go);
+        assert!(limiter.acquire("a", 1).unwrap().go);
     }
 
     #[tokio::test(start_paused = true)]
@@ -181,13 +177,13 @@ mod tests {
         let limiter = SlotLimiter::new(1, Duration::from_secs(1));
         let sweep = |crowd: &str| {
             for number in 0..2 * crate::expiring::LEAST_ENTRIES {
-                assert!(limiter.acquire(format!("{crowd} {number}"), 1).unwrap().go, "{crowd} {number}");
+                assert!(limiter.acquire(&format!("{crowd} {number}"), 1).unwrap().go, "{crowd} {number}");
             }
         };
-        assert!(limiter.acquire("a".into(), 1).unwrap().go);
+        assert!(limiter.acquire("a", 1).unwrap().go);
         advance(Duration::from_secs(1)).await;
         sweep("at its last instant");
-        assert!(!limiter.acquire("a".into(), 1).unwrap().go);
+        assert!(!limiter.acquire("a", 1).unwrap().go);
         advance(Duration::from_nanos(1)).await;
         sweep("after it");
         assert!(limiter.slots.lock().unwrap().get("a").is_none());
@@ -197,7 +193,7 @@ mod tests {
     async fn resources_have_a_bounded_memory() {
         let slots = Expiring::small(1 << 20).into();
         let limiter = SlotLimiter { slots, ..SlotLimiter::new(1, Duration::from_secs(1)) };
-        let acquire = |number: usize| limiter.acquire(format!("{number:0512}"), 1);
+        let acquire = |number: usize| limiter.acquire(&format!("{number:0512}"), 1);
         let number = (0..2_048).find(|number| acquire(*number).is_err()).expect("names alone would fill it");
         assert!(number > 1_024, "{number}");
         assert_eq!(acquire(number).unwrap_err().message(), "the resources in use fill 1048576 bytes already");
@@ -209,13 +205,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn permits_are_taken_all_or_none() {
         let limiter = SlotLimiter::new(5, Duration::from_secs(1));
-        assert_eq!(limiter.acquire("a".into(), 4).unwrap().remaining, 1);
-        let refused = limiter.acquire("a".into(), 2).unwrap();
+        assert_eq!(limiter.acquire("a", 4).unwrap().remaining, 1);
+        let refused = limiter.acquire("a", 2).unwrap();
         assert_eq!((refused.go, refused.remaining), (false, 1));
-        assert!(limiter.acquire("a".into(), 1).unwrap().go);
+        assert!(limiter.acquire("a", 1).unwrap().go);
         for permits in [0, 6] {
-            let error = limiter.acquire("a".into(), permits).unwrap_err();
-            assert_eq!(error.message(), format!("`permits` is {permits}; a slot has 1 to 5"));
+            let error = limiter.acquire("a", permits).unwrap_err();
+            assert_eq!(error.message(), format!("`permits` is {permits}; it may be 1 to 5"));
         }
     }
 }

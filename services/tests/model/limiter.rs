@@ -54,7 +54,7 @@ async fn run(limiter: &SlotLimiter, model: &mut Model, operation: Operation) -> 
     match operation {
         Operation::Acquire { resource, permits, most } => {
             let permits = if most { model.limit.saturating_sub(permits) } else { permits };
-            let real = limiter.acquire(format!("resource {resource}"), permits).ok();
+            let real = limiter.acquire(&format!("resource {resource}"), permits).ok();
             same("the answer", &real, &model.acquire(resource, permits))
         }
         Operation::Pass { ms } => {
