@@ -4,11 +4,16 @@
 //! |---|---|---|
 //! | [`SlotLimiter`] | this process, in slots | N in a slot, so up to 2 N around the end of one |
 //! | [`GcraLimiter`] | this process, evenly | N at once, and one more each slot / N |
+//! | `RedisLimiter` | a Redis, for all its servers | N in any time as long as a slot |
 
 mod gcra;
+#[cfg(feature = "redis")]
+mod redis;
 mod slot;
 
 pub use gcra::GcraLimiter;
+#[cfg(feature = "redis")]
+pub use redis::{MOST_PERMITS, RedisLimiter};
 use rpc_core::{Result, RpcError};
 pub use slot::SlotLimiter;
 
@@ -21,15 +26,20 @@ pub enum Limiter {
     Slot(SlotLimiter),
     /// The generic cell rate algorithm in this process.
     Gcra(GcraLimiter),
+    /// A sliding log in a Redis that several servers share.
+    #[cfg(feature = "redis")]
+    Redis(RedisLimiter),
 }
 
 impl Limiter {
     /// Takes `permits` of `resource`, all or none. A number that is never granted is `INVALID_ARGUMENT`.
-    #[expect(clippy::unused_async, reason = "no limiter that waits yet")]
+    #[cfg_attr(not(feature = "redis"), expect(clippy::unused_async, reason = "what is built in does not wait"))]
     pub async fn acquire(&self, resource: &str, permits: u32) -> Result<Permit> {
         match self {
             Self::Slot(limiter) => limiter.acquire(resource, permits),
             Self::Gcra(limiter) => limiter.acquire(resource, permits),
+            #[cfg(feature = "redis")]
+            Self::Redis(limiter) => Box::pin(limiter.acquire(resource, permits)).await,
         }
     }
 }
@@ -50,6 +60,13 @@ impl From<SlotLimiter> for Limiter {
 impl From<GcraLimiter> for Limiter {
     fn from(limiter: GcraLimiter) -> Self {
         Self::Gcra(limiter)
+    }
+}
+
+#[cfg(feature = "redis")]
+impl From<RedisLimiter> for Limiter {
+    fn from(limiter: RedisLimiter) -> Self {
+        Self::Redis(limiter)
     }
 }
 

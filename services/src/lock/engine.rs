@@ -17,12 +17,12 @@ use super::{Locks, Request, check_name, check_wait, table::refused};
 use crate::{LockGrant, LockState};
 
 /// The longest that one step of an engine may take, a new connection included.
-pub(super) const STEP_TIME: Duration = Duration::from_secs(3);
+pub(crate) const STEP_TIME: Duration = Duration::from_secs(3);
 /// How soon what failed is tried again: at first, and at most.
-pub(super) const FIRST_RETRY: Duration = Duration::from_millis(50);
-pub(super) const LAST_RETRY: Duration = Duration::from_secs(1);
+pub(crate) const FIRST_RETRY: Duration = Duration::from_millis(50);
+pub(crate) const LAST_RETRY: Duration = Duration::from_secs(1);
 /// The next pause after one that did not help.
-pub(super) fn longer(pause: Duration) -> Duration {
+pub(crate) fn longer(pause: Duration) -> Duration {
     (2 * pause).min(LAST_RETRY)
 }
 
@@ -206,7 +206,7 @@ impl<E: Engine> Drop for Answer<E> {
 }
 
 /// Ends a step in time; whatever fails is `UNAVAILABLE` and names the engine. Its outcome is then unknown.
-pub(super) async fn step<T, E: std::fmt::Display>(engine: &str, step: impl Future<Output = Result<T, E>>) -> Result<T> {
+pub(crate) async fn step<T, E: std::fmt::Display>(engine: &str, step: impl Future<Output = Result<T, E>>) -> Result<T> {
     match timeout(STEP_TIME, step).await {
         Ok(Ok(done)) => Ok(done),
         Ok(Err(error)) => Err(RpcError::unavailable(format!("{engine}: {error}"))),

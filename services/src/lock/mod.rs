@@ -10,7 +10,7 @@ use rpc_core::{Result, RpcError};
 
 mod backend;
 #[cfg(feature = "shared")]
-mod engine;
+pub(crate) mod engine;
 #[cfg(feature = "queued")]
 mod found;
 mod guard;
