@@ -4,6 +4,7 @@
 mod bench;
 mod call;
 mod ids;
+mod limiter;
 mod limits;
 mod memory;
 mod open_files;

@@ -14,13 +14,13 @@ use std::{
 use clap::Args;
 use everywire::{
     amqp, grpc, jsonrpc, locker,
-    services::{Embedded, ToolkitService, durable::DataDir, id::Snowflake, limiter::SlotLimiter, lock::Backend},
+    services::{Embedded, ToolkitService, durable::DataDir, id::Snowflake, lock::Backend},
     xmlrpc, zerorpc,
 };
 use rpc_core::{Budget, CancellationToken, Code, Limit, Limits, Result, RpcError, Server, Service};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{ids::IdFlags, limits::LimitFlags, memory, open_files, rate::Rate};
+use super::{ids::IdFlags, limiter::LimiterFlags, limits::LimitFlags, memory, open_files};
 
 const SIGNALS: &str = "Signals:
   INT, TERM  Stop: no new call, calls in flight have the grace time to finish. The second one ends at once
@@ -60,15 +60,14 @@ pub(crate) struct Serve {
     /// zookeeper://HOST:PORT,…
     #[arg(long, value_name = "URL")]
     lock: Option<String>,
-    /// What the limiter gives, over every wire and for each resource: at most N permits in a slot of TIME
-    #[arg(long, value_name = "N/TIME", default_value = "5/0.8s")]
-    locker_rate: Rate,
     /// Keep the highest fencing token and id in this directory, so that no restart, crash or clock set back repeats one.
     /// One server has it at a time
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     #[command(flatten)]
     ids: IdFlags,
+    #[command(flatten)]
+    limiter: LimiterFlags,
     /// Time for calls in flight to finish after Ctrl-C or SIGTERM; a second signal ends at once
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
     grace: Duration,
@@ -99,10 +98,11 @@ impl Serve {
 
     /// Binds every wire that is on, and prints what listens where.
     async fn mounted(self) -> Result<Server<ToolkitService<Embedded>>> {
-        let Rate { permits, slot } = self.locker_rate;
         let (toolkit, memory) = toolkit(self.ids, self.data_dir.as_deref())?;
         let (toolkit, memory) = locked(toolkit, memory, self.lock.as_deref()).await?;
-        let toolkit = toolkit.limiter(SlotLimiter::new(permits, slot));
+        let (limiter, counted) = self.limiter.limiter().await?;
+        let toolkit = toolkit.limiter(limiter);
+        let memory = [memory].into_iter().chain(counted).collect::<Vec<_>>().join("\n");
         let limits = Limits::from(self.limits);
         let connections = limits.connections;
         let mut server = Server::new(ToolkitService::new(toolkit)).limits(limits).grace(self.grace);

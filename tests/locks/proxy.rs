@@ -26,6 +26,8 @@ struct Network {
     cuts: u64,
     /// Nothing passes, and nobody is told.
     held: bool,
+    /// How long whatever passes is kept, and what comes meanwhile waits for it.
+    delay: Duration,
 }
 
 impl Proxy {
@@ -44,9 +46,20 @@ impl Proxy {
 
     /// Lets nothing pass for a while.
     pub(crate) async fn hold(&self, time: Duration) {
-        self.network.send_modify(|network| network.held = true);
+        self.set_held(true);
         sleep(time).await;
-        self.network.send_modify(|network| network.held = false);
+        self.set_held(false);
+    }
+
+    /// Lets nothing pass, or all again.
+    pub(crate) fn set_held(&self, held: bool) {
+        self.network.send_modify(|network| network.held = held);
+    }
+
+    /// Lets everything pass later, at most twice as much.
+    #[allow(dead_code, reason = "not every test slows the network down")]
+    pub(crate) fn delay(&self, delay: Duration) {
+        self.network.send_modify(|network| network.delay = delay);
     }
 }
 
@@ -67,6 +80,10 @@ async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut network: watc
     let passing = async {
         let mut buffer = [0; 4_096];
         while let Ok(length @ 1..) = from.read(&mut buffer).await {
+            let delay = network.borrow().delay;
+            if !delay.is_zero() {
+                sleep(delay).await;
+            }
             if network.wait_for(|network| !network.held).await.is_err()
                 || to.write_all(&buffer[..length]).await.is_err()
             {

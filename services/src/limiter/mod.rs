@@ -4,14 +4,19 @@
 //! |---|---|---|
 //! | [`SlotLimiter`] | this process, in slots | N in a slot, so up to 2 N around the end of one |
 //! | [`GcraLimiter`] | this process, evenly | N at once, and one more each slot / N |
+//! | `MeshLimiter` | each process, and what its peers tell it | N in a slot, and what the others grant until it hears of it |
 //! | `RedisLimiter` | a Redis, for all its servers | N in any time as long as a slot |
 
 mod gcra;
+#[cfg(feature = "mesh")]
+mod mesh;
 #[cfg(feature = "redis")]
 mod redis;
 mod slot;
 
 pub use gcra::GcraLimiter;
+#[cfg(feature = "mesh")]
+pub use mesh::MeshLimiter;
 #[cfg(feature = "redis")]
 pub use redis::{MOST_PERMITS, RedisLimiter};
 use rpc_core::{Result, RpcError};
@@ -26,6 +31,9 @@ pub enum Limiter {
     Slot(SlotLimiter),
     /// The generic cell rate algorithm in this process.
     Gcra(GcraLimiter),
+    /// Slots of this process, in which the permits of others count.
+    #[cfg(feature = "mesh")]
+    Mesh(MeshLimiter),
     /// A sliding log in a Redis that several servers share.
     #[cfg(feature = "redis")]
     Redis(RedisLimiter),
@@ -38,6 +46,8 @@ impl Limiter {
         match self {
             Self::Slot(limiter) => limiter.acquire(resource, permits),
             Self::Gcra(limiter) => limiter.acquire(resource, permits),
+            #[cfg(feature = "mesh")]
+            Self::Mesh(limiter) => limiter.acquire(resource, permits),
             #[cfg(feature = "redis")]
             Self::Redis(limiter) => Box::pin(limiter.acquire(resource, permits)).await,
         }
@@ -60,6 +70,13 @@ impl From<SlotLimiter> for Limiter {
 impl From<GcraLimiter> for Limiter {
     fn from(limiter: GcraLimiter) -> Self {
         Self::Gcra(limiter)
+    }
+}
+
+#[cfg(feature = "mesh")]
+impl From<MeshLimiter> for Limiter {
+    fn from(limiter: MeshLimiter) -> Self {
+        Self::Mesh(limiter)
     }
 }
 

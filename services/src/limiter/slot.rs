@@ -34,6 +34,8 @@ struct Slot {
     /// The last instant of the slot.
     ends: Instant,
     used: u32,
+    /// The end of the next slot and what is used of it, if a peer is in it already.
+    next: Option<(Instant, u32)>,
 }
 
 impl Default for SlotLimiter {
@@ -51,35 +53,68 @@ impl SlotLimiter {
 
     /// Takes `permits` of `resource`, all or none.
     pub fn acquire(&self, resource: &str, permits: u32) -> Result<Permit> {
-        check(resource, permits, self.limit)?;
-        let now = Instant::now();
-        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(slot) = slots.get_mut(resource) {
-            return Ok(self.take(permits, slot, now));
-        }
-        slots.make_room(now, "the resources in use")?;
-        let mut slot = Slot { ends: self.first_ends, used: 0 };
-        let permit = self.take(permits, &mut slot, now);
-        slots.insert(resource, slot);
-        Ok(permit)
+        self.take(resource, permits).map(|(permit, _)| permit)
     }
 
-    fn take(&self, permits: u32, slot: &mut Slot, now: Instant) -> Permit {
-        if slot.has_ended(now) {
-            *slot = Slot { ends: now + self.length, used: 0 };
+    /// The same, with the rest of the slot.
+    pub(super) fn take(&self, resource: &str, permits: u32) -> Result<(Permit, Duration)> {
+        check(resource, permits, self.limit)?;
+        let now = Instant::now();
+        self.in_slot(resource, self.first_ends, now, |slot| {
+            slot.go_on(now, now + self.length);
+            let go = permits <= self.limit.saturating_sub(slot.used);
+            if go {
+                slot.used += permits;
+            }
+            let rest = slot.ends - now;
+            let retry_after_ms = if go { 0 } else { millis_until_after(rest) };
+            let remaining = self.limit.saturating_sub(slot.used);
+            (Permit { go, limit: self.limit, remaining, retry_after_ms }, rest)
+        })
+    }
+
+    /// Counts what a peer has granted in a slot of its own, of which `rest` is left.
+    #[cfg(feature = "mesh")]
+    pub(super) fn count(&self, resource: &str, permits: u32, rest: Duration) -> Result<()> {
+        let now = Instant::now();
+        let ends = now + rest.min(self.length);
+        self.in_slot(resource, ends, now, |slot| {
+            slot.go_on(now, ends);
+            slot.used = slot.used.saturating_add(permits);
+            if ends > slot.ends + self.length / 2 {
+                let next = slot.next.get_or_insert((ends, 0));
+                next.1 = next.1.saturating_add(permits);
+            }
+        })
+    }
+
+    /// Does something with the slot of `resource`; its first one ends at `first_ends`.
+    fn in_slot<T>(&self, resource: &str, first_ends: Instant, now: Instant, act: impl FnOnce(&mut Slot) -> T) -> Result<T> {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(slot) = slots.get_mut(resource) {
+            return Ok(act(slot));
         }
-        let go = permits <= self.limit - slot.used;
-        if go {
-            slot.used += permits;
+        slots.make_room(now, "the resources in use")?;
+        let mut slot = Slot { ends: first_ends, used: 0, next: None };
+        let outcome = act(&mut slot);
+        slots.insert(resource, slot);
+        Ok(outcome)
+    }
+}
+
+impl Slot {
+    /// Goes on to the slot that `now` is in. One that nobody is in yet ends at `ends`.
+    fn go_on(&mut self, now: Instant, ends: Instant) {
+        if now > self.ends {
+            let (ends, used) = self.next.filter(|next| now <= next.0).unwrap_or((ends, 0));
+            *self = Self { ends, used, next: None };
         }
-        let retry_after_ms = if go { 0 } else { millis_until_after(slot.ends - now) };
-        Permit { go, limit: self.limit, remaining: self.limit - slot.used, retry_after_ms }
     }
 }
 
 impl Entry for Slot {
     fn has_ended(&self, now: Instant) -> bool {
-        now > self.ends
+        now > self.ends && self.next.is_none_or(|next| now > next.0)
     }
 }
 
@@ -200,6 +235,27 @@ mod tests {
         assert!(!acquire(0).unwrap().go, "known resources are served");
         advance(Duration::from_millis(1_001)).await;
         assert!(acquire(number).unwrap().go, "their slots have ended");
+    }
+
+    #[cfg(feature = "mesh")]
+    #[tokio::test(start_paused = true)]
+    async fn what_a_peer_grants_counts_in_its_slot() {
+        let [second, tenth] = [1_000, 100].map(Duration::from_millis);
+        let limiter = SlotLimiter::new(5, second);
+        advance(2 * second).await;
+        limiter.count("a", 2, second - tenth).unwrap();
+        assert_eq!(limiter.acquire("a", 1).unwrap().remaining, 2, "in the peer's slot");
+        advance(8 * tenth).await;
+        limiter.count("a", 1, second).unwrap();
+        limiter.count("a", 4, second).unwrap();
+        let refused = limiter.acquire("a", 1).unwrap();
+        assert_eq!((refused.go, refused.retry_after_ms), (false, 101), "the peer is a slot further, and counts in both");
+        advance(2 * tenth).await;
+        assert_eq!(limiter.acquire("a", 1).unwrap().retry_after_ms, 801, "the slot that the peer is in");
+        advance(9 * tenth).await;
+        assert_eq!(limiter.acquire("a", 1).unwrap().remaining, 4, "nobody is in the slot after that");
+        limiter.count("a", u32::MAX, Duration::MAX).unwrap();
+        assert_eq!(limiter.acquire("a", 1).unwrap().retry_after_ms, 1_001, "no rest is longer than a slot");
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,0 +1,88 @@
+//! The limiter as flags.
+
+use std::str::FromStr;
+
+use clap::Args;
+use everywire::services::limiter::{GcraLimiter, Limiter, MeshLimiter, SlotLimiter};
+use rpc_core::{Result, RpcError};
+
+use super::rate::Rate;
+
+/// What `acquire` and the locker give
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Limiter")]
+pub(crate) struct LimiterFlags {
+    /// What the limiter gives, over every wire and for each resource: at most N permits in a slot of TIME
+    #[arg(long, value_name = "N/TIME", default_value = "5/0.8s")]
+    locker_rate: Rate,
+    /// How it counts. slot: up to N from the first request on, and all again after TIME. gcra: up to N at once, and one
+    /// again each TIME / N. redis://HOST:PORT: up to N in any TIME, over all servers on that Redis; without it, none
+    #[arg(long, value_name = "slot|gcra|URL", default_value = "slot")]
+    limiter: Kind,
+    /// Tell other servers at this address what is granted in slots: tcp://HOST:PORT. Whoever reaches it may listen
+    #[arg(long, value_name = "ADDR")]
+    limiter_mesh_bind: Option<String>,
+    /// Count what another server grants, which tells it at this address; once for each of the others
+    #[arg(long, value_name = "ADDR", requires = "limiter_mesh_bind")]
+    limiter_peer: Vec<String>,
+}
+
+#[derive(Debug, Clone)]
+enum Kind {
+    Slot,
+    Gcra,
+    Shared(String),
+}
+
+impl FromStr for Kind {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "slot" => Ok(Self::Slot),
+            "gcra" => Ok(Self::Gcra),
+            url if url.starts_with("redis://") => Ok(Self::Shared(url.to_owned())),
+            _ => Err("expected slot, gcra, or redis://HOST:PORT"),
+        }
+    }
+}
+
+impl LimiterFlags {
+    /// The limiter, and what the listing says of it.
+    pub(crate) async fn limiter(self) -> Result<(Limiter, Option<String>)> {
+        let Rate { permits, slot } = self.locker_rate;
+        match (self.limiter, self.limiter_mesh_bind) {
+            (Kind::Slot, None) => Ok((SlotLimiter::new(permits, slot).into(), None)),
+            (Kind::Slot, Some(address)) => mesh(SlotLimiter::new(permits, slot), &address, &self.limiter_peer).await,
+            (_, Some(_)) => Err(RpcError::invalid_argument("--limiter-mesh-bind is for --limiter slot only")),
+            (Kind::Gcra, None) => Ok((GcraLimiter::new(permits, slot).into(), None)),
+            (Kind::Shared(url), None) => shared(&url, self.locker_rate).await,
+        }
+    }
+}
+
+async fn mesh(slots: SlotLimiter, address: &str, peers: &[String]) -> Result<(Limiter, Option<String>)> {
+    if peers.iter().any(|peer| peer == address) {
+        return Err(RpcError::invalid_argument(format!("--limiter-peer {address} is this server itself")));
+    }
+    let mesh = MeshLimiter::bind(slots, address).await?;
+    let listed = format!("The limiter tells what it grants at {}, and hears {} peers.", mesh.address(), peers.len());
+    Ok((peers.iter().fold(mesh, |mesh, peer| mesh.peer(peer)).into(), Some(listed)))
+}
+
+#[cfg(feature = "redis")]
+async fn shared(url: &str, Rate { permits, slot }: Rate) -> Result<(Limiter, Option<String>)> {
+    use everywire::services::limiter::RedisLimiter;
+
+    let named = |error: RpcError| RpcError::new(error.code(), format!("--limiter: {}", error.message()));
+    let limiter = RedisLimiter::connect(url, permits, slot).await.map_err(named)?;
+    let listed = format!("The limiter counts in {}, for all servers there with this rate.", limiter.engine());
+    Ok((limiter.into(), Some(listed)))
+}
+
+#[cfg(not(feature = "redis"))]
+#[expect(clippy::unused_async, reason = "as with a Redis")]
+async fn shared(_url: &str, _rate: Rate) -> Result<(Limiter, Option<String>)> {
+    let built = "--limiter: this program was built without redis; `cargo build --features redis` has it";
+    Err(RpcError::unimplemented(built))
+}

@@ -1,0 +1,245 @@
+//! What the mesh grants beyond its limit: with a network in order, with a slow one, and with none.
+
+use std::{
+    net::TcpListener,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use everywire::services::limiter::{MeshLimiter, SlotLimiter};
+use tokio::{task::JoinSet, time::sleep};
+
+use crate::{processes::Process, proxy::Proxy, soon::soon};
+
+const LIMITERS: usize = 4;
+const LIMIT: u32 = 60;
+const SLOT: Duration = Duration::from_millis(600);
+/// How often each limiter is asked: all together take the limit in a quarter of a slot.
+const PACE: Duration = Duration::from_millis(10);
+const ROUNDS: usize = 12;
+/// A round counts only if no task was later than this.
+const LATE: Duration = Duration::from_millis(10);
+
+/// A free port. Somebody else may take it first, but hardly within this test.
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn at(port: u16) -> String {
+    format!("tcp://127.0.0.1:{port}")
+}
+
+/// Limiters of which each hears each other one through a proxy of its own.
+struct Mesh {
+    limiters: Vec<Arc<MeshLimiter>>,
+    proxies: Vec<Proxy>,
+}
+
+/// One permit: when, and which limiter granted it.
+type Go = (Instant, usize);
+
+impl Mesh {
+    async fn start() -> Self {
+        let (mut limiters, mut proxies) = (Vec::new(), Vec::new());
+        let ports: Vec<u16> = (0..LIMITERS).map(|_| free_port()).collect();
+        for (own, &port) in ports.iter().enumerate() {
+            let mut limiter = MeshLimiter::bind(SlotLimiter::new(LIMIT, SLOT), &at(port)).await.unwrap();
+            for (_, &peer) in ports.iter().enumerate().filter(|(other, _)| *other != own) {
+                let proxy = Proxy::to(peer).await;
+                limiter = limiter.peer(&at(proxy.port));
+                proxies.push(proxy);
+            }
+            limiters.push(Arc::new(limiter));
+        }
+        let mesh = Self { limiters, proxies };
+        mesh.hears_itself("at first").await;
+        mesh
+    }
+
+    /// Waits until each limiter hears each other one.
+    async fn hears_itself(&self, when: &str) {
+        for (own, limiter) in self.limiters.iter().enumerate() {
+            let others = self.limiters.iter().enumerate().filter(|(other, _)| *other != own);
+            for (other, listener) in others {
+                let heard = async {
+                    for number in 0.. {
+                        let resource = format!("{when}: {own} to {other}, {number}");
+                        assert!(limiter.acquire(&resource, 7).unwrap().go);
+                        sleep(2 * PACE).await;
+                        // All at once is refused once anything counts, and so takes nothing.
+                        if listener.acquire(&resource, LIMIT).unwrap().remaining == LIMIT - 7 {
+                            return;
+                        }
+                    }
+                };
+                soon("a peer is heard", heard).await;
+            }
+        }
+    }
+
+    /// What one slot grants while all limiters are asked; nothing if this machine was too busy to tell.
+    async fn slot(&self, resource: &str) -> Option<Vec<Go>> {
+        let (mut asking, late) = (JoinSet::new(), Arc::new(AtomicU64::new(0)));
+        let start = Instant::now() + PACE;
+        for (own, limiter) in self.limiters.iter().enumerate() {
+            let (limiter, late, resource) = (Arc::clone(limiter), Arc::clone(&late), resource.to_owned());
+            asking.spawn(async move {
+                let mut granted = Vec::new();
+                // They take turns within a pace.
+                let first = start + PACE * u32::try_from(own).unwrap() / u32::try_from(LIMITERS).unwrap();
+                for step in 0..u32::try_from((SLOT * 3 / 4).as_millis() / PACE.as_millis()).unwrap() {
+                    let due = first + step * PACE;
+                    sleep(due.saturating_duration_since(Instant::now())).await;
+                    let now = Instant::now();
+                    late.fetch_max((now - due).as_micros().try_into().unwrap(), Relaxed);
+                    if limiter.acquire(&resource, 1).unwrap().go {
+                        granted.push((now, own));
+                    }
+                }
+                granted
+            });
+        }
+        let mut granted = asking.join_all().await.concat();
+        granted.sort_unstable();
+        (Duration::from_micros(late.load(Relaxed)) < LATE).then_some(granted)
+    }
+
+    /// The overshoot of some slots, each checked against `bound`.
+    async fn overshoots(&self, name: &str, bound: impl Fn(&[Go]) -> usize) -> Vec<usize> {
+        let mut overshoots = Vec::new();
+        for round in 0..4 * ROUNDS {
+            let Some(granted) = self.slot(&format!("{name} {round}")).await else { continue };
+            let most = bound(&granted);
+            assert!(granted.len() <= most, "{name}: {} in a slot, but at most {most}: {granted:?}", granted.len());
+            overshoots.push(granted.len().saturating_sub(LIMIT as usize));
+            if overshoots.len() == ROUNDS {
+                break;
+            }
+        }
+        assert!(overshoots.len() >= 3, "{name}: this machine was too busy in all rounds but {}", overshoots.len());
+        let (least, most) = (overshoots.iter().min().unwrap(), overshoots.iter().max().unwrap());
+        let mean = overshoots.iter().sum::<usize>() / overshoots.len();
+        println!(
+            "{name}: {LIMITERS} limiters, {LIMIT} permits, overshoot {least} to {most}, mean {mean}, of {} slots",
+            overshoots.len()
+        );
+        overshoots
+    }
+}
+
+/// The promise: the limit, and what the others granted within `delay` before the last permit.
+fn limit_and_unheard(granted: &[Go], delay: Duration) -> usize {
+    let &(last, by) = granted.last().unwrap();
+    let unheard = granted.iter().filter(|(at, other)| *other != by && last - *at <= delay).count();
+    LIMIT as usize + unheard
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_mesh_keeps_its_bound() {
+    let mesh = Mesh::start().await;
+    // News comes late by what the tasks may be late, twice: when it is sent, and when it is counted.
+    let slack = 2 * LATE;
+    mesh.overshoots("healthy", |granted| limit_and_unheard(granted, slack)).await;
+
+    let delay = Duration::from_millis(40);
+    mesh.proxies.iter().for_each(|proxy| proxy.delay(delay));
+    // What comes while something else is being held waits for that too.
+    let slow = mesh.overshoots("delayed by 40 ms", |granted| limit_and_unheard(granted, 2 * delay + slack)).await;
+    assert!(slow.iter().any(|&overshoot| overshoot > 0), "the delay makes no difference, so this test can't fail");
+    mesh.proxies.iter().for_each(|proxy| proxy.delay(Duration::ZERO));
+
+    let all = LIMITERS * LIMIT as usize;
+    let apart = Mesh::overshoots(&mesh, "partitioned", |_| all);
+    let overshoots = mesh.while_partitioned(apart).await;
+    let asked = LIMITERS * usize::try_from((SLOT * 3 / 4).as_millis() / PACE.as_millis()).unwrap();
+    assert!(overshoots.iter().all(|&overshoot| overshoot == all.min(asked) - LIMIT as usize), "each is on its own");
+
+    mesh.hears_itself("after the partition").await;
+    mesh.overshoots("healed", |granted| limit_and_unheard(granted, slack)).await;
+}
+
+impl Mesh {
+    async fn while_partitioned<T>(&self, act: impl Future<Output = T>) -> T {
+        self.proxies.iter().for_each(|proxy| proxy.set_held(true));
+        let outcome = act.await;
+        self.proxies.iter().for_each(|proxy| proxy.set_held(false));
+        outcome
+    }
+}
+
+/// Without a pause, over many slots: each server goes on when the others do.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slots_stay_together() {
+    const SLOTS: u32 = 12;
+    let mesh = Mesh::start().await;
+    let (start, mut asking) = (Instant::now(), JoinSet::new());
+    for (own, limiter) in mesh.limiters.iter().enumerate() {
+        let limiter = Arc::clone(limiter);
+        asking.spawn(async move {
+            let mut granted = Vec::new();
+            while start.elapsed() < SLOTS * SLOT {
+                if limiter.acquire("all the time", 1).unwrap().go {
+                    granted.push((Instant::now(), own));
+                }
+                sleep(PACE + Duration::from_millis(own as u64)).await;
+            }
+            granted
+        });
+    }
+    let granted = asking.join_all().await.concat();
+    // Slots begin no sooner than the one before has ended, and each has the limit and what is unheard: a tenth is ample.
+    let most = (SLOTS as usize + 1) * LIMIT as usize * 11 / 10;
+    println!("{} permits in {SLOTS} slots of {LIMIT}, {} without a mesh", granted.len(), LIMITERS * SLOTS as usize * 50);
+    assert!(granted.len() <= most, "{} in {SLOTS} slots", granted.len());
+    assert!(granted.len() >= (SLOTS as usize - 3) * LIMIT as usize, "only {}", granted.len());
+}
+
+/// Waits until `listener` has counted what is granted by `teller`.
+async fn heard(teller: &Process, listener: &Process, when: &str) {
+    let heard = async {
+        for number in 0.. {
+            let resource = format!("{when} {number}");
+            assert!(teller.acquire(&resource, 3).await.unwrap().go);
+            sleep(2 * PACE).await;
+            if listener.acquire(&resource, 10).await.unwrap().remaining == 7 {
+                return;
+            }
+        }
+    };
+    soon("a server is heard", heard).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn servers_share_a_slot_and_find_each_other_again() {
+    let ports = [free_port(), free_port(), free_port()].map(at);
+    let start = async |own: usize| {
+        let mut flags = vec!["--locker-rate", "10/1h", "--limiter-mesh-bind", &ports[own]];
+        for peer in ports.iter().filter(|peer| **peer != ports[own]) {
+            flags.extend(["--limiter-peer", peer]);
+        }
+        Process::start(&flags).await
+    };
+    let mut servers = [start(0).await, start(1).await, start(2).await];
+    let pairs = [(0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1)];
+    for (teller, listener) in pairs {
+        heard(&servers[teller], &servers[listener], &format!("{teller} to {listener}")).await;
+    }
+    // Each takes its share as soon as it has heard of the others'.
+    for (server, share) in servers.iter().zip([3, 5, 2]) {
+        assert!(server.acquire("shared", share).await.unwrap().go);
+        sleep(Duration::from_millis(200)).await;
+    }
+    for server in &servers {
+        let refused = server.acquire("shared", 1).await.unwrap();
+        assert_eq!((refused.go, refused.remaining), (false, 0));
+    }
+    servers[1].serving.child.kill().await.unwrap();
+    assert!(servers[0].acquire("alone", 10).await.unwrap().go, "a peer that is gone holds up nobody");
+    servers[1] = start(1).await;
+    for (teller, listener) in pairs {
+        heard(&servers[teller], &servers[listener], &format!("again {teller} to {listener}")).await;
+    }
+}
