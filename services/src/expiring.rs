@@ -1,6 +1,6 @@
 //! A map by name of a bounded size, whose entries end with time and stay until somebody looks.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, ops::Sub, time::Duration};
 
 use rpc_core::{Result, RpcError};
 use tokio::time::Instant;
@@ -12,10 +12,10 @@ pub(crate) const LEAST_ENTRIES: usize = 1_024;
 /// A full map is swept no more often: while nothing in it has ended, each sweep goes through all of it in vain.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// What a map holds.
-pub(crate) trait Entry {
+/// What a map holds, with the instants of one clock.
+pub(crate) trait Entry<T = Instant> {
     /// Whether nothing depends on it any more.
-    fn has_ended(&self, now: Instant) -> bool;
+    fn has_ended(&self, now: T) -> bool;
 
     /// What it takes in memory beyond itself; the same as long as it is in the map.
     fn more_bytes(&self) -> usize {
@@ -25,22 +25,22 @@ pub(crate) trait Entry {
 
 /// The map.
 #[derive(Debug)]
-pub(crate) struct Expiring<V> {
+pub(crate) struct Expiring<V, T = Instant> {
     entries: HashMap<Box<str>, V>,
     bytes: usize,
     most_bytes: usize,
     /// It is swept when it has so many entries.
     sweep_at: usize,
-    last_sweep: Option<Instant>,
+    last_sweep: Option<T>,
 }
 
-impl<V> Default for Expiring<V> {
+impl<V, T> Default for Expiring<V, T> {
     fn default() -> Self {
         Self { entries: HashMap::new(), bytes: 0, most_bytes: MOST_BYTES, sweep_at: LEAST_ENTRIES, last_sweep: None }
     }
 }
 
-impl<V: Entry> Expiring<V> {
+impl<V: Entry<T>, T: Copy + Sub<Output = Duration>> Expiring<V, T> {
     /// A map that is full sooner.
     #[cfg(test)]
     pub(crate) fn small(most_bytes: usize) -> Self {
@@ -58,7 +58,7 @@ impl<V: Entry> Expiring<V> {
 
     /// Makes room for one more entry: sweeps those that have ended, if it is time. A full map is `RESOURCE_EXHAUSTED`;
     /// `what` names the entries.
-    pub(crate) fn make_room(&mut self, now: Instant, what: &str) -> Result<()> {
+    pub(crate) fn make_room(&mut self, now: T, what: &str) -> Result<()> {
         let paused = self.last_sweep.is_some_and(|last| now - last < PAUSE);
         if self.entries.len() >= self.sweep_at || (self.bytes >= self.most_bytes && !paused) {
             self.sweep(now);
@@ -82,7 +82,7 @@ impl<V: Entry> Expiring<V> {
         Some(entry)
     }
 
-    fn sweep(&mut self, now: Instant) {
+    fn sweep(&mut self, now: T) {
         self.bytes = 0;
         self.entries.retain(|name, entry| {
             let lives = !entry.has_ended(now);
@@ -98,7 +98,7 @@ impl<V: Entry> Expiring<V> {
 }
 
 /// The table of a map has up to twice as many places as entries.
-fn bytes<V: Entry>(name: &str, entry: &V) -> usize {
+fn bytes<V: Entry<T>, T>(name: &str, entry: &V) -> usize {
     2 * size_of::<(Box<str>, V)>() + name.len() + entry.more_bytes()
 }
 

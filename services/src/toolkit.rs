@@ -34,7 +34,7 @@ pub trait Toolkit {
     /// The next `count` ids (1 to 100,000), growing.
     async fn next_ids(&self, count: u32) -> Result<Vec<u64>>;
 
-    /// Takes `permits` (absent: 1) of what `resource` allows per time slot: go or sorry.
+    /// Takes `permits` (absent: 1) of what `resource` allows in a time, all or none: go or sorry.
     async fn acquire(&self, resource: String, permits: Option<u32>) -> Result<Permit>;
 }
 
@@ -77,10 +77,10 @@ pub struct LockState {
 pub struct Permit {
     /// Go, or sorry.
     pub go: bool,
-    /// Permits per time slot.
+    /// The most permits at once.
     pub limit: u32,
-    /// Permits left in the present slot.
+    /// Permits left.
     pub remaining: u32,
-    /// Milliseconds until the present slot ends. 0 if go.
+    /// Milliseconds until it is worth asking again. 0 if go.
     pub retry_after_ms: u64,
 }

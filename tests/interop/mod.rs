@@ -11,16 +11,18 @@ mod service;
 
 use std::{path::Path, process::Stdio, time::Duration};
 
-use everywire::{
-    Server, locker,
-    services::{Embedded, ToolkitService},
-};
+use everywire::services::{Embedded, ToolkitService};
 use serde_json::{Value, json};
-use tokio::{process::Command, time::timeout};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::Command,
+    time::timeout,
+};
 
 use crate::{
     contract::embedded,
-    harness::{Wires, broker},
+    harness::{Wires, broker, soon},
+    serving::{PROGRAM, Serving},
 };
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
@@ -96,14 +98,38 @@ async fn python_zerorpc_client() {
     script("zerorpc_client.py", &[&wires.zerorpc.port().to_string()]).await;
 }
 
+/// Starts the program with its locker at `address`, and other wires on free ports.
+async fn locker_program(address: &str, rate: &str) -> Serving {
+    let mut program = Command::new(PROGRAM);
+    for wire in ["--xmlrpc", "--jsonrpc", "--grpc", "--zerorpc"] {
+        program.args([wire, "127.0.0.1:0"]);
+    }
+    program.args(["--locker", address, "--locker-rate", rate]).stdout(Stdio::piped()).kill_on_drop(true);
+    Serving::listed(program.spawn().unwrap()).await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn python_locker_client() {
-    let locker = locker::Server::bind("127.0.0.1:0").await.unwrap();
-    let port = locker.address().port().to_string();
-    let server = Server::new(ToolkitService::new(embedded())).mount(locker);
-    let serving = tokio::spawn(server.serve_until(std::future::pending()));
-    script("locker_client.py", &[&port]).await;
-    serving.abort();
+    let serving = locker_program("127.0.0.1:0", "5/0.8s").await;
+    let port = serving.address("locker").rsplit_once(':').unwrap().1;
+    script("locker_client.py", &[port]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_python_locker_client_waits_for_its_server() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let words = command("locker_early.py");
+    let mut client = Command::new(&words[0]);
+    client.args(&words[1..]).arg(nobody.port().to_string()).stdout(Stdio::piped()).kill_on_drop(true);
+    let mut client = client.spawn().unwrap();
+    let mut lines = BufReader::new(client.stdout.take().unwrap()).lines();
+    let mut next = async || soon("the client", lines.next_line()).await.unwrap();
+    assert_eq!(next().await.as_deref(), Some("asks"));
+    let _serving = locker_program(&nobody.to_string(), "5/1h").await;
+    for word in ["go", "go", "go", "go", "go", "sorry", "sorry"] {
+        assert_eq!(next().await.as_deref(), Some(word));
+    }
+    assert_eq!(next().await, None);
 }
 
 #[tokio::test(flavor = "multi_thread")]
