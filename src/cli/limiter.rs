@@ -1,6 +1,6 @@
 //! The limiter as flags.
 
-use std::str::FromStr;
+use std::{net::SocketAddr, str::FromStr};
 
 use clap::Args;
 use everywire::services::limiter::{GcraLimiter, Limiter, MeshLimiter, SlotLimiter};
@@ -66,6 +66,10 @@ async fn mesh(slots: SlotLimiter, address: &str, peers: &[String]) -> Result<(Li
         return Err(RpcError::invalid_argument(format!("--limiter-peer {address} is this server itself")));
     }
     let mesh = MeshLimiter::bind(slots, address).await?;
+    let at = mesh.address().trim_start_matches("tcp://");
+    if !at.parse().is_ok_and(|at: SocketAddr| at.ip().to_canonical().is_loopback()) {
+        tracing::warn!("the limiter's mesh is at {at}, and there is no authentication: whoever reaches it may listen");
+    }
     let listed = format!("The limiter tells what it grants at {}, and hears {} peers.", mesh.address(), peers.len());
     Ok((peers.iter().fold(mesh, |mesh, peer| mesh.peer(peer)).into(), Some(listed)))
 }

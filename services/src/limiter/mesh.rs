@@ -14,7 +14,8 @@
 //!
 //! - A slot has at most N permits, and those that the others grant within d before its last one.
 //! - Without any news, in a partition, a slot has at most K N permits: each limiter then is on its own.
-//! - Lost news lies between the two. Late news makes the slot tighter in which it arrives, never wider.
+//! - Lost news lies between the two. Late news counts in the slot in which it arrives, and can cut the next one short by less
+//!   than a half.
 //! - A limiter that starts, or hears a peer again, knows nothing of what was granted before; it counts from there on.
 //!
 //! A slot here is what its limiters agree on without a clock: a message says how much of the sender's slot is left. If that
@@ -145,7 +146,9 @@ async fn follow(peer: String, slots: Arc<SlotLimiter>) {
     loop {
         let Err(why) = hear(&peer, &slots, &mut is_heard).await;
         if is_heard {
-            tracing::warn!("the limiter does not hear {peer}: {why}. Until it does, what is granted there does not count");
+            tracing::warn!(
+                "the limiter does not hear {peer}: {why}. Until it does, what is granted there does not count"
+            );
             is_heard = false;
         }
         sleep(RETRY).await;

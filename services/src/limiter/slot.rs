@@ -89,7 +89,13 @@ impl SlotLimiter {
     }
 
     /// Does something with the slot of `resource`; its first one ends at `first_ends`.
-    fn in_slot<T>(&self, resource: &str, first_ends: Instant, now: Instant, act: impl FnOnce(&mut Slot) -> T) -> Result<T> {
+    fn in_slot<T>(
+        &self,
+        resource: &str,
+        first_ends: Instant,
+        now: Instant,
+        act: impl FnOnce(&mut Slot) -> T,
+    ) -> Result<T> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(slot) = slots.get_mut(resource) {
             return Ok(act(slot));
@@ -249,7 +255,11 @@ mod tests {
         limiter.count("a", 1, second).unwrap();
         limiter.count("a", 4, second).unwrap();
         let refused = limiter.acquire("a", 1).unwrap();
-        assert_eq!((refused.go, refused.retry_after_ms), (false, 101), "the peer is a slot further, and counts in both");
+        assert_eq!(
+            (refused.go, refused.retry_after_ms),
+            (false, 101),
+            "the peer is a slot further, and counts in both"
+        );
         advance(2 * tenth).await;
         assert_eq!(limiter.acquire("a", 1).unwrap().retry_after_ms, 801, "the slot that the peer is in");
         advance(9 * tenth).await;
