@@ -86,8 +86,6 @@ mod tests {
 
     use super::*;
 
-    const NANO: Duration = Duration::from_nanos(1);
-
     /// A limiter and its clock, which stands still.
     fn limiter(limit: u32, period: Duration) -> (GcraLimiter, std::sync::Arc<Mock>) {
         let (clock, mock) = Clock::mock();
@@ -100,9 +98,9 @@ mod tests {
         let acquire = |permits| limiter.acquire("a", permits).unwrap();
         assert_eq!(acquire(4), Permit { go: true, limit: 4, remaining: 0, retry_after_ms: 0 });
         assert_eq!(acquire(1), Permit { go: false, limit: 4, remaining: 0, retry_after_ms: 200 });
-        clock.increment(Duration::from_millis(200) - NANO);
+        clock.increment(Duration::from_nanos(199_999_999));
         assert_eq!(acquire(1), Permit { go: false, limit: 4, remaining: 0, retry_after_ms: 1 });
-        clock.increment(NANO);
+        clock.increment(Duration::from_nanos(1));
         assert!(acquire(1).go);
         assert_eq!(acquire(3).retry_after_ms, 600, "what was refused was not taken");
         clock.increment(Duration::from_millis(600));

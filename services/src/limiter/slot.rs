@@ -249,7 +249,7 @@ mod tests {
         let [second, tenth] = [1_000, 100].map(Duration::from_millis);
         let limiter = SlotLimiter::new(5, second);
         advance(2 * second).await;
-        limiter.count("a", 2, second - tenth).unwrap();
+        limiter.count("a", 2, 9 * tenth).unwrap();
         assert_eq!(limiter.acquire("a", 1).unwrap().remaining, 2, "in the peer's slot");
         advance(8 * tenth).await;
         limiter.count("a", 1, second).unwrap();
