@@ -15,7 +15,7 @@ fn checks(c: &mut Criterion) {
     let names: Vec<String> = (0..RESOURCES).map(|number| format!("resource {number}")).collect();
     for (word, limit) in [("go", PLENTY), ("sorry", 1)] {
         let mut group = c.benchmark_group(word);
-        let period = Duration::from_secs(3_600);
+        let period = Duration::from_hours(1);
         let (gcra, slot) = (GcraLimiter::new(limit, period), SlotLimiter::new(limit, period));
         let burst = NonZeroU32::new(limit).expect("more than 0");
         let quota = Quota::with_period(period / limit).expect("not 0").allow_burst(burst);

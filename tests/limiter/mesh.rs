@@ -2,10 +2,7 @@
 
 use std::{
     net::TcpListener,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -19,10 +16,9 @@ const LIMIT: u32 = 40;
 const SLOT: Duration = Duration::from_millis(600);
 /// How often each limiter is asked: all together take the limit in a sixth of a slot.
 const PACE: Duration = Duration::from_millis(10);
+/// So often each is asked in a slot, which is three quarters of the slot.
+const ASKED: u32 = 45;
 const ROUNDS: usize = 12;
-/// A round doesn't count if a task was later than this, because the machine was busy with something else.
-const MOST_LATE: Duration = Duration::from_millis(50);
-
 /// A free port. Somebody else may take it first, but hardly within this test.
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
@@ -38,8 +34,13 @@ struct Mesh {
     proxies: Vec<Proxy>,
 }
 
-/// One permit: when, and which limiter granted it.
-type Go = (Instant, usize);
+/// One permit: which limiter granted it, between what and what.
+#[derive(Debug)]
+struct Go {
+    by: usize,
+    asked: Instant,
+    answered: Instant,
+}
 
 impl Mesh {
     async fn start() -> Self {
@@ -55,28 +56,32 @@ impl Mesh {
             limiters.push(Arc::new(limiter));
         }
         let mesh = Self { limiters, proxies };
+        // The first slot of every resource began with its limiter.
+        sleep(SLOT).await;
         mesh.hears_itself("at first").await;
         mesh
     }
 
+    /// Each limiter with each other one: who tells, and who listens.
+    fn pairs(&self) -> impl Iterator<Item = [Arc<MeshLimiter>; 2]> {
+        let of = |own: usize| Arc::clone(&self.limiters[own]);
+        let pairs = (0..LIMITERS).flat_map(|own| (0..LIMITERS).map(move |other| (own, other)));
+        pairs.filter(|(own, other)| own != other).map(move |(own, other)| [of(own), of(other)])
+    }
+
     /// Waits until each limiter hears each other one.
     async fn hears_itself(&self, when: &str) {
-        for (own, limiter) in self.limiters.iter().enumerate() {
-            let others = self.limiters.iter().enumerate().filter(|(other, _)| *other != own);
-            for (other, listener) in others {
-                let heard = async {
-                    for number in 0.. {
-                        let resource = format!("{when}: {own} to {other}, {number}");
-                        assert!(limiter.acquire(&resource, 7).unwrap().go);
-                        sleep(2 * PACE).await;
-                        // All at once is refused once anything counts, and so takes nothing.
-                        if listener.acquire(&resource, LIMIT).unwrap().remaining == LIMIT - 7 {
-                            return;
-                        }
+        for (pair, [teller, listener]) in self.pairs().enumerate() {
+            let heard = async {
+                for number in 0.. {
+                    let (resource, until) = (format!("{when}: {pair}, {number}"), Instant::now() + SLOT / 4);
+                    probe(&teller, &listener, &resource, until).await;
+                    if Instant::now() < until {
+                        return;
                     }
-                };
-                soon("a peer is heard", heard).await;
-            }
+                }
+            };
+            soon("a peer is heard", heard).await;
         }
     }
 
@@ -87,89 +92,116 @@ impl Mesh {
         }
     }
 
-    /// What one slot grants while all limiters are asked; nothing if this machine was too busy to tell.
+    /// What one slot grants while all limiters are asked, and how long news takes meanwhile. Nothing if this machine was so
+    /// busy that the slot ended first.
     async fn slot(&self, resource: &str) -> Option<Slot> {
-        let (mut asking, late) = (JoinSet::new(), Arc::new(AtomicU64::new(0)));
+        let (mut asking, mut probing) = (JoinSet::new(), JoinSet::new());
         let start = Instant::now() + PACE;
+        let end = start + SLOT * 3 / 4;
         for (own, limiter) in self.limiters.iter().enumerate() {
-            let (limiter, late, resource) = (Arc::clone(limiter), Arc::clone(&late), resource.to_owned());
+            let (limiter, resource) = (Arc::clone(limiter), resource.to_owned());
             asking.spawn(async move {
                 let mut granted = Vec::new();
                 // They take turns within a pace.
                 let first = start + PACE * u32::try_from(own).unwrap() / u32::try_from(LIMITERS).unwrap();
-                for step in 0..u32::try_from((SLOT * 3 / 4).as_millis() / PACE.as_millis()).unwrap() {
-                    let due = first + step * PACE;
-                    sleep(due.saturating_duration_since(Instant::now())).await;
-                    let now = Instant::now();
-                    late.fetch_max((now - due).as_micros().try_into().unwrap(), Relaxed);
+                for step in 0..ASKED {
+                    sleep((first + step * PACE).saturating_duration_since(Instant::now())).await;
+                    let asked = Instant::now();
                     if limiter.acquire(&resource, 1).unwrap().go {
-                        granted.push((now, own));
+                        granted.push(Go { by: own, asked, answered: Instant::now() });
                     }
                 }
                 granted
             });
         }
-        let mut granted = asking.join_all().await.concat();
-        granted.sort_unstable();
-        let late = Duration::from_micros(late.load(Relaxed));
-        (late < MOST_LATE).then_some(Slot { granted, late })
+        for step in 0..ASKED {
+            sleep((start + step * PACE).saturating_duration_since(Instant::now())).await;
+            for (pair, [teller, listener]) in self.pairs().enumerate() {
+                let resource = format!("{resource}: {pair}, {step}");
+                probing.spawn(async move {
+                    let told = Instant::now();
+                    probe(&teller, &listener, &resource, end).await;
+                    (pair, told, Instant::now())
+                });
+            }
+        }
+        let granted = asking.join_all().await.into_iter().flatten().collect();
+        let was_in_time = start.elapsed() < SLOT;
+        let mut probes = probing.join_all().await;
+        probes.sort_unstable();
+        // News comes in order, so it arrives no later than the next probe of its pair.
+        let delays = probes.windows(2).filter(|two| two[0].0 == two[1].0).map(|two| two[1].2 - two[0].1);
+        let delay = delays.max().unwrap();
+        was_in_time.then_some(Slot { granted, delay })
     }
 
     /// The overshoot of some slots, each checked against `bound`.
     async fn overshoots(&self, name: &str, bound: impl Fn(&Slot) -> usize) -> Vec<usize> {
-        let (mut overshoots, mut bounds) = (Vec::new(), Vec::new());
-        for round in 0..8 * ROUNDS {
+        let mut overshoots = Vec::new();
+        let (mut bounds, mut delays) = (Vec::new(), Vec::new());
+        for round in 0..ROUNDS {
             let Some(slot) = self.slot(&format!("{name} {round}")).await else { continue };
             let (count, most) = (slot.granted.len(), bound(&slot));
             assert!(count <= most, "{name}: {count} in a slot, but at most {most}: {slot:?}");
             overshoots.push(count.saturating_sub(LIMIT as usize));
             bounds.push(most - LIMIT as usize);
-            if overshoots.len() == ROUNDS {
-                break;
-            }
+            delays.push(usize::try_from(slot.delay.as_millis()).unwrap());
         }
-        assert!(!overshoots.is_empty(), "{name}: this machine was too busy");
-        let mean = |figures: &[usize]| figures.iter().sum::<usize>() / figures.len();
-        println!(
-            "{name}: overshoot {} to {}, mean {}, of {} slots; the bound was {} on the average",
-            overshoots.iter().min().unwrap(),
-            overshoots.iter().max().unwrap(),
-            mean(&overshoots),
-            overshoots.len(),
-            mean(&bounds),
-        );
+        assert!(!overshoots.is_empty(), "{name}: this machine was too busy in all rounds");
+        println!("{name}: {} of {}; news took {} ms", spread(&overshoots), spread(&bounds), spread(&delays));
         overshoots
     }
 }
 
-/// What one slot granted, and how late the latest task was.
+/// The least, the most, and the mean.
+fn spread(figures: &[usize]) -> String {
+    let (least, most) = (figures.iter().min().unwrap(), figures.iter().max().unwrap());
+    format!("{least} to {most} (mean {})", figures.iter().sum::<usize>() / figures.len())
+}
+
+/// Waits until `listener` counts what `teller` grants; no longer than `end`.
+async fn probe(teller: &MeshLimiter, listener: &MeshLimiter, resource: &str, end: Instant) {
+    assert!(listener.acquire(resource, 1).unwrap().go);
+    assert!(teller.acquire(resource, 7).unwrap().go);
+    // All at once is never granted any more, so to ask for it takes nothing.
+    while Instant::now() < end && listener.acquire(resource, LIMIT).unwrap().remaining > LIMIT - 8 {
+        sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// What one slot granted, and how long news took meanwhile.
 #[derive(Debug)]
 struct Slot {
     granted: Vec<Go>,
-    late: Duration,
+    delay: Duration,
 }
 
 impl Slot {
-    /// The promise: the limit, and what the others granted before the last permit while it took news to arrive. That goes
-    /// through six tasks, each of which may be late, and `delay` in the network.
-    fn bound(&self, delay: Duration) -> usize {
-        let &(last, by) = self.granted.last().unwrap();
-        let delay = delay + 6 * self.late + Duration::from_millis(5);
-        let unheard = self.granted.iter().filter(|(at, other)| *other != by && last - *at <= delay).count();
-        LIMIT as usize + unheard
+    /// The promise: the limit, and what the others granted within the delay before the last permit, or before each that may
+    /// have been the last.
+    fn bound(&self) -> usize {
+        let last_asked = self.granted.iter().map(|go| go.asked).max().unwrap();
+        let may_be_last = self.granted.iter().filter(|go| go.answered >= last_asked);
+        let unheard = |last: &Go| {
+            let others = self.granted.iter().filter(|go| go.by != last.by);
+            others.filter(|go| go.answered + self.delay >= last.asked).count()
+        };
+        LIMIT as usize + may_be_last.map(unheard).max().unwrap()
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_mesh_keeps_its_bound() {
-    println!("{LIMITERS} limiters, {LIMIT} permits in {SLOT:?}");
+    println!(
+        "{LIMITERS} limiters, {LIMIT} permits in {SLOT:?}, {ROUNDS} slots: permits beyond the limit, of the bound"
+    );
     let mesh = Mesh::start().await;
-    mesh.overshoots("in order", |slot| slot.bound(Duration::ZERO)).await;
+    mesh.overshoots("in order", Slot::bound).await;
 
     let delay = Duration::from_millis(30);
     mesh.proxies.iter().for_each(|proxy| proxy.delay(delay));
     // What comes while something else is being held waits for that too.
-    let slow = mesh.overshoots("30 to 60 ms late", |slot| slot.bound(2 * delay)).await;
+    let slow = mesh.overshoots("30 to 60 ms late", Slot::bound).await;
     assert!(slow.iter().any(|&overshoot| overshoot > 0), "the delay makes no difference, so this test can't fail");
     mesh.proxies.iter().for_each(|proxy| proxy.delay(Duration::ZERO));
 
@@ -185,7 +217,7 @@ async fn the_mesh_keeps_its_bound() {
     mesh.proxies.iter().for_each(|proxy| proxy.set_held(false));
 
     mesh.hears_itself("after the partition").await;
-    mesh.overshoots("healed", |slot| slot.bound(Duration::ZERO)).await;
+    mesh.overshoots("healed", Slot::bound).await;
 }
 
 /// Without a pause, over many slots: each server goes on when the others do.
