@@ -22,7 +22,7 @@ pub(crate) const STEP_TIME: Duration = Duration::from_secs(3);
 pub(crate) const FIRST_RETRY: Duration = Duration::from_millis(50);
 pub(crate) const LAST_RETRY: Duration = Duration::from_secs(1);
 /// The next pause after one that did not help.
-pub(crate) fn longer(pause: Duration) -> Duration {
+pub(super) fn longer(pause: Duration) -> Duration {
     (2 * pause).min(LAST_RETRY)
 }
 
