@@ -12,14 +12,15 @@ use super::rate::Rate;
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Limiter")]
 pub(crate) struct LimiterFlags {
-    /// What the limiter gives, over every wire and for each resource: at most N permits in a slot of TIME
+    /// What the limiter gives, over every wire and for each resource: N permits in TIME, counted as --limiter says
     #[arg(long, value_name = "N/TIME", default_value = "5/0.8s")]
     locker_rate: Rate,
-    /// How it counts. slot: up to N from the first request on, and all again after TIME. gcra: up to N at once, and one
-    /// again each TIME / N. redis://HOST:PORT: up to N in any TIME, over all servers on that Redis; without it, none
+    /// How it counts. slot: TIME begins with a request, and all N are back after it. gcra: N at once, and one is back each
+    /// TIME / N. redis://HOST:PORT: never more than N in any TIME, over all servers with that Redis; without it, none
     #[arg(long, value_name = "slot|gcra|URL", default_value = "slot")]
     limiter: Kind,
-    /// Tell other servers at this address what is granted in slots: tcp://HOST:PORT. Whoever reaches it may listen
+    /// Share slots with other servers: tell them at this address, tcp://HOST:PORT, what is granted here. Whoever reaches it
+    /// may listen
     #[arg(long, value_name = "ADDR")]
     limiter_mesh_bind: Option<String>,
     /// Count what another server grants, which tells it at this address; once for each of the others
@@ -62,24 +63,33 @@ impl LimiterFlags {
 }
 
 async fn mesh(slots: SlotLimiter, address: &str, peers: &[String]) -> Result<(Limiter, Option<String>)> {
-    if peers.iter().any(|peer| peer == address) {
-        return Err(RpcError::invalid_argument(format!("--limiter-peer {address} is this server itself")));
+    let mut mesh = MeshLimiter::bind(slots, address).await.map_err(named("--limiter-mesh-bind"))?;
+    for (place, peer) in peers.iter().enumerate() {
+        if peer == address || peers[..place].contains(peer) {
+            let why = format!("--limiter-peer: {peer} is this server itself, or named twice");
+            return Err(RpcError::invalid_argument(why));
+        }
+        mesh = mesh.peer(peer).map_err(named("--limiter-peer"))?;
     }
-    let mesh = MeshLimiter::bind(slots, address).await?;
     let at = mesh.address().trim_start_matches("tcp://");
     if !at.parse().is_ok_and(|at: SocketAddr| at.ip().to_canonical().is_loopback()) {
         tracing::warn!("the limiter's mesh is at {at}, and there is no authentication: whoever reaches it may listen");
     }
-    let listed = format!("The limiter tells what it grants at {}, and hears {} peers.", mesh.address(), peers.len());
-    Ok((peers.iter().fold(mesh, |mesh, peer| mesh.peer(peer)).into(), Some(listed)))
+    let others = if peers.len() == 1 { "1 peer".to_owned() } else { format!("{} peers", peers.len()) };
+    let listed = format!("The limiter tells what it grants at {}, and hears {others}.", mesh.address());
+    Ok((mesh.into(), Some(listed)))
+}
+
+/// Puts the flag before an error.
+fn named(flag: &str) -> impl Fn(RpcError) -> RpcError {
+    move |error| RpcError::new(error.code(), format!("{flag}: {}", error.message()))
 }
 
 #[cfg(feature = "redis")]
 async fn shared(url: &str, Rate { permits, slot }: Rate) -> Result<(Limiter, Option<String>)> {
     use everywire::services::limiter::RedisLimiter;
 
-    let named = |error: RpcError| RpcError::new(error.code(), format!("--limiter: {}", error.message()));
-    let limiter = RedisLimiter::connect(url, permits, slot).await.map_err(named)?;
+    let limiter = RedisLimiter::connect(url, permits, slot).await.map_err(named("--limiter"))?;
     let listed = format!("The limiter counts in {}, for all servers there with this rate.", limiter.engine());
     Ok((limiter.into(), Some(listed)))
 }

@@ -12,24 +12,13 @@ import time
 
 import zmq
 
+from zmqlocker import LockerClient
+
 SLOT = 0.8
 # Requests fall on multiples of this, so that each is half a step or more away from a slot's end.
 STEP = SLOT / 7.5
 # How late a request may be. The end of a slot that opened late is late too, but by less than half a step.
 LATE = 0.45 * STEP
-
-
-class LockerClient:
-    """As its users have it, in Python 3: words are bytes."""
-
-    def __init__(self, url="tcp://localhost:7777"):
-        cnt = zmq.Context()
-        self.sck = cnt.socket(zmq.REQ)
-        self.sck.connect(url)
-
-    def next(self):
-        self.sck.send(b"let me go")
-        return self.sck.recv()
 
 
 def gaps(requests):

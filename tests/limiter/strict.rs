@@ -1,9 +1,6 @@
 //! One quota in Redis: N in every window, over four servers.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use everywire::{
     Code,
@@ -22,31 +19,25 @@ use crate::{
 const SERVERS: usize = 4;
 const LIMIT: usize = 20;
 const PERIOD: Duration = Duration::from_millis(500);
-/// So many periods are looked at.
-const PERIODS: u32 = 16;
+/// So often each client asks: for more than a dozen periods.
+const ASKED: u32 = 1_000;
 
 /// Four servers whose clients ask all the time; the permits they got.
 async fn history(flags: &[&str]) -> Vec<Granted> {
     let rate = format!("{LIMIT}/{}ms", PERIOD.as_millis());
     let mut clients = JoinSet::new();
-    let until = Instant::now() + PERIODS * PERIOD + Duration::from_secs(2);
     for number in 0..SERVERS {
         let flags: Vec<_> = ["--locker-rate", &rate].iter().chain(flags).map(|&flag| flag.to_owned()).collect();
         clients.spawn(async move {
             let process = Process::start(&flags.iter().map(String::as_str).collect::<Vec<_>>()).await;
             let mut granted = Vec::new();
-            let until = until.max(Instant::now() + PERIODS * PERIOD);
-            for step in 0_u64.. {
+            for step in 1..=ASKED {
                 let asked = Instant::now();
-                if asked > until {
-                    break;
-                }
-                let permit = process.acquire("shared", 1).await.unwrap();
-                if permit.go {
+                if process.acquire("shared", 1).await.unwrap().go {
                     granted.push(Granted { asked, answered: Instant::now() });
                 }
                 // Now and then a pause until all permits are back, so that the next ones come at once.
-                let pause = if step % 101 == 100 { PERIOD } else { Duration::from_millis(2 + number as u64) };
+                let pause = if step % 100 == 0 { PERIOD } else { Duration::from_millis(2 + number as u64) };
                 sleep(pause).await;
             }
             granted
@@ -60,9 +51,9 @@ async fn no_window_has_more_than_the_limit() {
     let redis = Engine::start(Kind::Redis).await;
     let granted = history(&["--limiter", &redis.url()]).await;
     let most = most_within(PERIOD, &granted);
-    println!("strict: {} permits in {PERIODS} periods, {most} of {LIMIT} in the fullest window", granted.len());
+    println!("strict: {} permits, {most} of {LIMIT} in the fullest window", granted.len());
     assert!(most <= LIMIT, "{most} in one window");
-    assert!(granted.len() > LIMIT * PERIODS as usize / 2, "only {}", granted.len());
+    assert!(granted.len() >= 8 * LIMIT, "only {}", granted.len());
     // The same clients with limiters that do not share see what has to fail.
     for limiter in ["slot", "gcra"] {
         let most = most_within(PERIOD, &history(&["--limiter", limiter]).await);
@@ -73,13 +64,13 @@ async fn no_window_has_more_than_the_limit() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_server_grants_every_permit_and_none_too_many() {
-    const PERIOD: Duration = Duration::from_millis(400);
+    const PERIOD: Duration = Duration::from_secs(2);
     let redis = Engine::start(Kind::Redis).await;
-    let limiter = Arc::new(RedisLimiter::connect(&redis.url(), 5, PERIOD).await.unwrap());
+    let limiter = RedisLimiter::connect(&redis.url(), 5, PERIOD).await.unwrap();
     let all = limiter.acquire("a", 5).await.unwrap();
     assert_eq!((all.go, all.limit, all.remaining, all.retry_after_ms), (true, 5, 0, 0));
     let refused = limiter.acquire("a", 2).await.unwrap();
-    assert!(!refused.go && (1..=401).contains(&refused.retry_after_ms), "{refused:?}");
+    assert!(!refused.go && (1..=2_001).contains(&refused.retry_after_ms), "{refused:?}");
     assert!(limiter.acquire("b", 5).await.unwrap().go, "resources are apart");
     sleep(Duration::from_millis(refused.retry_after_ms)).await;
     let next = limiter.acquire("a", 2).await.unwrap();
@@ -93,12 +84,12 @@ async fn one_server_grants_every_permit_and_none_too_many() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_largest_log_is_forgotten_bit_by_bit() {
-    const PERIOD: Duration = Duration::from_secs(1);
+    const PERIOD: Duration = Duration::from_secs(4);
     let redis = Engine::start(Kind::Redis).await;
     let limiter = RedisLimiter::connect(&redis.url(), MOST_PERMITS, PERIOD).await.unwrap();
     let start = Instant::now();
     assert!(limiter.acquire("a", MOST_PERMITS - 3).await.unwrap().go);
-    sleep(PERIOD / 2).await;
+    sleep(PERIOD / 8).await;
     assert!(limiter.acquire("a", 3).await.unwrap().go);
     assert!(start.elapsed() < PERIOD, "this machine was too slow: {:?}", start.elapsed());
     assert!(!limiter.acquire("a", 1).await.unwrap().go);
@@ -151,15 +142,20 @@ async fn without_redis_there_are_no_permits() {
 #[tokio::test]
 async fn what_is_no_limiter_is_named() {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let away = format!("redis://:secret@{nobody}");
+    let (away, peer) = (format!("redis://:secret@{nobody}"), format!("tcp://{nobody}"));
+    let somebody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let (taken, free) = (format!("tcp://{}", somebody.local_addr().unwrap()), "tcp://127.0.0.1:0");
     #[rustfmt::skip]
-    let cases: [(&[&str], String); 6] = [
+    let cases: [(&[&str], String); 9] = [
         (&["--limiter", "leaky"], "error: invalid value 'leaky' for '--limiter <slot|gcra|URL>': expected slot, gcra, or redis://HOST:PORT".into()),
         (&["--limiter", &away], format!("error: UNAVAILABLE: --limiter: redis://{nobody}: ")),
         (&["--limiter", &away, "--locker-rate", "100001/1s"], "error: INVALID_ARGUMENT: --limiter: 100001 permits; ".into()),
         (&["--limiter", "gcra", "--limiter-mesh-bind", "tcp://127.0.0.1:0"], "error: INVALID_ARGUMENT: --limiter-mesh-bind is for --limiter slot only".into()),
-        (&["--limiter-mesh-bind", "tcp://127.0.0.1:1", "--limiter-peer", "tcp://127.0.0.1:1"], "error: INVALID_ARGUMENT: --limiter-peer tcp://127.0.0.1:1 is this server itself".into()),
-        (&["--limiter-mesh-bind", "nowhere"], "error: UNAVAILABLE: the limiter's mesh can't bind nowhere: ".into()),
+        (&["--limiter-peer", "tcp://127.0.0.1:1"], "error: the following required arguments were not provided:\n  --limiter-mesh-bind <ADDR>".into()),
+        (&["--limiter-mesh-bind", "nowhere"], "error: INVALID_ARGUMENT: --limiter-mesh-bind: expected tcp://HOST:PORT, not nowhere".into()),
+        (&["--limiter-mesh-bind", &taken], format!("error: UNAVAILABLE: --limiter-mesh-bind: can't bind {taken}: ")),
+        (&["--limiter-mesh-bind", free, "--limiter-peer", "ipc://a"], "error: INVALID_ARGUMENT: --limiter-peer: expected tcp://HOST:PORT, not ipc://a".into()),
+        (&["--limiter-mesh-bind", free, "--limiter-peer", &peer, "--limiter-peer", &peer], format!("error: INVALID_ARGUMENT: --limiter-peer: {peer} is this server itself, or named twice")),
     ];
     for (flags, expected) in cases {
         let run = Command::new(PROGRAM).args(flags).kill_on_drop(true).output();

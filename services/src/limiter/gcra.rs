@@ -39,9 +39,14 @@ impl GcraLimiter {
     /// At most `limit` permits at once, and on the average `limit` per `period`. The time between two permits is a whole
     /// number of nanoseconds, at least one, so the rate may be lower by less than one nanosecond per permit.
     pub fn new(limit: u32, period: Duration) -> Self {
+        Self::with_clock(limit, period, Clock::new())
+    }
+
+    /// The same on a given clock, such as a mock.
+    pub fn with_clock(limit: u32, period: Duration, clock: Clock) -> Self {
         let limit = limit.max(1);
         let period = u64::try_from(period.as_nanos()).unwrap_or(u64::MAX / 4).min(u64::MAX / 4);
-        Self { limit, each: period.div_ceil(limit.into()).max(1), clock: Clock::new(), resources: Mutex::default() }
+        Self { limit, each: period.div_ceil(limit.into()).max(1), clock, resources: Mutex::default() }
     }
 
     /// Takes `permits` of `resource`, all or none.
@@ -61,13 +66,12 @@ impl GcraLimiter {
 
     fn take(&self, permits: u32, arrival: &mut Arrival, now: Instant) -> Permit {
         let most = self.each * u64::from(self.limit);
-        let ahead = arrival.0.saturating_duration_since(now);
-        let ahead = u64::try_from(ahead.as_nanos()).expect("no further than all permits");
+        let ahead = arrival.0.saturating_duration_since(now).as_nanos();
+        // A processor's clock may step back. That must not take more than all permits.
+        let ahead = u64::try_from(ahead).unwrap_or(most).min(most);
         let wanted = ahead + self.each * u64::from(permits);
         let (go, ahead) = if wanted <= most { (true, wanted) } else { (false, ahead) };
-        if go {
-            arrival.0 = now + Duration::from_nanos(ahead);
-        }
+        arrival.0 = now + Duration::from_nanos(ahead);
         let remaining = ((most - ahead) / self.each).try_into().expect("no more than all permits");
         let retry_after_ms = if go { 0 } else { (wanted - most).div_ceil(1_000_000) };
         Permit { go, limit: self.limit, remaining, retry_after_ms }
@@ -89,7 +93,7 @@ mod tests {
     /// A limiter and its clock, which stands still.
     fn limiter(limit: u32, period: Duration) -> (GcraLimiter, std::sync::Arc<Mock>) {
         let (clock, mock) = Clock::mock();
-        (GcraLimiter { clock, ..GcraLimiter::new(limit, period) }, mock)
+        (GcraLimiter::with_clock(limit, period, clock), mock)
     }
 
     #[test]
@@ -134,6 +138,18 @@ mod tests {
             let error = limiter.acquire("a", 0).unwrap_err();
             assert_eq!(error.message(), "`permits` is 0; it may be 1 to 4294967295");
         }
+    }
+
+    #[test]
+    fn a_clock_that_steps_back_costs_a_period_at_most() {
+        let (limiter, clock) = limiter(2, Duration::from_secs(1));
+        clock.increment(Duration::from_hours(1));
+        assert!(limiter.acquire("a", 2).unwrap().go);
+        clock.decrement(Duration::from_hours(1));
+        let refused = limiter.acquire("a", 1).unwrap();
+        assert_eq!(refused, Permit { go: false, limit: 2, remaining: 0, retry_after_ms: 500 });
+        clock.increment(Duration::from_millis(500));
+        assert!(limiter.acquire("a", 1).unwrap().go);
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub struct SlotLimiter {
     length: Duration,
     /// The end of the slot that opened when the limiter was made: the first slot of every resource.
     first_ends: Instant,
+    /// How long a slot is known after its end.
+    kept: Duration,
     slots: Mutex<Expiring<Slot>>,
 }
 
@@ -48,7 +50,13 @@ impl Default for SlotLimiter {
 impl SlotLimiter {
     /// `limit` permits per slot of `length`. The first slot opens now.
     pub fn new(limit: u32, length: Duration) -> Self {
-        Self { limit, length, first_ends: Instant::now() + length, slots: Mutex::default() }
+        Self { limit, length, first_ends: Instant::now() + length, kept: Duration::ZERO, slots: Mutex::default() }
+    }
+
+    /// Knows the slots of peers too, and for half a slot those that have ended: by them late news is told from early news.
+    #[cfg(feature = "mesh")]
+    pub(super) fn with_peers(self) -> Self {
+        Self { kept: self.length / 2, ..self }
     }
 
     /// Takes `permits` of `resource`, all or none.
@@ -61,7 +69,10 @@ impl SlotLimiter {
         check(resource, permits, self.limit)?;
         let now = Instant::now();
         self.in_slot(resource, self.first_ends, now, |slot| {
-            slot.go_on(now, now + self.length);
+            slot.go_on(now);
+            if now > slot.ends {
+                *slot = Slot::new(now + self.length);
+            }
             let go = permits <= self.limit.saturating_sub(slot.used);
             if go {
                 slot.used += permits;
@@ -73,17 +84,25 @@ impl SlotLimiter {
         })
     }
 
-    /// Counts what a peer has granted in a slot of its own, of which `rest` is left.
+    /// Counts what a peer has granted in a slot of its own, of which `rest` is left. Slots that end less than half a slot
+    /// apart are the same one.
     #[cfg(feature = "mesh")]
     pub(super) fn count(&self, resource: &str, permits: u32, rest: Duration) -> Result<()> {
         let now = Instant::now();
         let ends = now + rest.min(self.length);
         self.in_slot(resource, ends, now, |slot| {
-            slot.go_on(now, ends);
-            slot.used = slot.used.saturating_add(permits);
-            if ends > slot.ends + self.length / 2 {
-                let next = slot.next.get_or_insert((ends, 0));
-                next.1 = next.1.saturating_add(permits);
+            slot.go_on(now);
+            let is_later = ends > slot.ends + self.length / 2;
+            if now <= slot.ends {
+                slot.used = slot.used.saturating_add(permits);
+                if is_later {
+                    let (_, used) = slot.next.get_or_insert((ends, 0));
+                    *used = used.saturating_add(permits);
+                }
+            } else if is_later {
+                *slot = Slot { used: permits, ..Slot::new(ends) };
+            } else {
+                // Late news of a slot that has ended.
             }
         })
     }
@@ -100,8 +119,8 @@ impl SlotLimiter {
         if let Some(slot) = slots.get_mut(resource) {
             return Ok(act(slot));
         }
-        slots.make_room(now, "the resources in use")?;
-        let mut slot = Slot { ends: first_ends, used: 0, next: None };
+        slots.make_room(now.checked_sub(self.kept).unwrap_or(now), "the resources in use")?;
+        let mut slot = Slot::new(first_ends);
         let outcome = act(&mut slot);
         slots.insert(resource, slot);
         Ok(outcome)
@@ -109,11 +128,16 @@ impl SlotLimiter {
 }
 
 impl Slot {
-    /// Goes on to the slot that `now` is in. One that nobody is in yet ends at `ends`.
-    fn go_on(&mut self, now: Instant, ends: Instant) {
-        if now > self.ends {
-            let (ends, used) = self.next.filter(|next| now <= next.0).unwrap_or((ends, 0));
-            *self = Self { ends, used, next: None };
+    fn new(ends: Instant) -> Self {
+        Self { ends, used: 0, next: None }
+    }
+
+    /// Goes on to the slot that a peer is in already, if this one has ended.
+    fn go_on(&mut self, now: Instant) {
+        if now > self.ends
+            && let Some((ends, used)) = self.next
+        {
+            *self = Self { used, ..Self::new(ends) };
         }
     }
 }
@@ -263,7 +287,8 @@ mod tests {
         advance(2 * tenth).await;
         assert_eq!(limiter.acquire("a", 1).unwrap().retry_after_ms, 801, "the slot that the peer is in");
         advance(9 * tenth).await;
-        assert_eq!(limiter.acquire("a", 1).unwrap().remaining, 4, "nobody is in the slot after that");
+        limiter.count("a", 5, 2 * tenth).unwrap();
+        assert_eq!(limiter.acquire("a", 1).unwrap().remaining, 4, "nobody is in the slot after that, and the news was late");
         limiter.count("a", u32::MAX, Duration::MAX).unwrap();
         assert_eq!(limiter.acquire("a", 1).unwrap().retry_after_ms, 1_001, "no rest is longer than a slot");
     }

@@ -10,18 +10,21 @@
 //! ```
 //!
 //! # What it promises
-//! With K limiters of N permits, and news that takes no longer than d, which is below half a slot:
+//! With K limiters of N permits, a slot has at most N permits, and those of which the limiter that grants last has not heard
+//! by then. These are
 //!
-//! - A slot has at most N permits, and those that the others grant within d before its last one.
-//! - Without any news, in a partition, a slot has at most K N permits: each limiter then is on its own.
-//! - Lost news lies between the two. Late news counts in the slot in which it arrives, and can cut the next one short by less
-//!   than a half.
-//! - A limiter that starts, or hears a peer again, knows nothing of what was granted before; it counts from there on.
+//! - what the others granted within d before, if news takes d, which is below a quarter of a slot;
+//! - what they granted in the slot and was lost: in a partition all of it;
+//! - what they had granted in the slot before that limiter started or, after a silence, heard them again.
 //!
-//! A slot here is what its limiters agree on without a clock: a message says how much of the sender's slot is left. If that
-//! outlives the receiver's own slot by more than a half, the sender has gone on already, and its permit counts in the
-//! receiver's present slot and in the next, which the receiver then shares. As in slots of one limiter, two slots can meet in
-//! one slot's length.
+//! It is never more than K N.
+//!
+//! A slot here is what its limiters agree on without a clock in common: slots that end less than half a slot apart are
+//! one. A message says how much of the sender's slot is left. A limiter that has none open joins that one. If the sender has
+//! gone on to the next slot already, its permit counts in the receiver's slot and in the next one, which the receiver then
+//! joins; so the slots of limiters that were apart meet again, and the receiver's next one is shorter by less than a half.
+//! Late news of a slot that has ended counts in no other one, but in the one that is open, if there is one. As in slots of one
+//! limiter, two slots can meet within one slot's length.
 //!
 //! # What is bounded
 //! News waits in queues that drop what is too much: 1,024 messages here, and 100,000 for each subscriber in the `zeromq`
@@ -44,7 +47,7 @@ use tokio::{
     task::JoinSet,
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
-use zeromq::{PubSocket, Socket, SocketRecv, SocketSend, SubSocket, ZmqMessage};
+use zeromq::{Endpoint, PubSocket, Socket, SocketRecv, SocketSend, SubSocket, ZmqMessage};
 
 use super::SlotLimiter;
 use crate::Permit;
@@ -73,20 +76,22 @@ pub struct MeshLimiter {
 impl MeshLimiter {
     /// Binds `address`, such as `tcp://127.0.0.1:7778`, where peers hear what `slots` grants. Port 0 takes a free one.
     pub async fn bind(slots: SlotLimiter, address: &str) -> Result<Self> {
+        check_address(address)?;
         let mut socket = PubSocket::new();
-        let failed = |error| RpcError::unavailable(format!("the limiter's mesh can't bind {address}: {error}"));
+        let failed = |error| RpcError::unavailable(format!("can't bind {address}: {error}"));
         let address = socket.bind(address).await.map_err(failed)?.to_string();
         let (news, published) = mpsc::channel(MOST_NEWS);
         let (untold, mut tasks) = (Arc::new(AtomicU64::new(0)), JoinSet::new());
         tasks.spawn(publish(socket, published, Arc::clone(&untold)));
-        Ok(Self { slots: slots.into(), address, news, untold, tasks })
+        Ok(Self { slots: slots.with_peers().into(), address, news, untold, tasks })
     }
 
-    /// Counts what the peer at `address` grants, as soon as it is there and as long as this lives.
-    #[must_use]
-    pub fn peer(mut self, address: &str) -> Self {
+    /// Counts what the peer at `address` grants, as soon as it is there and as long as this lives. What a peer grants counts
+    /// as often as it is named.
+    pub fn peer(mut self, address: &str) -> Result<Self> {
+        check_address(address)?;
         self.tasks.spawn(follow(address.to_owned(), Arc::clone(&self.slots)));
-        self
+        Ok(self)
     }
 
     /// The bound address, with the port that was taken.
@@ -102,6 +107,13 @@ impl MeshLimiter {
         }
         Ok(permit)
     }
+}
+
+fn check_address(address: &str) -> Result<()> {
+    if let Ok(Endpoint::Tcp(..)) = address.parse() {
+        return Ok(());
+    }
+    Err(RpcError::invalid_argument(format!("expected tcp://HOST:PORT, not {address}")))
 }
 
 fn go(resource: &str, permits: u32, rest: Duration) -> ZmqMessage {
@@ -128,7 +140,6 @@ async fn publish(mut socket: PubSocket, mut news: mpsc::Receiver<ZmqMessage>, un
         let message = tokio::select! {
             Some(go) = news.recv() => go,
             _ = beats.tick() => message(String::new(), "alive".to_owned()),
-            else => return,
         };
         let untold = untold.swap(0, Relaxed);
         if untold > 0 {
@@ -175,6 +186,9 @@ async fn hear(peer: &str, slots: &SlotLimiter, is_heard: &mut bool) -> Result<In
         }
     }
 }
+
+#[cfg(test)]
+mod simulated;
 
 #[cfg(test)]
 mod tests {
