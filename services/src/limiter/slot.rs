@@ -288,7 +288,11 @@ mod tests {
         assert_eq!(limiter.acquire("a", 1).unwrap().retry_after_ms, 801, "the slot that the peer is in");
         advance(9 * tenth).await;
         limiter.count("a", 5, 2 * tenth).unwrap();
-        assert_eq!(limiter.acquire("a", 1).unwrap().remaining, 4, "nobody is in the slot after that, and the news was late");
+        assert_eq!(
+            limiter.acquire("a", 1).unwrap().remaining,
+            4,
+            "nobody is in the slot after that, and the news was late"
+        );
         limiter.count("a", u32::MAX, Duration::MAX).unwrap();
         assert_eq!(limiter.acquire("a", 1).unwrap().retry_after_ms, 1_001, "no rest is longer than a slot");
     }
