@@ -35,7 +35,7 @@ struct Slot {
 impl Mesh {
     async fn cut_each(&self, pause: Duration) {
         loop {
-            self.proxies.iter().for_each(crate::proxy::Proxy::cut);
+            self.cut();
             sleep(pause).await;
         }
     }
@@ -44,11 +44,11 @@ impl Mesh {
     async fn ask(&self, resource: &str) -> Vec<Vec<Answer>> {
         let mut asking = JoinSet::new();
         let start = Instant::now() + PACE;
-        for (own, limiter) in self.limiters.iter().enumerate() {
+        for (turn, limiter) in (0..).zip(&self.limiters) {
             let (limiter, resource) = (Arc::clone(limiter), resource.to_owned());
             asking.spawn(async move {
                 let mut answers = Vec::new();
-                let first = start + PACE * u32::try_from(own).unwrap() / u32::try_from(LIMITERS).unwrap();
+                let first = start + PACE * turn / LIMITERS;
                 for step in 0..ASKED {
                     sleep((first + step * PACE).saturating_duration_since(Instant::now())).await;
                     let asked = Instant::now();

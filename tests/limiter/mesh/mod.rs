@@ -12,7 +12,7 @@ mod measured;
 mod promise;
 mod servers;
 
-const LIMITERS: usize = 4;
+const LIMITERS: u32 = 4;
 const LIMIT: u32 = 40;
 /// No test is so slow that a slot ends in it.
 const SLOT: Duration = Duration::from_hours(1);
@@ -69,6 +69,11 @@ impl Mesh {
                 soon("a peer is heard", heard).await;
             }
         }
+    }
+
+    /// Cuts all connections.
+    fn cut(&self) {
+        self.proxies.iter().for_each(Proxy::cut);
     }
 
     /// Lets no news pass, or all again.

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use everywire::services::limiter::MeshLimiter;
+
 use super::{LIMIT, LIMITERS, Mesh, counted, counts, take, take_all};
 
 /// News that comes at all comes within this, unless the machine stands still so long that peers seem silent.
@@ -10,8 +12,8 @@ const ARRIVES: Duration = Duration::from_secs(10);
 /// What each limiter but the last grants while news is held.
 const UNDER_WAY: u32 = 5;
 const EACH_FIRST: u32 = 1;
-const ALL_FIRST: u32 = LIMITERS as u32;
-const ALL_UNDER_WAY: u32 = (LIMITERS as u32 - 1) * UNDER_WAY;
+const ALL_FIRST: u32 = LIMITERS * EACH_FIRST;
+const ALL_UNDER_WAY: u32 = (LIMITERS - 1) * UNDER_WAY;
 
 impl Mesh {
     /// Whether all news of a resource arrives.
@@ -26,7 +28,9 @@ impl Mesh {
 
     /// Each takes a permit, and hears of the others' first ones.
     async fn begin(&self, resource: &str) -> bool {
-        self.limiters.iter().for_each(|limiter| take(limiter, resource, EACH_FIRST));
+        for limiter in &self.limiters {
+            take(limiter, resource, EACH_FIRST);
+        }
         self.all_count(resource, ALL_FIRST).await
     }
 
@@ -43,10 +47,12 @@ impl Mesh {
     }
 
     /// All but the last one take permits of which nobody hears; the last one.
-    fn under_way(&self, resource: &str) -> &super::MeshLimiter {
+    fn under_way(&self, resource: &str) -> &MeshLimiter {
         self.hold(true);
         let (last, others) = self.limiters.split_last().unwrap();
-        others.iter().for_each(|limiter| take(limiter, resource, UNDER_WAY));
+        for limiter in others {
+            take(limiter, resource, UNDER_WAY);
+        }
         assert_eq!(counted(last, resource), ALL_FIRST, "{resource}: held news counts");
         last
     }
@@ -74,7 +80,7 @@ impl Mesh {
         let has_begun = self.begin(resource).await;
         if has_begun {
             let last = self.under_way(resource);
-            self.proxies.iter().for_each(crate::proxy::Proxy::cut);
+            self.cut();
             self.hold(false);
             self.hears_itself(resource).await;
             let granted = ALL_FIRST + ALL_UNDER_WAY + take_all(last, resource);

@@ -146,7 +146,9 @@ proptest! {
     fn a_slot_has_the_limit_and_what_is_lost(
         mut rounds in vec(vec(step([1, 2], 15, 10), 1..15), 1..5),
     ) {
-        rounds.iter_mut().for_each(|round| round[0].pause_ms = LONG_PAUSE_MS);
+        for round in &mut rounds {
+            round[0].pause_ms = LONG_PAUSE_MS;
+        }
         keeps_its_promise(&rounds.concat())?;
     }
 
