@@ -23,7 +23,7 @@ pub(crate) struct LimiterFlags {
     /// may listen
     #[arg(long, value_name = "ADDR")]
     limiter_mesh_bind: Option<String>,
-    /// Count what another server grants, which tells it at this address; once for each of the others
+    /// Count what another server of the mesh grants, which tells it at this address, tcp://HOST:PORT; once for each
     #[arg(long, value_name = "ADDR", requires = "limiter_mesh_bind")]
     limiter_peer: Vec<String>,
 }

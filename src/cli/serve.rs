@@ -64,13 +64,13 @@ pub(crate) struct Serve {
     /// One server has it at a time
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
+    /// Time for calls in flight to finish after Ctrl-C or SIGTERM; a second signal ends at once
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
+    grace: Duration,
     #[command(flatten)]
     ids: IdFlags,
     #[command(flatten)]
     limiter: LimiterFlags,
-    /// Time for calls in flight to finish after Ctrl-C or SIGTERM; a second signal ends at once
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
-    grace: Duration,
     #[command(flatten)]
     limits: LimitFlags,
 }
