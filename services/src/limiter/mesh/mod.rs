@@ -33,17 +33,21 @@
 
 use std::{
     convert::Infallible,
+    fmt::Display,
+    io,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
+    thread,
     time::Duration,
 };
 
 use bytes::Bytes;
 use rpc_core::{Result, RpcError};
 use tokio::{
-    sync::mpsc,
+    runtime::{Builder, Handle},
+    sync::{mpsc, oneshot},
     task::JoinSet,
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
@@ -69,28 +73,33 @@ pub struct MeshLimiter {
     news: mpsc::Sender<ZmqMessage>,
     /// What was granted and not told, since the last sign of life.
     untold: Arc<AtomicU64>,
-    /// Ends with this.
-    tasks: JoinSet<()>,
+    sockets: Sockets,
 }
 
 impl MeshLimiter {
     /// Binds `address`, such as `tcp://127.0.0.1:7778`, where peers hear what `slots` grants. Port 0 takes a free one.
     pub async fn bind(slots: SlotLimiter, address: &str) -> Result<Self> {
         check_address(address)?;
-        let mut socket = PubSocket::new();
-        let failed = |error| RpcError::unavailable(format!("can't bind {address}: {error}"));
-        let address = socket.bind(address).await.map_err(failed)?.to_string();
+        let failed = |error: &dyn Display| RpcError::unavailable(format!("can't bind {address}: {error}"));
+        let mut sockets = Sockets::start().map_err(|error| failed(&error))?;
+        let wanted = address.to_owned();
+        let binding = async move {
+            let mut socket = PubSocket::new();
+            socket.bind(&wanted).await.map(|bound| (socket, bound))
+        };
+        let bound = sockets.runtime.spawn(binding).await.map_err(|error| failed(&error))?;
+        let (socket, bound) = bound.map_err(|error| failed(&error))?;
         let (news, published) = mpsc::channel(MOST_NEWS);
-        let (untold, mut tasks) = (Arc::new(AtomicU64::new(0)), JoinSet::new());
-        tasks.spawn(publish(socket, published, Arc::clone(&untold)));
-        Ok(Self { slots: slots.with_peers().into(), address, news, untold, tasks })
+        let untold = Arc::new(AtomicU64::new(0));
+        sockets.run(publish(socket, published, Arc::clone(&untold)));
+        Ok(Self { slots: slots.with_peers().into(), address: bound.to_string(), news, untold, sockets })
     }
 
     /// Counts what the peer at `address` grants, as soon as it is there and as long as this lives. What a peer grants counts
     /// as often as it is named.
     pub fn peer(mut self, address: &str) -> Result<Self> {
         check_address(address)?;
-        self.tasks.spawn(follow(address.to_owned(), Arc::clone(&self.slots)));
+        self.sockets.run(follow(address.to_owned(), Arc::clone(&self.slots)));
         Ok(self)
     }
 
@@ -106,6 +115,32 @@ impl MeshLimiter {
             self.untold.fetch_add(1, Relaxed);
         }
         Ok(permit)
+    }
+}
+
+/// The runtime of the sockets, on a thread of its own.
+///
+/// The `zeromq` crate keeps subscribers in a map whose locks it holds across an await, and also takes them in ways that block
+/// the thread. With several threads, peers that leave all at once could so stop every one of them; with one, no lock is held
+/// when another task runs.
+#[derive(Debug)]
+struct Sockets {
+    runtime: Handle,
+    /// These and the thread end with this.
+    tasks: JoinSet<()>,
+    _lives: oneshot::Sender<Infallible>,
+}
+
+impl Sockets {
+    fn start() -> io::Result<Self> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let (handle, (lives, ended)) = (runtime.handle().clone(), oneshot::channel());
+        thread::Builder::new().name("mesh".to_owned()).spawn(move || runtime.block_on(ended).err())?;
+        Ok(Self { runtime: handle, tasks: JoinSet::new(), _lives: lives })
+    }
+
+    fn run(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn_on(task, &self.runtime);
     }
 }
 
