@@ -26,7 +26,7 @@ pub struct GcraLimiter {
     limit: u32,
     /// Nanoseconds from one permit to the next: T.
     each: u64,
-    /// The processor's own, which is read in a third of the time that the system's takes.
+    /// The processor's own, which is read faster than the system's.
     clock: Clock,
     resources: Mutex<Expiring<Arrival, Instant>>,
 }
