@@ -17,10 +17,10 @@ use super::{Locks, Request, check_name, check_wait, table::refused};
 use crate::{LockGrant, LockState};
 
 /// The longest that one step of an engine may take, a new connection included.
-pub(crate) const STEP_TIME: Duration = Duration::from_secs(3);
+pub(super) const STEP_TIME: Duration = Duration::from_secs(3);
 /// How soon what failed is tried again: at first, and at most.
-pub(crate) const FIRST_RETRY: Duration = Duration::from_millis(50);
-pub(crate) const LAST_RETRY: Duration = Duration::from_secs(1);
+pub(super) const FIRST_RETRY: Duration = Duration::from_millis(50);
+pub(super) const LAST_RETRY: Duration = Duration::from_secs(1);
 /// The next pause after one that did not help.
 pub(super) fn longer(pause: Duration) -> Duration {
     (2 * pause).min(LAST_RETRY)

@@ -15,15 +15,15 @@ pub(crate) mod engine;
 mod found;
 mod guard;
 #[cfg(feature = "mariadb")]
-mod mariadb;
+pub(crate) mod mariadb;
 mod memory;
 #[cfg(feature = "postgres")]
-mod postgres;
+pub(crate) mod postgres;
 mod queue;
 #[cfg(any(feature = "mariadb", feature = "postgres", feature = "zookeeper"))]
 mod reconnect;
 #[cfg(feature = "redis")]
-mod redis;
+pub(crate) mod redis;
 #[cfg(feature = "redis")]
 mod redlock;
 mod table;

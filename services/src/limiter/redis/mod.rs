@@ -7,16 +7,13 @@
 
 use std::{fmt, time::Duration};
 
-use redis::{
-    Client, IntoConnectionInfo, Script,
-    aio::{ConnectionManager, ConnectionManagerConfig},
-};
+use ::redis::{Script, aio::ConnectionManager};
 use rpc_core::{Result, RpcError};
 
 use super::check;
 use crate::{
     Permit,
-    lock::engine::{FIRST_RETRY, LAST_RETRY, STEP_TIME, step},
+    lock::{engine::step, redis},
 };
 
 /// The largest limit: its log takes about a megabyte.
@@ -50,17 +47,7 @@ impl RedisLimiter {
             let most = format!("{limit} permits; a Redis remembers each, 1 to {MOST_PERMITS}");
             return Err(RpcError::invalid_argument(most));
         }
-        let bad = |error| RpcError::invalid_argument(format!("no URL of a Redis: {error}"));
-        let info = url.into_connection_info().map_err(bad)?;
-        let name = format!("redis://{}", info.addr());
-        let client = Client::open(info).map_err(bad)?;
-        let config = ConnectionManagerConfig::new()
-            .set_min_delay(FIRST_RETRY)
-            .set_max_delay(LAST_RETRY)
-            .set_number_of_retries(2)
-            .set_response_timeout(Some(STEP_TIME))
-            .set_connection_timeout(Some(STEP_TIME));
-        let connection = step(&name, ConnectionManager::new_with_config(client, config)).await?;
+        let (name, connection) = redis::connect(url, redis::config()).await?;
         Ok(Self { name, connection, script: Script::new(include_str!("take.lua")), limit, period })
     }
 

@@ -40,10 +40,11 @@ pub struct MariaDb {
     _tasks: JoinSet<()>,
 }
 
+/// Connections to one MariaDB or MySQL.
 #[derive(Debug, Clone)]
-struct Database {
+pub(crate) struct Database {
     /// The engine in messages: its address without a password.
-    name: String,
+    pub(crate) name: String,
     pool: Pool,
     reconnect: Arc<Reconnect>,
 }
@@ -51,20 +52,7 @@ struct Database {
 impl MariaDb {
     /// Connects to `mysql://USER:PASSWORD@HOST:PORT/DATABASE` and makes its tables and procedures there.
     pub async fn connect(url: &str) -> Result<Self> {
-        let bad = |error| RpcError::invalid_argument(format!("no URL of a MariaDB: {error}"));
-        let url = url.replacen("mariadb://", "mysql://", 1);
-        let opts = Opts::from_url(&url).map_err(bad)?;
-        let name = format!("mysql://{}:{}", opts.ip_or_hostname(), opts.tcp_port());
-        let constraints = PoolConstraints::new(0, CONNECTIONS).expect("zero is less");
-        let opts = OptsBuilder::from_opts(opts)
-            .pool_opts(PoolOpts::default().with_constraints(constraints))
-            .init(vec![
-                "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
-                "SET SESSION innodb_lock_wait_timeout = 2",
-            ])
-            .prefer_socket(false);
-        let database = Database { name, pool: Pool::new(opts), reconnect: Arc::default() };
-        database.install().await?;
+        let database = Database::connect(url, include_str!("lock.sql")).await?;
         let ((wakes, strays), mut tasks) = (Wakes::new(), JoinSet::new());
         tasks.spawn(ask(database.clone(), Arc::clone(&wakes)));
         tasks.spawn(forget(database.clone(), wakes.session.clone(), strays));
@@ -79,29 +67,59 @@ impl MariaDb {
 }
 
 impl Database {
-    async fn install(&self) -> Result<()> {
-        for statement in include_str!("lock.sql").split("\n//\n") {
+    /// Connects to the MariaDB or MySQL at a URL and runs `install` there, statements that are parted by lines of `//`.
+    pub(crate) async fn connect(url: &str, install: &str) -> Result<Self> {
+        let bad = |error| RpcError::invalid_argument(format!("no URL of a MariaDB: {error}"));
+        let url = url.replacen("mariadb://", "mysql://", 1);
+        let opts = Opts::from_url(&url).map_err(bad)?;
+        let name = format!("mysql://{}:{}", opts.ip_or_hostname(), opts.tcp_port());
+        let constraints = PoolConstraints::new(0, CONNECTIONS).expect("zero is less");
+        let opts = OptsBuilder::from_opts(opts)
+            .pool_opts(PoolOpts::default().with_constraints(constraints))
+            .init(vec![
+                "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+                "SET SESSION innodb_lock_wait_timeout = 2",
+            ])
+            .prefer_socket(false);
+        let database = Self { name, pool: Pool::new(opts), reconnect: Arc::default() };
+        for statement in install.split("\n//\n") {
             let install =
-                async { self.connection().await?.query_drop(statement).await.map_err(|error| error.to_string()) };
-            step(&self.name, install).await?;
+                async { database.connection().await?.query_drop(statement).await.map_err(|error| error.to_string()) };
+            step(&database.name, install).await?;
         }
-        Ok(())
+        Ok(database)
     }
 
     async fn connection(&self) -> Result<Conn, String> {
         self.reconnect.attempt(self.pool.get_conn()).await
     }
 
-    async fn rows<T: FromRow + Send + 'static>(&self, call: &str, arguments: Params) -> Result<Vec<T>> {
-        let tries = async {
+    pub(crate) async fn rows<T: FromRow + Send + 'static>(&self, call: &str, arguments: Params) -> Result<Vec<T>> {
+        let arguments = &arguments;
+        self.tried(|| async move { Ok(self.connection().await?.exec(call, arguments.clone()).await) }).await
+    }
+
+    /// Runs an INSERT: the first number that it drew.
+    pub(crate) async fn insert(&self, insert: &str) -> Result<u64> {
+        let drawn = self.tried(|| async move {
             let mut connection = self.connection().await?;
+            Ok(connection.query_drop(insert).await.map(|()| connection.last_insert_id()))
+        });
+        drawn.await?.ok_or_else(|| RpcError::internal("the database drew no number"))
+    }
+
+    async fn tried<T, F>(&self, attempt: impl Fn() -> F) -> Result<T>
+    where
+        F: Future<Output = Result<Result<T, mysql_async::Error>, String>>,
+    {
+        let tries = async {
             for _ in 1..TRIES {
-                match connection.exec(call, arguments.clone()).await {
+                match attempt().await? {
                     Err(mysql_async::Error::Server(error)) if error.code == DEADLOCK => {}
                     outcome => return outcome.map_err(|error| error.to_string()),
                 }
             }
-            connection.exec(call, arguments).await.map_err(|error| error.to_string())
+            attempt().await?.map_err(|error| error.to_string())
         };
         step(&self.name, tries).await
     }

@@ -1,7 +1,4 @@
 -- One function for each step of a lock. A row's lock makes a step atomic; times are milliseconds of this server's clock.
-SELECT pg_advisory_xact_lock(4242);
-
-CREATE SCHEMA IF NOT EXISTS everywire;
 
 -- One row per name, which is never deleted: its token grows for ever.
 CREATE TABLE IF NOT EXISTS everywire.locks (

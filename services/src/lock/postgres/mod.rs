@@ -1,12 +1,6 @@
 //! Locks in PostgreSQL: one function per step, a row per lock, and LISTEN and NOTIFY for the waiters.
 
-use std::{
-    future::poll_fn,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
-};
+use std::{future::poll_fn, sync::Arc};
 
 use rpc_core::{Result, RpcError};
 use tokio::{sync::Mutex, task::JoinSet, time::sleep};
@@ -28,7 +22,7 @@ use crate::{LockGrant, LockState};
 /// Locks in a PostgreSQL.
 pub type PostgresLocks = Shared<Postgres>;
 
-/// Connections for steps; each runs one at a time. One more listens.
+/// Connections for steps at most; each runs one at a time. One more listens.
 const CONNECTIONS: usize = 4;
 
 /// One PostgreSQL.
@@ -40,38 +34,22 @@ pub struct Postgres {
     _tasks: JoinSet<()>,
 }
 
+/// Connections to one PostgreSQL.
 #[derive(Debug)]
-struct Pool {
+pub(crate) struct Pool {
     /// The engine in messages: its address without a password.
-    name: String,
+    pub(crate) name: String,
     config: Config,
-    clients: [Mutex<Option<Arc<Client>>>; CONNECTIONS],
-    next: AtomicUsize,
+    clients: Mutex<Vec<Arc<Client>>>,
     reconnect: Reconnect,
 }
 
-type Argument<'a> = (&'a (dyn ToSql + Sync), Type);
+pub(crate) type Argument<'a> = (&'a (dyn ToSql + Sync), Type);
 
 impl Postgres {
     /// Connects to `postgres://USER:PASSWORD@HOST:PORT/DATABASE` and makes the schema `everywire` there.
     pub async fn connect(url: &str) -> Result<Self> {
-        let mut config: Config =
-            url.parse().map_err(|error| RpcError::invalid_argument(format!("no URL of a PostgreSQL: {error}")))?;
-        let time = STEP_TIME.as_millis();
-        config
-            .connect_timeout(STEP_TIME)
-            .options(format!("-c statement_timeout={time} -c client_min_messages=warning"));
-        let host = config.get_hosts().first().map_or("", |host| match host {
-            Host::Tcp(name) => name,
-            Host::Unix(path) => path.to_str().unwrap_or(""),
-        });
-        let name = format!("postgres://{host}:{}", config.get_ports().first().unwrap_or(&5432));
-        let (clients, next, reconnect) = Default::default();
-        let pool = Arc::new(Pool { name, config, clients, next, reconnect });
-        let install = async {
-            pool.client().await?.batch_execute(include_str!("lock.sql")).await.map_err(|error| error.to_string())
-        };
-        step(&pool.name, install).await?;
+        let pool = Arc::new(Pool::connect(url, "locks", include_str!("lock.sql")).await?);
         let ((wakes, strays), mut tasks) = (Wakes::new(), JoinSet::new());
         tasks.spawn(listen(Arc::clone(&pool), Arc::clone(&wakes)));
         tasks.spawn(beats(Arc::clone(&pool), Arc::clone(&wakes)));
@@ -85,16 +63,49 @@ impl Postgres {
 }
 
 impl Pool {
-    /// One of the connections, made anew if it was lost.
+    /// Connects to the PostgreSQL at a URL and runs `script` there, if it is not what ran last under this name.
+    pub(crate) async fn connect(url: &str, script_name: &str, script: &str) -> Result<Self> {
+        let mut config: Config =
+            url.parse().map_err(|error| RpcError::invalid_argument(format!("no URL of a PostgreSQL: {error}")))?;
+        let time = STEP_TIME.as_millis();
+        config
+            .connect_timeout(STEP_TIME)
+            .options(format!("-c statement_timeout={time} -c client_min_messages=warning"));
+        let host = config.get_hosts().first().map_or("", |host| match host {
+            Host::Tcp(name) => name,
+            Host::Unix(path) => path.to_str().unwrap_or(""),
+        });
+        let name = format!("postgres://{host}:{}", config.get_ports().first().unwrap_or(&5432));
+        let (clients, reconnect) = Default::default();
+        let pool = Self { name, config, clients, reconnect };
+        let installed = async {
+            let client = pool.client().await?;
+            install(&client, script_name, script).await.map_err(|error| error.to_string())
+        };
+        step(&pool.name, installed).await?;
+        Ok(pool)
+    }
+
+    /// A connection that is idle, or else a new one; if the engine gives no more, the one that has the least to do.
     async fn client(&self) -> Result<Arc<Client>, String> {
-        let mut client = self.clients[self.next.fetch_add(1, Relaxed) % CONNECTIONS].lock().await;
-        if let Some(client) = client.as_ref().filter(|client| !client.is_closed()) {
+        let mut clients = self.clients.lock().await;
+        clients.retain(|client| !client.is_closed());
+        // Beside this list, each step has the connection that it runs on.
+        let steps = |client: &Arc<Client>| Arc::strong_count(client) - 1;
+        let quietest = clients.iter().min_by_key(|client| steps(client));
+        if let Some(client) = quietest.filter(|client| steps(client) == 0 || clients.len() == CONNECTIONS) {
             return Ok(Arc::clone(client));
         }
-        let (connected, connection) = self.reconnect.attempt(self.config.connect(NoTls)).await?;
-        // It ends when the client is dropped.
-        tokio::spawn(connection);
-        Ok(Arc::clone(client.insert(connected.into())))
+        match self.reconnect.attempt(self.config.connect(NoTls)).await {
+            Ok((client, connection)) => {
+                // It ends when the client is dropped.
+                tokio::spawn(connection);
+                let client = Arc::new(client);
+                clients.push(Arc::clone(&client));
+                Ok(client)
+            }
+            Err(error) => quietest.cloned().ok_or(error),
+        }
     }
 
     async fn row(&self, call: &str, arguments: &[Argument<'_>]) -> Result<Row> {
@@ -105,9 +116,26 @@ impl Pool {
     }
 
     /// The one value that a call returns.
-    async fn run<T: for<'a> FromSql<'a>>(&self, call: &str, arguments: &[Argument<'_>]) -> Result<T> {
+    pub(crate) async fn run<T: for<'a> FromSql<'a>>(&self, call: &str, arguments: &[Argument<'_>]) -> Result<T> {
         column(&self.row(call, arguments).await?, 0)
     }
+}
+
+/// One server after the other; all but the first find it done, so that many can start at the same time.
+async fn install(client: &Client, name: &str, script: &str) -> Result<(), tokio_postgres::Error> {
+    const BEGIN: &str = "
+        BEGIN;
+        SELECT pg_advisory_xact_lock(4242);
+        CREATE SCHEMA IF NOT EXISTS everywire;
+        CREATE TABLE IF NOT EXISTS everywire.scripts (name text PRIMARY KEY, script text NOT NULL)";
+    const NOTE: &str = "
+        INSERT INTO everywire.scripts AS present VALUES ($1, $2)
+        ON CONFLICT (name) DO UPDATE SET script = $2 WHERE present.script <> $2 RETURNING true";
+    client.batch_execute(BEGIN).await?;
+    if !client.query_typed(NOTE, &[(&name, Type::TEXT), (&script, Type::TEXT)]).await?.is_empty() {
+        client.batch_execute(script).await?;
+    }
+    client.batch_execute("COMMIT").await
 }
 
 fn column<T: for<'a> FromSql<'a>>(row: &Row, index: usize) -> Result<T> {

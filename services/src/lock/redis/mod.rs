@@ -40,21 +40,9 @@ impl std::fmt::Debug for Redis {
 impl Redis {
     /// Connects to `redis://USER:PASSWORD@HOST:PORT/DB`.
     pub async fn connect(url: &str) -> Result<Self> {
-        let bad = |error| RpcError::invalid_argument(format!("no URL of a Redis: {error}"));
-        let info = url.into_connection_info().map_err(bad)?;
-        let name = format!("redis://{}", info.addr());
-        let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-        let client = Client::open(info.set_redis_settings(settings)).map_err(bad)?;
         let (wakes, strays) = Wakes::new();
-        let config = ConnectionManagerConfig::new()
-            .set_min_delay(FIRST_RETRY)
-            .set_max_delay(LAST_RETRY)
-            .set_number_of_retries(2)
-            .set_response_timeout(Some(STEP_TIME))
-            .set_connection_timeout(Some(STEP_TIME))
-            .set_automatic_resubscription()
-            .set_push_sender(pushed(Arc::clone(&wakes)));
-        let mut connection = step(&name, ConnectionManager::new_with_config(client, config)).await?;
+        let config = config().set_automatic_resubscription().set_push_sender(pushed(Arc::clone(&wakes)));
+        let (name, mut connection) = connect(url, config).await?;
         let channels = [format!("everywire:wake:{}", wakes.session), "everywire:wake:all".to_owned()];
         step(&name, connection.subscribe(&channels)).await?;
         let settings = format!("local SESSION_TTL, MAX_WAITING = {}, {MAX_WAITING}", to_millis(SESSION_TTL));
@@ -102,6 +90,27 @@ impl Redis {
     fn member(&self, place: &Place, owner: &str) -> String {
         format!("{}:{}:{owner}", self.wakes.session, place.number)
     }
+}
+
+/// How long a connection, and an answer on it, may take.
+pub(crate) fn config() -> ConnectionManagerConfig {
+    ConnectionManagerConfig::new()
+        .set_min_delay(FIRST_RETRY)
+        .set_max_delay(LAST_RETRY)
+        .set_number_of_retries(2)
+        .set_response_timeout(Some(STEP_TIME))
+        .set_connection_timeout(Some(STEP_TIME))
+}
+
+/// Connects to the Redis at a URL, which has the name in messages.
+pub(crate) async fn connect(url: &str, config: ConnectionManagerConfig) -> Result<(String, ConnectionManager)> {
+    let bad = |error| RpcError::invalid_argument(format!("no URL of a Redis: {error}"));
+    let info = url.into_connection_info().map_err(bad)?;
+    let name = format!("redis://{}", info.addr());
+    let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+    let client = Client::open(info.set_redis_settings(settings)).map_err(bad)?;
+    let connection = step(&name, ConnectionManager::new_with_config(client, config)).await?;
+    Ok((name, connection))
 }
 
 async fn run<T: FromRedisValue>(
