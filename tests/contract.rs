@@ -1,6 +1,9 @@
 //! What every implementation of the toolkit keeps: in the process, and over each wire.
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::HashSet,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use everywire::{
     Code,
@@ -35,6 +38,7 @@ async fn contract(toolkit: &impl Toolkit, wire: &str) {
     waits_end(toolkit, &format!("{wire}: patience")).await;
     bad_arguments_are_named(toolkit, wire).await;
     ids_grow(toolkit, wire).await;
+    ids_say_what_they_are(toolkit, wire).await;
     permits_run_out(toolkit, wire).await;
 }
 
@@ -123,6 +127,15 @@ async fn bad_arguments_are_named(toolkit: &impl Toolkit, wire: &str) {
         assert_eq!(error.code(), Code::InvalidArgument, "{wire}: {expected}");
         assert!(error.message().starts_with(expected), "{wire}: {expected}: {error}");
     }
+    let (of_a_server, owner) = ("everywire.id.worker.3", Some("me".to_owned()));
+    let refused = [
+        toolkit.lock(of_a_server.into(), 1, None, owner).await.unwrap_err(),
+        toolkit.renew(of_a_server.into(), "me".into(), 1).await.unwrap_err(),
+        toolkit.unlock(of_a_server.into(), "me".into()).await.unwrap_err(),
+    ];
+    for error in refused {
+        assert_eq!(error.code(), Code::PermissionDenied, "{wire}: {error}");
+    }
 }
 
 async fn ids_grow(toolkit: &impl Toolkit, wire: &str) {
@@ -133,6 +146,19 @@ async fn ids_grow(toolkit: &impl Toolkit, wire: &str) {
     assert_eq!(ids.iter().collect::<HashSet<_>>().len(), ids.len(), "{wire}: unique");
     assert!(ids.is_sorted(), "{wire}: they grow");
     assert!(ids.iter().all(|id| (id >> 12) & 1_023 == 1 && id >> 63 == 0), "{wire}: they carry worker 1");
+}
+
+async fn ids_say_what_they_are(toolkit: &impl Toolkit, wire: &str) {
+    let id = toolkit.next_id().await.unwrap();
+    let parts = toolkit.decode_id(id).await.unwrap();
+    let since = UNIX_EPOCH + Duration::from_millis(parts.time_ms.unwrap());
+    assert!(since.elapsed().unwrap() < Duration::from_mins(1), "{wire}: {parts:?}");
+    assert_eq!((parts.worker, parts.sequence), (Some(1), id & 4_095), "{wire}");
+    for (version, digit) in [(None, '7'), (Some(7), '7'), (Some(1), '1')] {
+        let uuid = toolkit.next_uuid(version).await.unwrap();
+        assert!(uuid.len() == 36 && uuid.chars().nth(14) == Some(digit), "{wire}: {uuid}");
+    }
+    assert_eq!(toolkit.next_uuid(Some(4)).await.unwrap_err().code(), Code::InvalidArgument, "{wire}");
 }
 
 async fn permits_run_out(toolkit: &impl Toolkit, wire: &str) {

@@ -101,7 +101,7 @@ async fn errors_name_what_was_wrong() {
         (&["serve", "--xmlrpc", "nowhere"], "xmlrpc: `nowhere` is no address"),
         (&["--locker", &taken, "--xmlrpc", "off", "--jsonrpc", "off", "--zerorpc", "off", "--grpc", "off"], &format!("locker: {taken} is taken")),
         (&["--locker-rate", "5"], "invalid value '5' for '--locker-rate <N/TIME>': expected N/TIME, such as 5/0.8s"),
-        (&["--worker", "1024"], "worker id 1024; it may be 0 to 1023"),
+        (&["--worker", "1024"], "--worker: worker id 1024; it may be 0 to 1023"),
         (&["call", "ftp://x", "add", "1", "2"], "`ftp://x` is no server"),
         (&["call", &format!("xmlrpc://{nobody}"), "add", "1", "2"], &nobody),
         (&["call", &format!("grpc://{nobody}"), "add", "1", "2"], &nobody),
@@ -181,6 +181,9 @@ async fn schemas_and_help_are_printed() {
     let (success, openrpc, _) = run(&["schema", "openrpc"]).await;
     let openrpc: serde_json::Value = serde_json::from_str(&openrpc).unwrap();
     assert!(success && openrpc["methods"].as_array().unwrap().iter().any(|method| method["name"] == "next_ids"));
+    let promises = ["unique", "k-sorted", "globally monotonic"];
+    let documented = |text: &str| promises.iter().all(|promise| text.contains(promise));
+    assert!(documented(&proto) && documented(&openrpc.to_string()), "the schemas say what ids promise");
     let (success, help, _) = run(&["call", "--help"]).await;
     assert!(success && help.contains("add(a: i64, b: i64) -> i64"), "{help}");
 }

@@ -1,13 +1,13 @@
 //! The toolkit in one process.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use rpc_core::{Result, RpcError};
 
 use crate::{
-    LockGrant, LockState, Permit, Toolkit,
+    IdParts, LockGrant, LockState, Permit, Toolkit,
     durable::DataDir,
-    id::Snowflake,
+    id::{Ids, Uuids, WORKER_LOCKS},
     limiter::Limiter,
     lock::{Backend, Locks, MemoryLocks, Request},
 };
@@ -16,20 +16,22 @@ use crate::{
 /// keeps.
 #[derive(Debug)]
 pub struct Embedded {
-    locks: Backend,
-    ids: Snowflake,
+    locks: Arc<Backend>,
+    ids: Ids,
+    uuids: Uuids,
     limiter: Limiter,
 }
 
 impl Embedded {
     /// A toolkit whose ids are those of `ids`, and of which a restart forgets everything; `acquire` gives 5 permits per 0.8 s.
-    pub fn new(ids: Snowflake) -> Self {
-        Self { locks: Backend::default(), ids, limiter: Limiter::default() }
+    pub fn new(ids: impl Into<Ids>) -> Self {
+        Self { locks: Arc::default(), ids: ids.into(), uuids: Uuids::default(), limiter: Limiter::default() }
     }
 
     /// A toolkit whose fencing tokens and ids never repeat: `dir` keeps their marks.
-    pub fn durable(ids: Snowflake, dir: &DataDir) -> Result<Self> {
-        Ok(Self { locks: MemoryLocks::durable(dir)?.into(), ids: ids.durable(dir)?, limiter: Limiter::default() })
+    pub fn durable(ids: impl Into<Ids>, dir: &DataDir) -> Result<Self> {
+        let locks = Backend::from(MemoryLocks::durable(dir)?);
+        Ok(Self::new(ids.into().durable(dir)?).locks(locks))
     }
 
     /// Sets what `acquire` gives, the same for each resource.
@@ -40,9 +42,17 @@ impl Embedded {
 
     /// Sets who keeps the locks.
     #[must_use]
-    pub fn locks(self, locks: Backend) -> Self {
-        Self { locks, ..self }
+    pub fn locks(self, locks: impl Into<Arc<Backend>>) -> Self {
+        Self { locks: locks.into(), ..self }
     }
+}
+
+/// A worker id that a client frees would soon be that of two servers.
+fn is_for_clients(name: &str) -> Result<()> {
+    if name.starts_with(WORKER_LOCKS) {
+        return Err(RpcError::permission_denied(format!("`name` begins with {WORKER_LOCKS}: the servers' own locks")));
+    }
+    Ok(())
 }
 
 impl Toolkit for Embedded {
@@ -51,15 +61,18 @@ impl Toolkit for Embedded {
     }
 
     async fn lock(&self, name: String, ttl_ms: u64, wait_ms: Option<u64>, owner: Option<String>) -> Result<LockGrant> {
+        is_for_clients(&name)?;
         let request = Request::new(name, ttl_ms, owner)?;
         self.locks.lock(request, Duration::from_millis(wait_ms.unwrap_or(0))).await
     }
 
     async fn unlock(&self, name: String, owner: String) -> Result<bool> {
+        is_for_clients(&name)?;
         self.locks.unlock(&name, &owner).await
     }
 
     async fn renew(&self, name: String, owner: String, ttl_ms: u64) -> Result<LockGrant> {
+        is_for_clients(&name)?;
         self.locks.renew(Request::new(name, ttl_ms, Some(owner))?).await
     }
 
@@ -77,5 +90,13 @@ impl Toolkit for Embedded {
 
     async fn acquire(&self, resource: String, permits: Option<u32>) -> Result<Permit> {
         self.limiter.acquire(&resource, permits.unwrap_or(1)).await
+    }
+
+    async fn decode_id(&self, id: u64) -> Result<IdParts> {
+        self.ids.decode(id)
+    }
+
+    async fn next_uuid(&self, version: Option<u32>) -> Result<String> {
+        self.uuids.next(version.unwrap_or(7))
     }
 }

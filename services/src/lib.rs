@@ -11,4 +11,4 @@ pub mod lock;
 mod toolkit;
 
 pub use embedded::Embedded;
-pub use toolkit::{LockGrant, LockState, Permit, Toolkit, ToolkitClient, ToolkitService};
+pub use toolkit::{IdParts, LockGrant, LockState, Permit, Toolkit, ToolkitClient, ToolkitService};

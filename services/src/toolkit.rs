@@ -27,15 +27,26 @@ pub trait Toolkit {
     #[idempotent]
     async fn lock_state(&self, name: String) -> Result<LockState>;
 
-    /// The next id: unique, and growing with time (Snowflake: by default 41 bits of milliseconds, 10 of
-    /// worker, 12 of sequence).
+    /// The next id, of at most 63 bits. What it promises is a matter of the server's `--id`. Snowflake, the default (41 bits
+    /// of milliseconds, 10 of worker, 12 of sequence): unique, and k-sorted, which is sorted by time to the millisecond over all
+    /// servers. Segments of a database: unique; those of one server grow. Redis, and a database's counter: unique,
+    /// k-sorted and globally monotonic, which is that a later call gets a greater id, at whatever server. With
+    /// `--id-secret` they are only unique.
     async fn next_id(&self) -> Result<u64>;
 
-    /// The next `count` ids (1 to 100,000), growing.
+    /// The next `count` ids (1 to 100,000), with the promises of `next_id`. They grow, but with `--id-secret`.
     async fn next_ids(&self, count: u32) -> Result<Vec<u64>>;
 
     /// Takes `permits` (absent: 1) of what `resource` allows in a time, all or none: go or sorry.
     async fn acquire(&self, resource: String, permits: Option<u32>) -> Result<Permit>;
+
+    /// What an id of `next_id` says. One that this server's ids can't be is `INVALID_ARGUMENT`.
+    #[idempotent]
+    async fn decode_id(&self, id: u64) -> Result<IdParts>;
+
+    /// The next UUID of `version` 7 (or absent: unique, and sorted by time to the millisecond) or 1 (unique). It is text,
+    /// because its 128 bits are no number on most wires.
+    async fn next_uuid(&self, version: Option<u32>) -> Result<String>;
 }
 
 /// The answer to `lock` and `renew`.
@@ -83,4 +94,15 @@ pub struct Permit {
     pub remaining: u32,
     /// Milliseconds until it is worth asking again. 0 if go.
     pub retry_after_ms: u64,
+}
+
+/// The answer to `decode_id`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct IdParts {
+    /// When it was made, in milliseconds of Unix time. Absent if such ids have no time.
+    pub time_ms: Option<u64>,
+    /// The worker id of the server that made it. Absent if such ids have none.
+    pub worker: Option<u64>,
+    /// Its number among those of the same time and worker, from 0; without a time its number among all, from 1.
+    pub sequence: u64,
 }

@@ -6,7 +6,7 @@ use clap::Args;
 use everywire::services::limiter::{GcraLimiter, Limiter, MeshLimiter, SlotLimiter};
 use rpc_core::{Result, RpcError};
 
-use super::rate::Rate;
+use super::{of_flag, rate::Rate};
 
 /// What `acquire` and the locker give
 #[derive(Debug, Clone, Args)]
@@ -63,13 +63,13 @@ impl LimiterFlags {
 }
 
 async fn mesh(slots: SlotLimiter, address: &str, peers: &[String]) -> Result<(Limiter, Option<String>)> {
-    let mut mesh = MeshLimiter::bind(slots, address).await.map_err(named("--limiter-mesh-bind"))?;
+    let mut mesh = MeshLimiter::bind(slots, address).await.map_err(of_flag("--limiter-mesh-bind"))?;
     for (place, peer) in peers.iter().enumerate() {
         if peer == address || peers[..place].contains(peer) {
             let why = format!("--limiter-peer: {peer} is this server itself, or named twice");
             return Err(RpcError::invalid_argument(why));
         }
-        mesh = mesh.peer(peer).map_err(named("--limiter-peer"))?;
+        mesh = mesh.peer(peer).map_err(of_flag("--limiter-peer"))?;
     }
     let at = mesh.address().trim_start_matches("tcp://");
     if !at.parse().is_ok_and(|at: SocketAddr| at.ip().to_canonical().is_loopback()) {
@@ -80,16 +80,11 @@ async fn mesh(slots: SlotLimiter, address: &str, peers: &[String]) -> Result<(Li
     Ok((mesh.into(), Some(listed)))
 }
 
-/// Puts the flag before an error.
-fn named(flag: &str) -> impl Fn(RpcError) -> RpcError {
-    move |error| RpcError::new(error.code(), format!("{flag}: {}", error.message()))
-}
-
 #[cfg(feature = "redis")]
 async fn shared(url: &str, Rate { permits, slot }: Rate) -> Result<(Limiter, Option<String>)> {
     use everywire::services::limiter::RedisLimiter;
 
-    let limiter = RedisLimiter::connect(url, permits, slot).await.map_err(named("--limiter"))?;
+    let limiter = RedisLimiter::connect(url, permits, slot).await.map_err(of_flag("--limiter"))?;
     let listed = format!("The limiter counts in {}, for all servers there with this rate.", limiter.engine());
     Ok((limiter.into(), Some(listed)))
 }

@@ -15,7 +15,7 @@ mod serve;
 use std::io::{IsTerminal, stderr};
 
 use clap::{Parser, Subcommand};
-use rpc_core::Result;
+use rpc_core::{Result, RpcError};
 use tracing_subscriber::EnvFilter;
 
 /// One service on every wire: XML-RPC, JSON-RPC, gRPC, ZeroMQ (zerorpc) and RabbitMQ. Without a command it serves.
@@ -57,4 +57,9 @@ impl Cli {
             Command::BenchServer(server) => server.run().await,
         }
     }
+}
+
+/// Names the flag whose value an error is about.
+fn of_flag(flag: &str) -> impl Fn(RpcError) -> RpcError {
+    move |error| RpcError::new(error.code(), format!("{flag}: {}", error.message()))
 }

@@ -8,19 +8,20 @@ use std::{
     path::{Path, PathBuf},
     pin::pin,
     str::FromStr,
+    sync::Arc,
     time::Duration,
 };
 
 use clap::Args;
 use everywire::{
     amqp, grpc, jsonrpc, locker,
-    services::{Embedded, ToolkitService, durable::DataDir, id::Snowflake, lock::Backend},
+    services::{Embedded, ToolkitService, durable::DataDir, id::Ids, lock::Backend},
     xmlrpc, zerorpc,
 };
 use rpc_core::{Budget, CancellationToken, Code, Limit, Limits, Result, RpcError, Server, Service};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{ids::IdFlags, limiter::LimiterFlags, limits::LimitFlags, memory, open_files};
+use super::{ids::IdFlags, limiter::LimiterFlags, limits::LimitFlags, memory, of_flag, open_files};
 
 const SIGNALS: &str = "Signals:
   INT, TERM  Stop: no new call, calls in flight have the grace time to finish. The second one ends at once
@@ -98,15 +99,16 @@ impl Serve {
 
     /// Binds every wire that is on, and prints what listens where.
     async fn mounted(self) -> Result<Server<ToolkitService<Embedded>>> {
-        let (toolkit, memory) = toolkit(self.ids, self.data_dir.as_deref())?;
-        let (toolkit, memory) = locked(toolkit, memory, self.lock.as_deref()).await?;
+        let locks = locks(self.lock.as_deref()).await?;
+        let ids = self.ids.connect(locks.as_ref()).await?;
         let (limiter, counted) = self.limiter.limiter().await?;
+        let (toolkit, mut notes) = toolkit(ids, locks, self.data_dir.as_deref())?;
         let toolkit = toolkit.limiter(limiter);
-        let memory = [memory].into_iter().chain(counted).collect::<Vec<_>>().join("\n");
+        notes.extend(counted);
         let limits = Limits::from(self.limits);
         let connections = limits.connections;
         let mut server = Server::new(ToolkitService::new(toolkit)).limits(limits).grace(self.grace);
-        let mut listing = Listing { memory, wires: Vec::new() };
+        let mut listing = Listing { notes, wires: Vec::new() };
         if let Wire(Some(address)) = &self.xmlrpc {
             server = server.mount(listing.xmlrpc(address).await?);
         }
@@ -133,9 +135,24 @@ impl Serve {
     }
 }
 
-/// The service, and what a restart forgets of it.
-fn toolkit(ids: IdFlags, data_dir: Option<&Path>) -> Result<(Embedded, String)> {
-    let ids = Snowflake::with(ids.into())?;
+/// The service, and what is to be said of it: what a restart forgets, and what its ids promise.
+fn toolkit(ids: Ids, locks: Option<Arc<Backend>>, data_dir: Option<&Path>) -> Result<(Embedded, Vec<String>)> {
+    let kept = ids.engine().map(|engine| format!("But for the ids, which {engine} keeps."));
+    let promises = format!("Ids are {}.", ids.promises());
+    let (mut toolkit, memory) = kept_in(ids, data_dir)?;
+    let mut notes = vec![memory];
+    notes.extend(kept);
+    if let Some(locks) = locks {
+        let engine = locks.engine().unwrap_or_default();
+        notes.push(format!("But for the locks and their tokens, which {engine} keeps."));
+        toolkit = toolkit.locks(locks);
+    }
+    notes.push(promises);
+    Ok((toolkit, notes))
+}
+
+/// The service in this process, with a data directory if one is named.
+fn kept_in(ids: Ids, data_dir: Option<&Path>) -> Result<(Embedded, String)> {
     let Some(dir) = data_dir else {
         let memory = "Everything lives in memory: a restart forgets the locks, begins their fencing tokens at 1 again, and\n\
                       may repeat ids if the clock was set back. --data-dir DIR keeps tokens and ids from repeating.";
@@ -150,19 +167,16 @@ fn toolkit(ids: IdFlags, data_dir: Option<&Path>) -> Result<(Embedded, String)> 
     Ok((toolkit, memory))
 }
 
-/// The service with its locks in an engine, if one is named.
-async fn locked(toolkit: Embedded, memory: String, url: Option<&str>) -> Result<(Embedded, String)> {
-    let Some(url) = url else { return Ok((toolkit, memory)) };
-    let named = |error: RpcError| RpcError::new(error.code(), format!("--lock: {}", error.message()));
-    let locks = Backend::connect(url).await.map_err(named)?;
-    let engine = locks.engine().unwrap_or_default();
-    let memory = format!("{memory}\nBut for the locks and their tokens, which {engine} keeps.");
-    Ok((toolkit.locks(locks), memory))
+/// The locks in an engine, if one is named.
+async fn locks(url: Option<&str>) -> Result<Option<Arc<Backend>>> {
+    let Some(url) = url else { return Ok(None) };
+    Ok(Some(Backend::connect(url).await.map_err(of_flag("--lock"))?.into()))
 }
 
 /// What listens where, with one line to try for each wire: it binds a wire and notes it.
 struct Listing {
-    memory: String,
+    /// What its service keeps, promises and gives.
+    notes: Vec<String>,
     wires: Vec<String>,
 }
 
@@ -240,7 +254,7 @@ impl Listing {
 impl fmt::Display for Listing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "everywire {} serves everywire.v1.Toolkit. Ctrl-C stops it.", env!("CARGO_PKG_VERSION"))?;
-        writeln!(f, "{}", self.memory)?;
+        writeln!(f, "{}", self.notes.join("\n"))?;
         self.wires.iter().try_for_each(|wire| writeln!(f, "\n{wire}"))
     }
 }

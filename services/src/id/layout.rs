@@ -6,8 +6,7 @@ use rpc_core::{Result, RpcError};
 
 /// The widths of an id's fields, from the highest down; what is left of 64 bits, at least the sign, is 0.
 ///
-/// The default is Twitter's 41/10/12. A layout of 53 bits, such as 41/5/7, suits JavaScript, whose numbers lose digits
-/// beyond that. Written as `41/10/12`.
+/// The default is Twitter's 41/10/12; [`JAVASCRIPT`](Self::JAVASCRIPT) has 53 bits. Written as `41/10/12`, or `js`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Layout {
     // In bits.
@@ -17,6 +16,9 @@ pub struct Layout {
 }
 
 impl Layout {
+    /// 41/5/7: JavaScript's numbers lose digits beyond 53 bits.
+    pub const JAVASCRIPT: Self = Self { time: 41, worker: 5, sequence: 7 };
+
     /// Bits of milliseconds since the epoch (at least 1), of the worker id, and of the sequence within a millisecond. More than
     /// 63 together are `INVALID_ARGUMENT`.
     pub fn new(time: u32, worker: u32, sequence: u32) -> Result<Self> {
@@ -38,6 +40,17 @@ impl Layout {
     /// Ids of one worker per millisecond.
     pub fn ids_per_ms(self) -> u64 {
         1 << self.sequence
+    }
+
+    /// Bits of an id.
+    pub fn bits(self) -> u32 {
+        self.time + self.worker + self.sequence
+    }
+
+    /// The same for ids that need no worker: its bits belong to the sequence.
+    #[cfg(feature = "redis")]
+    pub(super) fn without_worker(self) -> Self {
+        Self { worker: 0, sequence: self.worker + self.sequence, ..self }
     }
 
     /// The first millisecond since the epoch that has no place in an id.
@@ -69,6 +82,16 @@ impl Layout {
     pub(super) fn ms_of_id(self, id: u64) -> u64 {
         id >> (self.worker + self.sequence)
     }
+
+    /// The worker of an id.
+    pub(super) fn worker_of_id(self, id: u64) -> u64 {
+        id >> self.sequence & self.max_worker()
+    }
+
+    /// The sequence of an id.
+    pub(super) fn sequence_of_id(self, id: u64) -> u64 {
+        id & (self.ids_per_ms() - 1)
+    }
 }
 
 impl Default for Layout {
@@ -87,10 +110,15 @@ impl FromStr for Layout {
     type Err = RpcError;
 
     fn from_str(text: &str) -> Result<Self> {
+        if text == "js" {
+            return Ok(Self::JAVASCRIPT);
+        }
         let bits: Option<Vec<u32>> = text.split('/').map(|bits| bits.parse().ok()).collect();
         match bits.as_deref() {
             Some(&[time, worker, sequence]) => Self::new(time, worker, sequence),
-            _ => Err(RpcError::invalid_argument(format!("`{text}` is no layout; expected bits such as 41/10/12"))),
+            _ => {
+                Err(RpcError::invalid_argument(format!("`{text}` is no layout; expected bits such as 41/10/12, or js")))
+            }
         }
     }
 }
@@ -109,20 +137,29 @@ mod tests {
             ("41/10/13", Err("the layout 41/10/13 has 64 bits, 41 of time; at most 63 together and at least 1 of time")),
             ("0/10/12", Err("the layout 0/10/12 has 22 bits, 0 of time; at most 63 together and at least 1 of time")),
             ("4294967295/1/1", Err("the layout 4294967295/1/1 has 4294967295 bits, 4294967295 of time; at most 63 together and at least 1 of time")),
-            ("41/10", Err("`41/10` is no layout; expected bits such as 41/10/12")),
-            ("41/10/-1", Err("`41/10/-1` is no layout; expected bits such as 41/10/12")),
+            ("41/10", Err("`41/10` is no layout; expected bits such as 41/10/12, or js")),
+            ("41/10/-1", Err("`41/10/-1` is no layout; expected bits such as 41/10/12, or js")),
         ];
         for (text, expected) in cases {
             let layout: Result<Layout> = text.parse();
             // The eighth id of the sixth millisecond; without a sequence, of a later one.
             let seen = layout.as_ref().map(|layout| {
                 let position = if layout.sequence == 0 { 5 << 12 | 7 } else { layout.position(5) + 7 };
-                (layout.max_worker(), layout.ids_per_ms(), layout.id(3, position))
+                let id = layout.id(3, position);
+                let parts = (layout.ms_of_id(id), layout.worker_of_id(id), layout.sequence_of_id(id));
+                assert_eq!(parts, (layout.ms(position), 3, position - layout.position(layout.ms(position))), "{text}");
+                (layout.max_worker(), layout.ids_per_ms(), id)
             });
             assert_eq!(seen.map_err(RpcError::message), expected, "{text}");
             if let Ok(layout) = layout {
                 assert_eq!(layout.to_string(), text);
             }
         }
+    }
+
+    #[test]
+    fn the_layout_for_javascript_has_53_bits() {
+        let layout: Layout = "js".parse().unwrap();
+        assert_eq!((layout, layout.to_string().as_str(), layout.bits()), (Layout::JAVASCRIPT, "41/5/7", 53));
     }
 }
