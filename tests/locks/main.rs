@@ -1,4 +1,4 @@
-//! Locks of several servers on one engine: what they promise, while everything that can fail does.
+//! Locks, and ids, of several servers on one engine: what they promise, while everything that can fail does.
 //!
 //! `EVERYWIRE_FAULTS=2000 cargo test --features engines --test locks -- --nocapture` is a long run.
 
@@ -10,6 +10,7 @@ mod clients;
 mod engine;
 mod faults;
 mod history;
+mod ids;
 mod museum;
 mod proxy;
 #[path = "../seeded.rs"]

@@ -1,0 +1,99 @@
+//! Ids of two servers on one engine, over every wire.
+
+use std::collections::HashSet;
+
+use everywire::{
+    Result, grpc, jsonrpc,
+    services::{IdParts, Toolkit, ToolkitClient},
+    xmlrpc, zerorpc,
+};
+
+use crate::{
+    engine::{Engine, Kind},
+    servers::{Server, WIRES},
+    soon::soon,
+};
+
+const SECRET: &str = "00112233445566778899aabbccddeeff";
+
+async fn two(flags: &[&str]) -> [Server; 2] {
+    [Server::start(flags).await, Server::start(flags).await]
+}
+
+/// Draws from both servers over every wire, and says what the last id of each says.
+async fn drawn(servers: &[Server; 2], most: u64) -> [IdParts; 2] {
+    let (mut seen, mut last) = (HashSet::new(), Vec::new());
+    for server in servers {
+        for wire in WIRES {
+            let url = &server.url(wire);
+            let (ids, parts) = match wire {
+                "XML-RPC" => ids(xmlrpc::Client::connect(url).await.map(ToolkitClient::new)).await,
+                "JSON-RPC" => ids(jsonrpc::Client::connect(url).await.map(ToolkitClient::new)).await,
+                "gRPC" => ids(grpc::Client::connect(url).await.map(ToolkitClient::new)).await,
+                _ => ids(zerorpc::Client::connect(url).await.map(ToolkitClient::new)).await,
+            };
+            assert!(ids.iter().all(|id| *id < most && seen.insert(*id)), "{wire}");
+            last.push(parts);
+        }
+    }
+    [last[3].clone(), last[7].clone()]
+}
+
+async fn ids(toolkit: Result<impl Toolkit>) -> (Vec<u64>, IdParts) {
+    let toolkit = toolkit.unwrap();
+    let mut ids = toolkit.next_ids(1_000).await.unwrap();
+    ids.push(toolkit.next_id().await.unwrap());
+    let parts = toolkit.decode_id(ids[1_000]).await.unwrap();
+    (ids, parts)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn worker_ids_are_leased_and_ids_hidden() {
+    let engine = Engine::start(Kind::Redis).await;
+    let url = engine.url();
+    let flags = ["--lock", &url, "--worker", "auto", "--id-layout", "js", "--id-secret", SECRET];
+    let [one, other] = drawn(&two(&flags).await, 1 << 53).await;
+    assert!(one.worker.is_some() && one.worker != other.worker, "{one:?}, {other:?}");
+    assert!(one.time_ms.is_some_and(|ms| other.time_ms.is_some_and(|later| ms <= later)), "{one:?}, {other:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_servers_share_segments_and_name_the_engine_that_is_away() {
+    let mut engine = Engine::start(Kind::Postgres).await;
+    let url = format!("segment+{}", engine.url());
+    let servers = two(&["--id", &url]).await;
+    let [one, other] = drawn(&servers, 1 << 63).await;
+    assert!((one.time_ms, one.worker) == (None, None) && one.sequence != other.sequence, "{one:?}, {other:?}");
+    engine.kill();
+    let toolkit = ToolkitClient::new(grpc::Client::connect(&servers[0].url("gRPC")).await.unwrap());
+    let missed = async {
+        loop {
+            if let Err(error) = toolkit.next_ids(50_000).await {
+                return error;
+            }
+        }
+    };
+    let error = soon("the end of the segment", missed).await;
+    let expected =
+        format!("the segment of ids has run out, and there is no other: postgres://127.0.0.1:{}", engine.port);
+    assert!(error.code() == everywire::Code::Unavailable && error.message().starts_with(&expected), "{error}");
+}
+
+#[tokio::test]
+async fn what_makes_no_ids_is_named() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    #[rustfmt::skip]
+    let cases: [(&[&str], String); 6] = [
+        (&["--id", "uuid"], "INVALID_ARGUMENT: --id: `uuid` is no scheme of ids; it is snowflake, or a URL that begins with one of redis://, ".to_owned()),
+        (&["--id", "redis://:secret@localhost", "--worker", "auto"], "INVALID_ARGUMENT: --worker is for --id snowflake only".to_owned()),
+        (&["--id", &format!("redis://:secret@{nobody}")], format!("UNAVAILABLE: --id: redis://{nobody}: ")),
+        (&["--id", &format!("segment+postgres://me:secret@{nobody}/d")], format!("UNAVAILABLE: --id: postgres://{nobody}: ")),
+        (&["--id", &format!("increment+mysql://me:secret@{nobody}/d")], format!("UNAVAILABLE: --id: mysql://{nobody}: ")),
+        (&["--worker", "auto"], "INVALID_ARGUMENT: --worker auto: it leases a worker id from the engine of --lock".to_owned()),
+    ];
+    for (flags, expected) in cases {
+        let run = tokio::process::Command::new(crate::serving::PROGRAM).args(flags).kill_on_drop(true).output();
+        let err = String::from_utf8(soon(&expected, run).await.unwrap().stderr).unwrap();
+        assert!(err.starts_with(&format!("error: {expected}")) && !err.contains("secret"), "{flags:?}: {err}");
+    }
+}
