@@ -82,7 +82,9 @@ async fn bench_measures_every_wire_and_compares() {
         let info = results.targets.iter().find(|target| target.name == wire).expect(wire);
         assert_eq!(info.kind, Kind::Wire, "{wire}");
         assert!(text.contains(&info.label), "{text}");
-        for (series, points) in [(Series::Closed, 2), (Series::Open, 4), (Series::Payload, 5), (Series::Numbers, 3)] {
+        for (series, points) in
+            [(Series::Closed, 2), (Series::Open, 4), (Series::Payload, 5), (Series::Numbers, 3), (Series::Ids, 2)]
+        {
             assert_eq!(results.points(wire, series).len(), points, "{wire}: {series:?}");
         }
         assert_eq!(results.costs.iter().filter(|cost| cost.target == wire).count(), 2, "{wire}");
@@ -96,8 +98,18 @@ async fn bench_measures_every_wire_and_compares() {
     assert_eq!(csv.lines().count(), measured.len() + 1);
     assert!(csv.lines().all(|line| columns(line) == columns(csv.lines().next().unwrap())), "{csv}");
     let page = fs::read_to_string(dir.path().join("report.html")).unwrap();
-    for part in ["<svg", "XML-RPC is slow because of HTTP and XML", "ZeroMQ is quick", "Honest limits", "not optimized"]
-    {
+    assert!(
+        text.contains("next_ids(1000), ids/s") && text.contains("| Leaf, as claimed, on 4 cores | 50,000 |"),
+        "{text}"
+    );
+    for part in [
+        "<svg",
+        "<h2>Ids</h2>",
+        "XML-RPC is slow because of HTTP and XML",
+        "ZeroMQ is quick",
+        "Honest limits",
+        "not optimized",
+    ] {
         assert!(page.contains(part), "{part}");
     }
     assert!(!page.contains("NaN") && !page.contains("<script") && !page.contains("src="), "self-contained");

@@ -84,7 +84,7 @@ where
 /// A whole `add(3, 4)` without a socket: client, envelope, dispatch and back.
 fn messages(c: &mut Criterion) {
     let runtime = Builder::new_current_thread().build().expect("it needs no resources");
-    let service = || Arc::new(EchoService::new(Plain));
+    let service = || Arc::new(EchoService::new(Plain::default()));
     let budget = Budget::new(rpc_core::Limits::default());
     let mut group = c.benchmark_group("message");
     let over_xmlrpc = EchoClient::new(xmlrpc::Loopback::new(service(), Arc::clone(&budget)));

@@ -49,7 +49,7 @@ pub async fn cost(target: &Target, text: Option<u32>, time: Duration) -> Result<
         }
     };
     let Some(codec) = codec else { return Ok(None) };
-    let service = Arc::new(EchoService::new(Plain));
+    let service = Arc::new(EchoService::new(Plain::default()));
     let budget = Budget::new(Limits::default());
     let work = text.map_or(Work::Add, |bytes| Work::text(bytes as usize));
     let whole = match target.by {

@@ -1,10 +1,11 @@
 //! The service that is measured.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use everywire_services::id::Snowflake;
 use rpc_core::{Result, RpcError};
 
-/// Methods that do next to nothing, so that what is measured is the call.
+/// Methods that do next to nothing, so that what is measured is the call; and ids, to be compared with those of others.
 #[rpc_core::service(package = "everywire.v1")]
 pub trait Echo {
     /// Adds two integers.
@@ -19,11 +20,23 @@ pub trait Echo {
     /// Answers after `ms` milliseconds, and with them.
     #[idempotent]
     async fn slow(&self, ms: u64) -> Result<u64>;
+    /// The next id of a Snowflake.
+    async fn next_id(&self) -> Result<u64>;
+    /// The next `count` of them, 1 to 100,000.
+    async fn next_ids(&self, count: u32) -> Result<Vec<u64>>;
 }
 
-/// The service without state.
-#[derive(Debug, Clone, Copy)]
-pub struct Plain;
+/// The service in this process.
+#[derive(Debug, Clone)]
+pub struct Plain {
+    ids: Arc<Snowflake>,
+}
+
+impl Default for Plain {
+    fn default() -> Self {
+        Self { ids: Snowflake::new(0).expect("0 is a worker id").into() }
+    }
+}
 
 /// The longest answer to `numbers`.
 const MOST_NUMBERS: u32 = 100_000;
@@ -47,5 +60,13 @@ impl Echo for Plain {
     async fn slow(&self, ms: u64) -> Result<u64> {
         tokio::time::sleep(Duration::from_millis(ms)).await;
         Ok(ms)
+    }
+
+    async fn next_id(&self) -> Result<u64> {
+        self.ids.next().await
+    }
+
+    async fn next_ids(&self, count: u32) -> Result<Vec<u64>> {
+        self.ids.next_many(count).await
     }
 }

@@ -17,6 +17,8 @@ pub const NUMBERS: [u32; 3] = [1, 100, 10_000];
 pub const BATCH: [u32; 3] = [1, 10, 100];
 /// Calls in flight on one connection.
 pub const SHARED: [u32; 3] = [1, 16, 64];
+/// Ids of one call.
+pub const IDS: [u32; 2] = [1, 1_000];
 /// Connections of the peers.
 pub const PEERS: [usize; 2] = [1, 16];
 
@@ -80,6 +82,9 @@ impl Plan {
                 target.kind == Kind::Wire && matches!(target.by, By::Xmlrpc | By::Http)
             });
         }
+        for count in IDS {
+            add(Series::Ids, count.into(), 0.5, &|target| target.kind == Kind::Wire);
+        }
         let weights = f64::from(rounds) * steps.iter().map(|step| step.weight).sum::<f64>();
         let unit = Duration::from_secs_f64(time.as_secs_f64() / weights.max(1.0));
         Self { rounds, steps, unit }
@@ -123,5 +128,6 @@ mod tests {
         assert_eq!(at(Series::Open, 0.7), own[2..]);
         assert_eq!(at(Series::Batch, 10.0), ["xmlrpc", "jsonrpc-http"]);
         assert_eq!(at(Series::Shared, 64.0), own[5..]);
+        assert_eq!(at(Series::Ids, 1_000.0), own[3..]);
     }
 }

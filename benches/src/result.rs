@@ -93,6 +93,8 @@ pub enum Series {
     Numbers,
     /// Closed loop over one connection of plain HTTP; at: calls in one batch.
     Batch,
+    /// Closed loop over 16 connections; at: ids of one call.
+    Ids,
 }
 
 /// One target under one load in one round.

@@ -22,6 +22,8 @@ use crate::{
 
 /// Connections of the open loops, over which calls are spread in turn.
 const OPEN_CONNECTIONS: usize = 16;
+/// Connections over which ids are asked for.
+const ID_CONNECTIONS: usize = 16;
 /// Bytes of the second text of which the costs without a socket are measured.
 const COST_TEXT: u32 = 10_000;
 /// The time for each of those costs.
@@ -197,6 +199,7 @@ impl Run {
             Series::Open => (OPEN_CONNECTIONS, 1, Work::Add),
             Series::Payload => (1, 1, Work::text(at as usize)),
             Series::Numbers => (1, 1, Work::Numbers(at)),
+            Series::Ids => (ID_CONNECTIONS, 1, Work::Ids(at)),
             Series::Batch => return self.batch(round, target, at, time).await,
         };
         let clients: Vec<Arc<Client>> =

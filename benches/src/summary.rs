@@ -25,6 +25,12 @@ impl Figure {
         Some(Self { median, low, high })
     }
 
+    /// The same figure in units of which so many make one.
+    #[must_use]
+    pub fn times(&self, units: f64) -> Self {
+        Self { median: self.median * units, low: self.low * units, high: self.high * units }
+    }
+
     /// Whether no round of the one is within the rounds of the other.
     pub fn is_beyond(&self, other: &Self) -> bool {
         self.low > other.high || self.high < other.low

@@ -112,8 +112,10 @@ impl Target {
 
     async fn client(&self, at: &str) -> Result<Client> {
         Ok(match self.by {
-            By::Direct => Client::Direct(Plain),
-            By::Memory => Client::Memory(EchoClient::new(memory::Client::new(Arc::new(EchoService::new(Plain))))),
+            By::Direct => Client::Direct(Plain::default()),
+            By::Memory => {
+                Client::Memory(EchoClient::new(memory::Client::new(Arc::new(EchoService::new(Plain::default())))))
+            }
             By::Tcp => Client::Tcp(Tcp::new(at)),
             By::Xmlrpc => Client::Xmlrpc(EchoClient::new(xmlrpc::Client::connect(&format!("http://{at}")).await?)),
             By::Http => Client::Jsonrpc(EchoClient::new(jsonrpc::Client::connect(&format!("http://{at}")).await?)),
@@ -153,6 +155,8 @@ pub enum Work {
     Numbers(u32),
     /// `slow` by so many milliseconds.
     Slow(u64),
+    /// So many ids of one call: `next_id` or `next_ids`.
+    Ids(u32),
 }
 
 impl Work {
@@ -168,6 +172,8 @@ impl Work {
             Self::Text(text) => echo.echo((**text).to_owned()).await?.len() == text.len(),
             Self::Numbers(count) => echo.numbers(*count).await?.len() == *count as usize,
             Self::Slow(ms) => echo.slow(*ms).await? == *ms,
+            Self::Ids(1) => echo.next_id().await? != 0,
+            Self::Ids(count) => echo.next_ids(*count).await?.len() == *count as usize,
         };
         if is_right { Ok(()) } else { Err(RpcError::data_loss(format!("a wrong answer to {self:?}"))) }
     }
@@ -177,7 +183,7 @@ impl Work {
         match self {
             Self::Add | Self::Slow(_) => PING,
             Self::Text(text) => text.len().max(PING),
-            Self::Numbers(count) => (*count as usize).max(PING),
+            Self::Numbers(count) | Self::Ids(count) => (*count as usize).max(PING),
         }
     }
 }

@@ -41,7 +41,7 @@ async fn main() -> Result<()> {
     let calls = argument(2, "calls").map_or(Ok(20_000), |text| text.parse());
     let calls = calls.map_err(|_| RpcError::invalid_argument("CALLS is no number"))?;
     tokio::spawn(
-        Server::new(EchoService::new(Plain))
+        Server::new(EchoService::new(Plain::default()))
             .mount(amqp::Server::connect(&url).await?)
             .serve_until(std::future::pending()),
     );

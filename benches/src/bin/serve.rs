@@ -10,7 +10,7 @@ use rpc_core::{Result, RpcError, Server};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     let (wire, address) = (argument(1, "a wire")?, argument(2, "an address")?);
-    let server = Server::new(EchoService::new(Plain));
+    let server = Server::new(EchoService::new(Plain::default()));
     let server = match &*wire {
         "xmlrpc" => server.mount(xmlrpc::Server::bind(&address).await?),
         "jsonrpc" => server.mount(jsonrpc::Server::bind(&address).await?),

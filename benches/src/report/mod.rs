@@ -5,6 +5,7 @@ mod bars;
 mod decomposition;
 mod findings;
 mod goals;
+mod ids;
 mod limits;
 mod lines;
 mod numbers;
@@ -68,6 +69,16 @@ pub fn page(results: &Results, changes: Option<&[Change]>) -> String {
     }
     section(&mut html, "Many at once", "What one connection carries if it does not have to wait for each answer.");
     html.push_str(&tables::many(results));
+    let ids = ids::html(results);
+    if !ids.is_empty() {
+        section(
+            &mut html,
+            "Ids",
+            "Snowflake ids of one worker, asked for one by one and a thousand at a time over 16 connections (closed loop), \
+             beside what the authors of Leaf claim for one of its servers.",
+        );
+        html.push_str(&ids);
+    }
     limits::html(&mut html, results);
     html.push_str("</body>\n</html>\n");
     html
@@ -201,6 +212,7 @@ pub fn text(results: &Results, changes: Option<&[Change]>) -> String {
             median(figure(busy, Metric::Cpu), time)
         );
     }
+    text.push_str(&ids::text(results));
     for missing in &results.missing {
         let _ = writeln!(text, "not measured: {}: {}. {}", missing.label, missing.why, missing.remedy);
     }
