@@ -22,7 +22,7 @@ pub enum Database {
     /// A PostgreSQL.
     #[cfg(feature = "postgres")]
     Postgres(Postgres),
-    /// A MariaDB or MySQL.
+    /// A MariaDB.
     #[cfg(feature = "mariadb")]
     MariaDb(MariaDb),
 }
@@ -32,7 +32,7 @@ pub enum Database {
 #[derive(Debug)]
 pub struct Postgres(Box<postgres::Pool>);
 
-/// A MariaDB or MySQL that keeps ids.
+/// A MariaDB that keeps ids.
 #[cfg(feature = "mariadb")]
 #[derive(Debug)]
 pub struct MariaDb(mariadb::Database);

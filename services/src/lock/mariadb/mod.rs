@@ -40,7 +40,7 @@ pub struct MariaDb {
     _tasks: JoinSet<()>,
 }
 
-/// Connections to one MariaDB or MySQL.
+/// Connections to one MariaDB.
 #[derive(Debug, Clone)]
 pub(crate) struct Database {
     /// The engine in messages: its address without a password.
@@ -67,7 +67,7 @@ impl MariaDb {
 }
 
 impl Database {
-    /// Connects to the MariaDB or MySQL at a URL and runs `install` there, statements that are parted by lines of `//`.
+    /// Connects to the MariaDB at a URL and runs `install` there, statements that are parted by lines of `//`.
     pub(crate) async fn connect(url: &str, install: &str) -> Result<Self> {
         let bad = |error| RpcError::invalid_argument(format!("no URL of a MariaDB: {error}"));
         let url = url.replacen("mariadb://", "mysql://", 1);
