@@ -135,36 +135,42 @@ impl Serve {
     }
 }
 
-/// The service, and what is to be said of it: what a restart forgets, and what its ids promise.
+/// The service, and what is to be said of it: where its locks and ids are, and what a restart forgets.
 fn toolkit(ids: Ids, locks: Option<Arc<Backend>>, data_dir: Option<&Path>) -> Result<(Embedded, Vec<String>)> {
-    let kept = ids.engine().map(|engine| format!("But for the ids, which {engine} keeps."));
-    let promises = format!("Ids are {}.", ids.promises());
-    let (mut toolkit, memory) = kept_in(ids, data_dir)?;
-    let mut notes = vec![memory];
-    notes.extend(kept);
-    if let Some(locks) = locks {
-        let engine = locks.engine().unwrap_or_default();
-        notes.push(format!("But for the locks and their tokens, which {engine} keeps."));
-        toolkit = toolkit.locks(locks);
+    let named = |error: RpcError| RpcError::new(error.code(), format!("--data-dir {}", error.message()));
+    let dir = data_dir.map(DataDir::open).transpose().map_err(named)?;
+    let file = dir.as_ref().map(|dir| dir.file().display().to_string());
+    let (keeps_locks, makes_ids) = (locks.as_ref().and_then(|locks| locks.engine()), ids.engine());
+    let mut notes = vec![of_locks(keeps_locks, file.as_deref()), of_ids(&ids, file.as_deref())];
+    if file.is_none() && (keeps_locks.is_none() || makes_ids.is_none()) {
+        notes.push("--data-dir DIR keeps tokens and ids of this process from repeating.".to_owned());
     }
-    notes.push(promises);
-    Ok((toolkit, notes))
+    let toolkit = match dir {
+        Some(dir) => Embedded::durable(ids, &dir).map_err(named)?,
+        None => Embedded::new(ids),
+    };
+    Ok((if let Some(locks) = locks { toolkit.locks(locks) } else { toolkit }, notes))
 }
 
-/// The service in this process, with a data directory if one is named.
-fn kept_in(ids: Ids, data_dir: Option<&Path>) -> Result<(Embedded, String)> {
-    let Some(dir) = data_dir else {
-        let memory = "Everything lives in memory: a restart forgets the locks, begins their fencing tokens at 1 again, and\n\
-                      may repeat ids if the clock was set back. --data-dir DIR keeps tokens and ids from repeating.";
-        return Ok((Embedded::new(ids), memory.to_owned()));
-    };
-    let named = |error: RpcError| RpcError::new(error.code(), format!("--data-dir {}", error.message()));
-    let dir = DataDir::open(dir).map_err(named)?;
-    let toolkit = Embedded::durable(ids, &dir).map_err(named)?;
-    let file = dir.file().display();
-    let memory =
-        format!("Fencing tokens and ids never repeat: {file} keeps their marks.\nA restart forgets the locks.");
-    Ok((toolkit, memory))
+/// Where the locks are, and what a restart does to them; `file` keeps marks.
+fn of_locks(engine: Option<&str>, file: Option<&str>) -> String {
+    match (engine, file) {
+        (Some(engine), _) => format!("Locks are in {engine}, for all servers there."),
+        (None, Some(file)) => {
+            format!("Locks are in memory: a restart forgets them. Tokens never repeat: {file} has a mark.")
+        }
+        (None, None) => "Locks are in memory: a restart forgets them, and their tokens begin at 1 again.".to_owned(),
+    }
+}
+
+/// What the ids promise, and what a restart does to that; `file` keeps marks.
+fn of_ids(ids: &Ids, file: Option<&str>) -> String {
+    let promises = ids.promises();
+    match (ids.engine(), file) {
+        (Some(engine), _) => format!("Ids are {promises}. They come from {engine}."),
+        (None, Some(file)) => format!("Ids are {promises}, after a restart too: {file} has a mark."),
+        (None, None) => format!("Ids are {promises}; a restart may repeat some if the clock was set back."),
+    }
 }
 
 /// The locks in an engine, if one is named.
