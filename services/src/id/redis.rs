@@ -3,15 +3,12 @@
 //! One Redis makes all ids, so they are in one order, and a clock set back does no harm as long as the Redis keeps what it
 //! wrote. If it forgets, the ids go on with its clock.
 
-use std::sync::Arc;
-
-use ::redis::{Script, aio::ConnectionManager};
 use rpc_core::{Result, RpcError};
 
 use super::{Layout, Promises, Settings, snowflake::unix_ms};
 use crate::{
     IdParts,
-    lock::{engine::step, redis},
+    lock::redis::{Scripted, config},
 };
 
 const KEY: &str = "everywire:ids";
@@ -19,19 +16,11 @@ const KEY: &str = "everywire:ids";
 const MOST_PER_MS: u64 = 1 << 32;
 
 /// Ids of a Redis.
+#[derive(Debug)]
 pub struct RedisIds {
-    /// The engine in messages: its address without a password.
-    name: String,
-    connection: ConnectionManager,
-    script: Arc<Script>,
+    engine: Scripted,
     epoch_ms: u64,
     layout: Layout,
-}
-
-impl std::fmt::Debug for RedisIds {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RedisIds").field("name", &self.name).finish_non_exhaustive()
-    }
 }
 
 impl RedisIds {
@@ -41,15 +30,14 @@ impl RedisIds {
     /// Connects to `redis://USER:PASSWORD@HOST:PORT/DB`. The ids have the epoch and the layout of the settings, whose bits of
     /// the worker belong to the sequence.
     pub async fn connect(url: &str, settings: &Settings) -> Result<Self> {
-        let (name, connection) = redis::connect(url, redis::config()).await?;
-        let script = Arc::new(Script::new(include_str!("redis.lua")));
+        let engine = Scripted::connect(url, config(), include_str!("redis.lua")).await?;
         let (epoch_ms, layout) = (unix_ms(settings.epoch), settings.layout.without_worker());
-        Ok(Self { name, connection, script, epoch_ms, layout })
+        Ok(Self { engine, epoch_ms, layout })
     }
 
     /// The engine's address, without a password.
     pub fn name(&self) -> &str {
-        &self.name
+        &self.engine.name
     }
 
     /// Bits of an id.
@@ -61,15 +49,15 @@ impl RedisIds {
     /// stands before or behind what an id can say.
     pub async fn next_many(&self, count: u32) -> Result<Vec<u64>> {
         let most = self.layout.ids_per_ms().min(MOST_PER_MS);
-        let mut call = self.script.key(KEY);
-        call.arg(count).arg(self.epoch_ms).arg(most);
-        let (ms, first): (i64, u64) = step(&self.name, call.invoke_async(&mut self.connection.clone())).await?;
+        let mut call = self.engine.call();
+        call.key(KEY).arg(count).arg(self.epoch_ms).arg(most);
+        let (ms, first): (i64, u64) = self.engine.run(&call).await?;
         let ms = u64::try_from(ms).map_err(|_| {
-            RpcError::failed_precondition(format!("{}: its clock stands before the epoch of the ids", self.name))
+            RpcError::failed_precondition(format!("{}: its clock stands before the epoch of the ids", self.name()))
         })?;
         let numbers = first..first + u64::from(count);
         if ms + numbers.end / most >= self.layout.end_ms() {
-            let (name, layout) = (&self.name, self.layout);
+            let (name, layout) = (self.name(), self.layout);
             return Err(RpcError::out_of_range(format!(
                 "{name}: its clock stands behind the end of the layout {layout}"
             )));

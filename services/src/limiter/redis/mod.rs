@@ -5,15 +5,14 @@
 //! no more, wherever the period begins. That costs about ten bytes of Redis per permit, and so N is at most
 //! [`MOST_PERMITS`].
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
-use ::redis::{Script, aio::ConnectionManager};
 use rpc_core::{Result, RpcError};
 
 use super::check;
 use crate::{
     Permit,
-    lock::{engine::step, redis},
+    lock::redis::{Scripted, config},
 };
 
 /// The largest limit: its log takes about a megabyte.
@@ -24,19 +23,11 @@ pub const MOST_PERMITS: u32 = 100_000;
 ///
 /// Without Redis there are no permits: [`acquire`](Self::acquire) is `UNAVAILABLE` within three seconds. A permit whose
 /// answer was lost on the way is taken.
+#[derive(Debug)]
 pub struct RedisLimiter {
-    /// The engine in messages: its address without a password.
-    name: String,
-    connection: ConnectionManager,
-    script: Script,
+    engine: Scripted,
     limit: u32,
     period: Duration,
-}
-
-impl fmt::Debug for RedisLimiter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedisLimiter").field("name", &self.name).finish_non_exhaustive()
-    }
 }
 
 impl RedisLimiter {
@@ -47,25 +38,23 @@ impl RedisLimiter {
             let most = format!("{limit} permits; a Redis remembers each, 1 to {MOST_PERMITS}");
             return Err(RpcError::invalid_argument(most));
         }
-        let (name, connection) = redis::connect(url, redis::config()).await?;
-        Ok(Self { name, connection, script: Script::new(include_str!("take.lua")), limit, period })
+        Ok(Self { engine: Scripted::connect(url, config(), include_str!("take.lua")).await?, limit, period })
     }
 
     /// The engine's address, without a password.
     pub fn engine(&self) -> &str {
-        &self.name
+        &self.engine.name
     }
 
     /// Takes `permits` of `resource`, all or none.
     pub async fn acquire(&self, resource: &str, permits: u32) -> Result<Permit> {
         check(resource, permits, self.limit)?;
         let (limit, period) = (self.limit, self.period.as_micros());
-        let mut call = self.script.prepare_invoke();
+        let mut call = self.engine.call();
         // Servers with another rate would forget what this one has to remember, so they have logs of their own.
         call.key(format!("everywire:limit:{limit}/{period}:{resource}"));
         call.arg(permits).arg(limit).arg(u64::try_from(period).unwrap_or(u64::MAX));
-        let (go, remaining, wait): (bool, u32, u64) =
-            step(&self.name, call.invoke_async(&mut self.connection.clone())).await?;
+        let (go, remaining, wait): (bool, u32, u64) = self.engine.run(&call).await?;
         Ok(Permit { go, limit, remaining, retry_after_ms: wait.div_ceil(1_000) })
     }
 }

@@ -1,40 +1,33 @@
 //! Locks in Redis: one script makes each step atomic, messages wake the waiters.
 
+mod scripted;
+
 use std::sync::Arc;
 
-use redis::{
-    Client, FromRedisValue, IntoConnectionInfo, ProtocolVersion, PushInfo, PushKind, Script, ToRedisArgs, Value,
-    aio::{ConnectionManager, ConnectionManagerConfig},
-};
-use rpc_core::{Result, RpcError};
+use redis::{FromRedisValue, PushInfo, PushKind, ToRedisArgs, Value};
+use rpc_core::Result;
 use tokio::task::JoinSet;
 
 use super::{
     Request,
-    engine::{Engine, FIRST_RETRY, LAST_RETRY, MAX_WAITING, STEP_TIME, Shared, Taken, step, to_millis},
+    engine::{Engine, MAX_WAITING, Shared, Taken, step, to_millis},
     found::{renewed, taken},
     wakes::{Place, SESSION_TTL, Strays, Wakes, take_out},
 };
 use crate::{LockGrant, LockState};
 
+pub(crate) use scripted::{Scripted, config};
+
 /// Locks in a Redis.
 pub type RedisLocks = Shared<Redis>;
 
 /// One Redis.
+#[derive(Debug)]
 pub struct Redis {
-    /// The engine in messages: its address without a password.
-    name: String,
-    connection: ConnectionManager,
-    script: Arc<Script>,
+    engine: Scripted,
     wakes: Arc<Wakes>,
     /// Ends with this.
     tasks: JoinSet<()>,
-}
-
-impl std::fmt::Debug for Redis {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Redis").field("name", &self.name).finish_non_exhaustive()
-    }
 }
 
 impl Redis {
@@ -42,12 +35,12 @@ impl Redis {
     pub async fn connect(url: &str) -> Result<Self> {
         let (wakes, strays) = Wakes::new();
         let config = config().set_automatic_resubscription().set_push_sender(pushed(Arc::clone(&wakes)));
-        let (name, mut connection) = connect(url, config).await?;
-        let channels = [format!("everywire:wake:{}", wakes.session), "everywire:wake:all".to_owned()];
-        step(&name, connection.subscribe(&channels)).await?;
         let settings = format!("local SESSION_TTL, MAX_WAITING = {}, {MAX_WAITING}", to_millis(SESSION_TTL));
-        let script = Arc::new(Script::new(&[&settings, include_str!("lock.lua")].join("\n")));
-        let mut redis = Self { name, connection, script, wakes, tasks: JoinSet::new() };
+        let script = [&settings, include_str!("lock.lua")].join("\n");
+        let mut engine = Scripted::connect(url, config, &script).await?;
+        let channels = [format!("everywire:wake:{}", wakes.session), "everywire:wake:all".to_owned()];
+        step(&engine.name, engine.connection.subscribe(&channels)).await?;
+        let mut redis = Self { engine, wakes, tasks: JoinSet::new() };
         let (beats, forgets) = (redis.beats(), redis.forgets(strays));
         redis.tasks.spawn(beats);
         redis.tasks.spawn(forgets);
@@ -56,34 +49,30 @@ impl Redis {
 
     /// Tells the engine that this server is alive, as long as somebody waits.
     fn beats(&self) -> impl Future<Output = ()> + Send + 'static {
-        let Self { name, connection, script, wakes, .. } = self;
-        let (name, connection, script, wakes) =
-            (name.clone(), connection.clone(), Arc::clone(script), Arc::clone(wakes));
+        let (engine, wakes) = (self.engine.clone(), Arc::clone(&self.wakes));
         async move {
             let session = wakes.session.clone();
-            let beat = || async { run(&name, &connection, &script, "", "beat", &session).await.map(|_: Value| ()) };
+            let beat = || async { run(&engine, "", "beat", &session).await.map(|_: Value| ()) };
             wakes.beat(SESSION_TTL / 3, beat).await;
         }
     }
 
     /// Takes places out that are nobody's.
     fn forgets(&self, strays: Strays) -> impl Future<Output = ()> + Send + 'static {
-        let Self { name: engine, connection, script, wakes, .. } = self;
-        let (engine, connection, script) = (engine.clone(), connection.clone(), Arc::clone(script));
-        let session = wakes.session.clone();
+        let (engine, session) = (self.engine.clone(), self.wakes.session.clone());
         async move {
-            let (engine, connection, script, session) = (&engine, &connection, &script, &session);
+            let (engine, session) = (&engine, &session);
             let forget = |message: String| async move {
                 let Some((number, name)) = message.split_once(' ') else { return Ok(()) };
                 let start = format!("{session}:{number}:");
-                run(engine, connection, script, name, "forget", &start).await.map(|_: Value| ())
+                run(engine, name, "forget", &start).await.map(|_: Value| ())
             };
             take_out(strays, forget).await;
         }
     }
 
     async fn run<T: FromRedisValue>(&self, name: &str, verb: &str, arguments: impl ToRedisArgs) -> Result<T> {
-        run(&self.name, &self.connection, &self.script, name, verb, arguments).await
+        run(&self.engine, name, verb, arguments).await
     }
 
     /// The place as the queue knows it.
@@ -92,39 +81,11 @@ impl Redis {
     }
 }
 
-/// How long a connection, and an answer on it, may take.
-pub(crate) fn config() -> ConnectionManagerConfig {
-    ConnectionManagerConfig::new()
-        .set_min_delay(FIRST_RETRY)
-        .set_max_delay(LAST_RETRY)
-        .set_number_of_retries(2)
-        .set_response_timeout(Some(STEP_TIME))
-        .set_connection_timeout(Some(STEP_TIME))
-}
-
-/// Connects to the Redis at a URL, which has the name in messages.
-pub(crate) async fn connect(url: &str, config: ConnectionManagerConfig) -> Result<(String, ConnectionManager)> {
-    let bad = |error| RpcError::invalid_argument(format!("no URL of a Redis: {error}"));
-    let info = url.into_connection_info().map_err(bad)?;
-    let name = format!("redis://{}", info.addr());
-    let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-    let client = Client::open(info.set_redis_settings(settings)).map_err(bad)?;
-    let connection = step(&name, ConnectionManager::new_with_config(client, config)).await?;
-    Ok((name, connection))
-}
-
-async fn run<T: FromRedisValue>(
-    engine: &str,
-    connection: &ConnectionManager,
-    script: &Script,
-    name: &str,
-    verb: &str,
-    arguments: impl ToRedisArgs,
-) -> Result<T> {
-    let mut call = script.prepare_invoke();
+async fn run<T: FromRedisValue>(engine: &Scripted, name: &str, verb: &str, arguments: impl ToRedisArgs) -> Result<T> {
+    let mut call = engine.call();
     call.key(format!("everywire:lock:{name}")).key(format!("everywire:queue:{name}"));
     call.arg(verb).arg(arguments);
-    step(engine, call.invoke_async(&mut connection.clone())).await
+    engine.run(&call).await
 }
 
 /// Wakes whom a message is for, and all when a connection begins, because messages were lost before it.
@@ -143,7 +104,7 @@ impl Engine for Redis {
     type Place = Place;
 
     fn name(&self) -> &str {
-        &self.name
+        &self.engine.name
     }
 
     fn place(&self) -> Place {
