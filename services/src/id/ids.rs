@@ -6,7 +6,7 @@ use rpc_core::{Result, RpcError};
 use super::RedisIds;
 #[cfg(feature = "sql")]
 use super::{Database, Increment, Segments};
-use super::{MAX_BATCH, Promises, Secret, Settings, Snowflake};
+use super::{Promises, Secret, Settings, Snowflake, snowflake::check_count};
 use crate::{IdParts, durable::DataDir};
 
 /// The schemes of all engines, built in or not.
@@ -157,11 +157,9 @@ impl Ids {
         Ok(self.secret.as_ref().map_or(id, |secret| secret.hide(id, self.bits())))
     }
 
-    /// The next `count` ids, 1 to [`MAX_BATCH`], growing unless they are hidden.
+    /// The next `count` ids, 1 to [`MAX_BATCH`](super::MAX_BATCH), growing unless they are hidden.
     pub async fn next_many(&self, count: u32) -> Result<Vec<u64>> {
-        if !(1..=MAX_BATCH).contains(&count) {
-            return Err(RpcError::invalid_argument(format!("`count` is {count}; it may be 1 to {MAX_BATCH}")));
-        }
+        check_count(count)?;
         let mut ids = self.made(count).await?;
         if let Some(secret) = &self.secret {
             let bits = self.bits();

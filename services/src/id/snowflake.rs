@@ -24,6 +24,13 @@ pub const DEFAULT_EPOCH_MS: u64 = 1_704_067_200_000;
 /// The most ids of one call. With the default layout they take about 25 ms.
 pub const MAX_BATCH: u32 = 100_000;
 
+pub(super) fn check_count(count: u32) -> Result<()> {
+    if (1..=MAX_BATCH).contains(&count) {
+        return Ok(());
+    }
+    Err(RpcError::invalid_argument(format!("`count` is {count}; it may be 1 to {MAX_BATCH}")))
+}
+
 /// How far ids may run ahead of the clock before a call is refused instead of waiting: the clock was set back, or too many
 /// ids are asked for at the same time.
 const MAX_AHEAD_MS: u64 = 2_000;
@@ -130,9 +137,7 @@ impl<C: Clock> Snowflake<C> {
 
     /// The next `count` ids, 1 to [`MAX_BATCH`]. Errors are those of [`next`](Self::next).
     pub async fn next_many(&self, count: u32) -> Result<Vec<u64>> {
-        if !(1..=MAX_BATCH).contains(&count) {
-            return Err(RpcError::invalid_argument(format!("`count` is {count}; it may be 1 to {MAX_BATCH}")));
-        }
+        check_count(count)?;
         let (worker, first) = self.take(count.into()).await?;
         let layout = self.settings.layout;
         Ok((first..first + u64::from(count)).map(|position| layout.id(worker, position)).collect())

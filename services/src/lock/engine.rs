@@ -214,6 +214,11 @@ pub(crate) async fn step<T, E: std::fmt::Display>(engine: &str, step: impl Futur
     }
 }
 
+/// The answer to a call that the queue of a lock has no place for.
+pub(super) fn queue_is_full() -> RpcError {
+    RpcError::resource_exhausted(format!("{MAX_WAITING} calls wait for this lock already"))
+}
+
 /// A grant in an engine's numbers.
 pub(super) fn grant(request: &Request, token: i64, holds: i64, rest: i64) -> LockGrant {
     LockGrant {

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use rpc_core::{Result, RpcError};
+use rpc_core::Result;
 
 use super::{
     Request,
-    engine::{MAX_WAITING, Taken, from_millis, grant},
+    engine::{Taken, from_millis, grant, queue_is_full},
     table::refused,
 };
 use crate::LockGrant;
@@ -22,7 +22,7 @@ pub(super) fn taken(request: &Request, own_ticket: Option<&mut i64>, found: &[i6
             let rest = from_millis(rest);
             Ok(Taken::Held { rest, again: (first == 1).then_some(rest + Duration::from_millis(1)) })
         }
-        _ => Err(RpcError::resource_exhausted(format!("{MAX_WAITING} calls wait for this lock already"))),
+        _ => Err(queue_is_full()),
     }
 }
 

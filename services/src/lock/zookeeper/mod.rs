@@ -14,14 +14,14 @@ mod nodes;
 
 use std::{sync::Arc, time::Duration};
 
-use rpc_core::{Result, RpcError};
+use rpc_core::Result;
 use tokio::sync::Mutex;
 use zookeeper_client::{Acls, Client, CreateMode, CreateOptions, Error, OneshotWatcher};
 
 use self::nodes::{Holder, Look, directory, look, now, queue};
 use super::{
     Request,
-    engine::{Engine, MAX_WAITING, STEP_TIME, Shared, Taken, grant, step, to_millis},
+    engine::{Engine, MAX_WAITING, STEP_TIME, Shared, Taken, grant, queue_is_full, step, to_millis},
     reconnect::Reconnect,
     table::{free, refused},
 };
@@ -152,9 +152,7 @@ impl Engine for ZooKeeper {
     }
 
     async fn take(&self, request: &Request, place: Option<&mut Place>) -> Result<Taken> {
-        let directory = directory(&request.name);
-        let (directory, full) =
-            (&directory, || RpcError::resource_exhausted(format!("{MAX_WAITING} calls wait for this lock already")));
+        let directory = &directory(&request.name);
         let Some(place) = place else {
             let look = self.attempt(|client| async move { look(&client, directory, request, None).await }).await?;
             return Ok(match look {
@@ -166,7 +164,7 @@ impl Engine for ZooKeeper {
         let place = &place;
         let wait =
             |client: Arc<Client>| async move { Self::wait(&client, directory, request, *place.lock().await).await };
-        self.attempt(wait).await?.ok_or_else(full)
+        self.attempt(wait).await?.ok_or_else(queue_is_full)
     }
 
     async fn woken(&self, place: &mut Place) {
