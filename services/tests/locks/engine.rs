@@ -227,7 +227,8 @@ impl Engine {
     }
 }
 
-fn free_port() -> u16 {
+/// A free port. Somebody else may take it first, but hardly within a test.
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 

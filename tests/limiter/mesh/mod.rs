@@ -1,12 +1,12 @@
 //! Limiters that tell each other, over real connections. `services/src/limiter/mesh/simulated.rs` has every order in which
 //! news can arrive; here is what the network does to it.
 
-use std::{net::TcpListener, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use everywire::services::limiter::{MeshLimiter, SlotLimiter};
 use tokio::time::{Instant, sleep};
 
-use crate::{proxy::Proxy, soon::soon};
+use crate::{engine::free_port, proxy::Proxy, soon::soon};
 
 mod measured;
 mod promise;
@@ -18,11 +18,6 @@ const LIMIT: u32 = 40;
 const SLOT: Duration = Duration::from_hours(1);
 /// Between looks at what should happen soon.
 const GLANCE: Duration = Duration::from_millis(1);
-
-/// A free port. Somebody else may take it first, but hardly within this test.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
 
 fn at(port: u16) -> String {
     format!("tcp://127.0.0.1:{port}")
