@@ -10,9 +10,7 @@ mod lesson;
 use std::{env, io, path::PathBuf, process, sync::Arc};
 
 use everywire::{Code, Result, RpcError, Server, Service, Transport, rpc_core, serde, services};
-use rpc_core::{
-    Budget, Call, Caller, CancellationToken, DEFAULT_TIMEOUT, Limits, Method, answer_within, bad_arguments,
-};
+use rpc_core::{Budget, Call, Caller, CancellationToken, DEFAULT_TIMEOUT, Limits, Method, answer_within, decode_again};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -26,7 +24,7 @@ impl Call for LineCall {
     type Reply = Vec<u8>;
 
     fn args<A: DeserializeOwned>(&mut self) -> Result<A> {
-        A::deserialize(&self.0["args"]).map_err(|_| bad_arguments::<A>(&self.0["args"]))
+        A::deserialize(&self.0["args"]).or_else(|_| decode_again(&self.0["args"]))
     }
 
     fn reply<R: Serialize>(&mut self, outcome: Result<R>) -> Vec<u8> {

@@ -1,6 +1,6 @@
 //! The arguments of a call, read by position or by name from any serde format.
 
-use std::{fmt, marker::PhantomData};
+use std::{cell::Cell, fmt, marker::PhantomData};
 
 use serde::{
     Deserialize, Deserializer,
@@ -8,7 +8,7 @@ use serde::{
     forward_to_deserialize_any,
 };
 
-use crate::{Result, RpcError};
+use crate::{Result, RpcError, whole_floats::WholeFloats};
 
 /// Reads the struct `A`, whose fields are the arguments.
 ///
@@ -135,17 +135,20 @@ impl<'de, E: Error> Deserializer<'de> for Absent<E> {
     }
 }
 
-/// The error for arguments that could not be decoded, naming the one at fault.
+/// Reads arguments once more that could not be decoded: leniently, or to name the one at fault in the error.
 ///
-/// A wire calls this after its ordinary decoding failed: reading `arguments` once more, slowly, finds the place, so
-/// that good calls don't pay for the search.
-pub fn bad_arguments<'de, A: DeserializeOwned>(arguments: impl Deserializer<'de>) -> RpcError {
-    let mut message = match serde_path_to_error::deserialize::<_, A>(arguments) {
-        Err(error) => locate(error.path(), field_names::<A>(), &error.inner().to_string()),
+/// A wire calls this after its ordinary decoding failed, so that ordinary calls pay for neither. Lenient means that a
+/// whole float is taken for an integer, up to 2^53, where floats stop being exact. JSON has no other integers than those,
+/// and JavaScript libraries of other formats write large integers as floats.
+pub fn decode_again<'de, A: DeserializeOwned>(arguments: impl Deserializer<'de>) -> Result<A> {
+    let found = Cell::new(false);
+    let mut message = match serde_path_to_error::deserialize(WholeFloats { inner: arguments, found: &found }) {
+        Ok(arguments) if found.get() => return Ok(arguments),
         Ok(_) => "something follows the arguments".to_owned(),
+        Err(error) => locate(error.path(), field_names::<A>(), &error.inner().to_string()),
     };
     message.truncate(message.floor_char_boundary(MESSAGE_BYTES));
-    RpcError::invalid_argument(message)
+    Err(RpcError::invalid_argument(message))
 }
 
 /// What is repeated of arguments that did not fit, in bytes: what a peer sent doesn't come back in full.
@@ -203,6 +206,8 @@ impl<'de> Deserializer<'de> for Announced<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use super::*;
 
     #[derive(Debug, PartialEq, Deserialize)]
@@ -214,9 +219,47 @@ mod tests {
     }
 
     fn read(json: &str) -> Result<Wait> {
-        serde_json::from_str::<Arguments<Wait>>(json)
-            .map(|arguments| arguments.0)
-            .map_err(|_| bad_arguments::<Arguments<Wait>>(&mut serde_json::Deserializer::from_str(json)))
+        serde_json::from_str::<Arguments<Wait>>(json).map(|arguments| arguments.0).or_else(|_| {
+            decode_again::<Arguments<Wait>>(&mut serde_json::Deserializer::from_str(json)).map(|again| again.0)
+        })
+    }
+
+    #[test]
+    fn whole_floats_are_integers_where_they_are_exact() {
+        #[derive(Debug, PartialEq, Deserialize)]
+        struct All {
+            signed: i64,
+            small: Option<u8>,
+            nested: HashMap<String, Vec<Kind>>,
+        }
+        #[derive(Debug, PartialEq, Deserialize)]
+        enum Kind {
+            Unit,
+            One(i32),
+            Two(u64, f64),
+            Named { id: u64 },
+        }
+        let read = |json: &str| decode_again::<Arguments<All>>(&mut serde_json::Deserializer::from_str(json));
+        let Arguments(all) = read(
+            r#"[-9007199254740991.0, 2e2, {"k": ["Unit", {"One": -0}, {"Two": [3.0, 3.0]}, {"Named": {"id": 7.0}}]}]"#,
+        )
+        .unwrap();
+        let kinds = vec![Kind::Unit, Kind::One(0), Kind::Two(3, 3.0), Kind::Named { id: 7 }];
+        assert_eq!(all, All { signed: -9_007_199_254_740_991, small: Some(200), nested: [("k".into(), kinds)].into() });
+        #[rustfmt::skip]
+        let cases = [
+            ("[3.5, null, {}]", "argument `signed`: invalid type: floating point `3.5`, expected i64"),
+            ("[9007199254740993.0, null, {}]", "argument `signed`: invalid type: floating point `9007199254740992.0`, expected i64"),
+            ("[1e19, null, {}]", "argument `signed`: invalid type: floating point `1e+19`, expected i64"),
+            ("[1.0, 256.0, {}]", "argument `small`: invalid value: integer `256`, expected u8"),
+            ("[1.0, -1.0, {}]", "argument `small`: invalid value: integer `-1`, expected u8"),
+            (r#"["1.0", null, {}]"#, "argument `signed`: invalid type: string \"1.0\", expected i64"),
+            ("[1, null, {}]", "something follows the arguments"),
+        ];
+        for (json, expected) in cases {
+            let error = read(json).map(|again| again.0).unwrap_err();
+            assert!(error.message().starts_with(expected), "{json}: {error}");
+        }
     }
 
     #[test]

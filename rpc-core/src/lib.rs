@@ -13,8 +13,9 @@ mod server;
 mod service;
 pub mod shape;
 mod weight;
+mod whole_floats;
 
-pub use arguments::bad_arguments;
+pub use arguments::decode_again;
 pub use aside::aside;
 pub use bounded::{Cut, in_time};
 pub use budget::{Budget, FREE_BYTES, Share};

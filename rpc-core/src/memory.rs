@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use crate::{Call, Caller, Method, Result, RpcError, Service, bad_arguments};
+use crate::{Call, Caller, Method, Result, RpcError, Service, decode_again};
 
 /// Calls `method` with `args`, an array (by position) or an object (by name).
 pub async fn call<S: Service>(service: &S, method: &str, args: Value) -> Result<Value> {
@@ -45,7 +45,7 @@ impl Call for MemoryCall {
     type Reply = Result<Value>;
 
     fn args<A: DeserializeOwned>(&mut self) -> Result<A> {
-        A::deserialize(&self.args).map_err(|_| bad_arguments::<A>(&self.args))
+        A::deserialize(&self.args).or_else(|_| decode_again(&self.args))
     }
 
     fn reply<R: Serialize>(&mut self, outcome: Result<R>) -> Self::Reply {

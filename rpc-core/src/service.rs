@@ -49,7 +49,7 @@ pub trait Call: Send {
     /// Decodes the arguments; called at most once.
     ///
     /// `A` is a struct whose fields are the arguments, to be read by position or by name. Arguments that do not fit are
-    /// [`bad_arguments`](crate::bad_arguments).
+    /// read by [`decode_again`](crate::decode_again).
     fn args<A: DeserializeOwned>(&mut self) -> Result<A>;
 
     /// How many bytes [`args`](Self::args) decodes: many are decoded [`aside`](crate::aside), where they hold up no other

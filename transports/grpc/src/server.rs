@@ -6,7 +6,7 @@ use everywire_net::{Listener, arrived};
 use http::{Request, Response, StatusCode};
 use rpc_core::{
     Budget, Call, CancellationToken, Limit, Method, Result, RpcError, Service, ServiceDescriptor, Transport,
-    bad_arguments, unknown_method,
+    decode_again, unknown_method,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{sync::Semaphore, time::timeout};
@@ -170,11 +170,11 @@ impl Call for GrpcCall<'_> {
     fn args<A: DeserializeOwned>(&mut self) -> Result<A> {
         let message = self.message.take().expect("arguments are read once");
         let (bytes, depth) = (&*message.bytes, self.budget.limits().depth);
-        codec::from_slice_within(bytes, depth).map_err(|error| {
+        codec::from_slice_within(bytes, depth).or_else(|error| {
             if error.is_depth() {
                 self.budget.note(Limit::Depth, &error);
             }
-            bad_arguments::<A>(codec::Message { bytes, depth })
+            decode_again(codec::Message { bytes, depth })
         })
     }
 

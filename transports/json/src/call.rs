@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rpc_core::{Budget, Call, Limit, Result, RpcError, Service, aside, bad_arguments};
+use rpc_core::{Budget, Call, Limit, Result, RpcError, Service, aside, decode_again};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
@@ -75,7 +75,8 @@ impl Call for JsonCall<'_> {
             return Err(self.budget.over(Limit::Depth, "the arguments nest too deep"));
         }
         serde_json::from_str(self.params)
-            .map_err(|_| without_position(bad_arguments::<A>(&mut serde_json::Deserializer::from_str(self.params))))
+            .or_else(|_| decode_again(&mut serde_json::Deserializer::from_str(self.params)))
+            .map_err(without_position)
     }
 
     fn args_bytes(&self) -> usize {

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, fmt::Display};
 
-use rpc_core::{Code, Method, Result, RpcError};
+use rpc_core::{Code, Method, Result, RpcError, decode_again};
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
@@ -29,10 +29,16 @@ pub fn reply<R: DeserializeOwned>(body: &[u8]) -> Result<R> {
         |reason: &dyn Display| RpcError::new(Code::Internal, format!("the answer can't be read: {reason}"));
     let response: Response<'_> = serde_json::from_slice(body).map_err(|error| unreadable(&error))?;
     match (response.result, response.error) {
-        (Some(result), None) => serde_json::from_str(result.get()).map_err(|error| unreadable(&error)),
+        (Some(result), None) => read_value(result.get()).map_err(|error| unreadable(&error)),
         (None, Some(error)) => Err(reported(error.code, &error.message, error.data.map(RawValue::get))),
         _ => Err(unreadable(&"it has no result and no error, or both")),
     }
+}
+
+/// Reads the `result` of a response. A whole float is taken for an integer, as in arguments.
+pub fn read_value<R: DeserializeOwned>(text: &str) -> serde_json::Result<R> {
+    let again = || decode_again(&mut serde_json::Deserializer::from_str(text)).ok();
+    serde_json::from_str(text).or_else(|error| again().ok_or(error))
 }
 
 /// A response.
@@ -67,6 +73,7 @@ mod tests {
     #[test]
     fn replies() {
         assert_eq!(reply(br#"{"jsonrpc":"2.0","id":1,"result":7}"#), Ok(7));
+        assert_eq!(reply(br#"{"jsonrpc":"2.0","id":1,"result":7.0}"#), Ok(7));
         assert_eq!(reply(br#"{"jsonrpc":"2.0","id":1,"result":null,"error":null}"#), Ok(()));
         #[rustfmt::skip]
         let cases = [

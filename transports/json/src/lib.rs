@@ -54,7 +54,7 @@ mod tests;
 
 pub use answer::Answer;
 pub use call::answer;
-pub use client::{reply, request};
+pub use client::{read_value, reply, request};
 pub use fault::{refusal, reported};
 #[doc(hidden)]
 pub use loopback::Loopback;

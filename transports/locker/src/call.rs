@@ -3,7 +3,7 @@
 use std::{iter, sync::Arc};
 
 use everywire_zmtp::{Envelope, Reply};
-use rpc_core::{Call, Result, RpcError, bad_arguments};
+use rpc_core::{Call, Result, RpcError, decode_again};
 use serde::{
     Serialize,
     de::{
@@ -30,7 +30,7 @@ impl Call for LockerCall {
 
     fn args<A: DeserializeOwned>(&mut self) -> Result<A> {
         let arguments = || MapDeserializer::<_, Error>::new(iter::once((RESOURCE, &*self.resource)));
-        A::deserialize(arguments()).map_err(|_| bad_arguments::<A>(arguments()))
+        A::deserialize(arguments()).or_else(|_| decode_again(arguments()))
     }
 
     fn reply<R: Serialize>(&mut self, outcome: Result<R>) -> Reply {

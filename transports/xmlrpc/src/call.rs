@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use rpc_core::{Budget, Call, Code, Limit, Result, RpcError, Service, ServiceDescriptor, aside, bad_arguments};
+use rpc_core::{Budget, Call, Code, Limit, Result, RpcError, Service, ServiceDescriptor, aside, decode_again};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
@@ -103,15 +103,15 @@ impl<'a> XmlrpcCall<'a> {
         }
     }
 
-    /// Looks for the argument that did not fit, unless the document is broken further on.
-    fn explain<A: DeserializeOwned>(&self) -> Result<RpcError, Error> {
+    /// Reads the arguments once more, leniently, unless the document is broken further on.
+    fn decode_again<A: DeserializeOwned>(&self) -> Result<Result<A>, Error> {
         match self.source {
             Source::Request { document, .. } => {
                 envelope::read_method(document, self.depth())?.1.skip_to_end()?;
                 let (_, mut parser) = envelope::read_method(document, self.depth())?;
-                Ok(bad_arguments::<A>(Params(&mut parser)))
+                Ok(decode_again(Params(&mut parser)))
             }
-            Source::Batch { params } => Ok(bad_arguments::<A>(Value::new(&mut Parser::new(params, self.depth())))),
+            Source::Batch { params } => Ok(decode_again(Value::new(&mut Parser::new(params, self.depth())))),
         }
     }
 
@@ -135,15 +135,15 @@ impl Call for XmlrpcCall<'_> {
             Ok(args) => return Ok(args),
             Err(error) => error,
         };
-        let explained = if error.kind() == Kind::Type { self.explain::<A>() } else { Err(error) };
-        Err(explained.unwrap_or_else(|broken| {
+        let again = if error.kind() == Kind::Type { self.decode_again() } else { Err(error) };
+        again.unwrap_or_else(|broken| {
             let message = broken.to_string();
             if broken.kind() == Kind::Depth {
                 self.budget.note(Limit::Depth, &broken);
             }
             self.broken = Some(broken);
-            RpcError::new(Code::Internal, message)
-        }))
+            Err(RpcError::new(Code::Internal, message))
+        })
     }
 
     fn args_bytes(&self) -> usize {

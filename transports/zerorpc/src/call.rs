@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use everywire_zmtp::{Envelope, Reply};
 use rmp_serde::decode;
-use rpc_core::{Call, Method, Result, RpcError, bad_arguments};
+use rpc_core::{Call, Method, Result, RpcError, decode_again};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
@@ -58,14 +58,15 @@ impl Call for ZerorpcCall {
         let args = std::mem::take(&mut self.args);
         // The array or map of the arguments is one more level than their own values have.
         let depth = self.depth + 1;
-        get_value(&args, depth).map_err(|error| {
+        get_value(&args, depth).or_else(|error| {
             if let decode::Error::DepthLimitExceeded = error {
                 self.too_deep = true;
                 let limit = self.depth;
-                return RpcError::invalid_argument(format!("the arguments nest too deep; the limit depth is {limit}"));
+                let text = format!("the arguments nest too deep; the limit depth is {limit}");
+                return Err(RpcError::invalid_argument(text));
             }
             self.unreadable = Reader::new(&args).value().is_none();
-            explain(bad_arguments::<A>(&mut deserializer(&args, depth)), &error)
+            decode_again(&mut deserializer(&args, depth)).map_err(|bad| explain(bad, &error))
         })
     }
 
