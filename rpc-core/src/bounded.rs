@@ -48,9 +48,9 @@ impl<S: Service> Service for Bounded<S> {
     }
 
     async fn dispatch<C: Call>(&self, method: &str, call: &mut C) -> C::Reply {
-        let _place = match self.budget.start_call() {
-            Ok(place) => place,
-            Err(refused) => return call.reply::<()>(Err(refused)),
+        let _permit = match self.budget.start_call(self.descriptor().waits(method)) {
+            Ok(permit) => permit,
+            Err(rejected) => return call.reply::<()>(Err(rejected)),
         };
         let cut_off =
             match in_time(self.service.dispatch(method, call), self.budget.limits().call_time, &self.end).await {

@@ -28,7 +28,9 @@ const LOG_PAUSE_MS: u64 = 1_000;
 #[derive(Debug)]
 pub struct Budget {
     limits: Limits,
-    calls: AtomicUsize,
+    /// Calls in flight but for those that wait.
+    running: AtomicUsize,
+    waiting: AtomicUsize,
     bytes: AtomicUsize,
     met: Vec<Met>,
     since: Instant,
@@ -50,7 +52,8 @@ impl Budget {
             *least_one = (*least_one).max(1);
         }
         let met = Limit::ALL.iter().map(|_| Met::default()).collect();
-        Arc::new(Self { limits, calls: AtomicUsize::new(0), bytes: AtomicUsize::new(0), met, since: Instant::now() })
+        let (running, waiting, bytes) = Default::default();
+        Arc::new(Self { limits, running, waiting, bytes, met, since: Instant::now() })
     }
 
     /// The limits.
@@ -58,9 +61,9 @@ impl Budget {
         &self.limits
     }
 
-    /// Calls in flight on all wires.
+    /// Calls in flight on all wires, including those that wait.
     pub fn calls(&self) -> usize {
-        self.calls.load(Relaxed)
+        self.running.load(Relaxed) + self.waiting.load(Relaxed)
     }
 
     /// Bytes that all connections hold in [shares](Share).
@@ -107,13 +110,11 @@ impl Budget {
         Share { budget: Arc::clone(self), held: 0 }
     }
 
-    /// Counts a call until its place is dropped, or refuses it.
-    pub(crate) fn start_call(&self) -> Result<Place<'_>> {
-        let place = Place(self);
-        if self.calls.fetch_add(1, AcqRel) < self.limits.calls_in_all {
-            return Ok(place);
-        }
-        Err(self.over(Limit::CallsInAll, "the server has too many calls in flight"))
+    /// Counts a call until its permit is dropped, or rejects it.
+    pub(crate) fn start_call(&self, waits: bool) -> Result<CallPermit<'_>> {
+        let (count, kind) = if waits { (&self.waiting, "waiting calls") } else { (&self.running, "calls in flight") };
+        CallPermit::take(count, self.limits.calls_in_all)
+            .ok_or_else(|| self.over(Limit::CallsInAll, format_args!("the server has too many {kind}")))
     }
 }
 
@@ -128,12 +129,21 @@ impl fmt::Display for Budget {
     }
 }
 
-/// One call in flight.
-pub(crate) struct Place<'a>(&'a Budget);
+/// One call among those that are counted.
+pub(crate) struct CallPermit<'a>(&'a AtomicUsize);
 
-impl Drop for Place<'_> {
+impl<'a> CallPermit<'a> {
+    /// Counts one more, unless `limit` are counted already.
+    pub(crate) fn take(count: &'a AtomicUsize, limit: usize) -> Option<Self> {
+        let permit = Self(count);
+        // A permit over the limit is dropped here, which takes it off the count again.
+        (count.fetch_add(1, AcqRel) < limit).then_some(permit)
+    }
+}
+
+impl Drop for CallPermit<'_> {
     fn drop(&mut self) {
-        self.0.calls.fetch_sub(1, AcqRel);
+        self.0.fetch_sub(1, AcqRel);
     }
 }
 

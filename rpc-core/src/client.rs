@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::{Serialize, de::DeserializeOwned};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::{Method, Result, RpcError};
 
@@ -26,6 +27,28 @@ pub trait Caller: Send + Sync + 'static {
         method: &'static Method,
         args: &A,
     ) -> impl Future<Output = Result<R>> + Send;
+}
+
+/// How many calls a client has in flight; more wait for a slot. Calls that [wait](Method::waits) for other calls have as
+/// many slots of their own, so that they never keep out the call that ends their wait. For the clients of wires.
+#[derive(Debug)]
+pub struct CallSlots {
+    running: Semaphore,
+    waiting: Semaphore,
+}
+
+impl CallSlots {
+    /// Slots for `calls`, at least one, and for as many that wait.
+    pub fn new(calls: usize) -> Self {
+        let slots = || Semaphore::new(calls.clamp(1, Semaphore::MAX_PERMITS));
+        Self { running: slots(), waiting: slots() }
+    }
+
+    /// Takes a slot for a call of `method`, as soon as one is free.
+    pub async fn take(&self, method: &Method) -> Result<SemaphorePermit<'_>> {
+        let slots = if method.waits() { &self.waiting } else { &self.running };
+        slots.acquire().await.map_err(|_| RpcError::cancelled("the client is closed"))
+    }
 }
 
 /// Waits for the `answer` of `peer` to `method`; after `timeout` it is `DEADLINE_EXCEEDED`, and the call is dropped. For

@@ -17,6 +17,8 @@ pub struct ServiceDescriptor {
     name: &'static str,
     docs: &'static str,
     methods: Vec<Method>,
+    /// The names of the methods that wait: few, and looked up for every call.
+    waiting: Vec<&'static str>,
     types: Types,
     definitions: Map<String, Value>,
 }
@@ -29,6 +31,7 @@ pub struct Method {
     path: String,
     docs: &'static str,
     idempotent: bool,
+    waits: bool,
     arguments: Vec<Argument>,
     reply: Type,
     signature: String,
@@ -60,6 +63,7 @@ impl ServiceDescriptor {
                 name,
                 docs,
                 methods: Vec::new(),
+                waiting: Vec::new(),
                 types: Types::new(),
                 definitions: Map::new(),
             },
@@ -95,6 +99,11 @@ impl ServiceDescriptor {
     /// The method with this name.
     pub fn method(&self, name: &str) -> Option<&Method> {
         self.methods.iter().find(|method| method.name == name)
+    }
+
+    /// Whether the method `name` [waits](Method::waits).
+    pub(crate) fn waits(&self, name: &str) -> bool {
+        self.waiting.contains(&name)
     }
 
     /// The shapes of all named types.
@@ -167,6 +176,12 @@ impl Method {
     /// Whether running a call twice does what running it once does. `#[idempotent]` says so in the trait.
     pub fn is_idempotent(&self) -> bool {
         self.idempotent
+    }
+
+    /// Whether a call may wait for other calls, as one that takes a lock waits for the one that releases it. `#[waits]`
+    /// says so in the trait; such calls are counted as [`waiting_calls`](crate::Limits::waiting_calls).
+    pub fn waits(&self) -> bool {
+        self.waits
     }
 
     /// The arguments in order.
@@ -248,13 +263,14 @@ pub struct MethodBuilder<'a> {
     name: &'static str,
     docs: &'static str,
     idempotent: bool,
+    waits: bool,
     arguments: Vec<Argument>,
 }
 
 impl Builder {
     /// Starts the next method.
     pub fn method(&mut self, name: &'static str, docs: &'static str) -> MethodBuilder<'_> {
-        MethodBuilder { service: self, name, docs, idempotent: false, arguments: Vec::new() }
+        MethodBuilder { service: self, name, docs, idempotent: false, waits: false, arguments: Vec::new() }
     }
 
     /// The descriptor with all methods so far.
@@ -290,6 +306,13 @@ impl MethodBuilder<'_> {
         self
     }
 
+    /// Says that a call may wait for other calls.
+    #[must_use]
+    pub fn waits(mut self) -> Self {
+        self.waits = true;
+        self
+    }
+
     /// Adds the next argument; `rust` is its type as the source has it.
     #[must_use]
     pub fn argument<T: Serialize + DeserializeOwned + JsonSchema>(
@@ -304,17 +327,21 @@ impl MethodBuilder<'_> {
 
     /// Sets the reply and adds the method to the service.
     pub fn reply<T: Serialize + DeserializeOwned + JsonSchema>(self, rust: &'static str) {
-        let Self { service, name, docs, idempotent, arguments } = self;
+        let Self { service, name, docs, idempotent, waits, arguments } = self;
         let reply = service.describe::<T>(rust);
         let arguments_text: Vec<_> =
             arguments.iter().map(|argument| format!("{}: {}", argument.name, argument.r#type.rust)).collect();
         let descriptor = &mut service.descriptor;
+        if waits {
+            descriptor.waiting.push(name);
+        }
         descriptor.methods.push(Method {
             index: descriptor.methods.len(),
             name,
             path: format!("/{}/{}", descriptor.full_name, camel_case(name)),
             docs,
             idempotent,
+            waits,
             signature: format!("{name}({}) -> {}", arguments_text.join(", "), reply.rust),
             arguments,
             reply,

@@ -47,9 +47,11 @@ macro_rules! limits {
 }
 
 limits! {
-    /// Connections open at the same time on one wire. One more is closed at once. Default 1,024.
+    /// Connections open at the same time on one wire, not counting those with a call that [waits](crate::Method::waits).
+    /// One more is closed at once. Default 1,024.
     connections: usize = 1_024, Connections;
-    /// Those of them from one address: an IPv4 address, or a /64 network of IPv6. Default 256.
+    /// Those of them from one address: an IPv4 address, or a /64 network of IPv6. Loopback addresses have no such limit.
+    /// Default 256.
     connections_per_address: usize = 256, ConnectionsPerAddress;
     /// Time from a connection's first moment to a whole greeting, or for the head of one request from its first byte.
     /// Default 5 s.
@@ -68,9 +70,13 @@ limits! {
     buffered_bytes: usize = 32 << 20, BufferedBytes;
     /// How deep values may nest inside one another. Default 64.
     depth: usize = 64, Depth;
-    /// Calls that one connection may have in flight; reading pauses at the limit. Default 256.
+    /// Calls that one connection may have in flight, not counting those that [wait](crate::Method::waits); more of them
+    /// are read later. Default 256.
     calls_in_flight: usize = 256, CallsInFlight;
-    /// Calls in flight over all connections of all wires. One more is refused. Default 8,192.
+    /// Calls of one connection that may [wait](crate::Method::waits) at the same time. One more is rejected. Default 1,024.
+    waiting_calls: usize = 1_024, WaitingCalls;
+    /// Calls in flight over all connections of all wires, and apart from them as many that [wait](crate::Method::waits).
+    /// One more of either is rejected. Default 8,192.
     calls_in_all: usize = 8_192, CallsInAll;
     /// Time for one call. A method that is not done is cut off where it waits. Default 65 min, more than the longest wait
     /// for a lock.

@@ -14,6 +14,7 @@ pub trait Toolkit {
     /// Takes the lock `name` for `ttl_ms` milliseconds (1 to 86,400,000), waiting up to `wait_ms` milliseconds (absent or
     /// 0: try once; at most 3,600,000) in the order of arrival. An absent `owner` is made up and returned. The owner may
     /// take it again: each grant adds one hold.
+    #[waits]
     async fn lock(&self, name: String, ttl_ms: u64, wait_ms: Option<u64>, owner: Option<String>) -> Result<LockGrant>;
 
     /// Gives one hold of the lock back; true if `owner` had it. The last hold frees the lock.

@@ -44,9 +44,11 @@ flags! {
         max_buffered_bytes => buffered_bytes,
         /// How deep values may nest
         max_depth => depth,
-        /// Calls in flight on one connection
+        /// Calls in flight on one connection, not counting those that wait for a lock
         max_calls_in_flight => calls_in_flight,
-        /// Calls in flight over all connections of all wires
+        /// Calls of one connection that wait for a lock
+        max_waiting_calls => waiting_calls,
+        /// Calls in flight over all connections of all wires, and as many that wait for a lock
         max_calls_in_all => calls_in_all,
         /// Calls in one batch
         max_batch_calls => batch_calls,

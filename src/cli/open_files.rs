@@ -5,11 +5,13 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// What is open besides connections: standard streams, listeners, the data directory and the runtime's own.
 const RESERVE: u64 = 32;
 
-/// Lets the process have as many files open as `wires` of so many `connections` need, as far as the system allows; warns
-/// if that is not far enough. Then connections beyond it wait in the system's queue until others are closed.
-pub(crate) fn allow(wires: usize, connections: usize) {
-    let needed = u64::try_from(wires.saturating_mul(connections)).unwrap_or(u64::MAX).saturating_add(RESERVE);
-    let allowed = raise(needed);
+/// Lets the process have as many files open as `wires` of so many `connections` need, and `waiting` calls with a connection
+/// each, as far as the system allows. Warns if that is not enough for the connections. Then connections beyond it wait in
+/// the system's queue until others are closed.
+pub(crate) fn allow(wires: usize, connections: usize, waiting: usize) {
+    let count = |files: usize| u64::try_from(files).unwrap_or(u64::MAX);
+    let needed = count(wires.saturating_mul(connections)).saturating_add(RESERVE);
+    let allowed = raise(needed.saturating_add(count(waiting)));
     if allowed < needed {
         tracing::warn!(
             "{wires} wires with {connections} connections each may need {needed} open files, and {allowed} are \

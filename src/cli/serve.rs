@@ -106,7 +106,7 @@ impl Serve {
         let toolkit = toolkit.limiter(limiter);
         notes.extend(counted);
         let limits = Limits::from(self.limits);
-        let connections = limits.connections;
+        let (connections, waiting) = (limits.connections, limits.calls_in_all);
         let mut server = Server::new(ToolkitService::new(toolkit)).limits(limits).grace(self.grace);
         let mut listing = Listing { notes, wires: Vec::new() };
         if let Wire(Some(address)) = &self.xmlrpc {
@@ -130,7 +130,7 @@ impl Serve {
             server = server.mount(wire);
         }
         listing.print();
-        open_files::allow(listing.wires.len(), connections);
+        open_files::allow(listing.wires.len(), connections, waiting);
         Ok(server)
     }
 }

@@ -14,12 +14,13 @@ const WIRES: [&str; 5] = ["XML-RPC", "JSON-RPC", "gRPC", "zerorpc", "locker"];
 async fn the_limit_is_raised_as_far_as_the_system_allows() {
     #[rustfmt::skip]
     let cases = [
-        ("ulimit -Sn 100", "20", "132", None),
+        ("ulimit -Sn 100", "20", "142", None),
         ("ulimit -Sn 200", "20", "200", None),
         ("ulimit -n 100", "20", "100", Some("5 wires with 20 connections each may need 132 open files, and 100 are allowed")),
     ];
     for (setup, connections, limit, warning) in cases {
-        let mut serving = Serving::start_after(setup, &["--max-connections", connections]).await;
+        let flags = ["--max-connections", connections, "--max-calls-in-all", "10"];
+        let mut serving = Serving::start_after(setup, &flags).await;
         let mut log = Log::of(&mut serving.child);
         // The answer shows that the start is over.
         Clients::of(&serving).await;

@@ -146,6 +146,7 @@ fn described_method(rpc_core: &Path, method: &Method) -> TokenStream {
     let name = method.wire_name();
     let docs = docs(&method.attributes);
     let idempotent = method.idempotent.then(|| quote!(.idempotent()));
+    let waits = method.waits.then(|| quote!(.waits()));
     let arguments = method.arguments.iter().map(|argument| {
         let (name, r#type) = (plain(&argument.name), &argument.r#type);
         let text = type_text(r#type);
@@ -154,7 +155,7 @@ fn described_method(rpc_core: &Path, method: &Method) -> TokenStream {
     let reply = reply_type(rpc_core, &method.outcome);
     let text = type_text(reply_text(&method.outcome));
     quote! {
-        service.method(#name, #docs) #idempotent #(#arguments)* .reply::<#reply>(#text);
+        service.method(#name, #docs) #idempotent #waits #(#arguments)* .reply::<#reply>(#text);
     }
 }
 

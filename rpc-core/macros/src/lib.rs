@@ -23,6 +23,10 @@ mod model;
 /// `#[idempotent]` on a method promises that running a call twice does what running it once does. A wire that may get one
 /// request twice runs such a call again, and no other; schemas repeat the promise.
 ///
+/// `#[waits]` on a method says that its calls may wait for other calls, as one that takes a lock waits for the one that
+/// releases it. Such calls are counted apart from the others, so that however many wait, the call that ends their wait
+/// is still read and run: see `rpc_core::Limits::waiting_calls`.
+///
 /// # What you get
 /// - the trait itself, with each `async fn` as a method that returns `impl Future + Send`; write `async fn` in its
 ///   implementations

@@ -28,9 +28,10 @@ pub(crate) struct Service {
 
 /// One method of it.
 pub(crate) struct Method {
-    /// Without `#[idempotent]`.
+    /// Without the marks `#[idempotent]` and `#[waits]`.
     pub(crate) attributes: Vec<Attribute>,
     pub(crate) idempotent: bool,
+    pub(crate) waits: bool,
     pub(crate) name: Ident,
     pub(crate) arguments: Vec<Argument>,
     /// The return type as written; that it is a `Result` is checked by the compiler, not by its name.
@@ -181,11 +182,9 @@ fn parse_method(method: &TraitItemFn, errors: &mut Errors) -> Option<Method> {
     if let Some(body) = &method.default {
         errors.add(body, "a service's method has no body: the generated client implements it too");
     }
-    let (marks, attributes): (Vec<_>, _) =
-        method.attrs.iter().cloned().partition(|attribute| attribute.path().is_ident("idempotent"));
-    for mark in marks.iter().filter(|mark| mark.meta.require_path_only().is_err()) {
-        errors.add(mark, "`#[idempotent]` stands alone: a method is idempotent or it is not");
-    }
+    let mut attributes = method.attrs.clone();
+    let idempotent = take_mark(&mut attributes, "idempotent", "a method is idempotent or it is not", errors);
+    let waits = take_mark(&mut attributes, "waits", "a method waits or it does not", errors);
     let arguments: Vec<_> = signature.inputs.iter().filter_map(|input| parse_argument(input, errors)).collect();
     let outcome = match &signature.output {
         ReturnType::Type(_, outcome) => (**outcome).clone(),
@@ -194,11 +193,21 @@ fn parse_method(method: &TraitItemFn, errors: &mut Errors) -> Option<Method> {
     let after = errors.0.clone().map_or(0, |all| all.into_iter().count());
     (before == after).then(|| Method {
         attributes,
-        idempotent: !marks.is_empty(),
+        idempotent,
+        waits,
         name: signature.ident.clone(),
         arguments,
         outcome,
     })
+}
+
+/// Whether `#[name]` is among `attributes`, from which it is taken out.
+fn take_mark(attributes: &mut Vec<Attribute>, name: &str, alone_because: &str, errors: &mut Errors) -> bool {
+    let marks: Vec<_> = attributes.extract_if(.., |attribute| attribute.path().is_ident(name)).collect();
+    for mark in marks.iter().filter(|mark| mark.meta.require_path_only().is_err()) {
+        errors.add(mark, format_args!("`#[{name}]` stands alone: {alone_because}"));
+    }
+    !marks.is_empty()
 }
 
 fn check_signature(signature: &Signature, errors: &mut Errors) {

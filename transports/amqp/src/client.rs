@@ -4,16 +4,15 @@ use std::time::Duration;
 
 use everywire_net::Shared;
 use lapin::types::ShortString;
-use rpc_core::{Caller, DEFAULT_TIMEOUT, Limits, Method, Result, RpcError, answer_within};
+use rpc_core::{CallSlots, Caller, DEFAULT_TIMEOUT, Limits, Method, Result, RpcError, answer_within};
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::sync::Semaphore;
 
 use crate::{
     broker::{Broker, queue_of},
     link::Link,
 };
 
-/// Calls in flight; more wait for a place.
+/// Calls in flight, and as many that wait for other calls.
 const CALLS: usize = 1_024;
 
 /// A client of the servers at one broker, ours or others that speak JSON-RPC from a queue.
@@ -31,7 +30,7 @@ pub struct Client {
     queue: Option<ShortString>,
     timeout: Duration,
     link: Shared<Link>,
-    places: Semaphore,
+    slots: CallSlots,
 }
 
 impl Client {
@@ -44,7 +43,7 @@ impl Client {
             queue: None,
             timeout: DEFAULT_TIMEOUT,
             link: Shared::default(),
-            places: Semaphore::new(CALLS),
+            slots: CallSlots::new(CALLS),
         };
         client.link.get(Link::is_open, || Link::open(&client.broker)).await?;
         Ok(client)
@@ -63,7 +62,7 @@ impl Client {
     }
 
     async fn exchange<A: Serialize>(&self, method: &Method, args: &A) -> Result<Vec<u8>> {
-        let _place = self.places.acquire().await.map_err(|_| RpcError::cancelled("the client is closed"))?;
+        let _slot = self.slots.take(method).await?;
         let link = self.link.get(Link::is_open, || Link::open(&self.broker)).await?;
         let number = link.number();
         let body = everywire_json::request(method, args, number)?;

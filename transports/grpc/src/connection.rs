@@ -178,7 +178,7 @@ impl<S: Service> Connection<S> {
                 Poll::Ready(answered) => self.send(answered),
                 Poll::Pending => {
                     self.waiting.spawn(call);
-                    if self.waiting.len() == self.budget.limits().calls_in_flight {
+                    if self.waiting.len() == streams(self.budget.limits()) {
                         self.budget.note(Limit::CallsInFlight, "an HTTP/2 connection has as many calls as it may");
                     }
                 }
@@ -279,15 +279,21 @@ pub(crate) fn after(start: Instant, time: Duration) -> Instant {
     start + time.min(FOREVER)
 }
 
+/// The calls that a peer may have open. It counts them itself, so those that wait are not told apart here: there is room
+/// for as many as may wait, and for the others beside them.
+fn streams(limits: &Limits) -> usize {
+    limits.calls_in_flight.saturating_add(limits.waiting_calls)
+}
+
 fn http2(limits: &Limits) -> Builder {
-    let streams = u32::try_from(limits.calls_in_flight).unwrap_or(u32::MAX);
+    let streams = streams(limits);
     let mut builder = Builder::new();
     builder
         .initial_window_size(WINDOW_BYTES)
         .initial_connection_window_size(WINDOW_BYTES)
-        .max_concurrent_streams(streams)
+        .max_concurrent_streams(u32::try_from(streams).unwrap_or(u32::MAX))
         // What is still under way on a stream that was refused is no mistake of the peer.
-        .max_concurrent_reset_streams(limits.calls_in_flight)
+        .max_concurrent_reset_streams(streams)
         .max_pending_accept_reset_streams(RESETS)
         .max_header_list_size(HEADER_BYTES);
     builder

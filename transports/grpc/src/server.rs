@@ -2,11 +2,11 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use everywire_net::{Listener, arrived};
+use everywire_net::{Listener, Socket, arrived};
 use http::{Request, Response, StatusCode};
 use rpc_core::{
-    Budget, Call, CancellationToken, Limit, Method, Result, RpcError, Service, ServiceDescriptor, Transport,
-    decode_again, unknown_method,
+    Budget, Call, CancellationToken, Limit, Method, PerConnection, Result, RpcError, Service, ServiceDescriptor,
+    Transport, decode_again, unknown_method,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{sync::Semaphore, time::timeout};
@@ -25,7 +25,8 @@ use crate::{
 /// It also answers `grpc.health.v1.Health` and server reflection (`v1` and `v1alpha`).
 ///
 /// It keeps every limit but `decompressed_bytes` and `batch_calls`: compressed messages are refused, and gRPC has no
-/// batches. `calls_in_flight` are a connection's streams; one more is reset with `REFUSED_STREAM`. At `unsent_bytes`
+/// batches. `calls_in_flight` and `waiting_calls` together are a connection's streams; one more is reset with
+/// `REFUSED_STREAM`. At `unsent_bytes`
 /// the calls of a connection wait, while its windows are still read. A stream whose reply is not taken within
 /// `message_time` is reset with `ENHANCE_YOUR_CALM`. An idle connection gets a GOAWAY; health's `Watch` and reflection
 /// are calls that keep it open, 16 on a connection.
@@ -58,10 +59,11 @@ impl Transport for Server {
     async fn serve<S: Service>(self, service: Arc<S>, budget: Arc<Budget>, shutdown: CancellationToken) -> Result<()> {
         let descriptor = service.descriptor();
         let companions = Companions::new(descriptor).await?;
-        let host = Arc::new(Host { service, descriptor, companions, budget });
-        let connections = self.listener.serve(&host.budget, shutdown.clone(), |socket, _, stop| {
+        let host = Arc::new(Host { descriptor, companions, budget });
+        let connections = self.listener.serve(&host.budget, shutdown.clone(), |socket: Socket, _, stop| {
+            let service = PerConnection::new(Arc::clone(&service), socket.waiting());
             let companions = Arc::new(Semaphore::new(companions::CALLS));
-            let session = Session { host: Arc::clone(&host), companions, stop: stop.clone() };
+            let session = Session { host: Arc::clone(&host), service, companions, stop: stop.clone() };
             Connection::serve(Arc::new(session), socket, Arc::clone(&host.budget), stop)
         });
         let stop = async {
@@ -73,9 +75,8 @@ impl Transport for Server {
     }
 }
 
-/// The service and what every call needs.
-struct Host<S> {
-    service: Arc<S>,
+/// What every call needs.
+struct Host {
     descriptor: &'static ServiceDescriptor,
     companions: Companions,
     budget: Arc<Budget>,
@@ -83,7 +84,8 @@ struct Host<S> {
 
 /// One connection, as its calls see it.
 pub(crate) struct Session<S> {
-    host: Arc<Host<S>>,
+    host: Arc<Host>,
+    service: PerConnection<S>,
     /// The calls of health and reflection that it may have open.
     companions: Arc<Semaphore>,
     stop: CancellationToken,
@@ -134,7 +136,7 @@ impl<S: Service> Session<S> {
         let budget = &self.host.budget;
         let received = arrived(Received::read(body, budget), budget, &self.stop).await?;
         let mut call = GrpcCall { message: Some(received.into_message()?), budget };
-        Ok(self.host.service.dispatch(method.name(), &mut call).await)
+        Ok(self.service.dispatch(method.name(), &mut call).await)
     }
 
     async fn answer_other(&self, request: Request<Incoming>) -> Result<Response<Body>> {

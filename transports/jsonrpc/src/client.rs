@@ -9,13 +9,13 @@ use std::{
 use http::Uri;
 use jsonrpsee_core::middleware::Request;
 use jsonrpsee_http_client::types::Id;
-use rpc_core::{Caller, Code, DEFAULT_TIMEOUT, Limits, Method, Result, RpcError, answer_within};
+use rpc_core::{CallSlots, Caller, Code, DEFAULT_TIMEOUT, Limits, Method, Result, RpcError, answer_within};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::{
     fault,
-    link::{Http, WebSocket},
+    link::{CALLS, Http, WebSocket},
 };
 
 /// Bytes that a request takes besides its method's name and its arguments.
@@ -39,6 +39,7 @@ pub struct Client {
     url: String,
     timeout: Duration,
     last_id: AtomicU64,
+    slots: CallSlots,
     link: Link,
 }
 
@@ -62,7 +63,13 @@ impl Client {
             let text = format!("jsonrpc: `{url}` is no address; expected http://HOST:PORT or ws://HOST:PORT");
             RpcError::invalid_argument(text)
         })?;
-        Ok(Self { url: url.to_owned(), timeout: DEFAULT_TIMEOUT, last_id: AtomicU64::new(0), link })
+        Ok(Self {
+            url: url.to_owned(),
+            timeout: DEFAULT_TIMEOUT,
+            last_id: AtomicU64::new(0),
+            slots: CallSlots::new(CALLS),
+            link,
+        })
     }
 
     /// Sets how long a call may take, connecting included.
@@ -71,9 +78,10 @@ impl Client {
         Self { timeout, ..self }
     }
 
-    async fn request<R: DeserializeOwned>(&self, method: &str, params: &RawValue) -> Result<R> {
+    async fn request<R: DeserializeOwned>(&self, method: &Method, params: &RawValue) -> Result<R> {
+        let _slot = self.slots.take(method).await?;
         let id = Id::Number(self.last_id.fetch_add(1, Relaxed) + 1);
-        let request = Request::borrowed(method, Some(params), id.clone());
+        let request = Request::borrowed(method.name(), Some(params), id.clone());
         let response = match &self.link {
             Link::Http(http) => http.call(request).await,
             Link::WebSocket(socket) => socket.call(request).await,
@@ -84,7 +92,7 @@ impl Client {
         }
         let result = response.as_success().filter(|_| *response.id() == id);
         let result = result.ok_or_else(|| self.unreadable("it answers another request"))?;
-        serde_json::from_str(result.get()).map_err(|error| self.unreadable(error))
+        everywire_json::read_value(result.get()).map_err(|error| self.unreadable(error))
     }
 
     fn unreadable(&self, reason: impl Display) -> RpcError {
@@ -99,7 +107,7 @@ impl Caller for Client {
         args: &A,
     ) -> Result<R> {
         let params = params(method.name(), args)?;
-        let answer = self.request(method.name(), &params);
+        let answer = self.request(method, &params);
         answer_within(self.timeout, &self.url, method, answer).await
     }
 }

@@ -46,7 +46,8 @@ impl<S: Service> Connection<S> {
         let Some(opened) = opened else { return };
         let Ok(io) = opened.await else { return };
         let call = |message, is_stopping| self.call(message, is_stopping);
-        if let Err(error) = session::serve(TokioIo::new(io), call, &self.host.budget, &self.stop).await {
+        let Host { budget, waiting, .. } = &*self.host;
+        if let Err(error) = session::serve(TokioIo::new(io), call, budget, waiting, &self.stop).await {
             tracing::debug!(%error, "a WebSocket session ended early");
         }
     }

@@ -13,12 +13,12 @@ use jsonrpsee_core::{
 use jsonrpsee_http_client::{HttpBackend, RpcService, transport::HttpTransportClientBuilder};
 use jsonrpsee_ws_client::{PingConfig, WsClient, WsClientBuilder};
 use rpc_core::{Limits, Result};
-use tokio::sync::Semaphore;
 
 use crate::fault;
 
-/// Calls under way at the same time; one more waits, and its time runs. Over HTTP each takes a connection.
-const CALLS: usize = 512;
+/// Calls in flight, and as many that wait for other calls; one more waits for a slot, and its time runs. Over HTTP each
+/// takes a connection.
+pub(crate) const CALLS: usize = 512;
 
 /// How often a WebSocket is asked for a sign of life.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
@@ -31,7 +31,6 @@ const PING_PATIENCE: Duration = Duration::from_mins(2);
 pub(crate) struct Http {
     url: String,
     service: RpcService<HttpBackend>,
-    places: Semaphore,
 }
 
 impl Http {
@@ -39,11 +38,10 @@ impl Http {
     pub(crate) fn new(url: &str) -> Option<Self> {
         let transport = HttpTransportClientBuilder::new().max_request_size(u32::MAX).max_response_size(max_response());
         let service = RpcService::new(transport.build(url).ok()?);
-        Some(Self { url: url.to_owned(), service, places: Semaphore::new(CALLS) })
+        Some(Self { url: url.to_owned(), service })
     }
 
     pub(crate) async fn call(&self, request: Request<'_>) -> Result<MiddlewareMethodResponse> {
-        let _place = self.places.acquire().await;
         self.service.call(request).await.map_err(|error| fault::from_client(&self.url, &error))
     }
 }
@@ -87,7 +85,7 @@ impl WebSocket {
             .set_rpc_middleware(RpcServiceBuilder::new().layer_fn(keep))
             .max_request_size(u32::MAX)
             .max_response_size(max_response())
-            .max_concurrent_requests(CALLS)
+            .max_concurrent_requests(2 * CALLS)
             .enable_ws_ping(PingConfig::new().ping_interval(PING_INTERVAL).inactive_limit(PING_PATIENCE))
             .build(&self.url)
             .await?;

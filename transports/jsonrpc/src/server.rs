@@ -2,8 +2,10 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use everywire_net::Listener;
-use rpc_core::{Budget, Call, CancellationToken, Result, RpcError, Service, ServiceDescriptor, Transport};
+use everywire_net::{Listener, Socket};
+use rpc_core::{
+    Budget, Call, CancellationToken, PerConnection, Result, RpcError, Service, ServiceDescriptor, Transport, Waiting,
+};
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::{connection::Connection, schema};
@@ -52,20 +54,29 @@ impl Transport for Server {
 
     async fn serve<S: Service>(self, service: Arc<S>, budget: Arc<Budget>, shutdown: CancellationToken) -> Result<()> {
         let document = schema::openrpc(service.descriptor(), env!("CARGO_PKG_VERSION"));
-        let document = to_raw_value(&document).map_err(RpcError::internal)?;
-        let host = Arc::new(Host { service, document, budget: Arc::clone(&budget) });
-        let connection = |socket, _, stop| Connection::new(Arc::clone(&host), stop).serve(socket);
+        let document: Arc<RawValue> = to_raw_value(&document).map_err(RpcError::internal)?.into();
+        let connection = |socket: Socket, _, stop| {
+            let waiting = socket.waiting();
+            let host = Host {
+                service: PerConnection::new(Arc::clone(&service), waiting.clone()),
+                document: Arc::clone(&document),
+                budget: Arc::clone(&budget),
+                waiting,
+            };
+            Connection::new(Arc::new(host), stop).serve(socket)
+        };
         self.listener.serve(&budget, shutdown, connection).await;
         Ok(())
     }
 }
 
-/// What all connections share.
+/// What the calls of one connection share.
 pub(crate) struct Host<S> {
-    service: Arc<S>,
+    service: PerConnection<S>,
     /// The service's `OpenRPC` document.
-    document: Box<RawValue>,
+    document: Arc<RawValue>,
     pub(crate) budget: Arc<Budget>,
+    pub(crate) waiting: Waiting,
 }
 
 /// The service as one message meets it.

@@ -1,6 +1,7 @@
 //! A WebSocket session: one task owns the socket and the calls.
 
 use std::{
+    collections::VecDeque,
     future::poll_fn,
     io,
     pin::Pin,
@@ -16,7 +17,7 @@ use futures_util::{
     future::OptionFuture,
     stream::{FuturesUnordered, StreamExt},
 };
-use rpc_core::{Budget, CancellationToken, FREE_BYTES, Limit, RpcError, Share};
+use rpc_core::{Budget, CancellationToken, FREE_BYTES, Limit, RpcError, Share, Waiting};
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt},
     task::yield_now,
@@ -28,8 +29,11 @@ use crate::{
     output::Output,
 };
 
-/// What is read ahead by a session at a limit, which is how it notices that its peer has left.
+/// What is read ahead by a session whose peer reads no answers, which is how it notices that the peer has left.
 const AHEAD_BYTES: usize = 16 << 10;
+
+/// What the calls that are held back may take in memory. Beyond it nothing is read.
+const HELD_BYTES: usize = 1 << 20;
 
 /// How often a session is pinged, and looked at for being idle; more often if that is a large part of `idle_time`.
 const PING_INTERVAL: Duration = Duration::from_secs(5);
@@ -49,7 +53,8 @@ pub(crate) struct Message {
 /// |---|---|
 /// | announces or sends a long message | `message_bytes`, checked before anything is reserved; the buffer grows by what arrived: close 1009 |
 /// | sends a message slowly | `message_time` for the whole message, however many bytes or pings trickle in: close 1008 |
-/// | sends many calls | `calls_in_flight`; then reading pauses |
+/// | sends many calls | `calls_in_flight` begin, and as many more as fit into 1 MiB are held back; then reading pauses |
+/// | sends many calls that wait | `waiting_calls`; one more is rejected |
 /// | does not read its answers | `unsent_bytes`; then reading pauses. And `message_time` for 64 KiB of them |
 /// | does any of it in many sessions | `buffered_bytes` over all connections: close 1013; a long reply becomes an error instead |
 /// | calls nothing | `idle_time`: close 1001 |
@@ -58,13 +63,14 @@ pub(crate) async fn serve<IO, F>(
     io: IO,
     answer: impl Fn(Message, bool) -> F,
     budget: &Arc<Budget>,
+    waiting: &Waiting,
     stop: &CancellationToken,
 ) -> io::Result<()>
 where
     IO: AsyncRead + AsyncWrite + Unpin,
     F: Future<Output = Option<Answer>>,
 {
-    let mut session = Session::new(io, answer, budget);
+    let mut session = Session::new(io, answer, budget, waiting);
     let close = match stop.run_until_cancelled(poll_fn(|cx| session.poll(cx))).await {
         Some(ended) => ended?,
         None => session.finish().await?,
@@ -79,6 +85,7 @@ struct Session<'a, IO, A, F> {
     io: IO,
     answer: A,
     budget: &'a Arc<Budget>,
+    waiting: &'a Waiting,
     input: Input,
     output: Output,
     /// Counts the input and the short answers of the output.
@@ -86,6 +93,7 @@ struct Session<'a, IO, A, F> {
     /// Where the next call is polled first. The allocation stays here, unless the call has to wait and takes it along.
     place: Pin<Box<OptionFuture<F>>>,
     calls: FuturesUnordered<Pin<Box<OptionFuture<F>>>>,
+    held: Held,
     is_stopping: bool,
     message_deadline: Option<Pin<Box<Sleep>>>,
     life: Life,
@@ -97,16 +105,18 @@ where
     A: Fn(Message, bool) -> F,
     F: Future<Output = Option<Answer>>,
 {
-    fn new(io: IO, answer: A, budget: &'a Arc<Budget>) -> Self {
+    fn new(io: IO, answer: A, budget: &'a Arc<Budget>, waiting: &'a Waiting) -> Self {
         Self {
             io,
             answer,
             budget,
+            waiting,
             input: Input::default(),
             output: Output::default(),
             share: budget.share(),
             place: Box::pin(None.into()),
             calls: FuturesUnordered::new(),
+            held: Held::default(),
             is_stopping: false,
             message_deadline: None,
             life: Life::new(budget.limits().idle_time),
@@ -128,8 +138,8 @@ where
     /// One turn after another: dispatch, collect, write, read. Ready when the session is to end.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Close>> {
         loop {
-            let is_held_back = match self.dispatch(cx) {
-                Ok(is_held_back) => is_held_back,
+            let was_stuck = match self.dispatch(cx) {
+                Ok(was_stuck) => was_stuck,
                 Err(close) => return Poll::Ready(Ok(close)),
             };
             // After dispatch: an empty set registers no waker, so it has to be asked after the last call has gone into it.
@@ -140,12 +150,13 @@ where
             if let Err(close) = self.count() {
                 return Poll::Ready(Ok(close));
             }
-            let is_full = self.is_full();
-            if is_held_back && !is_full {
+            let is_stuck = self.is_stuck();
+            let can_start = !self.is_full() && !self.held.messages.is_empty();
+            if can_start || (was_stuck && !is_stuck) {
                 continue;
             }
-            if is_full && self.input.bytes.len() >= AHEAD_BYTES {
-                return self.poll_time(cx, is_full);
+            if is_stuck && self.input.bytes.len() >= AHEAD_BYTES {
+                return self.poll_time(cx, is_stuck);
             }
             match self.poll_read(cx)? {
                 Poll::Ready(0) => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
@@ -154,7 +165,7 @@ where
                 Poll::Pending if self.is_stopping && self.calls.is_empty() && written.is_ready() => {
                     return Poll::Ready(Ok(Close::new(Close::GOING_AWAY, "the server is stopping")));
                 }
-                Poll::Pending => return self.poll_time(cx, is_full),
+                Poll::Pending => return self.poll_time(cx, is_stuck),
             }
             if let Err(close) = self.count() {
                 return Poll::Ready(Ok(close));
@@ -162,11 +173,21 @@ where
         }
     }
 
-    /// Starts the calls that have arrived, until the end of the input or a limit is reached; true for a limit.
+    /// Starts the calls that have arrived, and reads on, until the end of the input or a limit is reached; true for a
+    /// limit.
     fn dispatch(&mut self, cx: &mut Context<'_>) -> Result<bool, Close> {
-        while !self.is_full() {
+        while !self.is_full()
+            && let Some(message) = self.held.pop()
+        {
+            self.start(message, cx);
+        }
+        while !self.is_stuck() {
             match self.input.take(self.budget.limits().message_bytes) {
                 Ok(Taken::Nothing) => return Ok(false),
+                Ok(Taken::Message(message)) if self.is_full() => {
+                    self.message_deadline = None;
+                    self.held.push(message);
+                }
                 Ok(Taken::Message(message)) => self.start(message, cx),
                 Ok(Taken::Ping(payload)) => self.output.push_control(PONG, &payload),
                 Ok(Taken::Pong) => {}
@@ -199,8 +220,16 @@ where
 
     /// Whether no more calls may be started now.
     fn is_full(&self) -> bool {
-        let limits = self.budget.limits();
-        self.calls.len() >= limits.calls_in_flight || self.output.len() >= limits.unsent_bytes
+        self.output_is_full() || self.waiting.running(self.calls.len()) >= self.budget.limits().calls_in_flight
+    }
+
+    /// Whether no more may be read now. While calls are only held back, reading goes on: a ping or a close may come.
+    fn is_stuck(&self) -> bool {
+        self.output_is_full() || self.held.bytes >= HELD_BYTES
+    }
+
+    fn output_is_full(&self) -> bool {
+        self.output.len() >= self.budget.limits().unsent_bytes
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
@@ -209,14 +238,14 @@ where
 
     /// Counts what is buffered.
     fn count(&mut self) -> Result<(), Close> {
-        let held = self.share.hold(self.input.len() + self.output.short_len());
+        let held = self.share.hold(self.input.len() + self.held.bytes + self.output.short_len());
         held.map_err(|error| over(Close::TRY_LATER, &error))
     }
 
     /// Pending, unless it is time for the session to end.
-    fn poll_time(&mut self, cx: &mut Context<'_>, is_full: bool) -> Poll<io::Result<Close>> {
+    fn poll_time(&mut self, cx: &mut Context<'_>, is_stuck: bool) -> Poll<io::Result<Close>> {
         let limits = self.budget.limits();
-        if is_full || !self.input.is_unfinished() {
+        if is_stuck || !self.input.is_unfinished() {
             self.message_deadline = None;
         } else {
             let deadline = self.message_deadline.get_or_insert_with(|| Box::pin(sleep(limits.message_time)));
@@ -230,8 +259,8 @@ where
                 let error = self.budget.over(Limit::IdleTime, "no call has come");
                 return Poll::Ready(Ok(over(Close::GOING_AWAY, &error)));
             }
-            // Whoever is not read can't be heard.
-            if self.life.silent(is_full) >= limits.message_time {
+            // While reading is paused a pong would go unnoticed.
+            if self.life.silent(is_stuck) >= limits.message_time {
                 self.budget.note(Limit::MessageTime, "a peer answers no ping");
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
@@ -247,6 +276,31 @@ where
 
 fn over(code: u16, error: &RpcError) -> Close {
     Close::new(code, error.message())
+}
+
+/// Messages whose calls have not begun, because as many as may run at the same time do.
+#[derive(Default)]
+struct Held {
+    messages: VecDeque<BytesMut>,
+    /// What they take in memory.
+    bytes: usize,
+}
+
+impl Held {
+    fn push(&mut self, message: BytesMut) {
+        self.bytes += Self::cost(&message);
+        self.messages.push_back(message);
+    }
+
+    fn pop(&mut self) -> Option<BytesMut> {
+        let message = self.messages.pop_front()?;
+        self.bytes -= Self::cost(&message);
+        Some(message)
+    }
+
+    fn cost(message: &BytesMut) -> usize {
+        message.len() + size_of::<BytesMut>()
+    }
 }
 
 /// Signs of life, looked at with every tick.
@@ -276,9 +330,9 @@ impl Life {
     }
 
     /// How long the peer has been silent since the first ping that it did not answer.
-    fn silent(&mut self, is_full: bool) -> Duration {
+    fn silent(&mut self, is_stuck: bool) -> Duration {
         let was_heard = std::mem::take(&mut self.was_heard);
-        self.silent = if was_heard || is_full { 0 } else { self.silent.saturating_add(1) };
+        self.silent = if was_heard || is_stuck { 0 } else { self.silent.saturating_add(1) };
         self.ticks.period().saturating_mul(self.silent.saturating_sub(1))
     }
 }

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rpc_core::{Budget, CancellationToken, Limit, Result, RpcError};
+use rpc_core::{Budget, CancellationToken, Limit, Result, RpcError, Waiting};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -83,13 +83,15 @@ impl Listener {
             };
             match accepted {
                 Ok((stream, peer)) => {
-                    let Some(place) = open.enter(self.wire, peer, budget) else { continue };
+                    let waiting = Waiting::new(budget);
+                    let Some(permit) = open.enter(self.wire, peer, &waiting, budget) else { continue };
                     prepare(&stream);
+                    let socket = Socket::new(stream, Arc::clone(budget), waiting);
                     // Every step of a connection asks its token, under the token's lock: one each keeps them out of each other's way.
-                    let running = connection(Socket::new(stream, Arc::clone(budget)), peer, shutdown.child_token());
+                    let running = connection(socket, peer, shutdown.child_token());
                     tasks.spawn(async move {
                         running.await;
-                        drop(place);
+                        drop(permit);
                     });
                 }
                 Err(error) => {
@@ -122,64 +124,94 @@ fn prepare(stream: &TcpStream) {
     let _ = SockRef::from(stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE));
 }
 
-/// How many connections are open.
+/// The open connections of one wire.
 #[derive(Debug, Default)]
-struct Open(Mutex<Count>);
+struct Open(Mutex<Connections>);
 
 #[derive(Debug, Default)]
-struct Count {
+struct Connections {
+    by_address: HashMap<IpAddr, HashMap<u64, Waiting>>,
     all: usize,
-    by_address: HashMap<IpAddr, usize>,
+    /// The number of the next one.
+    next: u64,
+}
+
+impl Connections {
+    /// Whether `limit` of all connections are open, not counting those with calls that wait. They are looked at only at
+    /// the limit.
+    fn are_full(&self, limit: usize) -> bool {
+        self.all >= limit && self.by_address.values().map(busy).sum::<usize>() >= limit
+    }
+
+    /// The same for those of one address.
+    fn are_full_for(&self, address: IpAddr, limit: usize) -> bool {
+        let from_there = self.by_address.get(&address);
+        from_there.is_some_and(|open| open.len() >= limit && busy(open) >= limit)
+    }
+}
+
+/// How many of the connections have no call that waits.
+fn busy(connections: &HashMap<u64, Waiting>) -> usize {
+    connections.values().filter(|waiting| waiting.calls() == 0).count()
 }
 
 impl Open {
-    /// Counts a connection until its place is dropped, if there is one for it.
-    fn enter(self: &Arc<Self>, wire: &str, peer: SocketAddr, budget: &Budget) -> Option<Place> {
+    /// Counts a connection, whose waiting calls are `waiting`, until its permit is dropped; unless a limit is met.
+    fn enter(
+        self: &Arc<Self>,
+        wire: &str,
+        peer: SocketAddr,
+        waiting: &Waiting,
+        budget: &Budget,
+    ) -> Option<ConnectionPermit> {
         let limits = budget.limits();
         let address = holder(peer.ip());
-        let mut count = self.count();
-        let from_there = count.by_address.get(&address).copied().unwrap_or(0);
-        let met = if count.all >= limits.connections {
+        let mut open = self.connections();
+        let met = if open.are_full(limits.connections) {
             Limit::Connections
-        } else if from_there >= limits.connections_per_address {
+        } else if !address.is_loopback() && open.are_full_for(address, limits.connections_per_address) {
             Limit::ConnectionsPerAddress
         } else {
-            count.all += 1;
-            count.by_address.insert(address, from_there + 1);
-            return Some(Place { open: Arc::clone(self), address });
+            let number = open.next;
+            open.next += 1;
+            open.all += 1;
+            open.by_address.entry(address).or_default().insert(number, waiting.clone());
+            return Some(ConnectionPermit { open: Arc::clone(self), address, number });
         };
-        drop(count);
+        drop(open);
         budget.note(met, format_args!("{wire}: a connection from {peer} was closed at once"));
         None
     }
 
-    fn count(&self) -> MutexGuard<'_, Count> {
+    fn connections(&self) -> MutexGuard<'_, Connections> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// One open connection.
-struct Place {
+struct ConnectionPermit {
     open: Arc<Open>,
     address: IpAddr,
+    number: u64,
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        let mut count = self.open.count();
-        count.all -= 1;
-        if let Entry::Occupied(mut from_there) = count.by_address.entry(self.address) {
-            *from_there.get_mut() -= 1;
-            if *from_there.get() == 0 {
+        let mut open = self.open.connections();
+        open.all -= 1;
+        if let Entry::Occupied(mut from_there) = open.by_address.entry(self.address) {
+            from_there.get_mut().remove(&self.number);
+            if from_there.get().is_empty() {
                 from_there.remove();
             }
         }
     }
 }
 
-/// What one peer can have at once: an IPv4 address, or a /64 network of IPv6.
+/// Who is taken for one peer: an IPv4 address, or a /64 network of IPv6.
 fn holder(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
+        loopback if loopback.is_loopback() => loopback,
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
         v4 @ IpAddr::V4(_) => v4,
     }
@@ -195,7 +227,8 @@ mod tests {
     fn one_address_can_not_take_every_place() {
         let budget = Budget::new(Limits { connections: 3, connections_per_address: 2, ..Limits::default() });
         let open = Arc::new(Open::default());
-        let enter = |ip: &str| open.enter("test", SocketAddr::new(ip.parse().unwrap(), 1), &budget);
+        let waiting = Waiting::new(&budget);
+        let enter = |ip: &str| open.enter("test", SocketAddr::new(ip.parse().unwrap(), 1), &waiting, &budget);
         let first = enter("10.0.0.1");
         let second = enter("::ffff:10.0.0.1");
         assert!(first.is_some() && second.is_some());
@@ -209,6 +242,17 @@ mod tests {
         assert!(enter("fd00::3").is_none(), "the same /64");
         assert_eq!((budget.met(Limit::Connections), budget.met(Limit::ConnectionsPerAddress)), (1, 2));
         drop((other, same_network));
-        assert!(open.count().all == 0 && open.count().by_address.is_empty());
+        assert!(open.connections().all == 0 && open.connections().by_address.is_empty());
+    }
+
+    #[test]
+    fn loopback_has_all_connections_that_there_are() {
+        let budget = Budget::new(Limits { connections: 3, connections_per_address: 1, ..Limits::default() });
+        let open = Arc::new(Open::default());
+        let waiting = Waiting::new(&budget);
+        let enter = |ip: &str| open.enter("test", SocketAddr::new(ip.parse().unwrap(), 1), &waiting, &budget);
+        let permits: Vec<_> = ["127.0.0.1", "127.0.0.1", "::1", "::ffff:127.0.0.1"].map(enter).into();
+        assert_eq!(permits.iter().map(Option::is_some).collect::<Vec<_>>(), [true, true, true, false]);
+        assert_eq!((budget.met(Limit::Connections), budget.met(Limit::ConnectionsPerAddress)), (1, 0));
     }
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use rpc_core::{Budget, Limit};
+use rpc_core::{Budget, Limit, Waiting};
 use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready},
@@ -28,6 +28,8 @@ pub struct Socket {
     /// Whether there may be bytes to read of which [`poll_left`](Self::poll_left) has taken the notice.
     unread: bool,
     budget: Arc<Budget>,
+    /// The calls of this connection that wait.
+    waiting: Waiting,
     /// From the first write that had to wait until all is written.
     wait: Option<Wait>,
     /// Whether the peer is listened to after the shutdown.
@@ -53,8 +55,13 @@ const TURN_BYTES: usize = 16 << 10;
 const LINGER: Duration = Duration::from_secs(2);
 
 impl Socket {
-    pub(crate) fn new(stream: TcpStream, budget: Arc<Budget>) -> Self {
-        Self { stream, turn: 0, unread: false, budget, wait: None, lingers: false, linger_end: None }
+    pub(crate) fn new(stream: TcpStream, budget: Arc<Budget>, waiting: Waiting) -> Self {
+        Self { stream, turn: 0, unread: false, budget, waiting, wait: None, lingers: false, linger_end: None }
+    }
+
+    /// Where the calls of this connection that wait are counted, so that the [`Listener`](crate::Listener) knows of them.
+    pub fn waiting(&self) -> Waiting {
+        self.waiting.clone()
     }
 
     /// Lets the shutdown end only when the peer has closed its side too, or after 2 s. Closing a socket with unread bytes
@@ -190,7 +197,9 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (stream, _) = listener.accept().await.unwrap();
-        (Socket::new(stream, Budget::new(Limits::default())), peer)
+        let budget = Budget::new(Limits::default());
+        let waiting = Waiting::new(&budget);
+        (Socket::new(stream, budget, waiting), peer)
     }
 
     #[tokio::test]

@@ -6,9 +6,10 @@ use bytes::Bytes;
 use everywire_net::code_of_status;
 use http::{HeaderValue, Request, Response, StatusCode, Uri, header, uri::PathAndQuery};
 use http_body_util::Full;
-use rpc_core::{Budget, Caller, Code, DEFAULT_TIMEOUT, Limit, Limits, Method, Result, RpcError, answer_within};
+use rpc_core::{
+    Budget, CallSlots, Caller, Code, DEFAULT_TIMEOUT, Limit, Limits, Method, Result, RpcError, answer_within,
+};
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::sync::Semaphore;
 
 use crate::{
     envelope,
@@ -17,7 +18,8 @@ use crate::{
     pool::Pool,
 };
 
-/// Calls under way at the same time, each on a connection; one more waits, and its time runs.
+/// Calls in flight, each on a connection, and as many that wait for other calls; one more waits for a slot, and its time
+/// runs.
 const CALLS: usize = 512;
 
 /// An XML-RPC client of one server. Calls share it by reference; each takes an idle connection or opens one.
@@ -25,7 +27,7 @@ const CALLS: usize = 512;
 pub struct Client {
     target: Target,
     pool: Pool,
-    places: Semaphore,
+    slots: CallSlots,
     timeout: Duration,
     budget: Arc<Budget>,
     gzip: bool,
@@ -45,7 +47,7 @@ impl Client {
         Ok(Self {
             target,
             pool: Pool::default(),
-            places: Semaphore::new(CALLS),
+            slots: CallSlots::new(CALLS),
             timeout: DEFAULT_TIMEOUT,
             budget: Budget::new(Limits::default()),
             gzip: false,
@@ -58,12 +60,12 @@ impl Client {
         Self { timeout, ..self }
     }
 
-    /// Sets how many connections there are at the same time, at least one; a call beyond them waits, and its time runs.
-    /// Default 512. Python's `SimpleXMLRPCServer` wants fewer: it runs one call at a time, and only five more connections
+    /// Sets how many connections there are at the same time, at least one, and as many for calls of methods that
+    /// [wait](Method::waits). A call beyond them waits for one, and its time runs. Default 512. Python's `SimpleXMLRPCServer` wants fewer: it runs one call at a time, and only five more connections
     /// can wait for it.
     #[must_use]
     pub fn connections(self, most: usize) -> Self {
-        Self { places: Semaphore::new(most.max(1)), ..self }
+        Self { slots: CallSlots::new(most), ..self }
     }
 
     /// Sets what calls may cost: `message_bytes` of a request and of an answer, the answer's `decompressed_bytes` and
@@ -79,8 +81,8 @@ impl Client {
         Self { gzip: true, ..self }
     }
 
-    async fn exchange(&self, body: Vec<u8>) -> Result<Bytes> {
-        let _place = self.places.acquire().await.map_err(|_| RpcError::cancelled("the client is closed"))?;
+    async fn exchange(&self, method: &Method, body: Vec<u8>) -> Result<Bytes> {
+        let _slot = self.slots.take(method).await?;
         let mut request = self.request(body);
         while let Some(mut link) = self.pool.take() {
             match link.exchange(request, &self.budget).await {
@@ -149,7 +151,7 @@ impl Caller for Client {
         if request.len() > self.budget.limits().message_bytes {
             return Err(self.budget.over(Limit::MessageBytes, "the request is too long"));
         }
-        let answer = self.exchange(request);
+        let answer = self.exchange(method, request);
         let response = answer_within(self.timeout, &self.target.address, method, answer).await?;
         envelope::read_response(&response, self.budget.limits().depth)
     }

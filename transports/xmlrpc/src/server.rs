@@ -10,7 +10,9 @@ use everywire_net::{
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use rpc_core::{Budget, CancellationToken, Result, RpcError, Service, ServiceDescriptor, Transport, aside};
+use rpc_core::{
+    Budget, CancellationToken, PerConnection, Result, RpcError, Service, ServiceDescriptor, Transport, aside,
+};
 
 use crate::{body, call, codec::document, envelope::Frame, schema};
 
@@ -44,8 +46,10 @@ impl Transport for Server {
     }
 
     async fn serve<S: Service>(self, service: Arc<S>, budget: Arc<Budget>, shutdown: CancellationToken) -> Result<()> {
-        let session =
-            |socket, _, stop| Session { service: Arc::clone(&service), budget: Arc::clone(&budget), stop }.run(socket);
+        let session = |socket: Socket, _, stop| {
+            let service = PerConnection::new(Arc::clone(&service), socket.waiting());
+            Session { service, budget: Arc::clone(&budget), stop }.run(socket)
+        };
         self.listener.serve(&budget, shutdown, session).await;
         Ok(())
     }
@@ -53,7 +57,7 @@ impl Transport for Server {
 
 /// One connection.
 struct Session<S> {
-    service: Arc<S>,
+    service: PerConnection<S>,
     budget: Arc<Budget>,
     stop: CancellationToken,
 }
@@ -80,7 +84,7 @@ impl<S: Service> Session<S> {
         };
         let reply = match aside(body.bytes.len(), || document(&body.bytes)) {
             _ if self.stop.is_cancelled() => Frame::Response.fault(RpcError::unavailable("the server is stopping")),
-            Ok(document) => call::answer(&*self.service, document, &self.budget).await,
+            Ok(document) => call::answer(&self.service, document, &self.budget).await,
             Err(error) => Frame::Response.fault(error),
         };
         let gzip = reply.len() > body::GZIP_THRESHOLD && body::accepts_gzip(&head.headers);

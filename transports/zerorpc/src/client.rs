@@ -4,11 +4,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use everywire_net::Shared;
-use rpc_core::{Caller, Code, DEFAULT_TIMEOUT, Method, Result, RpcError, answer_within};
+use rpc_core::{CallSlots, Caller, Code, DEFAULT_TIMEOUT, Method, Result, RpcError, answer_within, decode_again};
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::sync::Semaphore;
 
-use crate::{envelope::Event, fault, link::Link, msgpack::get_value};
+use crate::{
+    envelope::Event,
+    fault,
+    link::Link,
+    msgpack::{deserializer, get_value},
+};
 
 /// A zerorpc client of one server, ours or Python's.
 ///
@@ -28,10 +32,10 @@ pub struct Client {
     address: String,
     timeout: Duration,
     link: Shared<Link>,
-    places: Semaphore,
+    slots: CallSlots,
 }
 
-/// Calls in flight; more wait for a place.
+/// Calls in flight, and as many that wait for other calls.
 const CALLS: usize = 1_024;
 /// How deep an answer may nest.
 const DEPTH: usize = 64;
@@ -45,7 +49,7 @@ impl Client {
             address: address(url)?.to_owned(),
             timeout: DEFAULT_TIMEOUT,
             link: Shared::default(),
-            places: Semaphore::new(CALLS),
+            slots: CallSlots::new(CALLS),
         };
         client.link.get(Link::is_open, || Link::open(&client.address)).await?;
         Ok(client)
@@ -57,10 +61,10 @@ impl Client {
         Self { timeout, ..self }
     }
 
-    async fn exchange<A: Serialize>(&self, method: &str, args: &A) -> Result<Bytes> {
-        let _place = self.places.acquire().await.map_err(|_| RpcError::cancelled("the client is closed"))?;
+    async fn exchange<A: Serialize>(&self, method: &Method, args: &A) -> Result<Bytes> {
+        let _slot = self.slots.take(method).await?;
         let link = self.link.get(Link::is_open, || Link::open(&self.address)).await?;
-        self.link.answered(&link, link.request(method, args)?.answer()).await
+        self.link.answered(&link, link.request(method.name(), args)?.answer()).await
     }
 }
 
@@ -70,7 +74,7 @@ impl Caller for Client {
         method: &'static Method,
         args: &A,
     ) -> Result<R> {
-        let answer = self.exchange(method.name(), args);
+        let answer = self.exchange(method, args);
         let payload = answer_within(self.timeout, &self.address, method, answer).await?;
         decode(method.name(), &payload)
     }
@@ -84,7 +88,10 @@ pub(crate) fn decode<R: DeserializeOwned>(method: &str, payload: &[u8]) -> Resul
         // The array around the value is one more level.
         "OK" => match get_value::<(R,)>(event.args, DEPTH + 1) {
             Ok((reply,)) => Ok(reply),
-            Err(error) => Err(unreadable(error.to_string())),
+            Err(error) => match decode_again(&mut deserializer(event.args, DEPTH + 1)) {
+                Ok((reply,)) => Ok(reply),
+                Err(_) => Err(unreadable(error.to_string())),
+            },
         },
         "ERR" => Err(fault::read(event.args)),
         "STREAM" | "STREAM_DONE" => {
@@ -130,7 +137,9 @@ mod tests {
             [b"\x93\x81\xaamessage_id\x01", &[0xA0 | u8::try_from(name.len()).unwrap()][..], name.as_bytes(), args]
                 .concat()
         };
-        assert_eq!(decode::<i64>("add", &answer("OK", b"\x91\x07")), Ok(7));
+        for (seven, value) in [("an integer", &b"\x91\x07"[..]), ("a float", b"\x91\xcb\x40\x1c\0\0\0\0\0\0")] {
+            assert_eq!(decode::<i64>("add", &answer("OK", value)), Ok(7), "{seven}");
+        }
         let cases = [
             ("two values", answer("OK", b"\x92\x07\x08"), Code::Internal, Origin::Local),
             ("another type", answer("OK", b"\x91\xa1x"), Code::Internal, Origin::Local),

@@ -14,7 +14,7 @@ use everywire_zmtp::{
     Engine, SocketType,
     frames::{GREETING, GREETING_BYTES, Taken, put_frame, put_ready, take_frame},
 };
-use rpc_core::{Budget, Caller, CancellationToken, Limits, Method, Origin, Result, RpcError};
+use rpc_core::{Budget, Caller, CancellationToken, Limits, Method, Origin, Result, RpcError, Waiting};
 use rpc_core_specimen::{Choice, Echo, EchoClient, EchoService, Echoing, Several, Specimen, assert_same, at_once};
 use serde::{Deserialize, Serialize, de::DeserializeOwned, de::IgnoredAny};
 use tokio::{
@@ -120,11 +120,12 @@ fn ask(payload: &[u8]) -> (io::Result<()>, Vec<Bytes>) {
             let (mut near, far) = duplex(1 << 20);
             near.write_all(&request).await.expect("the request has room");
             let budget = Budget::new(Limits { depth: 8, ..Limits::default() });
-            let engine = Arc::new(Engine::new("zerorpc", SocketType::Router, budget));
+            let engine = Arc::new(Engine::new("zerorpc", SocketType::Router, Arc::clone(&budget)));
             let stop = CancellationToken::new();
             let service = Arc::new(EchoService::new(Echoing));
             // The first has done all that it can when it waits for more, and then the second one stops it.
-            let serving = serve_connection(&engine, service, far, ([127, 0, 0, 1], 1).into(), stop.clone());
+            let waiting = Waiting::new(&budget);
+            let serving = serve_connection(&engine, service, waiting, far, ([127, 0, 0, 1], 1).into(), stop.clone());
             let (served, ()) = tokio::join!(biased; serving, async { stop.cancel() });
             while near.read_buf(&mut answer).await.expect("the answer is there") > 0 {}
             served

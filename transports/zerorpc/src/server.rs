@@ -4,7 +4,9 @@ use std::{io, net::SocketAddr, sync::Arc};
 
 use everywire_net::{Listener, Socket};
 use everywire_zmtp::{Engine, SocketType, Stream};
-use rpc_core::{Budget, CancellationToken, Limit, Result, Service, ServiceDescriptor, Transport};
+use rpc_core::{
+    Budget, CancellationToken, Limit, PerConnection, Result, Service, ServiceDescriptor, Transport, Waiting,
+};
 
 use crate::{call::ZerorpcCall, schema, session::ZerorpcSession};
 
@@ -51,8 +53,9 @@ impl Transport for Server {
         let engine = Arc::new(Engine::new("zerorpc", SocketType::Router, Arc::clone(&budget)));
         let connection = |stream: Socket, peer: SocketAddr, stop: CancellationToken| {
             let (engine, service) = (Arc::clone(&engine), Arc::clone(&service));
+            let waiting = stream.waiting();
             async move {
-                if let Err(error) = serve_connection(&engine, service, stream, peer, stop).await {
+                if let Err(error) = serve_connection(&engine, service, waiting, stream, peer, stop).await {
                     tracing::debug!(%peer, %error, "zerorpc connection ended");
                 }
             }
@@ -66,13 +69,14 @@ impl Transport for Server {
 pub(crate) async fn serve_connection<S: Service>(
     engine: &Arc<Engine>,
     service: Arc<S>,
+    waiting: Waiting,
     io: impl Stream,
     peer: SocketAddr,
     stop: CancellationToken,
 ) -> io::Result<()> {
     let descriptor = service.descriptor();
     // One count of references per connection: its calls don't meet those of others on it.
-    let shared = Arc::new((service, Arc::clone(engine)));
+    let shared = Arc::new((PerConnection::new(service, waiting.clone()), Arc::clone(engine)));
     let dispatch = move |mut call: ZerorpcCall| {
         let shared = Arc::clone(&shared);
         async move {
@@ -86,6 +90,6 @@ pub(crate) async fn serve_connection<S: Service>(
             reply
         }
     };
-    let session = ZerorpcSession::new(dispatch, descriptor, engine.budget().limits().depth);
+    let session = ZerorpcSession::new(dispatch, descriptor, engine.budget().limits().depth, waiting);
     engine.serve(io, peer, session, stop).await
 }

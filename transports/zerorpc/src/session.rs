@@ -4,7 +4,7 @@ use std::{io, time::Duration};
 
 use bytes::Bytes;
 use everywire_zmtp::{Envelope, Peer, Reply, Session, frames::violation};
-use rpc_core::{RpcError, ServiceDescriptor, unknown_method};
+use rpc_core::{RpcError, ServiceDescriptor, Waiting, unknown_method};
 
 use crate::{
     call::{Asker, ZerorpcCall},
@@ -18,12 +18,13 @@ pub(crate) struct ZerorpcSession<D> {
     descriptor: &'static ServiceDescriptor,
     ids: MessageIds,
     depth: usize,
+    waiting: Waiting,
 }
 
 impl<D> ZerorpcSession<D> {
-    /// A session for one connection.
-    pub(crate) fn new(dispatch: D, descriptor: &'static ServiceDescriptor, depth: usize) -> Self {
-        Self { dispatch, descriptor, ids: MessageIds::new(), depth }
+    /// A session for one connection, whose waiting calls are `waiting`.
+    pub(crate) fn new(dispatch: D, descriptor: &'static ServiceDescriptor, depth: usize, waiting: Waiting) -> Self {
+        Self { dispatch, descriptor, ids: MessageIds::new(), depth, waiting }
     }
 }
 
@@ -67,6 +68,10 @@ where
         };
         peer.output.push(&envelope, &refusal);
         Ok(None)
+    }
+
+    fn running(&self, in_flight: usize) -> usize {
+        self.waiting.running(in_flight)
     }
 
     fn refuse(&mut self, envelope: Envelope, channel: Channel, error: &RpcError) -> Reply {

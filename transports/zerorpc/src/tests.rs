@@ -14,7 +14,7 @@ use everywire_zmtp::{
     Engine, SocketType,
     frames::{GREETING, Taken, put_frame, put_ready, take_frame},
 };
-use rpc_core::{Budget, CancellationToken, Limit, Limits, Result, Service};
+use rpc_core::{Budget, CancellationToken, Limit, Limits, Result, Service, Waiting};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 use tokio::{
@@ -100,7 +100,8 @@ impl Client {
         let token = stop.clone();
         let service = Arc::new(DemoService::new(real));
         let peer = ([127, 0, 0, 1], 4243).into();
-        let served = tokio::spawn(async move { serve_connection(&engine, service, far, peer, token).await });
+        let waits = Waiting::new(&budget);
+        let served = tokio::spawn(async move { serve_connection(&engine, service, waits, far, peer, token).await });
         let mut hello = GREETING.to_vec();
         put_ready(&mut hello, SocketType::Dealer);
         io.write_all(&hello).await.unwrap();
@@ -252,7 +253,7 @@ async fn a_call_that_waits_has_heartbeats_both_ways() {
     for beat in 1..12 {
         client.expect("heartbeat", b"\x07", "_zpc_hb", b"\x91\x00").await;
         assert_eq!(started.elapsed().as_secs(), 5 * beat);
-        // At the limit of calls nothing is read, so silence proves nothing; the call lives without these two.
+        // They are read at the limit of calls too.
         client.send(&event(if beat % 2 == 0 { HEARTBEAT } else { b"\xa9_zpc_more\x91\x63" })).await;
     }
     client.expect("answer", b"\x07", "OK", b"\x91\xcd\xea\x60").await;

@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use crate::{
-    Engine, Envelope, Peer, Reply, Session, Stream,
+    Engine, Envelope, HeldCall, Peer, Reply, Session, Stream,
     frames::{self, GREETING, GREETING_BYTES, SocketType, Taken, violation},
 };
 
@@ -115,20 +115,21 @@ impl<'a, IO: Stream, S: Session> Connection<'a, IO, S> {
     /// One turn after another: dispatch, collect, write, read. Ready when the connection is to end.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
-            let held_back = self.dispatch(cx)?;
+            let was_stuck = self.dispatch(cx)?;
             // After dispatch: an empty set of tasks registers no waker, so it has to be asked after the last spawn.
             self.collect(cx)?;
             self.tick(cx);
             let written = self.peer.output.poll_write(self.io.as_mut(), cx)?;
             self.hold(0).map_err(closing)?;
-            if self.is_full() {
+            let can_start = !self.is_full() && self.peer.calls.held_bytes() > 0;
+            if can_start || (was_stuck && !self.is_stuck()) {
+                continue;
+            }
+            if self.is_stuck() {
                 self.pause();
                 return self.io.as_mut().poll_left(cx).map(Ok);
             }
             self.peer.paused = false;
-            if held_back {
-                continue;
-            }
             let done = self.peer.calls.is_empty() && written.is_ready();
             match self.poll_read(cx)? {
                 Poll::Ready(0) => return Poll::Ready(Ok(())),
@@ -140,9 +141,14 @@ impl<'a, IO: Stream, S: Session> Connection<'a, IO, S> {
         }
     }
 
-    /// Hands whole messages to the session until the input or a limit is reached; true for a limit.
+    /// Starts calls and hands whole messages to the session, until the input or a limit is reached; true for a limit.
     fn dispatch(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
-        while !self.is_full() {
+        while !self.is_full()
+            && let Some(held) = self.peer.calls.pop_held()
+        {
+            self.start_held(held.channel, held.call, cx);
+        }
+        while !self.is_stuck() {
             let left = self.limits().message_bytes - self.message_bytes;
             match frames::take_frame(&mut self.input, left) {
                 Ok(Taken::Missing(missing)) => {
@@ -177,11 +183,13 @@ impl<'a, IO: Stream, S: Session> Connection<'a, IO, S> {
         let (envelope, body) = Envelope::split(&self.message)?;
         let call = self.session.receive(envelope, body, &mut self.peer)?;
         self.message.clear();
-        self.message_bytes = 0;
+        let bytes = std::mem::take(&mut self.message_bytes);
         self.message_deadline = None;
         self.idle_since = None;
-        if let Some((channel, call)) = call {
-            self.start(channel, call, cx);
+        match call {
+            Some((channel, call)) if self.is_full() => self.hold_back(channel, call, bytes),
+            Some((channel, call)) => self.start(channel, call, cx),
+            None => {}
         }
         Ok(())
     }
@@ -208,6 +216,22 @@ impl<'a, IO: Stream, S: Session> Connection<'a, IO, S> {
         }
     }
 
+    /// Keeps a call of a message of so many `bytes` until others are done.
+    fn hold_back(&mut self, channel: S::Channel, call: S::Call, bytes: usize) {
+        if self.peer.calls.held_bytes() == 0 && !self.is_serial() {
+            self.note(Limit::CallsInFlight, "has as many calls in flight as it may, so more are held back");
+        }
+        self.peer.calls.hold(channel, call, bytes);
+    }
+
+    /// Does the same for a call that was held back.
+    fn start_held(&mut self, channel: S::Channel, mut call: HeldCall, cx: &mut Context<'_>) {
+        match call.as_mut().poll(cx) {
+            Poll::Ready(reply) => self.answer(channel, reply),
+            Poll::Pending => self.peer.calls.spawn(channel, call),
+        }
+    }
+
     /// Takes the replies of calls that have finished.
     fn collect(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         while let Poll::Ready(Some(finished)) = self.peer.calls.poll_next(cx) {
@@ -229,7 +253,8 @@ impl<'a, IO: Stream, S: Session> Connection<'a, IO, S> {
 
     /// Counts what is buffered, and `more`.
     fn hold(&mut self, more: usize) -> Result<(), RpcError> {
-        self.share.hold(self.input.len() + self.message_bytes + self.peer.output.len() + more)
+        let held = self.peer.calls.held_bytes();
+        self.share.hold(self.input.len() + self.message_bytes + held + self.peer.output.len() + more)
     }
 
     /// Runs the session's tick when it is due. The timer outlives the calls until it rings, so that many short calls do
@@ -250,9 +275,14 @@ impl<'a, IO: Stream, S: Session> Connection<'a, IO, S> {
         }
     }
 
-    /// Whether no more may be read now.
+    /// Whether no more calls may be started now.
     fn is_full(&self) -> bool {
-        self.output_is_full() || self.peer.calls.len() >= self.calls_in_flight()
+        self.output_is_full() || self.session.running(self.peer.calls.len()) >= self.calls_in_flight()
+    }
+
+    /// Whether no more may be read now. While calls are only held back, reading goes on: a heartbeat may come.
+    fn is_stuck(&self) -> bool {
+        self.output_is_full() || self.peer.calls.are_full()
     }
 
     fn output_is_full(&self) -> bool {
@@ -276,8 +306,8 @@ impl<'a, IO: Stream, S: Session> Connection<'a, IO, S> {
         }
         if self.output_is_full() {
             self.note(Limit::UnsentBytes, "does not read its replies, so nothing of it is read");
-        } else if !self.is_serial() {
-            self.note(Limit::CallsInFlight, "has many calls in flight, so no more of them are read");
+        } else {
+            self.note(Limit::CallsInFlight, "has sent more calls than can be held back, so no more of them are read");
         }
     }
 

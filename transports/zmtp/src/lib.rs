@@ -84,5 +84,6 @@ mod tests;
 
 pub use engine::Engine;
 pub use frames::SocketType;
+pub(crate) use session::HeldCall;
 pub use session::{Calls, Envelope, Output, Peer, Reply, Session};
 pub use stream::Stream;

@@ -1,7 +1,8 @@
 //! What the user of the engine writes, a [`Session`], and what the engine lends to it, a [`Peer`].
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
+    fmt::{self, Debug},
     io,
     pin::Pin,
     task::{Context, Poll, ready},
@@ -35,6 +36,11 @@ pub trait Session: Send {
         body: &[Bytes],
         peer: &mut Peer<Self::Channel>,
     ) -> io::Result<Option<(Self::Channel, Self::Call)>>;
+
+    /// How many of `in_flight` calls count as calls in flight. Those that wait for other calls may be left out.
+    fn running(&self, in_flight: usize) -> usize {
+        in_flight
+    }
 
     /// The answer in the place of a reply that can't be sent, for the reason `error`. It should be short.
     fn refuse(&mut self, envelope: Envelope, channel: Self::Channel, error: &RpcError) -> Reply;
@@ -97,7 +103,7 @@ pub struct Reply {
 /// The connection as its session sees it.
 #[derive(Debug)]
 pub struct Peer<C> {
-    /// The calls that wait.
+    /// The calls that are not done.
     pub calls: Calls<C>,
     /// What goes to the peer, besides replies.
     pub output: Output,
@@ -123,37 +129,88 @@ impl<C> Default for Peer<C> {
     }
 }
 
-/// The calls of one connection that wait, each a task.
-#[derive(Debug)]
+/// The calls of one connection that are not done: those that have begun, each a task, and those that are held back until
+/// others are done.
 pub struct Calls<C> {
     tasks: JoinSet<Reply>,
     channels: HashMap<Id, (AbortHandle, C)>,
+    held: VecDeque<Held<C>>,
+    held_bytes: usize,
 }
+
+pub(crate) type HeldCall = Pin<Box<dyn Future<Output = Reply> + Send>>;
+
+/// A call that has not begun.
+pub(crate) struct Held<C> {
+    pub(crate) channel: C,
+    pub(crate) call: HeldCall,
+    /// What it takes in memory, with its message.
+    bytes: usize,
+}
+
+/// What the calls that are held back may take in memory. Beyond it nothing is read.
+const HELD_BYTES: usize = 1 << 20;
 
 impl<C> Default for Calls<C> {
     fn default() -> Self {
-        Self { tasks: JoinSet::new(), channels: HashMap::new() }
+        Self { tasks: JoinSet::new(), channels: HashMap::new(), held: VecDeque::new(), held_bytes: 0 }
+    }
+}
+
+impl<C> Debug for Calls<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Calls").field("begun", &self.len()).field("held", &self.held.len()).finish_non_exhaustive()
     }
 }
 
 impl<C> Calls<C> {
-    /// How many calls wait.
+    /// How many calls have begun.
     pub fn len(&self) -> usize {
         self.tasks.len()
     }
 
-    /// Whether no call waits.
+    /// Whether no call has begun, and so none is held back either.
     pub fn is_empty(&self) -> bool {
         self.tasks.is_empty()
     }
 
-    /// The channels of all calls that wait.
+    /// The channels of all calls.
     pub fn channels(&mut self) -> impl Iterator<Item = &mut C> {
-        self.channels.values_mut().map(|(_, channel)| channel)
+        let held = self.held.iter_mut().map(|held| &mut held.channel);
+        self.channels.values_mut().map(|(_, channel)| channel).chain(held)
+    }
+
+    /// Holds back a call whose message has `message_bytes`.
+    pub(crate) fn hold<F>(&mut self, channel: C, call: F, message_bytes: usize)
+    where
+        F: Future<Output = Reply> + Send + 'static,
+    {
+        let bytes = message_bytes + size_of::<Held<C>>() + size_of::<F>();
+        self.held_bytes += bytes;
+        self.held.push_back(Held { channel, call: Box::pin(call), bytes });
+    }
+
+    /// The first of the calls that are held back.
+    pub(crate) fn pop_held(&mut self) -> Option<Held<C>> {
+        let held = self.held.pop_front()?;
+        self.held_bytes -= held.bytes;
+        Some(held)
+    }
+
+    /// What the calls that are held back take in memory.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.held_bytes
+    }
+
+    /// Whether no more calls can be held back.
+    pub(crate) fn are_full(&self) -> bool {
+        self.held_bytes >= HELD_BYTES
     }
 
     /// Cancels the calls for whose channel `keep` is false.
     pub fn retain(&mut self, mut keep: impl FnMut(&mut C) -> bool) {
+        self.held.retain_mut(|held| keep(&mut held.channel));
+        self.held_bytes = self.held.iter().map(|held| held.bytes).sum();
         self.channels.retain(|_, (task, channel)| {
             let kept = keep(channel);
             if !kept {

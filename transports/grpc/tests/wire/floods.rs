@@ -76,7 +76,8 @@ async fn floods_that_are_answered_change_nothing() {
 #[tokio::test]
 async fn a_flood_of_streams_is_refused() {
     const ALLOWED: usize = 10;
-    let mut server = Running::within(Limits { calls_in_flight: ALLOWED, ..Default::default() }).await;
+    let mut server =
+        Running::within(Limits { calls_in_flight: ALLOWED - 3, waiting_calls: 3, ..Default::default() }).await;
     let mut peer = Peer::connect(server.address).await;
     let flood: Vec<u8> = streams(200).flat_map(|stream| call(stream, WAIT, b"")).collect();
     let last = |frame: &Frame| frame.is(RST_STREAM, 399) || frame.kind == GOAWAY;

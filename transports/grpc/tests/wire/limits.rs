@@ -257,7 +257,7 @@ async fn values_that_nest_too_deep_are_counted() {
 
 #[tokio::test]
 async fn calls_beyond_the_limit_are_refused() {
-    let mut server = Running::within(Limits { calls_in_flight: 3, ..Default::default() }).await;
+    let mut server = Running::within(Limits { calls_in_flight: 2, waiting_calls: 1, ..Default::default() }).await;
     let mut peer = Peer::connect(server.address).await;
     peer.send(&streams(4).flat_map(|stream| call(stream, WAIT, b"")).collect::<Vec<_>>()).await;
     let refused = peer.until(Frame::ends_stream).await;

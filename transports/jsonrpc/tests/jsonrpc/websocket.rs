@@ -60,7 +60,7 @@ async fn calls_of_one_session_run_at_the_same_time() {
     assert_eq!(answers.len(), 20);
 }
 
-/// Some are read ahead, at most 64 KiB of them.
+/// As many as fit into 1 MiB are held back, and the others are not read.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_at_its_limit_of_calls_is_not_read() {
     let server = Running::start(Limits { calls_in_flight: 2, ..Limits::default() }).await;

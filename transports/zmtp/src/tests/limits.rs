@@ -95,16 +95,38 @@ async fn a_trickle_does_not_prolong_a_message() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn reading_pauses_at_the_limit_of_calls() {
+async fn calls_beyond_the_limit_are_held_back_and_a_ping_is_answered_meanwhile() {
     let mut client = Client::connect(Limits { calls_in_flight: 2, ..Limits::default() }).await;
+    let started = Instant::now();
     client.send(&message("wait:1000").repeat(5)).await;
-    for received in [2, 4, 5] {
-        sleep(Duration::from_millis(999)).await;
-        assert_eq!(client.received.load(Ordering::SeqCst), received);
-        sleep(Duration::from_millis(1)).await;
+    client.send(b"\x04\x08\x04PING\0\x0a?").await;
+    client.expect(b"\x04\x06\x04PONG?").await;
+    assert_eq!(started.elapsed().as_millis(), 0);
+    assert_eq!(client.received.load(Ordering::SeqCst), 5);
+    for (calls, seconds) in [(2, 1), (2, 2), (1, 3)] {
+        client.expect(&message("wait:1000").repeat(calls)).await;
+        assert_eq!(started.elapsed().as_secs(), seconds, "two at a time");
     }
-    client.expect(&message("wait:1000").repeat(5)).await;
-    assert_eq!(client.budget.met(Limit::CallsInFlight), 2, "the last call leaves a place");
+    assert_eq!(client.budget.met(Limit::CallsInFlight), 1, "noted once");
+    assert_eq!(client.budget.bytes(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn reading_pauses_when_too_many_calls_are_held_back() {
+    let mut client = Client::connect(Limits { calls_in_flight: 1, ..Limits::default() }).await;
+    client.send(&message("wait:1000")).await;
+    let long = message(&"x".repeat(100_000));
+    let (mut reader, mut writer) = tokio::io::split(client.io);
+    let burst = long.repeat(50);
+    let sent = burst.clone();
+    let writing = tokio::spawn(async move { writer.write_all(&sent).await });
+    sleep(Duration::from_millis(999)).await;
+    let received = client.received.load(Ordering::SeqCst);
+    assert!((2..=12).contains(&received), "{received} messages, of which 1 MiB is held back");
+    let mut found = vec![0; message("wait:1000").len() + burst.len()];
+    timeout(DEADLINE, reader.read_exact(&mut found)).await.expect("all replies in time").unwrap();
+    assert!(found.ends_with(&burst), "every call is answered");
+    writing.await.unwrap().unwrap();
 }
 
 #[tokio::test(start_paused = true)]

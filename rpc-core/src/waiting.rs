@@ -1,0 +1,77 @@
+//! Calls that wait for other calls, counted apart from those that run.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::Relaxed},
+};
+
+use crate::{Budget, Call, Limit, Result, Service, ServiceDescriptor, budget::CallPermit};
+
+/// The calls of one connection that [wait](crate::Method::waits).
+///
+/// A call that waits ends when another call ends its wait, and that one may come over the same connection. So a waiting
+/// call never takes up what the other one needs: it counts as one of [`waiting_calls`](crate::Limits::waiting_calls), and
+/// not as one of `calls_in_flight`, nor its connection as one of `connections`.
+///
+/// # Notes for implementers
+/// A wire makes one of these for each connection and calls the service through a [`PerConnection`]. It may stop starting
+/// calls while the [running](Self::running) ones reach `calls_in_flight`. It reads pings, closes and cancellations all the
+/// same.
+#[derive(Debug, Clone)]
+pub struct Waiting {
+    calls: Arc<AtomicUsize>,
+    budget: Arc<Budget>,
+}
+
+impl Waiting {
+    /// The waiting calls of a new connection: none.
+    pub fn new(budget: &Arc<Budget>) -> Self {
+        Self { calls: Arc::default(), budget: Arc::clone(budget) }
+    }
+
+    /// How many calls wait.
+    pub fn calls(&self) -> usize {
+        self.calls.load(Relaxed)
+    }
+
+    /// How many of a connection's calls in flight do not wait.
+    pub fn running(&self, in_flight: usize) -> usize {
+        in_flight.saturating_sub(self.calls())
+    }
+
+    fn enter(&self) -> Result<CallPermit<'_>> {
+        CallPermit::take(&self.calls, self.budget.limits().waiting_calls)
+            .ok_or_else(|| self.budget.over(Limit::WaitingCalls, "the connection has too many waiting calls"))
+    }
+}
+
+/// A service as one connection calls it: it counts the connection's [`Waiting`] calls, and rejects one too many with
+/// `RESOURCE_EXHAUSTED`.
+#[derive(Debug)]
+pub struct PerConnection<S> {
+    service: Arc<S>,
+    waiting: Waiting,
+}
+
+impl<S> PerConnection<S> {
+    /// The `service` for the connection whose waiting calls are `waiting`.
+    pub fn new(service: Arc<S>, waiting: Waiting) -> Self {
+        Self { service, waiting }
+    }
+}
+
+impl<S: Service> Service for PerConnection<S> {
+    fn descriptor(&self) -> &'static ServiceDescriptor {
+        self.service.descriptor()
+    }
+
+    async fn dispatch<C: Call>(&self, method: &str, call: &mut C) -> C::Reply {
+        if !self.descriptor().waits(method) {
+            return self.service.dispatch(method, call).await;
+        }
+        match self.waiting.enter() {
+            Ok(_permit) => self.service.dispatch(method, call).await,
+            Err(rejected) => call.reply::<()>(Err(rejected)),
+        }
+    }
+}
