@@ -5,23 +5,18 @@ use std::{
     sync::{
         Arc,
         atomic::{
-            AtomicU64, AtomicUsize,
+            AtomicUsize,
             Ordering::{AcqRel, Relaxed},
         },
     },
-    time::Instant,
 };
 
 use bytes::Bytes;
 
-use crate::{Code, Limit, Limits, Result, RpcError};
+use crate::{Code, Limit, Limits, Result, RpcError, Tally};
 
 /// Buffers up to this size are not counted: every connection has one.
 pub const FREE_BYTES: usize = 8 << 10;
-
-/// The pause between two lines of the log about the same limit, in milliseconds: whoever floods the server doesn't flood
-/// its log.
-const LOG_PAUSE_MS: u64 = 1_000;
 
 /// The limits of a server and what is used of those that all its wires share. Its [`Display`](fmt::Display) tells how
 /// often each was met.
@@ -32,16 +27,8 @@ pub struct Budget {
     running: AtomicUsize,
     waiting: AtomicUsize,
     bytes: AtomicUsize,
-    met: Vec<Met>,
-    since: Instant,
-}
-
-/// How often a limit was met.
-#[derive(Debug, Default)]
-struct Met {
-    times: AtomicU64,
-    /// When it was logged last, in milliseconds since the start; 0 for never.
-    logged_ms: AtomicU64,
+    /// How often each limit was met.
+    met: Vec<Tally>,
 }
 
 impl Budget {
@@ -51,9 +38,9 @@ impl Budget {
         for least_one in [&mut limits.calls_in_flight, &mut limits.unsent_bytes] {
             *least_one = (*least_one).max(1);
         }
-        let met = Limit::ALL.iter().map(|_| Met::default()).collect();
+        let met = Limit::ALL.iter().map(|_| Tally::default()).collect();
         let (running, waiting, bytes) = Default::default();
-        Arc::new(Self { limits, running, waiting, bytes, met, since: Instant::now() })
+        Arc::new(Self { limits, running, waiting, bytes, met })
     }
 
     /// The limits.
@@ -73,25 +60,20 @@ impl Budget {
 
     /// How often `limit` was met.
     pub fn met(&self, limit: Limit) -> u64 {
-        self.met[limit as usize].times.load(Relaxed)
+        self.met[limit as usize].times()
     }
 
     /// Notes that a peer met `limit` with `what`: counts it, and logs it at most once a second.
     pub fn note(&self, limit: Limit, what: impl fmt::Display) {
-        let met = &self.met[limit as usize];
-        let times = met.times.fetch_add(1, Relaxed) + 1;
-        let now = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1);
-        let last = met.logged_ms.load(Relaxed);
-        let is_due = last == 0 || now.saturating_sub(last) >= LOG_PAUSE_MS;
-        if is_due && met.logged_ms.compare_exchange(last, now, Relaxed, Relaxed).is_ok() {
+        self.met[limit as usize].count(|times| {
             let (name, value) = (limit.name(), limit.value(&self.limits));
-            // Who is idle has done nothing wrong.
+            // Idle timeouts are routine.
             if limit == Limit::IdleTime {
                 tracing::debug!(limit = name, value, times, "{what}");
             } else {
                 tracing::warn!(limit = name, value, times, "{what}");
             }
-        }
+        });
     }
 
     /// [Notes](Self::note) it, and makes the error that tells the peer: `DEADLINE_EXCEEDED` for a limit of time, else

@@ -22,9 +22,26 @@
 //!    91 07                                     the value in an array; of ERR, [name, message, traceback]
 //! ```
 //!
-//! The greeting and the frames are ZMTP 3.1 ([`everywire_zmtp`]). Both sides send a heartbeat (`_zpc_hb`) every 5 s in each
-//! channel whose call waits; who hears none for two periods takes the other for lost. That is also how a call is
-//! cancelled. `_zpc_more` grants credit for more answers and matters to streams only, which are not served here.
+//! The greeting and the frames are ZMTP 3.1 ([`everywire_zmtp`]). `_zpc_more` grants credit for more answers and matters to
+//! streams only, which are not served here.
+//!
+//! # Heartbeats
+//! While a call is not answered, each side sends an event like this one in its channel every 5 s:
+//! ```text
+//! 01 00  00 67  93
+//!    83 AA "message_id"  C4 20 <32 bytes>
+//!       A1 "v"           03
+//!       AB "response_to" C4 20 <32 bytes>      the channel
+//!    A7 "_zpc_hb"
+//!    91 00
+//! ```
+//! A client that receives none for two periods (10 s) takes the server for lost: Python raises `LostRemote`. This server
+//! cancels a call whose client sent none for two periods, which the third one proves: after 15 s at most. So a client
+//! must send heartbeats for calls that take longer, such as one that waits for a lock. Stopping them is also the way to
+//! cancel a call, since the protocol has no other.
+//!
+//! They are read and sent at any time, also while calls are held back at `calls_in_flight`. The heartbeats of ZMTP itself
+//! (PING and PONG, `ZMQ_HEARTBEAT_IVL`) watch the connection, not its calls, and are answered at any time too.
 //!
 //! # Values
 //! Structs are maps with the names of their fields, enums without data are strings, `None` and `()` are nil, integers

@@ -2,7 +2,7 @@
 
 use std::{future::poll_fn, io, net::SocketAddr, pin::pin, sync::Arc};
 
-use rpc_core::{Budget, CancellationToken, Limit};
+use rpc_core::{Budget, CancellationToken, Limit, Tally};
 use tokio::{io::AsyncWriteExt, task::yield_now, time::timeout};
 
 use crate::{Session, SocketType, Stream, connection::Connection};
@@ -28,13 +28,15 @@ pub struct Engine {
     pub(crate) wire: &'static str,
     pub(crate) socket: SocketType,
     pub(crate) budget: Arc<Budget>,
+    /// Peers that this engine can't talk to, although they speak ZeroMQ.
+    rejected: Tally,
 }
 
 impl Engine {
     /// An engine of `wire` that announces `socket`: [`Router`](SocketType::Router), or [`Rep`](SocketType::Rep), which
     /// has one call in flight, as its answers carry no number and have to come in the order of the requests.
     pub fn new(wire: &'static str, socket: SocketType, budget: Arc<Budget>) -> Self {
-        Self { wire, socket, budget }
+        Self { wire, socket, budget, rejected: Tally::default() }
     }
 
     /// The limits of its connections, and what is used of them.
@@ -43,6 +45,8 @@ impl Engine {
     }
 
     /// Runs one connection of `peer` until the peer closes it, or until `shutdown` and the end of its calls.
+    ///
+    /// A peer whose handshake is rejected tries again and again, so the reason is logged at most once a second.
     ///
     /// An error says why the connection broke or was broken off: kind `InvalidData` for a peer that breaks the
     /// protocol, `TimedOut` or `QuotaExceeded` for one that met a limit, or what the socket said.
@@ -62,7 +66,7 @@ impl Engine {
         let handshake = timeout(self.budget.limits().handshake_time, connection.shake_hands());
         let Some(shaken) = shutdown.run_until_cancelled(handshake).await else { return Ok(()) };
         match shaken {
-            Ok(shaken) => shaken?,
+            Ok(shaken) => shaken.inspect_err(|error| self.log_rejected(peer, error))?,
             Err(_) => return Err(connection.over(Limit::HandshakeTime, "has not shaken hands in time")),
         }
         tokio::select! {
@@ -76,5 +80,17 @@ impl Engine {
         poll_fn(|cx| connection.poll(cx)).await?;
         connection.io.as_mut().linger();
         connection.io.shutdown().await
+    }
+
+    fn log_rejected(&self, peer: SocketAddr, reason: &io::Error) {
+        if reason.kind() == io::ErrorKind::InvalidData {
+            let wire = self.wire;
+            self.rejected.count(|times| tracing::warn!(%peer, times, "{wire}: a peer is rejected: {reason}"));
+        }
+    }
+
+    /// How many peers were rejected in their handshake.
+    pub fn rejected(&self) -> u64 {
+        self.rejected.times()
     }
 }

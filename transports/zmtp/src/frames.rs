@@ -92,15 +92,15 @@ pub fn violation(reason: &'static str) -> io::Error {
 pub fn check_greeting(input: &[u8]) -> io::Result<bool> {
     let at = |index: usize| input.get(index).copied();
     if at(0).is_some_and(|byte| byte != SIGNATURE_FIRST) || at(9).is_some_and(|byte| byte != SIGNATURE_LAST) {
-        return Err(violation("not a ZMTP greeting"));
+        return Err(violation("its first bytes are not a ZMTP greeting"));
     }
     // A higher version must be accepted and speaks ours; a lower one is not spoken here (RFC 37, "Version Negotiation").
     if at(10).is_some_and(|major| major < 3) {
-        return Err(violation("a ZMTP version before 3"));
+        return Err(violation("it speaks a ZMTP version before 3.0, and this server 3.0 and 3.1 (libzmq 4)"));
     }
     let Some(greeting) = input.get(..GREETING_BYTES) else { return Ok(false) };
     if greeting[12..32] != NULL_MECHANISM {
-        return Err(violation("a security mechanism other than NULL"));
+        return Err(violation("it asks for a security mechanism, and this server has none (NULL)"));
     }
     Ok(true)
 }

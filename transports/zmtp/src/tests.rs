@@ -263,6 +263,29 @@ async fn whoever_breaks_the_protocol_is_closed() {
     }
 }
 
+#[tokio::test]
+async fn a_peer_that_can_not_be_spoken_to_is_counted_and_not_left_waiting() {
+    let engine = Engine::new("test", SocketType::Router, Budget::new(Limits::default()));
+    let with = |at: usize, bytes: &[u8]| [&GREETING[..at], bytes].concat();
+    let mut subscriber = GREETING.to_vec();
+    subscriber.extend(b"\x04\x19\x05READY\x0bSocket-Type\0\0\0\x03SUB");
+    let cases = [
+        // libzmq 3.2 sends its revision once it has seen that of the server, and nothing more.
+        ("ZMTP 2.0", with(10, b"\x01"), "before 3.0"),
+        ("PLAIN", with(12, &[&b"PLAIN"[..], &[0; 47]].concat()), "security"),
+        ("a subscriber", subscriber, "socket type"),
+        ("HTTP", b"GET / HTTP/1.1\r\n\r\n".to_vec(), "greeting"),
+    ];
+    for ((case, bytes, reason), count) in cases.into_iter().zip(1..) {
+        let (mut io, far) = duplex(1 << 10);
+        io.write_all(&bytes).await.unwrap();
+        let serving = engine.serve(far, PEER, Script::default(), CancellationToken::new());
+        let error = timeout(DEADLINE, serving).await.expect(case).expect_err(case);
+        assert!(error.to_string().contains(reason), "{case}: {error}");
+        assert_eq!(engine.rejected(), count, "{case}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn ticks_come_while_calls_wait() {
     let mut client = Client::connect(Limits { calls_in_flight: 1, ..Limits::default() }).await;
