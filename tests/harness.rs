@@ -10,7 +10,7 @@ use std::{
 };
 
 use everywire::{
-    Code, Server, Service, amqp, grpc, jsonrpc,
+    Code, Limits, Server, Service, amqp, grpc, jsonrpc,
     rpc_core::{Caller, CancellationToken, memory},
     xmlrpc, zerorpc,
 };
@@ -37,12 +37,17 @@ pub(crate) struct Wires<S> {
 impl<S: Service> Wires<S> {
     /// Serves on free ports.
     pub(crate) async fn serve(service: S) -> Self {
+        Self::serve_within(service, Limits::default()).await
+    }
+
+    /// Serves on free ports within `limits`.
+    pub(crate) async fn serve_within(service: S, limits: Limits) -> Self {
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
-        Self::serve_at(service, [free; 4]).await
+        Self::serve_at(service, [free; 4], limits).await
     }
 
     /// Serves XML-RPC, JSON-RPC, gRPC and zerorpc on these ports.
-    pub(crate) async fn serve_at(service: S, addresses: [SocketAddr; 4]) -> Self {
+    pub(crate) async fn serve_at(service: S, addresses: [SocketAddr; 4], limits: Limits) -> Self {
         let service = Arc::new(service);
         let [xml, json, proto, zero] = addresses.map(|address| address.to_string());
         let xml = xmlrpc::Server::bind(&xml).await.unwrap();
@@ -53,7 +58,8 @@ impl<S: Service> Wires<S> {
         let rabbit = amqp::Server::connect(&broker().await.url).await.unwrap().queue(&queue);
         let stop = CancellationToken::new();
         let (xmlrpc, jsonrpc, grpc, zerorpc) = (xml.address(), json.address(), proto.address(), zero.address());
-        let server = Server::new(Arc::clone(&service)).mount(xml).mount(json).mount(proto).mount(zero).mount(rabbit);
+        let server = Server::new(Arc::clone(&service)).limits(limits);
+        let server = server.mount(xml).mount(json).mount(proto).mount(zero).mount(rabbit);
         let serving = server.serve_until(stop.clone().cancelled_owned());
         let serving = Some(tokio::spawn(async { serving.await.inspect_err(|error| eprintln!("the server: {error}")) }));
         Self { service, xmlrpc, jsonrpc, grpc, zerorpc, queue, stop, serving }

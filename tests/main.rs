@@ -20,3 +20,4 @@ mod seeded;
 mod serving;
 mod soon;
 mod waiting;
+mod waits_apart;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use everywire::{
-    Code, Origin,
+    Code, Limits, Origin,
     services::{Toolkit, ToolkitClient, ToolkitService},
 };
 use tokio::time::timeout;
@@ -91,7 +91,7 @@ async fn clients_say_when_the_server_is_away_and_find_it_when_it_is_back() {
     for _ in &clients {
         soon("a client that finds its server away", reports.recv()).await.unwrap();
     }
-    let _wires = Wires::serve_at(ToolkitService::new(embedded()), addresses).await;
+    let _wires = Wires::serve_at(ToolkitService::new(embedded()), addresses, Limits::default()).await;
     phase.send_replace("up again");
     for client in clients {
         soon("a client that finds its server again", client).await.unwrap();

@@ -28,7 +28,7 @@
 //! # Heartbeats
 //! While a call is not answered, each side sends an event like this one in its channel every 5 s:
 //! ```text
-//! 01 00  00 67  93
+//! 01 00  00 6A  93
 //!    83 AA "message_id"  C4 20 <32 bytes>
 //!       A1 "v"           03
 //!       AB "response_to" C4 20 <32 bytes>      the channel
