@@ -25,6 +25,7 @@ use tokio::{
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::{
+    authority::AnyAuthority,
     body::{Incoming, pipe},
     envelope::Body,
     outbox::{Outbox, Piece},
@@ -61,7 +62,7 @@ type Answered = (SendResponse<Piece>, Response<Body>);
 /// system call and without a task and its wake-ups for each. A method that computes for long holds up its connection,
 /// and no other.
 pub(crate) struct Connection<S> {
-    http: server::Connection<Socket, Piece>,
+    http: server::Connection<AnyAuthority<Socket>, Piece>,
     session: Arc<Session<S>>,
     budget: Arc<Budget>,
     /// Calls that have not begun. They wait if the peer leaves its replies unread.
@@ -82,7 +83,8 @@ pub(crate) struct Connection<S> {
 impl<S: Service> Connection<S> {
     /// Serves until the peer closes, or until the stop and the end of the calls in flight.
     pub(crate) async fn serve(session: Arc<Session<S>>, socket: Socket, budget: Arc<Budget>, stop: CancellationToken) {
-        let handshake = timeout(budget.limits().handshake_time, http2(budget.limits()).handshake(socket));
+        let handshake =
+            timeout(budget.limits().handshake_time, http2(budget.limits()).handshake(AnyAuthority::new(socket)));
         let greeted = tokio::select! {
             greeted = handshake => greeted,
             () = stop.cancelled() => return,
@@ -103,7 +105,7 @@ impl<S: Service> Connection<S> {
     }
 
     fn new(
-        mut http: server::Connection<Socket, Piece>,
+        mut http: server::Connection<AnyAuthority<Socket>, Piece>,
         session: Arc<Session<S>>,
         budget: Arc<Budget>,
         stop: CancellationToken,

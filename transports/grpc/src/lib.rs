@@ -46,6 +46,7 @@
 //! [status codes](https://github.com/grpc/grpc/blob/master/doc/statuscodes.md),
 //! [encoding](https://protobuf.dev/programming-guides/encoding/).
 
+mod authority;
 mod body;
 mod client;
 mod codec;

@@ -25,10 +25,13 @@ use crate::{
 ///
 /// It also answers `grpc.health.v1.Health` and server reflection (`v1` and `v1alpha`).
 ///
-/// It keeps every limit but `batch_calls`, as gRPC has no batches. `calls_in_flight` are a connection's streams; one more is reset with `REFUSED_STREAM`. At `unsent_bytes`
-/// the calls of a connection wait, while its windows are still read. A stream whose reply is not taken within
-/// `message_time` is reset with `ENHANCE_YOUR_CALM`. An idle connection gets a GOAWAY; health's `Watch` and reflection
-/// are calls that keep it open, 16 on a connection.
+/// It keeps every limit but `batch_calls`, as gRPC has no batches. `calls_in_flight` are a connection's streams; one more
+/// is reset with `REFUSED_STREAM`. At `unsent_bytes` the calls of a connection wait, while its windows are still read. A
+/// stream whose reply is not taken within `message_time` is reset with `ENHANCE_YOUR_CALM`. An idle connection gets a
+/// GOAWAY; health's `Watch` and reflection are calls that keep it open, 16 on a connection.
+///
+/// Requests may be compressed with gzip. A reply longer than 1 KiB is compressed if its request has `grpc-encoding: gzip`
+/// and accepts it. Metadata beyond 16 KiB is `RESOURCE_EXHAUSTED`.
 #[derive(Debug)]
 pub struct Server {
     listener: Listener,

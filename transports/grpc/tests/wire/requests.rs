@@ -9,7 +9,10 @@ use rpc_core::{Code, Limits};
 use tonic::{body::Body, transport::Endpoint};
 use tower::Service;
 
-use crate::demo::{Running, within};
+use crate::{
+    demo::{Running, within},
+    peer::{CONTINUATION, DATA, END, END_HEADERS, HEADERS, Peer, frame, message, request_block},
+};
 
 /// A body in pieces.
 struct Pieces(Vec<Bytes>);
@@ -182,6 +185,23 @@ async fn too_much_metadata_is_an_error_of_grpc() {
                 assert_eq!(status.code(), tonic::Code::ResourceExhausted, "{name} {path}: {status}");
                 assert!(status.message().contains("expected at most 16384"), "{name}: {status}");
             }
+        }
+    }
+}
+
+#[tokio::test]
+async fn any_authority_is_taken() {
+    let server = Running::start().await;
+    for authority in ["%2Ftmp%2Fsock", "%", "localhost", "[fe80::1%25eth0]:50051"] {
+        let headers = request_block("/test.v1.Demo/Add", authority);
+        let (first, second) = headers.split_at(headers.len() - 70);
+        let whole = frame(HEADERS, END_HEADERS, 1, &headers);
+        let split = [frame(HEADERS, 0, 3, first), frame(CONTINUATION, END_HEADERS, 3, second)].concat();
+        let mut peer = Peer::connect(server.address).await;
+        for (stream, head) in [(1, whole), (3, split)] {
+            peer.send(&[head, frame(DATA, END, stream, &message(&[8, 3, 16, 4]))].concat()).await;
+            let answer = peer.until(|frame| frame.stream == stream && frame.kind != HEADERS).await;
+            assert_eq!((answer.kind, answer.payload), (DATA, message(&[8, 7])), "{authority}");
         }
     }
 }
