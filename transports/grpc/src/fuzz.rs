@@ -28,6 +28,7 @@ use tonic::Status;
 
 use self::rich::Rich;
 use crate::{
+    authority::{Frames, PREFACE},
     client::read_answer,
     codec::{from_slice_within, to_vec},
     compression::Encoding,
@@ -66,6 +67,19 @@ pub fn proto3(data: &[u8]) {
     call(data);
     body(data);
     answer(data);
+    frames(data);
+}
+
+/// The reader beneath h2 takes any bytes, and changes none of those that say where frames end.
+fn frames(data: &[u8]) {
+    for step in [usize::MAX, 1, 6] {
+        let mut bytes = data.to_vec();
+        let mut frames = Frames::new();
+        frames.read(&mut [0; PREFACE]);
+        bytes.chunks_mut(step).for_each(|piece| frames.read(piece));
+        let head = data.len().min(9);
+        assert_eq!(bytes[..head], data[..head]);
+    }
 }
 
 /// What was read is the same after it was written again, and not much longer: the shortest form of a negative `i32` has

@@ -2,8 +2,7 @@
 //!
 //! gRPC's C library sends the path of a Unix socket as `:authority: %2Ftmp%2Fsock`, and its own servers take any
 //! authority. h2 resets the stream of one that [`http::uri::Authority`] rejects before a server sees the request. Nothing
-//! here looks at the authority, so this reader beneath h2 changes each `%` of it to `-`. A Huffman-coded authority stays as
-//! it is: that library writes none, and the others send `localhost` for such a path.
+//! here looks at the authority, so this reader beneath h2 changes each `%` of it to a point, whose code is as long.
 
 mod fields;
 
@@ -18,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use self::fields::Fields;
 
 /// What every connection of HTTP/2 begins with.
-const PREFACE: usize = 24;
+pub(crate) const PREFACE: usize = 24;
 
 // RFC 9113, sections 6.2 and 6.10.
 const HEADERS: u8 = 1;
@@ -74,7 +73,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for AnyAuthority<S> {
 }
 
 /// Where the bytes that were read end among the frames.
-struct Frames {
+pub(crate) struct Frames {
     head: [u8; 9],
     /// How much of the head has come.
     head_bytes: usize,
@@ -87,7 +86,7 @@ struct Frames {
 }
 
 impl Frames {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             head: [0; 9],
             head_bytes: 0,
@@ -99,7 +98,7 @@ impl Frames {
         }
     }
 
-    fn read(&mut self, mut bytes: &mut [u8]) {
+    pub(crate) fn read(&mut self, mut bytes: &mut [u8]) {
         while !bytes.is_empty() {
             let read = self.step(bytes);
             bytes = &mut bytes[read..];
@@ -163,10 +162,7 @@ fn take(left: &mut usize, bytes: usize) -> usize {
 mod tests {
     use super::*;
 
-    /// The static name `:authority` with a plain value, and with a Huffman-coded one that has the byte of `%`.
     const PLAIN: &[u8] = b"\x41\x04%2Fx";
-    const CODED: &[u8] = b"\x41\x82\x25\x25";
-    const NAMED: &[u8] = b"\x00\x0a:authority\x02%%";
 
     fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
         [&[0, 0, u8::try_from(payload.len()).unwrap(), kind, flags, 0, 0, 0, 1], payload].concat()
@@ -194,12 +190,14 @@ mod tests {
             b"\x04\x00",
         ]
         .concat();
-        for (authority, changed) in [
-            (PLAIN, &b"\x41\x04-2Fx"[..]),
-            (NAMED, b"\x00\x0a:authority\x02--"),
-            (CODED, CODED),
-            (b"\x01\x01%", b"\x01\x01-"),
-        ] {
+        let authorities: [(&[u8], &[u8]); 4] = [
+            (PLAIN, b"\x41\x04.2Fx"),
+            (b"\x00\x0a:authority\x02%%", b"\x00\x0a:authority\x02.."),
+            (b"\x01\x01%", b"\x01\x01."),
+            // Huffman-coded: `%2`.
+            (b"\x41\x82\x54\x5f", b"\x41\x82\x5c\x5f"),
+        ];
+        for (authority, changed) in authorities {
             let block = |authority: &[u8]| [authority, &others, authority, b"\x82"].concat();
             let framed = |authority: &[u8]| {
                 let block = block(authority);
