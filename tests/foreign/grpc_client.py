@@ -34,6 +34,7 @@ ids = list(stub.NextIds(pb.NextIdsRequest(count=100_000)).value)
 assert len(set(ids)) == 100_000 and ids == sorted(ids)
 stub.Lock(pb.LockRequest(name="grpc: held", ttl_ms=60_000, owner="holder"))
 
+health = health_pb2_grpc.HealthStub(channel)
 for code, text, call in [
     (grpc.StatusCode.INVALID_ARGUMENT, "`ttl_ms` is 0", lambda: stub.Lock(pb.LockRequest(name="a"))),
     (grpc.StatusCode.OUT_OF_RANGE, "beyond 64 bits", lambda: stub.Add(pb.AddRequest(a=2**63 - 1, b=1))),
@@ -47,20 +48,45 @@ for code, text, call in [
         "Nothing",
         lambda: channel.unary_unary("/everywire.v1.Toolkit/Nothing")(b""),
     ),
+    (
+        grpc.StatusCode.NOT_FOUND,
+        "unknown service",
+        lambda: health.Check(health_pb2.HealthCheckRequest(service="no.Such")),
+    ),
+    (grpc.StatusCode.UNIMPLEMENTED, "", lambda: channel.unary_unary("/grpc.health.v1.Health/Nothing")(b"")),
+    (
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        "expected at most 16384",
+        lambda: stub.Add(pb.AddRequest(), metadata=[("x-long", "x" * 30_000)]),
+    ),
 ]:
     try:
         raise SystemExit(f"no error: {call()}")
     except grpc.RpcError as error:
         assert error.code() == code and text in error.details(), error
 
-health = health_pb2_grpc.HealthStub(channel)
 for service in ("", "everywire.v1.Toolkit"):
     status = health.Check(health_pb2.HealthCheckRequest(service=service)).status
     assert status == health_pb2.HealthCheckResponse.SERVING, service
 
+watch = health.Watch(health_pb2.HealthCheckRequest(service="no.Such"))
+assert next(watch).status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
+assert watch.is_active()
+watch.cancel()
+
+# grpcio compresses only what gets shorter, as this name does.
+zipped = grpc.insecure_channel(f"127.0.0.1:{port}", compression=grpc.Compression.Gzip)
+assert not pb_grpc.ToolkitStub(zipped).LockState(pb.LockStateRequest(name="a" * 150)).held
+assert len(pb_grpc.ToolkitStub(zipped).NextIds(pb.NextIdsRequest(count=10_000)).value) == 10_000
+assert health_pb2_grpc.HealthStub(zipped).Check(health_pb2.HealthCheckRequest()).status == 1
+
 # The same without the .proto: reflection tells all that a client needs.
 reflected = ProtoReflectionDescriptorDatabase(channel)
 assert "everywire.v1.Toolkit" in reflected.get_services()
+try:
+    raise SystemExit(f"no error: {reflected.FindFileContainingSymbol('no.Such')}")
+except KeyError:
+    pass
 pool = descriptor_pool.DescriptorPool(reflected)
 method = pool.FindServiceByName("everywire.v1.Toolkit").FindMethodByName("Add")
 request = message_factory.GetMessageClass(method.input_type)(a=3, b=4)

@@ -29,8 +29,9 @@ use tower::Service;
 
 use crate::{
     codec,
+    compression::Encoding,
     envelope::{self, Received},
-    fault,
+    fault, head,
 };
 
 /// A client of one gRPC server. Clones share its connection.
@@ -77,7 +78,8 @@ impl Client {
         Self { timeout, timeout_header: envelope::timeout_header(timeout), ..self }
     }
 
-    /// Sets what replies may cost: `message_bytes` and `depth` of each, and `buffered_bytes` of all on their way.
+    /// Sets what replies may cost: `message_bytes`, `decompressed_bytes` and `depth` of each, and `buffered_bytes` of all
+    /// on their way. The client reads gzip and does not ask for it.
     #[must_use]
     pub fn limits(self, limits: Limits) -> Self {
         Self { budget: Budget::new(limits), ..self }
@@ -129,14 +131,19 @@ where
     B::Error: fmt::Display,
     R: DeserializeOwned,
 {
-    let (head, body) = response.into_parts();
-    let early = fault::status(&head.headers).transpose()?;
-    if early.is_none() && !envelope::is_grpc(&head.headers) {
-        return Err(fault::not_grpc(head.status));
+    let (response, body) = response.into_parts();
+    let early = fault::status(&response.headers).transpose()?;
+    if early.is_none() && !head::is_grpc(&response.headers) {
+        return Err(fault::not_grpc(response.status));
     }
     let received = Received::read(body, budget).await?;
-    fault::status(received.trailers()).or(early.map(Ok)).ok_or_else(|| fault::not_grpc(head.status))??;
-    let message = received.into_message()?;
+    fault::status(received.trailers()).or(early.map(Ok)).ok_or_else(|| fault::not_grpc(response.status))??;
+    let encoding = Encoding::of(&response.headers);
+    let message = received.into_message(encoding, budget).map_err(|error| match encoding {
+        // A server must not use what its client has not offered.
+        Encoding::Unknown => RpcError::new(Code::Internal, error.message()),
+        _ => error,
+    })?;
     let reply = codec::from_slice_within(&message.bytes, budget.limits().depth);
     reply.map_err(|error| RpcError::new(Code::Internal, format!("{}: unreadable reply: {error}", method.name())))
 }

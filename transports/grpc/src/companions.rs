@@ -11,55 +11,53 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use hyper::body::{Body as _, Frame};
-use prost_types::FileDescriptorSet;
+use prost::Message;
+use prost_types::{FileDescriptorProto, FileDescriptorSet};
 use rpc_core::{Result, RpcError, ServiceDescriptor};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
-use tonic::{Status, body::Body as TonicBody, server::NamedService};
-use tonic_health::{ServingStatus, server::HealthReporter};
+use tonic::{Status, body::Body as TonicBody, codec::CompressionEncoding::Gzip, server::NamedService};
+use tonic_health::pb::health_check_response::ServingStatus;
 use tower::{Service, ServiceExt, util::BoxCloneSyncService};
 
-use crate::{body::Incoming, envelope::Body, schema};
+use crate::{
+    body::Incoming,
+    compression,
+    envelope::Body,
+    health::health,
+    reflection::{V1ALPHA, from_v1alpha, reflection},
+    schema,
+};
 
 /// Calls of these services that one connection may have open: their streams have no end, and tonic buffers for each.
 pub(crate) const CALLS: usize = 16;
 
-/// Bytes of one message that is sent to these services: it is little more than a name.
+/// Bytes of one message that is sent to these services, decompressed too: it is little more than a name.
 const MESSAGE_BYTES: usize = 4 << 10;
 
 pub(crate) type Companion = BoxCloneSyncService<Request<Incoming>, Response<TonicBody>, Infallible>;
 
 /// `grpc.health.v1.Health`, `grpc.reflection.v1.ServerReflection` and its `v1alpha`, by name.
 pub(crate) struct Companions {
-    services: Vec<(&'static str, Companion)>,
-    health: HealthReporter,
-    names: [String; 2],
+    services: [(&'static str, Companion); 3],
+    status: watch::Sender<ServingStatus>,
     stopped: CancellationToken,
 }
 
 impl Companions {
-    pub(crate) async fn new(descriptor: &ServiceDescriptor) -> Result<Self> {
-        let files = FileDescriptorSet { file: vec![schema::file(descriptor)?] };
-        let reflection = || {
-            tonic_reflection::server::Builder::configure()
-                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-                .register_file_descriptor_set(files.clone())
-        };
-        let (health, health_service) = tonic_health::server::health_reporter();
-        let companions = Self {
-            services: vec![
-                named(health_service.max_decoding_message_size(MESSAGE_BYTES)),
-                named(reflection().build_v1().map_err(RpcError::internal)?.max_decoding_message_size(MESSAGE_BYTES)),
-                named(
-                    reflection().build_v1alpha().map_err(RpcError::internal)?.max_decoding_message_size(MESSAGE_BYTES),
-                ),
+    pub(crate) fn new(descriptor: &'static ServiceDescriptor) -> Result<Self> {
+        let (status, health) = health(descriptor.full_name());
+        let reflection = reflection(&files(descriptor)?);
+        let reflection = reflection.accept_compressed(Gzip).max_decoding_message_size(MESSAGE_BYTES);
+        Ok(Self {
+            services: [
+                named(health.accept_compressed(Gzip).max_decoding_message_size(MESSAGE_BYTES)),
+                (V1ALPHA, BoxCloneSyncService::new(reflection.clone().map_request(from_v1alpha))),
+                named(reflection),
             ],
-            health,
-            names: [String::new(), descriptor.full_name().to_owned()],
+            status,
             stopped: CancellationToken::new(),
-        };
-        companions.report(ServingStatus::Serving).await;
-        Ok(companions)
+        })
     }
 
     pub(crate) fn find(&self, service: &str) -> Option<&Companion> {
@@ -76,24 +74,36 @@ impl Companions {
         let place = Arc::clone(places).try_acquire_owned().map_err(|_| {
             RpcError::resource_exhausted(format!("a connection may have {CALLS} calls of health and reflection open"))
         })?;
-        let Ok(response) = companion.clone().oneshot(request).await;
+        let Ok(mut response) = companion.clone().oneshot(request).await;
+        response.headers_mut().insert(compression::ACCEPT_ENCODING, compression::ACCEPTED);
         Ok(response.map(|inner| {
+            // An error without a message, whose headers end the stream.
+            if inner.is_end_stream() {
+                return Body::Empty;
+            }
             let stopped = Box::pin(self.stopped.clone().cancelled_owned());
             Body::Other(Box::new(Stream { inner, stopped, ended: false, _place: place }))
         }))
     }
 
     /// Tells health's watchers of the stop, then ends all streams: nobody else would.
-    pub(crate) async fn stop(&self) {
-        self.report(ServingStatus::NotServing).await;
+    pub(crate) fn stop(&self) {
+        self.status.send_replace(ServingStatus::NotServing);
         self.stopped.cancel();
     }
+}
 
-    async fn report(&self, status: ServingStatus) {
-        for name in &self.names {
-            self.health.set_service_status(name, status).await;
-        }
+/// What reflection tells of: the service and those beside it.
+fn files(descriptor: &ServiceDescriptor) -> Result<Vec<FileDescriptorProto>> {
+    let mut files = vec![schema::file(descriptor)?];
+    for encoded in [
+        tonic_health::pb::FILE_DESCRIPTOR_SET,
+        tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
+        tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
+    ] {
+        files.extend(FileDescriptorSet::decode(encoded).map_err(RpcError::internal)?.file);
     }
+    Ok(files)
 }
 
 fn named<S>(service: S) -> (&'static str, Companion)

@@ -25,6 +25,7 @@ use tokio::{
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::{
+    authority::AnyAuthority,
     body::{Incoming, pipe},
     envelope::Body,
     outbox::{Outbox, Piece},
@@ -34,8 +35,9 @@ use crate::{
 /// Calls that one connection begins before the others have their turn.
 const TURN_CALLS: usize = 32;
 
-/// Headers of one request in bytes, as HTTP/2 counts them.
-const HEADER_BYTES: u32 = 16 << 10;
+/// Headers of one request in bytes, as HTTP/2 counts them. It is more than a call may have, so that a call with too many
+/// gets an error of gRPC. Beyond it h2 answers 431, and beyond four times as many it ends the connection.
+const HEADER_BYTES: u32 = 64 << 10;
 
 /// Bytes that a peer may send before its calls have read them, on one stream and on all.
 const WINDOW_BYTES: u32 = 1 << 20;
@@ -60,7 +62,7 @@ type Answered = (SendResponse<Piece>, Response<Body>);
 /// system call and without a task and its wake-ups for each. A method that computes for long holds up its connection,
 /// and no other.
 pub(crate) struct Connection<S> {
-    http: server::Connection<Socket, Piece>,
+    http: server::Connection<AnyAuthority<Socket>, Piece>,
     session: Arc<Session<S>>,
     budget: Arc<Budget>,
     /// Calls that have not begun. They wait if the peer leaves its replies unread.
@@ -81,7 +83,8 @@ pub(crate) struct Connection<S> {
 impl<S: Service> Connection<S> {
     /// Serves until the peer closes, or until the stop and the end of the calls in flight.
     pub(crate) async fn serve(session: Arc<Session<S>>, socket: Socket, budget: Arc<Budget>, stop: CancellationToken) {
-        let handshake = timeout(budget.limits().handshake_time, http2(budget.limits()).handshake(socket));
+        let handshake =
+            timeout(budget.limits().handshake_time, http2(budget.limits()).handshake(AnyAuthority::new(socket)));
         let greeted = tokio::select! {
             greeted = handshake => greeted,
             () = stop.cancelled() => return,
@@ -102,7 +105,7 @@ impl<S: Service> Connection<S> {
     }
 
     fn new(
-        mut http: server::Connection<Socket, Piece>,
+        mut http: server::Connection<AnyAuthority<Socket>, Piece>,
         session: Arc<Session<S>>,
         budget: Arc<Budget>,
         stop: CancellationToken,

@@ -7,14 +7,20 @@ use std::{fmt, future::poll_fn, pin::Pin, sync::Arc, task::Poll, time::Duration}
 use bytes::{Buf, Bytes};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use hyper::body::Body as HttpBody;
-use rpc_core::{Budget, FREE_BYTES, Limit, Result, RpcError, Share};
+use rpc_core::{Budget, FREE_BYTES, Limit, Result, RpcError, Share, aside};
 use serde::Serialize;
 use tonic::Status;
 
-use crate::codec;
+use crate::{
+    codec,
+    compression::{self, Encoding},
+};
 
 /// A flag that tells whether the message is compressed, and its length in four bytes.
 const PREFIX: usize = 5;
+
+/// The flag of a compressed message; that of any other is 0.
+const COMPRESSED: u8 = 1;
 
 /// The content type of every request and response.
 pub(crate) const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/grpc");
@@ -119,23 +125,29 @@ impl Received {
         &self.trailers
     }
 
-    pub(crate) fn into_message(self) -> Result<Message> {
+    /// The message, which is decompressed as `encoding` says if its flag is set.
+    pub(crate) fn into_message(self, encoding: Encoding, budget: &Budget) -> Result<Message> {
         let whole = announced(self.bytes())?.is_some_and(|length| self.bytes().len() == PREFIX + length);
-        let mut bytes = if self.joined.is_empty() { self.first } else { self.joined.into() };
+        let is_compressed = self.bytes().first() == Some(&COMPRESSED);
+        let (mut bytes, mut share) = (if self.joined.is_empty() { self.first } else { self.joined.into() }, self.share);
         if !whole {
             return Err(cardinality());
         }
         bytes.advance(PREFIX);
-        Ok(Message { bytes, _share: self.share })
+        if is_compressed {
+            bytes = encoding.decode(&bytes, &mut share, budget)?;
+            // Holding less is never refused.
+            let _ = share.hold(bytes.len());
+        }
+        Ok(Message { bytes, _share: share })
     }
 }
 
 /// The length that the prefix announces, once the prefix is there.
 fn announced(bytes: &[u8]) -> Result<Option<usize>> {
     match *bytes {
-        [0, a, b, c, d, ..] => Ok(usize::try_from(u32::from_be_bytes([a, b, c, d])).ok()),
-        [0, ..] | [] => Ok(None),
-        [1, ..] => Err(RpcError::unimplemented("compressed messages are not accepted here")),
+        [0 | COMPRESSED, a, b, c, d, ..] => Ok(usize::try_from(u32::from_be_bytes([a, b, c, d])).ok()),
+        [0 | COMPRESSED, ..] | [] => Ok(None),
         _ => Err(RpcError::new(rpc_core::Code::Internal, "the body does not begin with a message's prefix")),
     }
 }
@@ -143,13 +155,6 @@ fn announced(bytes: &[u8]) -> Result<Option<usize>> {
 /// The code is that of the status codes page of the gRPC documentation.
 fn cardinality() -> RpcError {
     RpcError::unimplemented("the body is not exactly one whole message")
-}
-
-/// Whether the content type of a request is one that this wire answers.
-pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
-    let value = headers.get(http::header::CONTENT_TYPE).map(HeaderValue::as_bytes);
-    let Some(suffix) = value.and_then(|value| value.strip_prefix(b"application/grpc")) else { return false };
-    matches!(suffix, b"" | b"+proto") || suffix.starts_with(b";")
 }
 
 /// Reads `grpc-timeout`: at most eight digits and a unit.
@@ -208,6 +213,29 @@ pub(crate) fn response(message: Bytes) -> http::Response<Body> {
     let mut response = http::Response::new(Body::Message(message));
     response.headers_mut().insert(http::header::CONTENT_TYPE, CONTENT_TYPE);
     response
+}
+
+/// The same response for a client that asks for gzip: it is compressed if that is worth the work.
+pub(crate) fn gzip_response(message: Bytes) -> http::Response<Body> {
+    let gzip = (message.len() > compression::THRESHOLD).then(|| aside(message.len(), || gzip(&message)));
+    let smaller = gzip.filter(|gzip| gzip.len() < message.len());
+    let is_smaller = smaller.is_some();
+    let mut response = response(smaller.map_or(message, Bytes::from));
+    let headers = response.headers_mut();
+    headers.insert(compression::ACCEPT_ENCODING, compression::ACCEPTED);
+    if is_smaller {
+        headers.insert(compression::ENCODING, compression::GZIP);
+    }
+    response
+}
+
+/// `framed`, which is a message with its prefix, as a compressed one.
+fn gzip(framed: &[u8]) -> Vec<u8> {
+    let mut gzip = compression::compress(&framed[PREFIX..], vec![COMPRESSED; PREFIX]);
+    // The fastest level makes nothing longer by more than a few bytes, and longer ones are not sent.
+    let length = u32::try_from(gzip.len() - PREFIX).unwrap_or(u32::MAX);
+    gzip[1..PREFIX].copy_from_slice(&length.to_be_bytes());
+    gzip
 }
 
 #[cfg(test)]

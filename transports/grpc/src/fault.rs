@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tonic::{Status, metadata::MetadataMap};
 
-use crate::{codec, envelope::Body};
+use crate::{codec, compression, envelope::Body};
 
 /// The bytes of a message that travel. Peers commonly refuse headers of more than 8 KiB together.
 const MESSAGE_BYTES: usize = 2 << 10;
@@ -41,7 +41,10 @@ const STRING_VALUE: &str = "type.googleapis.com/google.protobuf.StringValue";
 pub(crate) fn response(error: &RpcError) -> Response<Body> {
     let message = &error.message()[..error.message().floor_char_boundary(MESSAGE_BYTES)];
     let details = error.data().and_then(|data| details(error.code(), message, data)).unwrap_or_default();
-    Status::with_details(error.code().number().into(), message, details.into()).into_http()
+    let mut response = Status::with_details(error.code().number().into(), message, details.into()).into_http();
+    // Where the error is an unknown compression, this says what can be read instead.
+    response.headers_mut().insert(compression::ACCEPT_ENCODING, compression::ACCEPTED);
+    response
 }
 
 fn details(code: Code, message: &str, data: &Value) -> Option<Vec<u8>> {

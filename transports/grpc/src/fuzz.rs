@@ -28,8 +28,10 @@ use tonic::Status;
 
 use self::rich::Rich;
 use crate::{
+    authority::{Frames, PREFACE},
     client::read_answer,
     codec::{from_slice_within, to_vec},
+    compression::Encoding,
     envelope::{self, Received, TIMEOUT, deadline, frame, timeout_header},
     server::GrpcCall,
 };
@@ -39,10 +41,13 @@ static SERVICE: LazyLock<EchoService<Echoing>> = LazyLock::new(|| EchoService::n
 const DEPTH: usize = 8;
 /// The longest message in a frame.
 const FRAMED_BYTES: usize = 300;
+/// The longest message that a compressed one may hold.
+const DECOMPRESSED_BYTES: usize = 1_000;
 /// Limits of which no message and no answer here is in need.
 static AMPLE: LazyLock<Arc<Budget>> = LazyLock::new(|| Budget::new(Limits { depth: DEPTH, ..Limits::default() }));
-static TIGHT: LazyLock<Arc<Budget>> =
-    LazyLock::new(|| Budget::new(Limits { message_bytes: FRAMED_BYTES, ..Limits::default() }));
+static TIGHT: LazyLock<Arc<Budget>> = LazyLock::new(|| {
+    Budget::new(Limits { message_bytes: FRAMED_BYTES, decompressed_bytes: DECOMPRESSED_BYTES, ..Limits::default() })
+});
 /// The longest message of an error that this crate makes.
 const MESSAGE_BYTES: usize = 1 << 10;
 
@@ -62,6 +67,19 @@ pub fn proto3(data: &[u8]) {
     call(data);
     body(data);
     answer(data);
+    frames(data);
+}
+
+/// The reader beneath h2 takes any bytes, and changes none of those that say where frames end.
+fn frames(data: &[u8]) {
+    for step in [usize::MAX, 1, 6] {
+        let mut bytes = data.to_vec();
+        let mut frames = Frames::new();
+        frames.read(&mut [0; PREFACE]);
+        bytes.chunks_mut(step).for_each(|piece| frames.read(piece));
+        let head = data.len().min(9);
+        assert_eq!(bytes[..head], data[..head]);
+    }
 }
 
 /// What was read is the same after it was written again, and not much longer: the shortest form of a negative `i32` has
@@ -107,8 +125,9 @@ fn called<R: DeserializeOwned>(name: &str, message: &[u8]) -> Option<R> {
 
 /// What a client reads in the server's answer to a framed message.
 async fn answered<R: DeserializeOwned>(method: &Method, framed: &[u8]) -> Result<R> {
-    let message = Received::read(Pieces::new(framed, usize::MAX), &AMPLE).await?.into_message()?;
-    let mut call = GrpcCall { message: Some(message), budget: &AMPLE };
+    let message =
+        Received::read(Pieces::new(framed, usize::MAX), &AMPLE).await?.into_message(Encoding::Gzip, &AMPLE)?;
+    let mut call = GrpcCall { message: Some(message), budget: &AMPLE, gzip: false };
     let (head, body) = SERVICE.dispatch(method.name(), &mut call).await.into_parts();
     let (rest, trailers) = match &body {
         envelope::Body::Message(message) => (&message[..], Some(envelope::success())),
@@ -125,13 +144,15 @@ fn method(name: &str) -> &'static Method {
 fn body(data: &[u8]) {
     let read = |step| {
         let received = at_once(Received::read(Pieces::new(data, step), &TIGHT))?;
-        received.into_message().map(|message| message.bytes)
+        received.into_message(Encoding::Gzip, &TIGHT).map(|message| message.bytes)
     };
     let whole = read(usize::MAX);
     assert_same(&read(1), &whole);
     assert_same(&read(6), &whole);
     if let Ok(message) = whole {
-        assert!(message.len() <= FRAMED_BYTES && data.ends_with(&message));
+        let is_compressed = data[0] == 1;
+        assert!(message.len() <= if is_compressed { DECOMPRESSED_BYTES } else { FRAMED_BYTES });
+        assert!(is_compressed || data.ends_with(&message));
     }
 }
 

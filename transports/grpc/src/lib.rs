@@ -35,28 +35,34 @@
 //!
 //! The messages are made from plain serde types by the format in [`to_vec`] and [`from_slice`], which the `.proto` of
 //! [`schema`] describes. [`Server`] frames calls itself on h2, without the streams, the boxes and the second
-//! buffer that tonic's server has for calls of any kind; statuses, health and reflection are tonic's. The connection of
+//! buffer that tonic's server has for calls of any kind; statuses, health and reflection are built on tonic. The connection of
 //! [`Client`] is tonic's `Channel`.
 //!
 //! Arguments that a request leaves out are zero, as proto3 has it, and fields that are not known are skipped: a gRPC
-//! server can't refuse a call for having too few or too many. Compression is refused, as the protocol allows.
+//! server can't refuse a call for having too few or too many. Messages may be compressed with gzip; long replies are for
+//! clients that compress their requests.
 //!
 //! Specifications: [gRPC over HTTP/2](https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md),
 //! [status codes](https://github.com/grpc/grpc/blob/master/doc/statuscodes.md),
 //! [encoding](https://protobuf.dev/programming-guides/encoding/).
 
+mod authority;
 mod body;
 mod client;
 mod codec;
 mod companions;
+mod compression;
 mod connection;
 mod envelope;
 mod fault;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;
+mod head;
+mod health;
 mod loopback;
 mod outbox;
+mod reflection;
 pub mod schema;
 mod server;
 

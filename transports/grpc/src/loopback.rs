@@ -9,6 +9,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{
     client::Whole,
     codec,
+    compression::Encoding,
     envelope::{Body, Message, Received, frame},
     fault,
     server::GrpcCall,
@@ -28,7 +29,7 @@ impl<S: Service> Loopback<S> {
     }
 
     async fn received(&self, framed: Bytes) -> Result<Message> {
-        Received::read(Whole(Some(framed)), &self.budget).await?.into_message()
+        Received::read(Whole(Some(framed)), &self.budget).await?.into_message(Encoding::Identity, &self.budget)
     }
 }
 
@@ -40,7 +41,7 @@ impl<S: Service> Caller for Loopback<S> {
     ) -> Result<R> {
         let request = frame(args).map_err(RpcError::internal)?;
         let message = self.received(request).await?;
-        let mut call = GrpcCall { message: Some(message), budget: &self.budget };
+        let mut call = GrpcCall { message: Some(message), budget: &self.budget, gzip: false };
         let (head, body) = self.service.dispatch(method.name(), &mut call).await.into_parts();
         let Body::Message(reply) = body else {
             fault::status(&head.headers).transpose()?;

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use everywire_net::{Listener, Socket, arrived};
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use rpc_core::{
     Budget, Call, CancellationToken, Limit, Method, PerConnection, Result, RpcError, Service, ServiceDescriptor,
     Transport, decode_again, unknown_method,
@@ -15,21 +15,23 @@ use crate::{
     body::Incoming,
     codec,
     companions::{self, Companions},
+    compression::{self, Encoding},
     connection::Connection,
     envelope::{self, Body, Message, Received},
-    fault, schema,
+    fault, head, schema,
 };
 
 /// A gRPC server of one service, bound and not yet serving.
 ///
 /// It also answers `grpc.health.v1.Health` and server reflection (`v1` and `v1alpha`).
 ///
-/// It keeps every limit but `decompressed_bytes` and `batch_calls`: compressed messages are refused, and gRPC has no
-/// batches. `calls_in_flight` and `waiting_calls` together are a connection's streams; one more is reset with
-/// `REFUSED_STREAM`. At `unsent_bytes`
-/// the calls of a connection wait, while its windows are still read. A stream whose reply is not taken within
-/// `message_time` is reset with `ENHANCE_YOUR_CALM`. An idle connection gets a GOAWAY; health's `Watch` and reflection
-/// are calls that keep it open, 16 on a connection.
+/// It keeps every limit but `batch_calls`, as gRPC has no batches. `calls_in_flight` and `waiting_calls` together are a
+/// connection's streams; one more is reset with `REFUSED_STREAM`. At `unsent_bytes` the calls of a connection wait, while its windows are still read. A
+/// stream whose reply is not taken within `message_time` is reset with `ENHANCE_YOUR_CALM`. An idle connection gets a
+/// GOAWAY; health's `Watch` and reflection are calls that keep it open, 16 on a connection.
+///
+/// Requests may be compressed with gzip. A reply longer than 1 KiB is compressed if its request has `grpc-encoding: gzip`
+/// and accepts it. Metadata beyond 16 KiB is `RESOURCE_EXHAUSTED`.
 #[derive(Debug)]
 pub struct Server {
     listener: Listener,
@@ -58,7 +60,7 @@ impl Transport for Server {
 
     async fn serve<S: Service>(self, service: Arc<S>, budget: Arc<Budget>, shutdown: CancellationToken) -> Result<()> {
         let descriptor = service.descriptor();
-        let companions = Companions::new(descriptor).await?;
+        let companions = Companions::new(descriptor)?;
         let host = Arc::new(Host { descriptor, companions, budget });
         let connections = self.listener.serve(&host.budget, shutdown.clone(), |socket: Socket, _, stop| {
             let service = PerConnection::new(Arc::clone(&service), socket.waiting());
@@ -68,7 +70,7 @@ impl Transport for Server {
         });
         let stop = async {
             shutdown.cancelled().await;
-            host.companions.stop().await;
+            host.companions.stop();
         };
         tokio::join!(connections, stop);
         Ok(())
@@ -97,16 +99,14 @@ impl<S: Service> Session<S> {
     }
 
     pub(crate) async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
-        if !envelope::is_grpc(request.headers()) {
-            let mut refused = Response::new(Body::Empty);
-            *refused.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+        if let Some(refused) = head::refused(&request) {
             return refused;
         }
         let path = request.uri().path();
         let answer = match self.host.descriptor.methods().iter().find(|method| method.path() == path) {
             Some(method) => {
                 let deadline = envelope::deadline(request.headers());
-                self.call(method, deadline, request.into_body()).await
+                self.call(method, deadline, request).await
             }
             None => self.answer_other(request).await,
         };
@@ -117,12 +117,12 @@ impl<S: Service> Session<S> {
         &self,
         method: &Method,
         deadline: Result<Option<Duration>>,
-        body: Incoming,
+        request: Request<Incoming>,
     ) -> Result<Response<Body>> {
         if self.stop.is_cancelled() {
             return Err(RpcError::unavailable("the server is stopping"));
         }
-        let call = self.run(method, body);
+        let call = self.run(method, request);
         let Some(time) = deadline? else { return call.await };
         timeout(time, call).await.unwrap_or_else(|_| {
             Err(RpcError::deadline_exceeded(format!(
@@ -132,10 +132,13 @@ impl<S: Service> Session<S> {
         })
     }
 
-    async fn run(&self, method: &Method, body: Incoming) -> Result<Response<Body>> {
+    async fn run(&self, method: &Method, request: Request<Incoming>) -> Result<Response<Body>> {
         let budget = &self.host.budget;
-        let received = arrived(Received::read(body, budget), budget, &self.stop).await?;
-        let mut call = GrpcCall { message: Some(received.into_message()?), budget };
+        let encoding = Encoding::of(request.headers());
+        let gzip = encoding == Encoding::Gzip && compression::accepts_gzip(request.headers());
+        // The headers are dropped here: a call may wait for long.
+        let received = arrived(Received::read(request.into_body(), budget), budget, &self.stop).await?;
+        let mut call = GrpcCall { message: Some(received.into_message(encoding, budget)?), budget, gzip };
         Ok(self.service.dispatch(method.name(), &mut call).await)
     }
 
@@ -149,7 +152,7 @@ impl<S: Service> Session<S> {
             return arrived(answering, budget, &self.stop).await;
         }
         if service == descriptor.full_name() {
-            return Ok(unknown_method(descriptor, method, &mut GrpcCall { message: None, budget }));
+            return Ok(unknown_method(descriptor, method, &mut GrpcCall { message: None, budget, gzip: false }));
         }
         Err(RpcError::unimplemented(format!(
             "no service `{}` here; there is {}",
@@ -164,6 +167,8 @@ pub(crate) struct GrpcCall<'a> {
     /// Let go when the arguments are read: a call may wait for long.
     pub(crate) message: Option<Message>,
     pub(crate) budget: &'a Budget,
+    /// Whether the caller asks for a compressed reply.
+    pub(crate) gzip: bool,
 }
 
 impl Call for GrpcCall<'_> {
@@ -187,6 +192,7 @@ impl Call for GrpcCall<'_> {
     fn reply<R: Serialize>(&mut self, outcome: Result<R>) -> Self::Reply {
         let framed = outcome.and_then(|reply| envelope::frame(&reply).map_err(RpcError::internal));
         match framed {
+            Ok(message) if self.gzip => envelope::gzip_response(message),
             Ok(message) => envelope::response(message),
             Err(error) => fault::response(&error),
         }

@@ -16,10 +16,9 @@ use serde::{
 use self::place::{Entries, Field, Fields, Place, text};
 use super::{
     Error, NESTED, OPTIONAL_ELEMENT, Result, UNIT,
-    wire::{Records, Wire, is_ordered, ordered},
+    wire::{Records, TOO_DEEP, Wire, is_ordered, ordered},
 };
 
-pub(super) const TOO_DEEP: Error = Error::new("messages nest too deep");
 const NOT_SELF_DESCRIBING: Error = Error::new("protocol buffers don't tell types; the type must ask for one");
 
 /// Reads a message of at most 64 levels.
@@ -40,20 +39,22 @@ pub(crate) struct Message<'a> {
 }
 
 impl<'a> Message<'a> {
-    fn in_order(self) -> Result<Cow<'a, [u8]>> {
-        Ok(if is_ordered(self.bytes)? { Cow::Borrowed(self.bytes) } else { Cow::Owned(ordered(self.bytes)?) })
+    /// The bytes in the order of their fields, with groups of at most `depth` levels.
+    fn in_order(self, depth: usize) -> Result<Cow<'a, [u8]>> {
+        let bytes = self.bytes;
+        Ok(if is_ordered(bytes, depth)? { Cow::Borrowed(bytes) } else { Cow::Owned(ordered(bytes, depth)?) })
     }
 
     fn fields<'de, V: Visitor<'de>>(self, count: usize, visitor: V) -> Result<V::Value> {
         let depth = self.depth.checked_sub(1).ok_or(TOO_DEEP)?;
-        let bytes = self.in_order()?;
-        visitor.visit_seq(Fields { records: Records::new(&bytes)?, number: 0, count, depth })
+        let bytes = self.in_order(depth)?;
+        visitor.visit_seq(Fields { records: Records::new(&bytes, depth)?, number: 0, count, depth })
     }
 
     /// Hands field `number` to `read`.
     fn field<T>(self, number: u32, read: impl for<'r, 'm> FnOnce(At<'m, Field<'r, 'm>>) -> Result<T>) -> Result<T> {
-        let bytes = self.in_order()?;
-        let mut records = Records::new(&bytes)?;
+        let bytes = self.in_order(self.depth)?;
+        let mut records = Records::new(&bytes, self.depth)?;
         read(At::new(Field { records: &mut records, number, depth: self.depth }))
     }
 }

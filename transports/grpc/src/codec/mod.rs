@@ -25,8 +25,8 @@
 //! | anything else as a whole message | a message whose field 1 is the value; `()` is the empty message |
 //!
 //! Zero values are left out and read back as zero; a struct in a field is written even if all of it is zero. A field that
-//! comes twice: the last wins, and messages merge. Unknown fields are skipped. Groups, which proto3 does not have, are
-//! refused. The rest, such as enums with data and lists of lists, has no form in proto3: it is an error here, and
+//! comes twice: the last wins, and messages merge. Unknown fields are skipped, groups too, which proto3 does not have.
+//! The rest, such as enums with data and lists of lists, has no form in proto3: it is an error here, and
 //! [`check`](crate::schema::check) finds it before the first call.
 //!
 //! Specification: <https://protobuf.dev/programming-guides/encoding/>.
@@ -54,7 +54,7 @@ impl Error {
 
     /// Whether values nest deeper than they may.
     pub(crate) fn is_depth(&self) -> bool {
-        *self == de::TOO_DEEP
+        *self == wire::TOO_DEEP
     }
 }
 

@@ -143,6 +143,47 @@ fn order_is_nothing_the_last_wins_and_messages_merge() {
     }
 }
 
+#[test]
+fn unknown_groups_are_skipped() {
+    // Field 9: 75 begins a group and 76 ends it. Field 10: 83 and 84.
+    let pair = Pair { a: 3, b: 4 };
+    #[rustfmt::skip]
+    let cases: &[&[u8]] = &[
+        &[8, 3, 16, 4, 75, 76],
+        &[75, 76, 8, 3, 16, 4],
+        &[8, 3, 75, 8, 1, 76, 16, 4],
+        &[8, 3, 75, 83, 18, 1, 76, 84, 13, 1, 2, 3, 4, 76, 16, 4],
+        &[8, 3, 16, 4, 75, 75, 76, 9, 1, 2, 3, 4, 5, 6, 7, 8, 76],
+        // Groups of the same number one after the other, and a tag that is longer than it needs to be.
+        &[8, 3, 16, 4, 75, 76, 75, 0xcc, 0],
+        // Out of order, so the message is sorted first.
+        &[16, 4, 75, 16, 1, 76, 8, 3],
+    ];
+    for bytes in cases {
+        assert_eq!(from_slice::<Pair>(bytes).as_ref(), Ok(&pair), "{bytes:?}");
+        let length = u8::try_from(bytes.len()).unwrap();
+        let nested = [&[18, length], *bytes, &[24, 8, 75, 76]].concat();
+        let expected = Nested { pair: Pair { a: 3, b: 4 }, after: Some(8), before: None };
+        assert_eq!(from_slice::<Nested>(&nested), Ok(expected), "{nested:?}");
+        let entry = [&[10, length + 4, 8, 1, 18, length], *bytes].concat();
+        assert_eq!(from_slice::<BTreeMap<u8, Pair>>(&entry).unwrap()[&1], pair, "{entry:?}");
+    }
+    refused::<Pair>(&[75], "ends inside");
+    refused::<Pair>(&[75, 8], "ends inside");
+    refused::<Pair>(&[75, 83, 76, 84], "end of a group");
+    refused::<Pair>(&[76], "end of a group");
+    refused::<Pair>(&[75, 84], "end of a group");
+    refused::<Pair>(&[75, 76, 76], "end of a group");
+    refused::<Pair>(&[75, 14, 76], "wire type");
+    refused::<Pair>(&[75, 0, 76], "field number");
+    refused::<Nested>(&[18, 1, 75, 24, 1], "ends inside");
+    for (levels, allowed) in [(63, true), (64, false), (100_000, false)] {
+        let bytes = [vec![75; levels], vec![76; levels]].concat();
+        assert_eq!(from_slice::<Pair>(&bytes).is_ok(), allowed, "{levels} groups in a message");
+    }
+    assert!(from_slice_within::<Pair>(&[75, 75, 76, 76], 2).unwrap_err().is_depth());
+}
+
 #[track_caller]
 fn refused<T: DeserializeOwned + Debug>(bytes: &[u8], reason: &str) {
     let error = from_slice::<T>(bytes).unwrap_err().to_string();
@@ -156,7 +197,8 @@ fn what_is_no_message_is_refused() {
     refused::<Pair>(&[10, 1, 1], "wire type Len where Varint");
     refused::<Pair>(&[13, 1, 2, 3, 4], "wire type Fixed32");
     refused::<Pair>(&[8, 1, 10, 0], "wire type Len");
-    refused::<Pair>(&[11, 12], "group");
+    refused::<Pair>(&[11, 12], "wire type Group where Varint");
+    refused::<Pair>(&[14], "wire type");
     refused::<Pair>(&[0, 1], "field number");
     refused::<Pair>(&[8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2], "64 bits");
     refused::<Pair>(&[0xff, 0xff, 0xff, 0xff, 0xff, 1], "field number");

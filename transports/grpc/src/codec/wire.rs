@@ -8,13 +8,20 @@ pub(super) enum Wire {
     Varint = 0,
     Fixed64 = 1,
     Len = 2,
+    /// Fields between two tags, as proto2 had them. They are only skipped.
+    Group = 3,
     Fixed32 = 5,
 }
+
+/// The wire type of the tag that ends a group.
+const GROUP_END: u32 = 4;
 
 const TRUNCATED: Error = Error::new("the message ends inside a field");
 const BAD_VARINT: Error = Error::new("a varint of more than 64 bits");
 const BAD_TAG: Error = Error::new("a field number beyond the valid range");
-const BAD_WIRE: Error = Error::new("an unknown wire type, or a group");
+const BAD_WIRE: Error = Error::new("an unknown wire type");
+const BAD_GROUP: Error = Error::new("the end of a group that is not the last one opened");
+pub(super) const TOO_DEEP: Error = Error::new("messages nest too deep");
 
 pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
@@ -71,7 +78,47 @@ pub(super) fn take_number(rest: &mut &[u8], wire: Wire) -> Result<u64> {
         Wire::Varint => take_varint(rest),
         Wire::Fixed64 => take_array(rest).map(u64::from_le_bytes),
         Wire::Fixed32 => take_array(rest).map(|bytes| u64::from(u32::from_le_bytes(bytes))),
-        Wire::Len => Err(BAD_WIRE),
+        Wire::Len | Wire::Group => Err(BAD_WIRE),
+    }
+}
+
+/// Reads a tag: the number of a field, and the bits of its wire type.
+fn take_tag(rest: &mut &[u8]) -> Result<(u32, u32)> {
+    let tag = u32::try_from(take_varint(rest)?).map_err(|_| BAD_TAG)?;
+    if tag >> 3 == 0 { Err(BAD_TAG) } else { Ok((tag >> 3, tag & 7)) }
+}
+
+fn wire(bits: u32) -> Result<Wire> {
+    Ok(match bits {
+        0 => Wire::Varint,
+        1 => Wire::Fixed64,
+        2 => Wire::Len,
+        3 => Wire::Group,
+        5 => Wire::Fixed32,
+        GROUP_END => return Err(BAD_GROUP),
+        _ => return Err(BAD_WIRE),
+    })
+}
+
+/// Skips the value of field `number`. Groups in it nest at most `depth` levels.
+fn skip_value(rest: &mut &[u8], number: u32, wire: Wire, depth: usize) -> Result<()> {
+    match wire {
+        Wire::Len => take_payload(rest).map(|_| ()),
+        Wire::Group => skip_group(rest, number, depth.checked_sub(1).ok_or(TOO_DEEP)?),
+        wire => take_number(rest, wire).map(|_| ()),
+    }
+}
+
+/// Skips to behind the tag that ends the group `number`.
+fn skip_group(rest: &mut &[u8], number: u32, depth: usize) -> Result<()> {
+    loop {
+        if rest.is_empty() {
+            return Err(TRUNCATED);
+        }
+        match take_tag(rest)? {
+            (inner, GROUP_END) => return if inner == number { Ok(()) } else { Err(BAD_GROUP) },
+            (inner, bits) => skip_value(rest, inner, wire(bits)?, depth)?,
+        }
     }
 }
 
@@ -90,14 +137,17 @@ pub(super) struct Records<'a> {
     rest: &'a [u8],
     number: u32,
     wire: Wire,
+    /// How deep groups may nest.
+    depth: usize,
 }
 
 /// The number of no field: they have 29 bits.
 const END: u32 = u32::MAX;
 
 impl<'a> Records<'a> {
-    pub(super) fn new(message: &'a [u8]) -> Result<Self> {
-        let mut records = Self { whole: message, rest: message, number: 0, wire: Wire::Varint };
+    /// The records of `message`, in which groups nest at most `depth` levels.
+    pub(super) fn new(message: &'a [u8], depth: usize) -> Result<Self> {
+        let mut records = Self { whole: message, rest: message, number: 0, wire: Wire::Varint, depth };
         records.advance()?;
         Ok(records)
     }
@@ -136,10 +186,7 @@ impl<'a> Records<'a> {
     }
 
     fn skip(&mut self) -> Result<()> {
-        match self.wire {
-            Wire::Len => take_payload(&mut self.rest).map(|_| ())?,
-            wire => take_number(&mut self.rest, wire).map(|_| ())?,
-        }
+        skip_value(&mut self.rest, self.number, self.wire, self.depth)?;
         self.advance()
     }
 
@@ -149,16 +196,10 @@ impl<'a> Records<'a> {
             self.number = END;
             return Ok(());
         }
-        let tag = u32::try_from(take_varint(&mut self.rest)?).map_err(|_| BAD_TAG)?;
-        self.number = tag >> 3;
-        self.wire = match tag & 7 {
-            0 => Wire::Varint,
-            1 => Wire::Fixed64,
-            2 => Wire::Len,
-            5 => Wire::Fixed32,
-            _ => return Err(BAD_WIRE),
-        };
-        if self.number == 0 { Err(BAD_TAG) } else { Ok(()) }
+        let (number, bits) = take_tag(&mut self.rest)?;
+        self.number = number;
+        self.wire = wire(bits)?;
+        Ok(())
     }
 
     fn mismatch(&self, expected: Wire) -> Error {
@@ -170,8 +211,9 @@ impl<'a> Records<'a> {
 }
 
 /// Whether the records of `message` come in the order of their numbers, as every known encoder writes them.
-pub(super) fn is_ordered(message: &[u8]) -> Result<bool> {
-    let mut records = Records::new(message)?;
+/// It reads every record, so a message that it accepts is whole.
+pub(super) fn is_ordered(message: &[u8], depth: usize) -> Result<bool> {
+    let mut records = Records::new(message, depth)?;
     let mut ordered = true;
     while records.number != END {
         let before = records.number;
@@ -182,9 +224,9 @@ pub(super) fn is_ordered(message: &[u8]) -> Result<bool> {
 }
 
 /// The records of `message` in the order of their numbers; those of one number stay as they were.
-pub(super) fn ordered(message: &[u8]) -> Result<Vec<u8>> {
+pub(super) fn ordered(message: &[u8], depth: usize) -> Result<Vec<u8>> {
     let mut found = Vec::new();
-    let mut records = Records::new(message)?;
+    let mut records = Records::new(message, depth)?;
     while records.number != END {
         let (number, whole) = (records.number, records.whole);
         records.skip()?;

@@ -197,7 +197,7 @@ impl From<Rich> for PRich {
 }
 
 /// Makes sure that both read `bytes` as the same value, or ours refuses them: narrow integers and closed enums allow less
-/// than prost's, and groups are refused where prost skips them.
+/// than prost's.
 pub(super) fn compare(bytes: &[u8]) {
     let Ok(ours) = from_slice::<Rich>(bytes) else { return };
     let theirs = PRich::decode(bytes).unwrap_or_else(|error| panic!("we read {ours:?}, prost refuses: {error}"));

@@ -115,7 +115,8 @@ fn shuffled(bytes: &[u8], order: &[u32]) -> Vec<u8> {
     }
     // Records of one field keep their order: it has a meaning.
     records.sort_by_key(|(number, _)| order[*number as usize % order.len()]);
-    let unknown: &[u8] = &[0xfa, 0x7d, 1, 9];
+    // Field 2,015 as bytes, and as a group with another in it.
+    let unknown: &[u8] = &[0xfa, 0x7d, 1, 9, 0xfb, 0x7d, 0x0b, 0x08, 1, 0x0c, 0xfc, 0x7d];
     records.into_iter().flat_map(|(_, record)| [record, unknown]).flatten().copied().collect()
 }
 

@@ -25,7 +25,7 @@ const FRAME_SIZE_ERROR: u32 = 6;
 async fn floods_end_their_connection() {
     let server = Running::start().await;
     let more = frame(CONTINUATION, 0, 1, &block(&[("x-more", &"x".repeat(100))]).repeat(100));
-    let no_end = frame(HEADERS, 0, 1, &request_block(ADD));
+    let no_end = frame(HEADERS, 0, 1, &request_block(ADD, "localhost"));
     let reset = |stream| [call(stream, WAIT, b""), frame(RST_STREAM, 0, stream, &[0, 0, 0, 8])].concat();
     let made_to_reset = |stream| [head(stream, ADD), window_update(stream, 0x7fff_ffff)].concat();
     #[rustfmt::skip]

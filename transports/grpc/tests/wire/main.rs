@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that fails may panic anywhere")]
 
+mod builtin;
 mod calls;
+mod compression;
 mod demo;
 mod floods;
 mod limits;

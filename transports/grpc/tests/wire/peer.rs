@@ -193,15 +193,15 @@ pub(crate) fn block(headers: &[(&str, &str)]) -> Vec<u8> {
 
 /// The headers of a call, whose body follows.
 pub(crate) fn head(stream: u32, path: &str) -> Vec<u8> {
-    frame(HEADERS, END_HEADERS, stream, &request_block(path))
+    frame(HEADERS, END_HEADERS, stream, &request_block(path, "localhost"))
 }
 
-pub(crate) fn request_block(path: &str) -> Vec<u8> {
+pub(crate) fn request_block(path: &str, authority: &str) -> Vec<u8> {
     block(&[
         (":method", "POST"),
         (":scheme", "http"),
         (":path", path),
-        (":authority", "localhost"),
+        (":authority", authority),
         ("content-type", "application/grpc"),
         ("te", "trailers"),
     ])

@@ -3,10 +3,11 @@
 use std::time::{Duration, Instant};
 
 use everywire_grpc::Client;
-use rpc_core::{Code, Limits, Origin, RpcError};
+use rpc_core::{Code, Limits, Origin, Result, RpcError};
 use tokio::{io::AsyncWriteExt, net::TcpListener};
 
 use crate::{
+    compression::compressed,
     demo::{Demo, DemoClient, within},
     peer::{
         CONTINUATION, DATA, END, END_HEADERS, ENHANCE_YOUR_CALM, GOAWAY, HEADERS, Peer, RST_STREAM, block, frame,
@@ -14,11 +15,15 @@ use crate::{
     },
 };
 
-/// The outcome of a call that is answered by `frames`, which are followed by nothing.
+/// The error of a call that is answered by `frames`, which are followed by nothing.
 async fn answered(frames: Vec<u8>, time: Duration) -> RpcError {
+    outcome(frames, time).await.unwrap_err()
+}
+
+async fn outcome(frames: Vec<u8>, time: Duration) -> Result<i64> {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let client = Client::connect(&format!("http://{}", listener.local_addr().unwrap())).await.unwrap();
-    let limits = Limits { message_bytes: 1_000, ..Default::default() };
+    let limits = Limits { message_bytes: 1_000, decompressed_bytes: 1_000, ..Default::default() };
     let client = DemoClient::new(client.limits(limits).timeout(time));
     let server = tokio::spawn(async move {
         let mut peer = Peer::called(listener.accept().await.unwrap().0).await;
@@ -26,9 +31,9 @@ async fn answered(frames: Vec<u8>, time: Duration) -> RpcError {
         let _ = peer.stream.write_all(&frames).await;
         peer.rest().await;
     });
-    let error = within(client.add(1, 2)).await.unwrap_err();
+    let outcome = within(client.add(1, 2)).await;
     server.abort();
-    error
+    outcome
 }
 
 fn ok(more: &[(&str, &str)]) -> Vec<u8> {
@@ -46,6 +51,7 @@ async fn answers_that_are_none_fail_their_call() {
     let html = frame(HEADERS, END_HEADERS, 1, &block(&[(":status", "200"), ("content-type", "text/html")]));
     let nothing = frame(HEADERS, END | END_HEADERS, 1, &block(&[(":status", "503")]));
     let done = trailers(&[("grpc-status", "0")]);
+    let gzip = [("grpc-encoding", "gzip")];
     let long = "x".repeat(100);
     let large = [("x-large", long.as_str())].repeat(1_000);
     let more = frame(CONTINUATION, 0, 1, &block(&large[..100]));
@@ -53,7 +59,7 @@ async fn answers_that_are_none_fail_their_call() {
     let no_last = frame(HEADERS, END, 1, &block(&[("grpc-status", "0")]));
     let endless = more.repeat(1_000);
     #[rustfmt::skip]
-    let cases: [(&str, Vec<Vec<u8>>, Code); 20] = [
+    let cases: [(&str, Vec<Vec<u8>>, Code); 23] = [
         ("no trailers", vec![ok(&[]), frame(DATA, END, 1, &message(&[8, 3]))], Code::Unknown),
         ("no status in the trailers", vec![ok(&[]), reply.clone(), trailers(&[("x-a", "b")])], Code::Unknown),
         ("a status that is none", vec![ok(&[]), reply.clone(), trailers(&[("grpc-status", "many")])], Code::Unknown),
@@ -64,7 +70,10 @@ async fn answers_that_are_none_fail_their_call() {
         ("half a message", vec![ok(&[]), frame(DATA, 0, 1, &prefix(9)), done.clone()], Code::Unimplemented),
         ("a long message", vec![ok(&[]), frame(DATA, 0, 1, &prefix(1_001))], Code::ResourceExhausted),
         ("the longest message", vec![ok(&[]), frame(DATA, 0, 1, &prefix(u32::MAX))], Code::ResourceExhausted),
-        ("a compressed message", vec![ok(&[]), frame(DATA, 0, 1, &[1, 0, 0, 0, 0]), done.clone()], Code::Unimplemented),
+        ("a compressed message", vec![ok(&[]), frame(DATA, 0, 1, &[1, 0, 0, 0, 0]), done.clone()], Code::Internal),
+        ("no gzip", vec![ok(&gzip), frame(DATA, 0, 1, &[1, 0, 0, 0, 1, 7]), done.clone()], Code::Internal),
+        ("a bomb", vec![ok(&gzip), frame(DATA, 0, 1, &compressed(&[0; 2_000])), done.clone()], Code::ResourceExhausted),
+        ("a compression that is unknown", vec![ok(&[("grpc-encoding", "zstd")]), frame(DATA, 0, 1, &compressed(&[8, 3])), done.clone()], Code::Internal),
         ("another type", vec![ok(&[]), frame(DATA, 0, 1, &message(&[10, 1, 65])), done], Code::Internal),
         ("large headers", vec![frame(HEADERS, 0, 1, &block(&[(":status", "200")])), endless.clone()], Code::Unavailable),
         ("large trailers", vec![ok(&[]), reply.clone(), no_last, endless], Code::Unavailable),
@@ -80,6 +89,17 @@ async fn answers_that_are_none_fail_their_call() {
         let error = answered(frames.concat(), Duration::from_secs(5)).await;
         assert_eq!(error.code(), code, "{name}: {error}");
         assert!(begun.elapsed() < Duration::from_secs(3), "{name}: {:?}", begun.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn a_compressed_reply_is_read() {
+    let done = trailers(&[("grpc-status", "0")]);
+    let plain = message(&[8, 7]);
+    let zipped = compressed(&[8, 7]);
+    for (encoding, reply) in [("gzip", &zipped), ("gzip", &plain), ("identity", &plain), ("zstd", &plain)] {
+        let frames = [ok(&[("grpc-encoding", encoding)]), frame(DATA, 0, 1, reply), done.clone()].concat();
+        assert_eq!(outcome(frames, Duration::from_secs(5)).await, Ok(7), "{encoding}");
     }
 }
 

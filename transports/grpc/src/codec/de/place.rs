@@ -75,9 +75,9 @@ impl<'a> Place<'a> for Field<'_, 'a> {
             }
             // Each occurrence must be a message by itself.
             if let Cow::Borrowed(first) = merged {
-                is_ordered(first)?;
+                is_ordered(first, self.depth)?;
             }
-            is_ordered(next)?;
+            is_ordered(next, self.depth)?;
             merged.to_mut().extend_from_slice(next);
         }
         Ok(merged)

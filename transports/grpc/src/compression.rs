@@ -1,0 +1,145 @@
+//! Compressed messages: gzip, in requests and replies.
+//!
+//! A client may compress any message; the flag in front of it says so, and `grpc-encoding` names how. A reply longer than
+//! [`THRESHOLD`] is compressed for a client that sends `grpc-encoding: gzip` itself and accepts it: every common client
+//! lists gzip in `grpc-accept-encoding`, but only this one has asked for it.
+//!
+//! Specification: <https://github.com/grpc/grpc/blob/master/doc/compression.md>.
+
+use std::io::{Read, Write};
+
+use bytes::Bytes;
+use flate2::{Compression, read::MultiGzDecoder, write::GzEncoder};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use rpc_core::{Budget, Code, Limit, Result, RpcError, Share, aside};
+
+/// The header that names how the messages with the flag are compressed.
+pub(crate) const ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
+
+/// The header that lists how the other side may compress its messages.
+pub(crate) const ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
+
+/// What this server and this client read.
+pub(crate) const ACCEPTED: HeaderValue = HeaderValue::from_static("identity,gzip");
+
+/// The one encoding that is written.
+pub(crate) const GZIP: HeaderValue = HeaderValue::from_static("gzip");
+
+/// A reply of this many bytes fits into one packet and is not worth the work.
+pub(crate) const THRESHOLD: usize = 1 << 10;
+
+/// How much is decompressed before it is counted.
+const PIECE_BYTES: u64 = 64 << 10;
+
+/// What `grpc-encoding` names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Encoding {
+    /// No compression: no message may have the flag.
+    Identity,
+    Gzip,
+    /// Any other; messages without the flag can be read all the same.
+    Unknown,
+}
+
+impl Encoding {
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        match headers.get(&ENCODING).map(HeaderValue::as_bytes) {
+            None | Some(b"" | b"identity") => Self::Identity,
+            Some(b"gzip") => Self::Gzip,
+            Some(_) => Self::Unknown,
+        }
+    }
+
+    /// Decompresses a message that has the flag within `decompressed_bytes`.
+    pub(crate) fn decode(self, message: &[u8], share: &mut Share, budget: &Budget) -> Result<Bytes> {
+        match self {
+            // A short message may hold a long one.
+            Self::Gzip => aside(budget.limits().decompressed_bytes, || decompress(message, share, budget)),
+            Self::Identity => {
+                Err(internal("a message has the compressed flag, and grpc-encoding names no compression"))
+            }
+            Self::Unknown => Err(RpcError::unimplemented("unknown grpc-encoding; expected identity or gzip")),
+        }
+    }
+}
+
+/// Decompresses piece by piece, so that a bomb costs no more than the limit.
+fn decompress(message: &[u8], share: &mut Share, budget: &Budget) -> Result<Bytes> {
+    let mut decoder = MultiGzDecoder::new(message);
+    let mut whole = Vec::new();
+    loop {
+        let before = whole.len();
+        let piece = (&mut decoder).take(PIECE_BYTES).read_to_end(&mut whole);
+        piece.map_err(|error| internal(format!("a compressed message is not gzip: {error}")))?;
+        if whole.len() == before {
+            return Ok(whole.into());
+        }
+        if whole.len() > budget.limits().decompressed_bytes {
+            return Err(budget.over(Limit::DecompressedBytes, "the message is too long once it is decompressed"));
+        }
+        share.hold(message.len() + whole.len())?;
+    }
+}
+
+fn internal(message: impl Into<String>) -> RpcError {
+    RpcError::new(Code::Internal, message.into())
+}
+
+/// Writes `message` to `out` as gzip, at the fastest level.
+pub(crate) fn compress(message: &[u8], out: Vec<u8>) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(out, Compression::fast());
+    encoder.write_all(message).and_then(|()| encoder.finish()).expect("writing to memory does not fail")
+}
+
+/// Whether the sender of these headers accepts gzip.
+pub(crate) fn accepts_gzip(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(&ACCEPT_ENCODING).into_iter().filter_map(|value| value.to_str().ok());
+    accepted.flat_map(|value| value.split(',')).any(|name| name.trim() == "gzip")
+}
+
+#[cfg(test)]
+mod tests {
+    use rpc_core::Limits;
+
+    use super::*;
+
+    #[test]
+    fn gzip_is_accepted_by_name() {
+        let cases: [(&[&str], bool); 7] = [
+            (&["gzip"], true),
+            (&["identity,deflate, gzip"], true),
+            (&["identity", "gzip"], true),
+            (&["identity,deflate"], false),
+            (&["gzipped"], false),
+            (&[""], false),
+            (&[], false),
+        ];
+        for (values, expected) in cases {
+            let headers = values.iter().map(|value| (ACCEPT_ENCODING, value.parse().unwrap()));
+            let mut accepted = HeaderMap::new();
+            accepted.extend(headers.map(|(name, value): (_, HeaderValue)| (Some(name), value)));
+            assert_eq!(accepts_gzip(&accepted), expected, "{values:?}");
+        }
+    }
+
+    #[test]
+    fn decompression_stops_at_the_limit() {
+        let bomb = compress(&vec![0; 1 << 20], vec![]);
+        assert!(bomb.len() < 8_192, "{}", bomb.len());
+        let decoded = |encoding: Encoding, message: &[u8], decompressed_bytes| {
+            let budget = Budget::new(Limits { decompressed_bytes, ..Limits::default() });
+            let mut share = budget.share();
+            let decoded = encoding.decode(message, &mut share, &budget);
+            assert!(budget.bytes() <= decompressed_bytes, "{}", budget.bytes());
+            decoded.map(|bytes| bytes.len()).map_err(|error| error.code())
+        };
+        assert_eq!(decoded(Encoding::Gzip, &bomb, (1 << 20) - 1), Err(Code::ResourceExhausted));
+        assert_eq!(decoded(Encoding::Gzip, &bomb, 1 << 20), Ok(1 << 20));
+        assert_eq!(decoded(Encoding::Gzip, &bomb[..bomb.len() / 2], 1 << 20), Err(Code::Internal));
+        assert_eq!(decoded(Encoding::Gzip, b"plain", 100), Err(Code::Internal));
+        assert_eq!(decoded(Encoding::Gzip, b"", 100), Err(Code::Internal));
+        assert_eq!(decoded(Encoding::Gzip, &compress(b"", vec![]), 0), Ok(0));
+        assert_eq!(decoded(Encoding::Identity, &bomb, 1 << 20), Err(Code::Internal));
+        assert_eq!(decoded(Encoding::Unknown, &bomb, 1 << 20), Err(Code::Unimplemented));
+    }
+}

@@ -1,0 +1,67 @@
+//! What the headers of a request must be before its call begins.
+
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
+    header::{ALLOW, CONTENT_TYPE},
+};
+use rpc_core::{Code, RpcError};
+
+use crate::{envelope::Body, fault};
+
+/// Metadata of one request in bytes, as HTTP/2 counts them. The connection reads four times as much, so that a client
+/// with too much of it gets an error of gRPC.
+const METADATA_BYTES: usize = 16 << 10;
+
+/// What HTTP/2 counts for each field beside its name and value (RFC 9113, section 6.5.2).
+const FIELD_BYTES: usize = 32;
+
+/// The response to a request that can't be a call.
+///
+/// Other clients than those of gRPC look at the HTTP status, and grpc-go sends these two statuses as well.
+pub(crate) fn refused<B>(request: &Request<B>) -> Option<Response<Body>> {
+    let headers = request.headers();
+    let Some(format) = format(headers) else {
+        let error = RpcError::invalid_argument("expected the content type application/grpc");
+        return Some(with_http(StatusCode::UNSUPPORTED_MEDIA_TYPE, &error));
+    };
+    if request.method() != Method::POST {
+        let error = RpcError::new(Code::Internal, "expected the HTTP method POST");
+        let mut response = with_http(StatusCode::METHOD_NOT_ALLOWED, &error);
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+        return Some(response);
+    }
+    if !matches!(format, b"" | b"+proto") {
+        let error =
+            RpcError::unimplemented("unknown message format; expected application/grpc or application/grpc+proto");
+        return Some(fault::response(&error));
+    }
+    let bytes = metadata_bytes(headers);
+    (bytes > METADATA_BYTES).then(|| {
+        fault::response(&RpcError::resource_exhausted(format!(
+            "the metadata has {bytes} bytes; expected at most {METADATA_BYTES}, with {FIELD_BYTES} added for each field"
+        )))
+    })
+}
+
+/// Whether the content type is that of gRPC, whatever its messages are.
+pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
+    format(headers).is_some()
+}
+
+/// How messages are written: what follows `application/grpc`, such as `+proto`, without parameters.
+fn format(headers: &HeaderMap) -> Option<&[u8]> {
+    let format = headers.get(CONTENT_TYPE)?.as_bytes().strip_prefix(b"application/grpc")?;
+    let format = format.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+    // `application/grpc-web` is another protocol.
+    (format.is_empty() || format[0] == b'+').then_some(format)
+}
+
+fn metadata_bytes(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + FIELD_BYTES).sum()
+}
+
+fn with_http(status: StatusCode, error: &RpcError) -> Response<Body> {
+    let mut response = fault::response(error);
+    *response.status_mut() = status;
+    response
+}

@@ -1,0 +1,58 @@
+//! `grpc.health.v1.Health`, with the `Watch` of
+//! [health.proto](https://github.com/grpc/grpc-proto/blob/master/grpc/health/v1/health.proto): the stream of a service
+//! that is not there stays open.
+
+use std::pin::Pin;
+
+use tokio::sync::watch;
+use tokio_stream::{Stream, StreamExt, once, pending, wrappers::WatchStream};
+use tonic::{Request, Response, Status, async_trait};
+use tonic_health::pb::{
+    HealthCheckRequest, HealthCheckResponse,
+    health_check_response::ServingStatus,
+    health_server::{Health, HealthServer},
+};
+
+/// Answers for the server as a whole, whose name is empty, and for its service; both have the same status.
+pub(crate) struct Statuses {
+    service: &'static str,
+    status: watch::Receiver<ServingStatus>,
+}
+
+/// The service, and what changes the status.
+pub(crate) fn health(service: &'static str) -> (watch::Sender<ServingStatus>, HealthServer<Statuses>) {
+    let (sender, status) = watch::channel(ServingStatus::Serving);
+    (sender, HealthServer::new(Statuses { service, status }))
+}
+
+impl Statuses {
+    fn knows(&self, service: &str) -> bool {
+        service.is_empty() || service == self.service
+    }
+}
+
+#[async_trait]
+impl Health for Statuses {
+    type WatchStream = Pin<Box<dyn Stream<Item = Result<HealthCheckResponse, Status>> + Send>>;
+
+    async fn check(&self, request: Request<HealthCheckRequest>) -> Result<Response<HealthCheckResponse>, Status> {
+        if self.knows(&request.get_ref().service) {
+            Ok(Response::new(response(*self.status.borrow())))
+        } else {
+            Err(Status::not_found(format!("unknown service; expected `{}` or the empty name", self.service)))
+        }
+    }
+
+    async fn watch(&self, request: Request<HealthCheckRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        Ok(Response::new(if self.knows(&request.get_ref().service) {
+            Box::pin(WatchStream::new(self.status.clone()).map(|status| Ok(response(status))))
+        } else {
+            // No service is added while the server runs, so nothing follows.
+            Box::pin(once(Ok(response(ServingStatus::ServiceUnknown))).chain(pending()))
+        }))
+    }
+}
+
+fn response(status: ServingStatus) -> HealthCheckResponse {
+    HealthCheckResponse { status: status.into() }
+}
