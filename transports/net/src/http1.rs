@@ -28,7 +28,7 @@ use tokio::{
     time::{Sleep, sleep_until},
 };
 
-use crate::{Socket, arrived, is_foreign_page};
+use crate::{Socket, arrived, encoding::ACCEPTED, is_foreign_page};
 
 /// What a connection may buffer: the longest head of a request, and the largest piece of a body.
 const BUFFER_BYTES: usize = 64 << 10;
@@ -145,7 +145,8 @@ pub fn not_post<B: From<String>>(wire: &str) -> Response<B> {
     response
 }
 
-/// The [`refusal`] of a body that could not be received.
+/// The [`refusal`] of a body that could not be received. `UNIMPLEMENTED` is a content coding that is not
+/// [accepted](ACCEPTED).
 pub fn not_received<B: From<String>>(error: &RpcError) -> Response<B> {
     let status = match error.code() {
         Code::ResourceExhausted => StatusCode::PAYLOAD_TOO_LARGE,
@@ -154,7 +155,12 @@ pub fn not_received<B: From<String>>(error: &RpcError) -> Response<B> {
         Code::Unimplemented => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         _ => StatusCode::BAD_REQUEST,
     };
-    refusal(status, error.message())
+    let mut response = refusal(status, error.message());
+    if status == StatusCode::UNSUPPORTED_MEDIA_TYPE {
+        // RFC 9110, section 15.5.16.
+        response.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static(ACCEPTED));
+    }
+    response
 }
 
 /// What a connection's socket, requests and timer tell each other.

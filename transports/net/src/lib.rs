@@ -3,6 +3,7 @@
 //!
 //! It knows no wire. A wire hands [`Listener::serve`] a function that runs one connection.
 
+pub mod encoding;
 pub mod http1;
 mod input;
 mod listener;

@@ -9,13 +9,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use everywire_net::http1::Received;
+use everywire_net::{encoding::Encoding, http1::Received};
 use rpc_core::{Budget, Limits, Origin};
 use rpc_core_specimen::{Choice, Echo, EchoClient, EchoService, Echoing, Several, Specimen, assert_same, at_once};
 use serde::{Serialize, de::DeserializeOwned, de::IgnoredAny};
 
 use crate::{
-    body::decompress,
     call::answer,
     codec::{Parser, compare_cuts, document},
     envelope::{Frame, read_response},
@@ -45,7 +44,7 @@ const MESSAGE_BYTES: usize = 1 << 10;
 pub fn xmlrpc(data: &[u8]) {
     if data.starts_with(b"\x1f\x8b") {
         let sent = Received { bytes: Bytes::copy_from_slice(data), share: BUDGET.share() };
-        match decompress(sent, &BUDGET) {
+        match Encoding::Gzip.decode(sent, &BUDGET) {
             Ok(body) => assert!(body.bytes.len() <= BYTES),
             Err(error) => assert!(error.message().len() <= MESSAGE_BYTES, "{error}"),
         }

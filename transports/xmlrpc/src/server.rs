@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
 use everywire_net::{
-    Listener, Socket, buffered,
+    Listener, Socket, buffered, encoding,
     http1::{self, not_post, not_received, refusal},
 };
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
@@ -78,7 +78,7 @@ impl<S: Service> Session<S> {
         if head.method != Method::POST {
             return not_post("XML-RPC");
         }
-        let body = match body::request(&head.headers, body, &self.budget, &self.stop).await {
+        let body = match encoding::receive(&head.headers, body, &self.budget, &self.stop).await {
             Ok(body) => body,
             Err(error) => return not_received(&error),
         };

@@ -496,7 +496,18 @@ async fn http_is_kept_alive_and_kept_apart() {
             200,
             "text/xml",
         ),
-        ("coding", "POST / HTTP/1.1\r\nhost: x\r\ncontent-encoding: br\r\ncontent-length: 0\r\n\r\n", 415, ""),
+        (
+            "coding",
+            "POST / HTTP/1.1\r\nhost: x\r\ncontent-encoding: br\r\ncontent-length: 0\r\n\r\n",
+            415,
+            "accept-encoding: gzip, deflate\r\n",
+        ),
+        (
+            "two codings",
+            "POST / HTTP/1.1\r\nhost: x\r\ncontent-encoding: gzip, br\r\ncontent-length: 0\r\n\r\n",
+            415,
+            "accept-encoding: gzip, deflate\r\n",
+        ),
         ("no gzip", "POST / HTTP/1.1\r\nhost: x\r\ncontent-encoding: gzip\r\ncontent-length: 1\r\n\r\nx", 400, ""),
         ("HTTP/1.0", "POST /RPC2 HTTP/1.0\r\ncontent-length: 0\r\n\r\n", 200, ""),
         ("nonsense", "\r\n\r\nHELLO\r\n\r\n", 400, ""),
@@ -534,6 +545,26 @@ async fn gzip_goes_both_ways_within_the_limit() {
     let unasked = ask(&echo(5_000), "").await;
     assert!(!unasked.head.contains("content-encoding") && unasked.body.len() > 5_000, "{unasked:?}");
     assert_eq!(ask(&echo(1 << 16), "").await.status, 413, "a bomb");
+}
+
+#[tokio::test]
+async fn deflate_is_read_with_and_without_the_header_of_zlib() {
+    let running = start(Limits::default()).await;
+    let three_and_four =
+        "<params><param><value><int>3</int></value></param><param><value><int>4</int></value></param></params>";
+    let body = call("add", three_and_four);
+    let level = flate2::Compression::default;
+    let mut bare = flate2::write::DeflateEncoder::new(Vec::new(), level());
+    let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), level());
+    bare.write_all(body.as_bytes()).unwrap();
+    zlib.write_all(body.as_bytes()).unwrap();
+    for (name, body) in [("bare", bare.finish().unwrap()), ("zlib", zlib.finish().unwrap())] {
+        let mut stream = running.raw().await;
+        stream.write_all(&request(&body, "content-encoding: deflate\r\n")).await.unwrap();
+        let answer = answer(&mut stream).await;
+        let text = String::from_utf8(answer.body).unwrap();
+        assert!(answer.status == 200 && text.contains("<value><int>7</int></value>"), "{name}: {} {text}", answer.head);
+    }
 }
 
 #[tokio::test]
