@@ -10,7 +10,7 @@
 //! optional ones may be left out, and `params` may be absent or `null` where nothing is required. An `id` is a string, a
 //! number or `null`, and comes back as it was written. A request without one is a notification: it runs and gets no
 //! answer. A batch is an array of requests; they run one after the other. Members with other names mean nothing, and no
-//! member may stand twice.
+//! member may stand twice. A message is UTF-8; a byte order mark before it is skipped.
 //!
 //! # Errors
 //! ```text
