@@ -38,7 +38,8 @@ impl<S: Service> Connection<S> {
 
     /// Serves until the peer closes, or until the stop and the end of the calls in flight.
     pub(crate) async fn serve(self, socket: Socket) {
-        let served = http1::serve(socket, &self.host.budget, &self.stop, |request| self.respond(request)).await;
+        let Host { budget, origins, waiting, .. } = &*self.host;
+        let served = http1::serve(socket, budget, origins, &self.stop, |request| self.respond(request)).await;
         if let Err(error) = served {
             tracing::debug!(%error, "an HTTP connection ended early");
         }
@@ -46,7 +47,6 @@ impl<S: Service> Connection<S> {
         let Some(opened) = opened else { return };
         let Ok(io) = opened.await else { return };
         let call = |message, is_stopping| self.call(message, is_stopping);
-        let Host { budget, waiting, .. } = &*self.host;
         if let Err(error) = session::serve(TokioIo::new(io), call, budget, waiting, &self.stop).await {
             tracing::debug!(%error, "a WebSocket session ended early");
         }

@@ -24,7 +24,8 @@
 //! after `idle_time` and at the end of a stop, 1007 and 1002 for what is against the protocol.
 //!
 //! A `Content-Type` that is wrong or missing is forgiven. A web page of another origin, or of a host that is a name, is
-//! refused with 403: see [`is_foreign_page`](everywire_net::is_foreign_page).
+//! refused with 403, unless [`Server::allow_origin`] or [`Server::allow_host`] allows it; then preflights (CORS) are answered
+//! and the page may read the answers. A request of HTTP/1.1 without exactly one `Host` is 400.
 //!
 //! `rpc.discover` answers with the service's [OpenRPC] document, which [`schema::openrpc`] makes.
 //!

@@ -4,7 +4,7 @@ use std::{borrow::Cow, net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
 use everywire_net::{
-    Listener, Socket, buffered, encoding,
+    Listener, Socket, WebOrigins, buffered, encoding,
     http1::{self, Received, not_post, not_received, refusal},
 };
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
@@ -26,12 +26,14 @@ use crate::{
 pub struct Server {
     listener: Listener,
     nil: Nil,
+    origins: WebOrigins,
 }
 
 impl Server {
     /// Binds `address`, such as `127.0.0.1:4242`; port 0 takes a free one. The error names the wire and the address.
     pub async fn bind(address: &str) -> Result<Self> {
-        Ok(Self { listener: Listener::bind("xmlrpc", address).await?, nil: Nil::LeftOut })
+        let listener = Listener::bind("xmlrpc", address).await?;
+        Ok(Self { listener, nil: Nil::LeftOut, origins: WebOrigins::default() })
     }
 
     /// Writes `<nil/>` for a member of a struct that is `None`, to every client. Without it such a member is left out, unless
@@ -40,6 +42,24 @@ impl Server {
     #[must_use]
     pub fn nil(self) -> Self {
         Self { nil: Nil::Written, ..self }
+    }
+
+    /// Lets web pages of `origin`, such as `https://app.example`, call this server through a browser; say it once for each.
+    /// By default only pages that are the server's own may, under an IP address or `localhost`.
+    ///
+    /// `INVALID_ARGUMENT` for what is not a scheme and a host. There is no wildcard.
+    pub fn allow_origin(mut self, origin: &str) -> Result<Self> {
+        self.origins.allow_origin(origin)?;
+        Ok(self)
+    }
+
+    /// Lets web pages that this server is the host of call it under the name `host` too, such as `rpc.example`; say it once
+    /// for each. Programs need it that send an `Origin` made of the URL that they call.
+    ///
+    /// `INVALID_ARGUMENT` for a name with a scheme or a port.
+    pub fn allow_host(mut self, host: &str) -> Result<Self> {
+        self.origins.allow_host(host)?;
+        Ok(self)
     }
 
     /// The bound address, with the port that was taken.
@@ -60,10 +80,11 @@ impl Transport for Server {
     }
 
     async fn serve<S: Service>(self, service: Arc<S>, budget: Arc<Budget>, shutdown: CancellationToken) -> Result<()> {
-        let nil = self.nil;
+        let (nil, origins) = (self.nil, Arc::new(self.origins));
         let session = |socket: Socket, _, stop| {
             let service = PerConnection::new(Arc::clone(&service), socket.waiting());
-            Session { service, nil, budget: Arc::clone(&budget), stop }.run(socket)
+            let (budget, origins) = (Arc::clone(&budget), Arc::clone(&origins));
+            Session { service, nil, budget, origins, stop }.run(socket)
         };
         self.listener.serve(&budget, shutdown, session).await;
         Ok(())
@@ -75,12 +96,14 @@ struct Session<S> {
     service: PerConnection<S>,
     nil: Nil,
     budget: Arc<Budget>,
+    origins: Arc<WebOrigins>,
     stop: CancellationToken,
 }
 
 impl<S: Service> Session<S> {
     async fn run(self, socket: Socket) {
-        let served = http1::serve(socket, &self.budget, &self.stop, |request| self.answer(request)).await;
+        let answer = |request| self.answer(request);
+        let served = http1::serve(socket, &self.budget, &self.origins, &self.stop, answer).await;
         if let Err(error) = served {
             tracing::debug!(%error, "an XML-RPC connection ended early");
         }

@@ -654,7 +654,10 @@ async fn http_is_kept_alive_and_kept_apart() {
     let long = "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 65537\r\nexpect: 100-continue\r\n\r\n";
     let cases = [
         ("path", "POST /other HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n", 404, ""),
-        ("method", "GET / HTTP/1.1\r\nhost: x\r\n\r\n", 405, "allow: post"),
+        ("method", "GET / HTTP/1.1\r\nhost: x\r\n\r\n", 405, "allow: post, options"),
+        ("options", "OPTIONS * HTTP/1.1\r\nhost: x\r\n\r\n", 204, "allow: post, options"),
+        ("no host", "POST / HTTP/1.1\r\ncontent-length: 0\r\n\r\n", 400, ""),
+        ("foreign", "POST / HTTP/1.1\r\nhost: x\r\norigin: http://y\r\ncontent-length: 0\r\n\r\n", 403, ""),
         ("length", long, 413, "connection: close"),
         (
             "chunks",
@@ -684,6 +687,32 @@ async fn http_is_kept_alive_and_kept_apart() {
         let answer = answer(&mut stream).await;
         assert_eq!(answer.status, status, "{name}: {answer:?}");
         assert!(answer.head.contains(head), "{name}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn pages_that_are_allowed_may_call() {
+    let server = Server::bind("127.0.0.1:0").await.unwrap();
+    let server = server.allow_origin("https://app.example").unwrap().allow_host("rpc.example").unwrap();
+    let running = serve(server, Limits::default());
+    let reads = "access-control-allow-origin: https://app.example\r\n";
+    let cases = [
+        ("POST / HTTP/1.1\r\nhost: x\r\norigin: https://app.example\r\ncontent-length: 0\r\n\r\n", 200, reads),
+        ("POST / HTTP/1.1\r\nhost: rpc.example\r\norigin: http://rpc.example\r\ncontent-length: 0\r\n\r\n", 200, ""),
+        ("POST / HTTP/1.1\r\nhost: x\r\norigin: http://rpc.example\r\ncontent-length: 0\r\n\r\n", 403, ""),
+        (
+            "OPTIONS /RPC2 HTTP/1.1\r\nhost: x\r\norigin: https://app.example\r\n\
+             access-control-request-method: POST\r\naccess-control-request-headers: content-type\r\n\r\n",
+            204,
+            "access-control-allow-headers: content-type\r\n",
+        ),
+    ];
+    for (bytes, status, head) in cases {
+        let mut stream = running.raw().await;
+        stream.write_all(bytes.as_bytes()).await.unwrap();
+        let answer = answer(&mut stream).await;
+        assert_eq!(answer.status, status, "{bytes}: {answer:?}");
+        assert!(answer.head.contains(head), "{bytes}: {answer:?}");
     }
 }
 
