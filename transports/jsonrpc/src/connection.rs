@@ -8,7 +8,7 @@ use everywire_net::{
     Socket,
     http1::{self, not_post, not_received, receive, refusal},
 };
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body_util::Full;
 use hyper::{
     body::Incoming,
@@ -59,7 +59,7 @@ impl<S: Service> Connection<S> {
     }
 
     async fn respond(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        if request.method() == Method::GET && asks_for(request.headers(), &header::UPGRADE, "websocket") {
+        if is_handshake(&request) {
             return self.open(request);
         }
         if request.method() != Method::POST {
@@ -77,7 +77,8 @@ impl<S: Service> Connection<S> {
         let door = Door { host: Arc::clone(&self.host), is_stopping: self.stop.is_cancelled() };
         match answer(&door, &body.bytes, budget).await {
             Some(answer) => json(Response::new(Full::new(answer.into()))),
-            None => empty(StatusCode::NO_CONTENT),
+            // An empty 200 is what clients understand; half of them take a 204 for a failure.
+            None => json(Response::default()),
         }
     }
 
@@ -96,8 +97,11 @@ impl<S: Service> Connection<S> {
         let Some(accept) = accept else {
             return refusal(StatusCode::BAD_REQUEST, "the WebSocket handshake lacks its version, key or connection");
         };
-        let mut response = empty(StatusCode::SWITCHING_PROTOCOLS);
+        let protocol = subprotocol(headers);
+        let mut response = Response::default();
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         let headers = response.headers_mut();
+        headers.extend(protocol.map(|name| (header::SEC_WEBSOCKET_PROTOCOL, name)));
         headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
@@ -109,20 +113,35 @@ impl<S: Service> Connection<S> {
 /// Sixteen bytes in base64.
 const KEY_BYTES: usize = 24;
 
+/// The names that clients have for messages of JSON-RPC 2.0. None is registered.
+const SUBPROTOCOLS: [&str; 4] = ["jsonrpc", "jsonrpc2", "jsonrpc2.0", "jsonrpc-2.0"];
+
+/// HTTP/1.0 has no upgrades (RFC 9110, section 7.8).
+fn is_handshake<T>(request: &Request<T>) -> bool {
+    request.method() == Method::GET
+        && request.version() == Version::HTTP_11
+        && asks_for(request.headers(), &header::UPGRADE, "websocket")
+}
+
+/// The first subprotocol on offer that is known here, as the client spells it.
+fn subprotocol(headers: &HeaderMap) -> Option<HeaderValue> {
+    let is_known = |offer: &&str| SUBPROTOCOLS.iter().any(|name| name.eq_ignore_ascii_case(offer));
+    entries(headers, &header::SEC_WEBSOCKET_PROTOCOL).find(is_known).and_then(|name| name.parse().ok())
+}
+
 /// Whether a header that is a list has this entry.
-fn asks_for(headers: &HeaderMap, name: &header::HeaderName, entry: &str) -> bool {
+fn asks_for(headers: &HeaderMap, name: &HeaderName, entry: &str) -> bool {
+    entries(headers, name).any(|value| value.eq_ignore_ascii_case(entry))
+}
+
+/// The entries of a header that is a list.
+fn entries<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
     let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).any(|value| value.trim().eq_ignore_ascii_case(entry))
+    values.flat_map(|value| value.split(',')).map(str::trim)
 }
 
 fn json(mut response: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
-    let json = HeaderValue::from_static("application/json; charset=utf-8");
-    response.headers_mut().insert(header::CONTENT_TYPE, json);
-    response
-}
-
-fn empty(status: StatusCode) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::default());
-    *response.status_mut() = status;
+    // Without a charset: RFC 8259, section 11, has none, and exact matchers reject it.
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
