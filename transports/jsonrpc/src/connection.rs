@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use everywire_json::{Answer, answer};
 use everywire_net::{
-    Socket,
-    http1::{self, not_post, not_received, receive, refusal},
+    Socket, encoding,
+    http1::{self, not_post, not_received, refusal},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body_util::Full;
@@ -66,7 +66,8 @@ impl<S: Service> Connection<S> {
             return not_post("JSON-RPC");
         }
         let budget = &self.host.budget;
-        let body = match receive(request.into_body(), budget, &self.stop).await {
+        let (head, body) = request.into_parts();
+        let body = match encoding::receive(&head.headers, body, budget, &self.stop).await {
             Ok(body) => body,
             Err(error) => {
                 let mut response = not_received(&error);

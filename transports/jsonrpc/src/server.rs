@@ -15,9 +15,8 @@ const DISCOVER: &str = "rpc.discover";
 
 /// A JSON-RPC server, bound to its port: HTTP and WebSocket.
 ///
-/// It keeps every one of [`Limits`](rpc_core::Limits) but `decompressed_bytes`, as it takes nothing compressed.
-/// `calls_in_flight` and `unsent_bytes` have a place only in WebSocket sessions: over HTTP a connection has one call, and one
-/// answer, at a time. A batch counts as one call in flight, because its calls run one after the other.
+/// It keeps every one of [`Limits`](rpc_core::Limits). `decompressed_bytes` has a place only over HTTP. `calls_in_flight` and
+/// `unsent_bytes` have one only in WebSocket sessions: over HTTP a connection has one call, and one answer, at a time. A batch counts as one call in flight, because its calls run one after the other.
 ///
 /// ```no_run
 /// # async fn mount(service: impl rpc_core::Service) -> rpc_core::Result<()> {

@@ -1,8 +1,12 @@
 //! Requests written by hand.
 
-use std::time::Duration;
+use std::{io::Write, time::Duration};
 
 use everywire_jsonrpc::Server;
+use flate2::{
+    Compression,
+    write::{DeflateEncoder, GzEncoder, ZlibEncoder},
+};
 use rpc_core::Limits;
 use serde_json::{Value, json};
 use tokio::{
@@ -103,6 +107,57 @@ async fn a_byte_order_mark_is_skipped() {
 
 fn utf16(text: &str, bytes: impl Fn(u16) -> [u8; 2]) -> Vec<u8> {
     text.encode_utf16().flat_map(bytes).collect()
+}
+
+fn gzip(text: &str) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(text.as_bytes()).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn zlib(text: &str) -> Vec<u8> {
+    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(text.as_bytes()).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn bare(text: &str) -> Vec<u8> {
+    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(text.as_bytes()).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[tokio::test]
+async fn bodies_may_be_compressed_within_the_limit() {
+    let server = Running::start(Limits { decompressed_bytes: 1_000, ..Limits::default() }).await;
+    let call = r#"{"jsonrpc":"2.0","id":1,"method":"add","params":[3,4]}"#;
+    let sum = r#"{"jsonrpc":"2.0","id":1,"result":7}"#;
+    let long = call.to_owned() + &" ".repeat(1_000);
+    let unknown = r#""message":"expected one content coding of gzip, deflate","data":{"code":"UNIMPLEMENTED"}"#;
+    #[rustfmt::skip]
+    let cases = [
+        ("gzip", gzip(call), 200, sum),
+        ("X-Gzip", gzip(call), 200, sum),
+        ("identity", call.into(), 200, sum),
+        ("deflate", zlib(call), 200, sum),
+        ("deflate", bare(call), 200, sum),
+        ("gzip", gzip(&format!("\u{feff}{call}")), 200, sum),
+        ("gzip", gzip(r#"{"jsonrpc":"2.0","method":"ended"}"#), 200, ""),
+        ("gzip", call.into(), 400, r#""data":{"code":"INVALID_ARGUMENT"}"#),
+        ("gzip", gzip(call)[..30].into(), 400, r#""data":{"code":"INVALID_ARGUMENT"}"#),
+        ("gzip", gzip(&long), 413, "the limit decompressed_bytes is 1000"),
+        ("br", call.into(), 415, unknown),
+        ("gzip, gzip", gzip(call), 415, unknown),
+        ("zstd", call.into(), 415, unknown),
+    ];
+    for (coding, body, status, expected) in cases {
+        let response = post_bytes(server.address, &format!("{JSON}Content-Encoding: {coding}\r\n"), &body).await;
+        assert_eq!(response.status, status, "{coding}: {response:?}");
+        assert!(response.body.contains(expected), "{coding}: {response:?}");
+        assert!(response.head.contains("\r\ncontent-type: application/json\r\n"), "{coding}: {response:?}");
+        let names_codings = response.head.contains("\r\naccept-encoding: gzip, deflate\r\n");
+        assert_eq!(names_codings, status == 415, "{coding}: {response:?}");
+    }
 }
 
 #[tokio::test]
