@@ -23,6 +23,17 @@
 //! [data](rpc_core::RpcError::data), if it has any. What is no request has no `data.code` but a text that says what is
 //! wrong: -32700 is not JSON, -32600 is JSON and not a request.
 //!
+//! # Cancellation
+//! ```text
+//! {"jsonrpc":"2.0","method":"$/cancelRequest","params":{"id":1}}
+//!
+//! {"jsonrpc":"2.0","id":1,"error":{"code":-32800,"message":"the call was cancelled by its caller","data":{"code":"CANCELLED"}}}
+//! ```
+//! Where a connection carries calls at the same time, [`answer_among`] knows this notification of the Language Server
+//! Protocol. It drops the calls with this id that wait, also in a batch; each is answered once, with this error and the
+//! protocol's number, or with its reply if that was there first. The id has to be spelled as the call has it. An id without
+//! such a call is ignored.
+//!
 //! # Limits
 //! | limit | what is over it |
 //! |---|---|
@@ -41,6 +52,7 @@
 
 mod answer;
 mod call;
+mod cancel;
 mod client;
 mod envelope;
 mod fault;
@@ -53,7 +65,8 @@ mod schema;
 mod tests;
 
 pub use answer::Answer;
-pub use call::answer;
+pub use call::{answer, answer_among};
+pub use cancel::Cancellable;
 pub use client::{read_value, reply, request};
 pub use fault::{refusal, reported};
 #[doc(hidden)]

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use everywire_json::{Answer, answer};
+use everywire_json::{Answer, Cancellable, answer, answer_among};
 use everywire_net::{
     Socket, encoding,
     http1::{self, not_post, not_received, refusal},
@@ -29,11 +29,13 @@ pub(crate) struct Connection<S> {
     stop: CancellationToken,
     /// The session that a request opened, to begin once hyper has sent the response.
     opened: Mutex<Option<OnUpgrade>>,
+    /// The calls of that session.
+    calls: Cancellable,
 }
 
 impl<S: Service> Connection<S> {
     pub(crate) fn new(host: Arc<Host<S>>, stop: CancellationToken) -> Self {
-        Self { host, stop, opened: Mutex::new(None) }
+        Self { host, stop, opened: Mutex::new(None), calls: Cancellable::default() }
     }
 
     /// Serves until the peer closes, or until the stop and the end of the calls in flight.
@@ -53,9 +55,9 @@ impl<S: Service> Connection<S> {
     }
 
     /// The answer to a message of a session.
-    fn call(&self, message: Message, is_stopping: bool) -> impl Future<Output = Option<Answer>> + use<S> {
+    fn call(&self, message: Message, is_stopping: bool) -> impl Future<Output = Option<Answer>> {
         let door = Door { host: Arc::clone(&self.host), is_stopping };
-        async move { answer(&door, &message.bytes, &door.host.budget).await }
+        async move { answer_among(&door, &message.bytes, &door.host.budget, Some(&self.calls)).await }
     }
 
     async fn respond(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {

@@ -26,6 +26,8 @@
 //! with 1009 for a message over `message_bytes`, 1013 for one over `buffered_bytes`, 1008 for one over `message_time`, 1001
 //! after `idle_time` and at the end of a stop, 1007 and 1002 for what is against the protocol.
 //!
+//! The notification `$/cancelRequest` ends a call of the same session: see [cancellation](everywire_json#cancellation).
+//!
 //! A handshake that offers one of the subprotocols `jsonrpc`, `jsonrpc2`, `jsonrpc2.0` and `jsonrpc-2.0` gets the first of
 //! them; none has to be offered. Compression on offer is not accepted.
 //!
