@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use everywire_json::{Answer, Cancellable, answer, answer_among};
 use everywire_net::{
-    Socket, encoding,
+    Socket, buffered, encoding,
     http1::{self, not_post, not_received, refusal},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header};
@@ -79,10 +79,20 @@ impl<S: Service> Connection<S> {
         };
         let door = Door { host: Arc::clone(&self.host), is_stopping: self.stop.is_cancelled() };
         match answer(&door, &body.bytes, budget).await {
-            Some(answer) => json(Response::new(Full::new(answer.into()))),
+            Some(answer) => self.sent(answer, &head.headers),
             // An empty 200 is what clients understand; half of them take a 204 for a failure.
             None => json(Response::default()),
         }
+    }
+
+    /// The response with this answer, compressed if the request's `headers` accept that and there is room for it.
+    fn sent(&self, answer: Answer, headers: &HeaderMap) -> Response<Full<Bytes>> {
+        let compressed = encoding::compressed(answer.as_ref(), headers);
+        let compressed = compressed.and_then(|bytes| buffered(bytes, &self.host.budget).ok());
+        let Some(compressed) = compressed else { return json(Response::new(Full::new(answer.into()))) };
+        let mut response = json(Response::new(Full::new(compressed)));
+        response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        response
     }
 
     /// Answers a WebSocket handshake (RFC 6455, section 4.2).

@@ -18,8 +18,8 @@
 //! A notification, and a batch of nothing else, is answered with a 200 whose body is empty. Of other methods OPTIONS is
 //! answered with the methods that there are, and the rest is 405. A body that could not be received has an error object too:
 //! 413 for one over `message_bytes`, `decompressed_bytes` or `buffered_bytes`, 408 for one over `message_time`, 415 for a
-//! `Content-Encoding` besides gzip and deflate, 400 for a body that is not in it, 503 during a stop. Answers are not
-//! compressed.
+//! `Content-Encoding` besides gzip and deflate, 400 for a body that is not in it, 503 during a stop. An answer over
+//! 1,400 bytes is compressed with gzip if the request accepts that.
 //!
 //! Over WebSocket (RFC 6455) the same two texts are one message each way, and answers come in the order in which calls
 //! finish. Binary messages are taken like texts, fragments are put together, and nothing is compressed. A session is closed

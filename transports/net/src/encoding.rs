@@ -1,8 +1,15 @@
 //! Content codings: bodies that are compressed on their way (RFC 9110, section 8.4).
 
-use std::{io::Read, sync::Arc};
+use std::{
+    io::{Read, Write},
+    sync::Arc,
+};
 
-use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
+use flate2::{
+    Compression,
+    read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder},
+    write::GzEncoder,
+};
 use http::{HeaderMap, header};
 use hyper::body::Incoming;
 use rpc_core::{Budget, CancellationToken, Limit, Result, RpcError, aside};
@@ -11,6 +18,9 @@ use crate::http1::{self, Received};
 
 /// The content codings that bodies may have, as a value of `Accept-Encoding` (RFC 9110, section 12.5.3).
 pub const ACCEPTED: &str = "gzip, deflate";
+
+/// A response must be longer than this to be compressed: one packet's worth, the threshold of Python's XML-RPC server.
+const GZIP_THRESHOLD: usize = 1_400;
 
 /// How much is decompressed before it is counted.
 const PIECE_BYTES: u64 = 64 << 10;
@@ -119,24 +129,35 @@ pub async fn collect(headers: &HeaderMap, body: Incoming, budget: &Arc<Budget>) 
     encoding.decode(http1::collect(body, budget).await?, budget)
 }
 
+/// `body` as gzip, if it is long and `headers`, which are those of the request, accept that.
+pub fn compressed(body: &[u8], headers: &HeaderMap) -> Option<Vec<u8>> {
+    (body.len() > GZIP_THRESHOLD && accepts_gzip(headers)).then(|| aside(body.len(), || gzip(body)))
+}
+
+/// At the fastest level, which Python's server takes too; writing to memory can't fail.
+fn gzip(body: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    let compressed = encoder.write_all(body).and_then(|()| encoder.finish());
+    compressed.unwrap_or_default()
+}
+
+/// Whether `Accept-Encoding` allows gzip: named, and not with a quality of zero (RFC 9110, section 12.5.3).
+fn accepts_gzip(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(header::ACCEPT_ENCODING).into_iter().filter_map(|value| value.to_str().ok());
+    accepted.flat_map(|value| value.split(',')).any(|coding| {
+        let (name, parameter) = coding.split_once(';').unwrap_or((coding, ""));
+        let quality = parameter.trim().strip_prefix("q=").and_then(|quality| quality.trim().parse::<f32>().ok());
+        name.trim().eq_ignore_ascii_case("gzip") && quality != Some(0.0)
+    })
+}
+
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-
     use bytes::Bytes;
-    use flate2::{
-        Compression,
-        write::{DeflateEncoder, GzEncoder, ZlibEncoder},
-    };
+    use flate2::write::{DeflateEncoder, ZlibEncoder};
     use rpc_core::{Code, Limits};
 
     use super::*;
-
-    fn gzip(body: &[u8]) -> Vec<u8> {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-        encoder.write_all(body).unwrap();
-        encoder.finish().unwrap()
-    }
 
     fn zlib(body: &[u8], level: u32) -> Vec<u8> {
         let mut encoder = ZlibEncoder::new(Vec::new(), Compression::new(level));
@@ -209,6 +230,22 @@ mod tests {
             assert_eq!(decoded(encoding, &body, 1 << 20).as_deref(), Ok(&text[..]), "{encoding:?}");
             assert_eq!(decoded(encoding, &body[..body.len() / 2], 1 << 20), Err(Code::InvalidArgument), "{encoding:?}");
             assert_eq!(decoded(encoding, b"<methodCall/>", 100), Err(Code::InvalidArgument), "{encoding:?}");
+        }
+    }
+
+    #[test]
+    fn gzip_is_chosen_by_name_and_quality() {
+        let cases = [
+            ("gzip", true),
+            ("deflate, GZIP;q=0.5", true),
+            ("gzip ; q=0", false),
+            ("gzip;q=0.000, deflate", false),
+            ("identity", false),
+            ("", false),
+        ];
+        for (value, expected) in cases {
+            let headers = HeaderMap::from_iter([(header::ACCEPT_ENCODING, value.parse().unwrap())]);
+            assert_eq!(accepts_gzip(&headers), expected, "{value}");
         }
     }
 }

@@ -126,8 +126,10 @@ impl<S: Service> Session<S> {
         } else {
             self.reply(&head.headers, body).await
         };
-        let gzip = reply.len() > body::GZIP_THRESHOLD && body::accepts_gzip(&head.headers);
-        let reply = if gzip { aside(reply.len(), || body::compress(&reply)) } else { reply };
+        let (reply, gzip) = match encoding::compressed(&reply, &head.headers) {
+            Some(compressed) => (compressed, true),
+            None => (reply, false),
+        };
         match buffered(reply, &self.budget) {
             Ok(reply) => response(reply, gzip),
             Err(full) => response(Frame::Response.fault(full).into(), false),

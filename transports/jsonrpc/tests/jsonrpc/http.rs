@@ -1,10 +1,14 @@
 //! Requests written by hand.
 
-use std::{io::Write, time::Duration};
+use std::{
+    io::{Read, Write},
+    time::Duration,
+};
 
 use everywire_jsonrpc::Server;
 use flate2::{
     Compression,
+    read::GzDecoder,
     write::{DeflateEncoder, GzEncoder, ZlibEncoder},
 };
 use rpc_core::Limits;
@@ -157,6 +161,28 @@ async fn bodies_may_be_compressed_within_the_limit() {
         assert!(response.head.contains("\r\ncontent-type: application/json\r\n"), "{coding}: {response:?}");
         let names_codings = response.head.contains("\r\naccept-encoding: gzip, deflate\r\n");
         assert_eq!(names_codings, status == 415, "{coding}: {response:?}");
+    }
+}
+
+#[tokio::test]
+async fn long_answers_are_compressed_if_that_is_accepted() {
+    let server = Running::start(Limits::default()).await;
+    let cases = [
+        (200, "Accept-Encoding: deflate, gzip\r\n", true),
+        (200, "Accept-Encoding: gzip;q=0\r\n", false),
+        (200, "", false),
+        (20, "Accept-Encoding: gzip\r\n", false),
+    ];
+    for (times, headers, expected) in cases {
+        let call = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"repeat","params":["0123456789",{times}]}}"#);
+        let response = post_bytes(server.address, headers, call.as_bytes()).await;
+        assert_eq!(response.head.contains("\r\ncontent-encoding: gzip\r\n"), expected, "{headers}: {}", response.head);
+        let mut plain = response.body;
+        if expected {
+            plain.clear();
+            GzDecoder::new(&response.bytes[..]).read_to_string(&mut plain).unwrap();
+        }
+        assert_eq!(plain, format!(r#"{{"jsonrpc":"2.0","id":1,"result":"{}"}}"#, "0123456789".repeat(times)));
     }
 }
 

@@ -223,6 +223,8 @@ pub(crate) struct Response {
     /// In lower case.
     pub(crate) head: String,
     pub(crate) body: String,
+    /// The body as it came.
+    pub(crate) bytes: Vec<u8>,
 }
 
 /// Sends `body` with `headers`, whatever bytes it has, and returns the response.
@@ -236,12 +238,14 @@ pub(crate) async fn post_bytes(address: SocketAddr, headers: &str, body: &[u8]) 
 pub(crate) async fn exchange(address: SocketAddr, bytes: &[u8]) -> Response {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(bytes).await.unwrap();
-    let mut response = String::new();
-    within("the response", stream.read_to_string(&mut response)).await.unwrap();
-    let (head, body) = response.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no response: {response:?}"));
+    let mut response = Vec::new();
+    within("the response", stream.read_to_end(&mut response)).await.unwrap();
+    let end = response.windows(4).position(|four| four == b"\r\n\r\n");
+    let bytes = response.split_off(end.unwrap_or_else(|| panic!("no response: {response:?}")) + 4);
+    let head = String::from_utf8(response).unwrap().to_lowercase();
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
     let status = status.unwrap_or_else(|| panic!("no status: {head}"));
-    Response { status, head: head.to_lowercase(), body: body.to_owned() }
+    Response { status, head, body: String::from_utf8_lossy(&bytes).into_owned(), bytes }
 }
 
 /// A WebSocket peer written by hand after RFC 6455.
