@@ -33,3 +33,30 @@ impl OriginFlags {
         self.allow_host.iter().try_fold(server, |server, name| host(server, name)).map_err(of_flag("--allow-host"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use rpc_core::RpcError;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Flags {
+        #[command(flatten)]
+        origins: OriginFlags,
+    }
+
+    #[test]
+    fn every_flag_is_applied_and_named_in_its_error() {
+        let arguments = "everywire --allow-origin https://a --allow-host h --allow-origin https://b";
+        let flags = Flags::parse_from(arguments.split(' ')).origins;
+        let note = |kind: char| move |noted: String, name: &str| Ok(format!("{noted}{kind} {name}; "));
+        assert_eq!(flags.allow(String::new(), note('o'), note('h')).unwrap(), "o https://a; o https://b; h h; ");
+        let refuse = |_: String, name: &str| Err(RpcError::invalid_argument(format!("not {name}")));
+        let error = flags.allow(String::new(), refuse, note('h')).unwrap_err();
+        assert_eq!(error.message(), "--allow-origin: not https://a");
+        let error = flags.allow(String::new(), note('o'), refuse).unwrap_err();
+        assert_eq!(error.message(), "--allow-host: not h");
+    }
+}
