@@ -8,6 +8,7 @@ mod limiter;
 mod limits;
 mod memory;
 mod open_files;
+mod origins;
 mod rate;
 mod schema;
 mod serve;

@@ -21,7 +21,9 @@ use everywire::{
 use rpc_core::{Budget, CancellationToken, Code, Limit, Limits, Result, RpcError, Server, Service};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{ids::IdFlags, limiter::LimiterFlags, limits::LimitFlags, memory, of_flag, open_files};
+use super::{
+    ids::IdFlags, limiter::LimiterFlags, limits::LimitFlags, memory, of_flag, open_files, origins::OriginFlags,
+};
 
 const SIGNALS: &str = "Signals:
   INT, TERM  Stop: no new call, calls in flight have the grace time to finish. The second one ends at once
@@ -73,6 +75,8 @@ pub(crate) struct Serve {
     #[command(flatten)]
     limiter: LimiterFlags,
     #[command(flatten)]
+    origins: OriginFlags,
+    #[command(flatten)]
     limits: LimitFlags,
 }
 
@@ -110,10 +114,14 @@ impl Serve {
         let mut server = Server::new(ToolkitService::new(toolkit)).limits(limits).grace(self.grace);
         let mut listing = Listing { notes, wires: Vec::new() };
         if let Wire(Some(address)) = &self.xmlrpc {
-            server = server.mount(listing.xmlrpc(address).await?);
+            let wire = listing.xmlrpc(address).await?;
+            server =
+                server.mount(self.origins.allow(wire, xmlrpc::Server::allow_origin, xmlrpc::Server::allow_host)?);
         }
         if let Wire(Some(address)) = &self.jsonrpc {
-            server = server.mount(listing.jsonrpc(address).await?);
+            let wire = listing.jsonrpc(address).await?;
+            server =
+                server.mount(self.origins.allow(wire, jsonrpc::Server::allow_origin, jsonrpc::Server::allow_host)?);
         }
         if let Wire(Some(address)) = &self.grpc {
             server = server.mount(listing.grpc(address).await?);

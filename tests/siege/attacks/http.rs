@@ -86,7 +86,7 @@ pub(super) fn invalid_utf8(target: &Target) -> Said {
     again(target, |peer| fault(peer, &post(target, &body), codes))
 }
 
-/// 1 GiB of zeros in 1 MiB. JSON-RPC knows no gzip, so there it is no JSON.
+/// 1 GiB of zeros in 1 MiB.
 pub(super) fn gzip_bomb(target: &Target) -> Said {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(&vec![0; 1 << 20])?;
@@ -94,10 +94,7 @@ pub(super) fn gzip_bomb(target: &Target) -> Said {
     let bomb = encoder.finish()?.repeat(1 << 10);
     let head = head_with(target, &format!("Content-Encoding: gzip\r\nContent-Length: {}", bomb.len()));
     let request = [head.as_bytes(), &bomb].concat();
-    again(target, |peer| match target.wire {
-        Wire::Xmlrpc => refused(peer, &request, &[413]),
-        _ => fault(peer, &request, &["-32700"]),
-    })
+    again(target, |peer| refused(peer, &request, &[413]))
 }
 
 /// What a browser sends for a page of `evil.example` after that name was bound to this address.

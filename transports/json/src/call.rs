@@ -7,17 +7,29 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     answer::Answer,
+    cancel::{self, Cancellable},
     envelope::{Message, NoRequest, Request, is_deeper},
     fault,
 };
 
 /// Runs the requests in `message` and answers them; `None` if they are notifications only.
 pub async fn answer<S: Service>(service: &S, message: &[u8], budget: &Arc<Budget>) -> Option<Answer> {
+    answer_among(service, message, budget, None).await
+}
+
+/// The same for a message of a connection that may carry other calls meanwhile: a later message can cancel a call of this
+/// one if both are given the same `calls`.
+pub async fn answer_among<S: Service>(
+    service: &S,
+    message: &[u8],
+    budget: &Arc<Budget>,
+    calls: Option<&Cancellable>,
+) -> Option<Answer> {
     let mut answer = Answer::new();
     match aside(message.len(), || Message::read(message, budget.limits().batch_calls)) {
-        Message::One(request) => run(service, request, &mut answer, budget).await,
+        Message::One(request) => run(service, request, &mut answer, budget, calls).await,
         // Batches are rare, so they are boxed and do not enlarge the future of each call.
-        Message::Batch(entries) => Box::pin(run_batch(service, entries, &mut answer, budget)).await,
+        Message::Batch(entries) => Box::pin(run_batch(service, entries, &mut answer, budget, calls)).await,
         Message::LongBatch => {
             let error = budget.over(Limit::BatchCalls, "the batch has too many calls");
             answer.put_error(None, &fault::object(&error));
@@ -27,10 +39,16 @@ pub async fn answer<S: Service>(service: &S, message: &[u8], budget: &Arc<Budget
 }
 
 /// Runs one request after the other, so that a batch weighs no more than a call.
-async fn run_batch<S: Service>(service: &S, entries: Vec<&str>, answer: &mut Answer, budget: &Arc<Budget>) {
+async fn run_batch<S: Service>(
+    service: &S,
+    entries: Vec<&str>,
+    answer: &mut Answer,
+    budget: &Arc<Budget>,
+    calls: Option<&Cancellable>,
+) {
     answer.bytes.push(b'[');
     for entry in entries {
-        run(service, Request::read(entry), answer, budget).await;
+        run(service, Request::read(entry), answer, budget, calls).await;
     }
     // Section 6: nothing is returned for notifications only.
     if answer.bytes == b"[" {
@@ -45,12 +63,21 @@ async fn run<S: Service>(
     request: Result<Request<'_>, NoRequest<'_>>,
     answer: &mut Answer,
     budget: &Arc<Budget>,
+    calls: Option<&Cancellable>,
 ) {
     match request {
         Ok(Request { id, method, params }) => {
-            let start = answer.bytes.len();
-            let mut call = JsonCall { id, params: params.unwrap_or("[]"), answer, start, budget };
-            service.dispatch(&method, &mut call).await;
+            let (start, params) = (answer.bytes.len(), params.unwrap_or("[]"));
+            let mut call = JsonCall { id, params, answer, start, budget };
+            match (calls, id) {
+                (Some(calls), Some(id)) => {
+                    if calls.run(id, service.dispatch(&method, &mut call)).await.is_none() {
+                        call.cancelled(id);
+                    }
+                }
+                (Some(calls), None) if method == cancel::METHOD => calls.cancel(params),
+                _ => service.dispatch(&method, &mut call).await,
+            }
         }
         Err(NoRequest { id, fault }) => answer.put_error(id, &fault.object()),
     }
@@ -65,6 +92,13 @@ struct JsonCall<'a> {
     /// Where its response begins in the answer.
     start: usize,
     budget: &'a Arc<Budget>,
+}
+
+impl JsonCall<'_> {
+    fn cancelled(&mut self, id: &str) {
+        self.answer.bytes.truncate(self.start);
+        self.answer.put_error(Some(id), &fault::request_cancelled());
+    }
 }
 
 impl Call for JsonCall<'_> {

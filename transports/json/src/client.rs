@@ -6,7 +6,7 @@ use rpc_core::{Code, Method, Result, RpcError, decode_again};
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
-use crate::fault::reported;
+use crate::{envelope::without_mark, fault::reported};
 
 /// The request that calls `method`. Its arguments travel by name.
 pub fn request<A: Serialize>(method: &Method, args: &A, id: u64) -> Result<Vec<u8>> {
@@ -27,7 +27,7 @@ pub fn request<A: Serialize>(method: &Method, args: &A, id: u64) -> Result<Vec<u
 pub fn reply<R: DeserializeOwned>(body: &[u8]) -> Result<R> {
     let unreadable =
         |reason: &dyn Display| RpcError::new(Code::Internal, format!("the answer can't be read: {reason}"));
-    let response: Response<'_> = serde_json::from_slice(body).map_err(|error| unreadable(&error))?;
+    let response: Response<'_> = serde_json::from_slice(without_mark(body)).map_err(|error| unreadable(&error))?;
     match (response.result, response.error) {
         (Some(result), None) => read_value(result.get()).map_err(|error| unreadable(&error)),
         (None, Some(error)) => Err(reported(error.code, &error.message, error.data.map(RawValue::get))),
@@ -74,6 +74,7 @@ mod tests {
     fn replies() {
         assert_eq!(reply(br#"{"jsonrpc":"2.0","id":1,"result":7}"#), Ok(7));
         assert_eq!(reply(br#"{"jsonrpc":"2.0","id":1,"result":7.0}"#), Ok(7));
+        assert_eq!(reply(b"\xEF\xBB\xBF{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":7}"), Ok(7), "a byte order mark");
         assert_eq!(reply(br#"{"jsonrpc":"2.0","id":1,"result":null,"error":null}"#), Ok(()));
         #[rustfmt::skip]
         let cases = [

@@ -40,9 +40,9 @@ pub(crate) struct NoRequest<'a> {
 impl<'a> Message<'a> {
     /// Reads a message. A batch with more than `most` entries is read as far as that is known.
     pub(crate) fn read(bytes: &'a [u8], most: usize) -> Self {
-        let text = match str::from_utf8(bytes) {
+        let text = match text_of(bytes) {
             Ok(text) => text,
-            Err(error) => return Self::One(Err(Fault::parse(&error).into())),
+            Err(fault) => return Self::One(Err(fault.into())),
         };
         if !text.trim_ascii_start().starts_with('[') {
             return Self::One(Request::read(text));
@@ -56,6 +56,20 @@ impl<'a> Message<'a> {
             Err(error) => Self::One(Err(Fault::parse(&error).into())),
         }
     }
+}
+
+/// The text of a message, without the byte order mark that .NET and PowerShell put before it (RFC 8259, section 8.1).
+fn text_of(bytes: &[u8]) -> Result<&str, Fault> {
+    // JSON begins with two characters of ASCII, or with one that is all of it.
+    if let [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] | [0, ..] | [_, 0, ..] = bytes {
+        return Err(Fault::parse(&"the message is UTF-16 or UTF-32; expected UTF-8"));
+    }
+    str::from_utf8(without_mark(bytes)).map_err(|error| Fault::parse(&error))
+}
+
+/// What stands behind the byte order mark, if there is one.
+pub(crate) fn without_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix("\u{FEFF}".as_bytes()).unwrap_or(bytes)
 }
 
 impl<'a> Request<'a> {

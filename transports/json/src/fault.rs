@@ -52,6 +52,16 @@ pub(crate) fn object(error: &RpcError) -> impl Serialize {
     ErrorObject { code: error.code().fault_number(), message: error.message(), data }
 }
 
+/// The number for a call that its caller cancelled by `$/cancelRequest`: the one of the Language Server Protocol, which
+/// clients that send this notification look for.
+const REQUEST_CANCELLED: i32 = -32800;
+
+/// The error object of such a call.
+pub(crate) fn request_cancelled() -> impl Serialize {
+    let data = ErrorData { code: Code::Cancelled.name().into(), details: None };
+    ErrorObject { code: REQUEST_CANCELLED, message: "the call was cancelled by its caller", data }
+}
+
 /// The error that a server reported with this `number`, `message` and JSON text of `data`, for clients. Data of a server
 /// that is not everywire's is kept whole.
 pub fn reported(number: i32, message: &str, data: Option<&str>) -> RpcError {
@@ -64,13 +74,15 @@ pub fn reported(number: i32, message: &str, data: Option<&str>) -> RpcError {
     data.into_iter().fold(RpcError::remote(code, message), RpcError::with_data)
 }
 
-/// What the number says where no name is given: numbers of servers on jsonrpsee, then of the list that many wires share.
+/// What the number says where no name is given: numbers of servers on jsonrpsee and of language servers, then of the list
+/// that many wires share.
 fn from_number(number: i32) -> Code {
     match number {
         // Request, response, batch and batch response that are too long.
         -32007 | -32008 | -32010 | -32011 => Code::ResourceExhausted,
         // The server is busy.
         -32009 => Code::Unavailable,
+        REQUEST_CANCELLED => Code::Cancelled,
         _ => Code::from_fault_number(number).unwrap_or(Code::Unknown),
     }
 }
@@ -142,6 +154,7 @@ mod tests {
             (json!({"code": -32700, "message": "Parse error"}), Code::Internal, None),
             (json!({"code": -32010, "message": "The batch request was too large", "data": "Exceeded max limit of 2"}),
                 Code::ResourceExhausted, Some(json!("Exceeded max limit of 2"))),
+            (json!({"code": -32800, "message": "Request Cancelled"}), Code::Cancelled, None),
             (json!({"code": 5, "message": "5 means nothing here"}), Code::Unknown, None),
             (json!({"code": -32000, "message": "m", "data": {"code": "EACCES"}}), Code::Unknown, Some(json!({"code": "EACCES"}))),
             (json!({"code": -32000, "message": "m", "data": null}), Code::Unknown, None),

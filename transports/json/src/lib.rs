@@ -10,7 +10,7 @@
 //! optional ones may be left out, and `params` may be absent or `null` where nothing is required. An `id` is a string, a
 //! number or `null`, and comes back as it was written. A request without one is a notification: it runs and gets no
 //! answer. A batch is an array of requests; they run one after the other. Members with other names mean nothing, and no
-//! member may stand twice.
+//! member may stand twice. A message is UTF-8; a byte order mark before it is skipped.
 //!
 //! # Errors
 //! ```text
@@ -22,6 +22,17 @@
 //! the range that the specification reserves. `data.code` is the name of the code, and `data.details` the error's
 //! [data](rpc_core::RpcError::data), if it has any. What is no request has no `data.code` but a text that says what is
 //! wrong: -32700 is not JSON, -32600 is JSON and not a request.
+//!
+//! # Cancellation
+//! ```text
+//! {"jsonrpc":"2.0","method":"$/cancelRequest","params":{"id":1}}
+//!
+//! {"jsonrpc":"2.0","id":1,"error":{"code":-32800,"message":"the call was cancelled by its caller","data":{"code":"CANCELLED"}}}
+//! ```
+//! Where a connection carries calls at the same time, [`answer_among`] knows this notification of the Language Server
+//! Protocol. It drops the calls with this id that wait, also in a batch; each is answered once, with this error and the
+//! protocol's number, or with its reply if that was there first. The id has to be spelled as the call has it. An id without
+//! such a call is ignored.
 //!
 //! # Limits
 //! | limit | what is over it |
@@ -41,6 +52,7 @@
 
 mod answer;
 mod call;
+mod cancel;
 mod client;
 mod envelope;
 mod fault;
@@ -53,7 +65,8 @@ mod schema;
 mod tests;
 
 pub use answer::Answer;
-pub use call::answer;
+pub use call::{answer, answer_among};
+pub use cancel::Cancellable;
 pub use client::{read_value, reply, request};
 pub use fault::{refusal, reported};
 #[doc(hidden)]

@@ -75,10 +75,17 @@ async fn messages_and_answers_in_bytes() {
     let id_reason = "an id is a string, a number or null";
     let not_2 = r#"`jsonrpc` is not \"2.0\""#;
     let call_1 = call("1");
+    let utf16 = "the message is UTF-16 or UTF-32; expected UTF-8";
     #[rustfmt::skip]
     let cases = [
         (call_1.clone(), result("1")),
         (format!("\n {call_1} \t"), result("1")),
+        (format!("\u{feff}{call_1}"), result("1")),
+        (format!("\u{feff} [{call_1}]"), format!("[{}]", result("1"))),
+        ("\u{feff}".into(), parse("EOF while parsing a value at line 1 column 0")),
+        (format!("\u{feff}\u{feff}{call_1}"), parse("expected value at line 1 column 1")),
+        (call_1.chars().flat_map(|character| [character, '\0']).collect(), parse(utf16)),
+        (format!("\0\0\0{call_1}"), parse(utf16)),
         (call("-1"), result("-1")),
         (call("1.50"), result("1.50")),
         (call("18446744073709551616"), result("18446744073709551616")),
@@ -121,6 +128,9 @@ async fn messages_and_answers_in_bytes() {
     }
     let not_utf8 = answer(b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"\xff\"}", &budget).await;
     assert!(not_utf8.starts_with(&error("null", r#""code":-32700"#)), "{not_utf8}");
+    for mark in [b"\xff\xfe{\0", b"\xfe\xff\0{"] {
+        assert_eq!(answer(mark, &budget).await, parse(utf16));
+    }
 }
 
 #[tokio::test]

@@ -3,12 +3,12 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use everywire_json::{Answer, answer};
+use everywire_json::{Answer, Cancellable, answer, answer_among};
 use everywire_net::{
-    Socket,
-    http1::{self, not_post, not_received, receive, refusal},
+    Socket, buffered, encoding,
+    http1::{self, not_post, not_received, refusal},
 };
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body_util::Full;
 use hyper::{
     body::Incoming,
@@ -29,16 +29,19 @@ pub(crate) struct Connection<S> {
     stop: CancellationToken,
     /// The session that a request opened, to begin once hyper has sent the response.
     opened: Mutex<Option<OnUpgrade>>,
+    /// The calls of that session.
+    calls: Cancellable,
 }
 
 impl<S: Service> Connection<S> {
     pub(crate) fn new(host: Arc<Host<S>>, stop: CancellationToken) -> Self {
-        Self { host, stop, opened: Mutex::new(None) }
+        Self { host, stop, opened: Mutex::new(None), calls: Cancellable::default() }
     }
 
     /// Serves until the peer closes, or until the stop and the end of the calls in flight.
     pub(crate) async fn serve(self, socket: Socket) {
-        let served = http1::serve(socket, &self.host.budget, &self.stop, |request| self.respond(request)).await;
+        let Host { budget, origins, waiting, .. } = &*self.host;
+        let served = http1::serve(socket, budget, origins, &self.stop, |request| self.respond(request)).await;
         if let Err(error) = served {
             tracing::debug!(%error, "an HTTP connection ended early");
         }
@@ -46,27 +49,27 @@ impl<S: Service> Connection<S> {
         let Some(opened) = opened else { return };
         let Ok(io) = opened.await else { return };
         let call = |message, is_stopping| self.call(message, is_stopping);
-        let Host { budget, waiting, .. } = &*self.host;
         if let Err(error) = session::serve(TokioIo::new(io), call, budget, waiting, &self.stop).await {
             tracing::debug!(%error, "a WebSocket session ended early");
         }
     }
 
     /// The answer to a message of a session.
-    fn call(&self, message: Message, is_stopping: bool) -> impl Future<Output = Option<Answer>> + use<S> {
+    fn call(&self, message: Message, is_stopping: bool) -> impl Future<Output = Option<Answer>> {
         let door = Door { host: Arc::clone(&self.host), is_stopping };
-        async move { answer(&door, &message.bytes, &door.host.budget).await }
+        async move { answer_among(&door, &message.bytes, &door.host.budget, Some(&self.calls)).await }
     }
 
     async fn respond(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        if request.method() == Method::GET && asks_for(request.headers(), &header::UPGRADE, "websocket") {
+        if is_handshake(&request) {
             return self.open(request);
         }
         if request.method() != Method::POST {
             return not_post("JSON-RPC");
         }
         let budget = &self.host.budget;
-        let body = match receive(request.into_body(), budget, &self.stop).await {
+        let (head, body) = request.into_parts();
+        let body = match encoding::receive(&head.headers, body, budget, &self.stop).await {
             Ok(body) => body,
             Err(error) => {
                 let mut response = not_received(&error);
@@ -76,9 +79,20 @@ impl<S: Service> Connection<S> {
         };
         let door = Door { host: Arc::clone(&self.host), is_stopping: self.stop.is_cancelled() };
         match answer(&door, &body.bytes, budget).await {
-            Some(answer) => json(Response::new(Full::new(answer.into()))),
-            None => empty(StatusCode::NO_CONTENT),
+            Some(answer) => self.sent(answer, &head.headers),
+            // An empty 200 is what clients understand; half of them take a 204 for a failure.
+            None => json(Response::default()),
         }
+    }
+
+    /// The response with this answer, compressed if the request's `headers` accept that and there is room for it.
+    fn sent(&self, answer: Answer, headers: &HeaderMap) -> Response<Full<Bytes>> {
+        let compressed = encoding::compressed(answer.as_ref(), headers);
+        let compressed = compressed.and_then(|bytes| buffered(bytes, &self.host.budget).ok());
+        let Some(compressed) = compressed else { return json(Response::new(Full::new(answer.into()))) };
+        let mut response = json(Response::new(Full::new(compressed)));
+        response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        response
     }
 
     /// Answers a WebSocket handshake (RFC 6455, section 4.2).
@@ -96,8 +110,11 @@ impl<S: Service> Connection<S> {
         let Some(accept) = accept else {
             return refusal(StatusCode::BAD_REQUEST, "the WebSocket handshake lacks its version, key or connection");
         };
-        let mut response = empty(StatusCode::SWITCHING_PROTOCOLS);
+        let protocol = subprotocol(headers);
+        let mut response = Response::default();
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         let headers = response.headers_mut();
+        headers.extend(protocol.map(|name| (header::SEC_WEBSOCKET_PROTOCOL, name)));
         headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
@@ -109,20 +126,35 @@ impl<S: Service> Connection<S> {
 /// Sixteen bytes in base64.
 const KEY_BYTES: usize = 24;
 
+/// The names that clients have for messages of JSON-RPC 2.0. None is registered.
+const SUBPROTOCOLS: [&str; 4] = ["jsonrpc", "jsonrpc2", "jsonrpc2.0", "jsonrpc-2.0"];
+
+/// HTTP/1.0 has no upgrades (RFC 9110, section 7.8).
+fn is_handshake<T>(request: &Request<T>) -> bool {
+    request.method() == Method::GET
+        && request.version() == Version::HTTP_11
+        && asks_for(request.headers(), &header::UPGRADE, "websocket")
+}
+
+/// The first subprotocol on offer that is known here, as the client spells it.
+fn subprotocol(headers: &HeaderMap) -> Option<HeaderValue> {
+    let is_known = |offer: &&str| SUBPROTOCOLS.iter().any(|name| name.eq_ignore_ascii_case(offer));
+    entries(headers, &header::SEC_WEBSOCKET_PROTOCOL).find(is_known).and_then(|name| name.parse().ok())
+}
+
 /// Whether a header that is a list has this entry.
-fn asks_for(headers: &HeaderMap, name: &header::HeaderName, entry: &str) -> bool {
+fn asks_for(headers: &HeaderMap, name: &HeaderName, entry: &str) -> bool {
+    entries(headers, name).any(|value| value.eq_ignore_ascii_case(entry))
+}
+
+/// The entries of a header that is a list.
+fn entries<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
     let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).any(|value| value.trim().eq_ignore_ascii_case(entry))
+    values.flat_map(|value| value.split(',')).map(str::trim)
 }
 
 fn json(mut response: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
-    let json = HeaderValue::from_static("application/json; charset=utf-8");
-    response.headers_mut().insert(header::CONTENT_TYPE, json);
-    response
-}
-
-fn empty(status: StatusCode) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::default());
-    *response.status_mut() = status;
+    // Without a charset: RFC 8259, section 11, has none, and exact matchers reject it.
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use everywire_net::{Listener, Socket};
+use everywire_net::{Listener, Socket, WebOrigins};
 use rpc_core::{
     Budget, Call, CancellationToken, PerConnection, Result, RpcError, Service, ServiceDescriptor, Transport, Waiting,
 };
@@ -15,9 +15,8 @@ const DISCOVER: &str = "rpc.discover";
 
 /// A JSON-RPC server, bound to its port: HTTP and WebSocket.
 ///
-/// It keeps every one of [`Limits`](rpc_core::Limits) but `decompressed_bytes`, as it takes nothing compressed.
-/// `calls_in_flight` and `unsent_bytes` have a place only in WebSocket sessions: over HTTP a connection has one call, and one
-/// answer, at a time. A batch counts as one call in flight, because its calls run one after the other.
+/// It keeps every one of [`Limits`](rpc_core::Limits). `decompressed_bytes` has a place only over HTTP. `calls_in_flight` and
+/// `unsent_bytes` have one only in WebSocket sessions: over HTTP a connection has one call, and one answer, at a time. A batch counts as one call in flight, because its calls run one after the other.
 ///
 /// ```no_run
 /// # async fn mount(service: impl rpc_core::Service) -> rpc_core::Result<()> {
@@ -29,12 +28,31 @@ const DISCOVER: &str = "rpc.discover";
 #[derive(Debug)]
 pub struct Server {
     listener: Listener,
+    origins: WebOrigins,
 }
 
 impl Server {
     /// Binds `address`, such as `127.0.0.1:4244`; port 0 takes a free one.
     pub async fn bind(address: &str) -> Result<Self> {
-        Ok(Self { listener: Listener::bind("jsonrpc", address).await? })
+        Ok(Self { listener: Listener::bind("jsonrpc", address).await?, origins: WebOrigins::default() })
+    }
+
+    /// Lets web pages of `origin`, such as `https://app.example`, call this server through a browser; say it once for each.
+    /// By default only pages that are the server's own may, under an IP address or `localhost`.
+    ///
+    /// `INVALID_ARGUMENT` for what is not a scheme and a host. There is no wildcard.
+    pub fn allow_origin(mut self, origin: &str) -> Result<Self> {
+        self.origins.allow_origin(origin)?;
+        Ok(self)
+    }
+
+    /// Lets web pages that this server is the host of call it under the name `host` too, such as `rpc.example`; say it once
+    /// for each. Programs need it that send an `Origin` made of the URL that they call.
+    ///
+    /// `INVALID_ARGUMENT` for a name with a scheme or a port.
+    pub fn allow_host(mut self, host: &str) -> Result<Self> {
+        self.origins.allow_host(host)?;
+        Ok(self)
     }
 
     /// The address, with the port that was taken.
@@ -55,11 +73,13 @@ impl Transport for Server {
     async fn serve<S: Service>(self, service: Arc<S>, budget: Arc<Budget>, shutdown: CancellationToken) -> Result<()> {
         let document = schema::openrpc(service.descriptor(), env!("CARGO_PKG_VERSION"));
         let document: Arc<RawValue> = to_raw_value(&document).map_err(RpcError::internal)?.into();
+        let origins = Arc::new(self.origins);
         let connection = |socket: Socket, _, stop| {
             let waiting = socket.waiting();
             let host = Host {
                 service: PerConnection::new(Arc::clone(&service), waiting.clone()),
                 document: Arc::clone(&document),
+                origins: Arc::clone(&origins),
                 budget: Arc::clone(&budget),
                 waiting,
             };
@@ -75,6 +95,7 @@ pub(crate) struct Host<S> {
     service: PerConnection<S>,
     /// The service's `OpenRPC` document.
     document: Arc<RawValue>,
+    pub(crate) origins: Arc<WebOrigins>,
     pub(crate) budget: Arc<Budget>,
     pub(crate) waiting: Waiting,
 }

@@ -28,17 +28,19 @@ use tokio::{
     time::{Sleep, sleep_until},
 };
 
-use crate::{Socket, arrived, is_foreign_page};
+use crate::{Socket, WebOrigins, arrived, encoding::ACCEPTED, head};
 
 /// What a connection may buffer: the longest head of a request, and the largest piece of a body.
 const BUFFER_BYTES: usize = 64 << 10;
 
 /// Serves one connection until the peer closes it, or until `stop` and the answer to the request in hand; a request whose
 /// head has not arrived by then is not waited for. An answer with `Connection: close` ends it too. Upgrades are served to
-/// their beginning. [Foreign pages](is_foreign_page) are refused.
+/// their beginning. Pages that are not among the `origins` are refused; OPTIONS, and requests that break HTTP, are answered
+/// here as well.
 pub async fn serve<F, B>(
     socket: Socket,
     budget: &Arc<Budget>,
+    origins: &WebOrigins,
     stop: &CancellationToken,
     answer: impl Fn(Request<Incoming>) -> F,
 ) -> hyper::Result<()>
@@ -47,12 +49,15 @@ where
     B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + From<String> + 'static,
 {
     let pulse = Arc::new(Pulse::default());
-    let service = service_fn(async |request| {
-        let response = if is_foreign_page(request.headers()) {
-            refusal(StatusCode::FORBIDDEN, "pages of other origins may not call this server")
-        } else {
-            answer(request).await
+    let service = service_fn(async |request: Request<Incoming>| {
+        let origin = request.headers().get(header::ORIGIN).cloned();
+        let mut response = match head::answer(&request, origins) {
+            Some(response) => response,
+            None => answer(request).await,
         };
+        if let Some(origin) = origin {
+            head::label(response.headers_mut(), origin, origins);
+        }
         let closes = response.headers().contains_key(header::CONNECTION);
         pulse.answered(closes);
         Ok::<_, Infallible>(response)
@@ -141,11 +146,12 @@ pub fn refusal<B: From<String>>(status: StatusCode, reason: impl Into<String>) -
 /// The [`refusal`] of a request of another method than POST.
 pub fn not_post<B: From<String>>(wire: &str) -> Response<B> {
     let mut response = refusal(StatusCode::METHOD_NOT_ALLOWED, format!("{wire} calls are POST requests"));
-    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
+    response.headers_mut().insert(header::ALLOW, head::METHODS);
     response
 }
 
-/// The [`refusal`] of a body that could not be received.
+/// The [`refusal`] of a body that could not be received. `UNIMPLEMENTED` is a content coding that is not
+/// [accepted](ACCEPTED).
 pub fn not_received<B: From<String>>(error: &RpcError) -> Response<B> {
     let status = match error.code() {
         Code::ResourceExhausted => StatusCode::PAYLOAD_TOO_LARGE,
@@ -154,7 +160,12 @@ pub fn not_received<B: From<String>>(error: &RpcError) -> Response<B> {
         Code::Unimplemented => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         _ => StatusCode::BAD_REQUEST,
     };
-    refusal(status, error.message())
+    let mut response = refusal(status, error.message());
+    if status == StatusCode::UNSUPPORTED_MEDIA_TYPE {
+        // RFC 9110, section 15.5.16.
+        response.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static(ACCEPTED));
+    }
+    response
 }
 
 /// What a connection's socket, requests and timer tell each other.

@@ -3,6 +3,8 @@
 //!
 //! It knows no wire. A wire hands [`Listener::serve`] a function that runs one connection.
 
+pub mod encoding;
+mod head;
 pub mod http1;
 mod input;
 mod listener;
@@ -15,7 +17,7 @@ mod status;
 pub use input::poll_read_more;
 pub use listener::Listener;
 pub use message::{arrived, buffered};
-pub use origin::is_foreign_page;
+pub use origin::WebOrigins;
 pub use shared::Shared;
 pub use socket::{LEAST_TAKEN_BYTES, Socket};
 pub use status::code_of_status;

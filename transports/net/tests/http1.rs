@@ -8,10 +8,10 @@ use std::{
 };
 
 use everywire_net::{
-    Listener, Socket,
-    http1::{not_received, receive, serve},
+    Listener, Socket, WebOrigins,
+    http1::{not_post, not_received, receive, serve},
 };
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use rpc_core::{Budget, CancellationToken, Limit, Limits};
@@ -35,24 +35,33 @@ struct Running {
 }
 
 async fn start(limits: Limits) -> Running {
+    start_with(limits, WebOrigins::default()).await
+}
+
+async fn start_with(limits: Limits, origins: WebOrigins) -> Running {
     let listener = Listener::bind("test", "127.0.0.1:0").await.unwrap();
     let (address, budget, stop) = (listener.address(), Budget::new(limits), CancellationToken::new());
     let serving = tokio::spawn({
-        let (budget, stop) = (Arc::clone(&budget), stop.clone());
+        let (budget, stop, origins) = (Arc::clone(&budget), stop.clone(), Arc::new(origins));
         async move {
-            let connection = |socket, _, stop| connection(socket, Arc::clone(&budget), stop);
+            let connection = |socket, _, stop| connection(socket, Arc::clone(&budget), Arc::clone(&origins), stop);
             listener.serve(&budget, stop, connection).await;
         }
     });
     Running { address, budget, stop, serving }
 }
 
-async fn connection(socket: Socket, budget: Arc<Budget>, stop: CancellationToken) {
-    let echo = async |request: Request<Incoming>| match receive(request.into_body(), &budget, &stop).await {
-        Ok(body) => Response::new(Full::from(body.bytes)),
-        Err(error) => not_received(&error),
+async fn connection(socket: Socket, budget: Arc<Budget>, origins: Arc<WebOrigins>, stop: CancellationToken) {
+    let echo = async |request: Request<Incoming>| {
+        if request.method() != Method::POST {
+            return not_post("test");
+        }
+        match receive(request.into_body(), &budget, &stop).await {
+            Ok(body) => Response::new(Full::from(body.bytes)),
+            Err(error) => not_received(&error),
+        }
     };
-    let _ = serve(socket, &budget, &stop, echo).await;
+    let _ = serve(socket, &budget, &origins, &stop, echo).await;
 }
 
 impl Running {
@@ -65,6 +74,14 @@ impl Running {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind(SocketAddr::from(([127, 0, 0, last], 0))).unwrap();
         Peer(socket.connect(self.address).await.unwrap())
+    }
+
+    /// Sends one request, after which the server is asked to close, and returns its answer in lower case.
+    async fn ask(&self, line: &str, headers: &str, body: &str) -> String {
+        let mut peer = self.connect().await;
+        let closes = if line.ends_with("1.0") { "" } else { "connection: close\r\n" };
+        peer.send(format!("{line}\r\n{closes}{headers}\r\n{body}")).await;
+        peer.rest().await.to_lowercase()
     }
 }
 
@@ -269,4 +286,122 @@ async fn one_connection_too_many_is_closed_at_once_and_loopback_may_have_all() {
         }
     })
     .await;
+}
+
+/// The head of a POST whose host is `x` and whose body is `hi`.
+const HI: &str = "host: x\r\ncontent-length: 2\r\n";
+
+fn status_of(answer: &str) -> u16 {
+    answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default()
+}
+
+#[tokio::test]
+async fn a_head_that_breaks_http_is_refused() {
+    let running = start(Limits::default()).await;
+    #[rustfmt::skip]
+    let cases = [
+        ("POST / HTTP/1.1", HI, "hi", 200),
+        ("POST / HTTP/1.1", "content-length: 2\r\n", "hi", 400),
+        ("POST / HTTP/1.1", "host: x\r\nhost: x\r\ncontent-length: 2\r\n", "hi", 400),
+        ("POST / HTTP/1.1", "host: x\r\nHOST: y\r\ncontent-length: 2\r\n", "hi", 400),
+        ("POST / HTTP/1.1", "host: x, y\r\ncontent-length: 2\r\n", "hi", 400),
+        ("POST / HTTP/1.1", "host: http://x/\r\ncontent-length: 2\r\n", "hi", 400),
+        ("POST / HTTP/1.1", "host: me@x\r\ncontent-length: 2\r\n", "hi", 400),
+        ("POST / HTTP/1.1", "host: \u{e4}\r\ncontent-length: 2\r\n", "hi", 400),
+        ("POST / HTTP/1.1", "host:\r\ncontent-length: 2\r\n", "hi", 200),
+        ("POST / HTTP/1.1", "host: my_host.local:4242\r\ncontent-length: 2\r\n", "hi", 200),
+        ("POST / HTTP/1.1", "host: [fe80::1%25eth0]:4242\r\ncontent-length: 2\r\n", "hi", 200),
+        ("POST / HTTP/1.0", "content-length: 2\r\n", "hi", 200),
+        ("POST / HTTP/1.0", HI, "hi", 200),
+        ("POST / HTTP/1.0", "host: x\r\nhost: y\r\ncontent-length: 2\r\n", "hi", 400),
+        ("POST http://x:4242/ HTTP/1.1", HI, "hi", 200),
+        ("POST http://x:4242 HTTP/1.1", HI, "hi", 200),
+        ("POST http://x:4242/ HTTP/1.1", "content-length: 2\r\n", "hi", 400),
+        ("POST / HTTP/1.1", "host: x\r\ntransfer-encoding: chunked\r\n", "2\r\nhi\r\n0\r\n\r\n", 200),
+        ("POST / HTTP/1.1", "host: x\r\ntransfer-encoding: Chunked\r\n", "2\r\nhi\r\n0\r\n\r\n", 200),
+        ("POST / HTTP/1.1", "host: x\r\ntransfer-encoding: gzip, chunked\r\n", "2\r\nhi\r\n0\r\n\r\n", 501),
+        ("POST / HTTP/1.1", "host: x\r\ntransfer-encoding: gzip\r\ntransfer-encoding: chunked\r\n", "2\r\nhi\r\n0\r\n\r\n", 501),
+        ("POST / HTTP/1.1", "host: x\r\ntransfer-encoding: chunked, chunked\r\n", "2\r\nhi\r\n0\r\n\r\n", 501),
+        ("POST / HTTP/1.1", "host: x\r\ntransfer-encoding: gzip\r\n", "hi", 400),
+        ("POST / HTTP/1.0", "host: x\r\ntransfer-encoding: chunked\r\n", "2\r\nhi\r\n0\r\n\r\n", 400),
+        ("POST / HTTP/1.1", "host: x\r\nexpect: 100-continue\r\ncontent-length: 2\r\n", "hi", 100),
+        ("POST / HTTP/1.0", "host: x\r\nexpect: 100-continue\r\ncontent-length: 2\r\n", "hi", 200),
+        ("POST / HTTP/1.1", "expect: 100-continue\r\ncontent-length: 2\r\n", "", 400),
+        ("GET / HTTP/1.1", "host: x\r\n", "", 405),
+        ("HEAD / HTTP/1.1", "host: x\r\n", "", 405),
+        ("PUT / HTTP/1.1", HI, "hi", 405),
+        ("TRACE / HTTP/1.1", "host: x\r\n", "", 405),
+        ("CONNECT x:80 HTTP/1.1", "host: x:80\r\n", "", 405),
+        ("GET / HTTP/1.0", "", "", 405),
+        ("OPTIONS / HTTP/1.1", "host: x\r\n", "", 204),
+        ("OPTIONS * HTTP/1.1", "host: x\r\n", "", 204),
+        ("OPTIONS http://x HTTP/1.1", "host: x\r\n", "", 204),
+        ("OPTIONS / HTTP/1.0", "", "", 204),
+        ("OPTIONS / HTTP/1.1", "", "", 400),
+    ];
+    for (line, headers, body, status) in cases {
+        let answer = running.ask(line, headers, body).await;
+        assert_eq!(status_of(&answer), status, "{line} {headers}: {answer}");
+        assert_eq!(answer.contains("allow: post, options\r\n"), matches!(status, 204 | 405), "{line}: {answer}");
+        assert_eq!(answer.ends_with("\r\n\r\nhi"), matches!(status, 100 | 200), "{line} {headers}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn pages_that_are_allowed_may_call_and_read_the_answer() {
+    let mut origins = WebOrigins::default();
+    origins.allow_origin("https://app.example").unwrap();
+    origins.allow_host("rpc.example").unwrap();
+    let running = start_with(Limits::default(), origins).await;
+    let reads = "access-control-allow-origin: https://app.example\r\n";
+    #[rustfmt::skip]
+    let cases = [
+        ("POST / HTTP/1.1", "host: x\r\norigin: https://app.example\r\n", 200, reads),
+        ("POST / HTTP/1.0", "origin: https://app.example\r\n", 200, reads),
+        ("GET / HTTP/1.1", "host: x\r\norigin: https://app.example\r\n", 405, reads),
+        ("POST / HTTP/1.1", "host: x\r\norigin: https://evil.example\r\n", 403, ""),
+        ("POST / HTTP/1.1", "host: x\r\norigin: null\r\n", 403, ""),
+        ("POST / HTTP/1.1", "host: rpc.example:1\r\norigin: http://rpc.example:1\r\n", 200, ""),
+        ("POST / HTTP/1.1", "host: evil.example\r\norigin: http://evil.example\r\n", 403, ""),
+        ("POST http://evil.example/ HTTP/1.1", "host: rpc.example\r\norigin: http://rpc.example\r\n", 403, ""),
+        ("POST http://rpc.example/ HTTP/1.1", "host: x\r\norigin: http://rpc.example\r\n", 200, ""),
+        ("POST / HTTP/1.0", "origin: http://rpc.example\r\n", 403, ""),
+        ("OPTIONS / HTTP/1.1", "host: x\r\norigin: https://evil.example\r\naccess-control-request-method: POST\r\n", 403, ""),
+    ];
+    for (line, headers, status, expected) in cases {
+        let answer = running.ask(line, &format!("{headers}content-length: 2\r\n"), "hi").await;
+        assert_eq!(status_of(&answer), status, "{line} {headers}: {answer}");
+        assert!(answer.contains("vary: origin\r\n"), "{line} {headers}: {answer}");
+        assert!(answer.contains(expected), "{line} {headers}: {answer}");
+        assert!(!expected.is_empty() || !answer.contains("access-control"), "{line} {headers}: {answer}");
+    }
+    let plain = running.ask("POST / HTTP/1.1", HI, "hi").await;
+    assert!(!plain.contains("vary") && !plain.contains("access-control"), "{plain}");
+}
+
+#[tokio::test]
+async fn a_preflight_says_what_a_page_may_do_and_keeps_the_connection() {
+    let mut origins = WebOrigins::default();
+    origins.allow_origin("https://app.example").unwrap();
+    let running = start_with(Limits::default(), origins).await;
+    let mut peer = running.connect().await;
+    let preflight =
+        "OPTIONS / HTTP/1.1\r\nhost: x\r\norigin: https://app.example\r\naccess-control-request-method: POST\r\n";
+    let asked =
+        "access-control-request-headers: content-type,x-trace\r\naccess-control-request-private-network: true\r\n";
+    for (more, expected) in [
+        ("", ""),
+        (asked, "access-control-allow-headers: content-type,x-trace\r\naccess-control-allow-private-network: true\r\n"),
+    ] {
+        peer.send(format!("{preflight}{more}\r\n")).await;
+        peer.expect(&format!(
+            "HTTP/1.1 204 No Content\r\nallow: POST, OPTIONS\r\naccess-control-allow-methods: POST\r\n\
+             access-control-max-age: 7200\r\n{expected}vary: Origin\r\n\
+             access-control-allow-origin: https://app.example\r\ndate: "
+        ))
+        .await;
+        let mut rest = [0; "Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n".len()];
+        within(peer.0.read_exact(&mut rest)).await.unwrap();
+    }
+    peer.is_answered().await;
 }

@@ -6,49 +6,69 @@ use rpc_core::{Budget, Call, Code, Limit, Result, RpcError, Service, ServiceDesc
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
-    codec::{Error, Kind, Params, Parser, RawValue, Value},
+    codec::{BatchParams, Error, Kind, Nil, Params, Parser, RawValue, Value},
     envelope::{self, Frame},
     fault::unsendable,
     schema,
 };
 
-/// Answers the request in `document`.
-pub(crate) async fn answer<S: Service>(service: &S, document: &str, budget: &Budget) -> Vec<u8> {
+/// Answers the request in `document`. What is nil in the reply is written as `nil` says, or as the request does.
+pub(crate) async fn answer<S: Service>(service: &S, document: &str, nil: Nil, budget: &Budget) -> Vec<u8> {
+    let nil = nil.or_used_in(document);
     match envelope::read_method(document, budget.limits().depth) {
-        Err(error) => Frame::Response.fault(error),
-        Ok((method, parser)) if method == schema::MULTICALL => multicall(service, parser, document.len(), budget).await,
+        Err(error) => fault(Frame::Response, error, budget),
+        Ok((method, parser)) if method == schema::MULTICALL => {
+            multicall(service, parser, document.len(), nil, budget).await
+        }
         Ok((method, parser)) => {
             let source = Source::Request { document, parser: Some(parser) };
-            dispatch(service, &method, &mut XmlrpcCall { source, budget, broken: None }).await
+            dispatch(service, &method, &mut XmlrpcCall { source, nil, budget, broken: None }).await
         }
     }
 }
 
+/// The fault for a document, or a part of one, that can't be read.
+pub(crate) fn fault(frame: Frame, error: Error, budget: &Budget) -> Vec<u8> {
+    if let Some(limit) = error.kind().limit() {
+        budget.note(limit, &error);
+    }
+    frame.fault(error)
+}
+
 /// Runs calls one after another and collects their outcomes in order. A call that fails leaves the others alone.
-async fn multicall<S: Service>(service: &S, parser: Parser<'_>, length: usize, budget: &Budget) -> Vec<u8> {
+async fn multicall<S: Service>(service: &S, parser: Parser<'_>, length: usize, nil: Nil, budget: &Budget) -> Vec<u8> {
     let limits = budget.limits();
-    let (calls,): (Vec<SubCall<'_>>,) = match aside(length, || envelope::read_params(parser)) {
+    let (calls,): (Vec<RawValue<'_>>,) = match aside(length, || envelope::read_params(parser)) {
         Ok(calls) => calls,
-        Err(error) => return Frame::Response.fault(error),
+        Err(error) => return fault(Frame::Response, error, budget),
     };
     if calls.len() > limits.batch_calls {
         let many = format_args!("a multicall of {} calls", calls.len());
         return Frame::Response.fault(budget.over(Limit::BatchCalls, many));
     }
     let mut results = Vec::new();
-    for SubCall { method_name, params } in calls {
-        let source = Source::Batch { params: params.0 };
-        let mut call = XmlrpcCall { source, budget, broken: None };
-        let result = if method_name == schema::MULTICALL {
-            call.reply::<()>(Err(RpcError::invalid_argument("a multicall inside a multicall is refused")))
-        } else if results.len() > limits.message_bytes {
-            call.reply::<()>(Err(budget.over(Limit::MessageBytes, "the results before this call fill the response")))
+    for RawValue(call) in calls {
+        let result = if results.len() > limits.message_bytes {
+            Frame::Batch.fault(budget.over(Limit::MessageBytes, "the results before this call fill the response"))
         } else {
-            dispatch(service, &method_name, &mut call).await
+            sub_call(service, call, nil, budget).await
         };
         results.extend_from_slice(&result);
     }
     envelope::multicall_response(&results)
+}
+
+/// Runs one call of a `system.multicall`. What is wrong with it is the call's own fault.
+async fn sub_call<S: Service>(service: &S, call: &str, nil: Nil, budget: &Budget) -> Vec<u8> {
+    let SubCall { method_name, params } = match SubCall::read(call, budget.limits().depth) {
+        Ok(call) => call,
+        Err(error) => return fault(Frame::Batch, error, budget),
+    };
+    if method_name.trim() == schema::MULTICALL {
+        return Frame::Batch.fault(RpcError::invalid_argument("a multicall inside a multicall is refused"));
+    }
+    let source = Source::Batch { params: params.0 };
+    dispatch(service, method_name.trim(), &mut XmlrpcCall { source, nil, budget, broken: None }).await
 }
 
 /// One call of a `system.multicall`, its parameters left as they stand until it is their turn.
@@ -57,8 +77,20 @@ async fn multicall<S: Service>(service: &S, parser: Parser<'_>, length: usize, b
 struct SubCall<'a> {
     #[serde(borrow)]
     method_name: Cow<'a, str>,
-    #[serde(borrow)]
+    /// Empty if there are none.
+    #[serde(borrow, default)]
     params: RawValue<'a>,
+}
+
+impl<'a> SubCall<'a> {
+    fn read(call: &'a str, depth: usize) -> Result<Self, Error> {
+        Self::deserialize(Value::new(&mut Parser::new(call, depth))).map_err(|error| match error.kind() {
+            Kind::Type => {
+                Error::new(Kind::Structure, format!("a call in a batch is a struct of methodName and params: {error}"))
+            }
+            _ => error,
+        })
+    }
 }
 
 async fn dispatch<S: Service>(service: &S, method: &str, call: &mut XmlrpcCall<'_>) -> Vec<u8> {
@@ -80,6 +112,7 @@ fn local_name<'a>(descriptor: &ServiceDescriptor, method: &'a str) -> &'a str {
 /// One call, read as far as the name of its method.
 pub(crate) struct XmlrpcCall<'a> {
     source: Source<'a>,
+    nil: Nil,
     budget: &'a Budget,
     /// What is wrong with the document, if that is why the arguments can't be read.
     broken: Option<Error>,
@@ -88,7 +121,7 @@ pub(crate) struct XmlrpcCall<'a> {
 enum Source<'a> {
     /// A request of its own; `parser` stands before the parameters.
     Request { document: &'a str, parser: Option<Parser<'a>> },
-    /// A call inside `system.multicall`; `params` is a `<value>` with an array.
+    /// A call inside `system.multicall`; `params` is a `<value>`, or nothing.
     Batch { params: &'a str },
 }
 
@@ -99,7 +132,7 @@ impl<'a> XmlrpcCall<'a> {
                 Some(parser) => envelope::read_params(parser),
                 None => envelope::read_params(envelope::read_method(document, self.depth())?.1),
             },
-            Source::Batch { params } => A::deserialize(Value::new(&mut Parser::new(params, self.depth()))),
+            Source::Batch { params } => A::deserialize(BatchParams::new(params, self.budget.limits().depth)),
         }
     }
 
@@ -111,7 +144,7 @@ impl<'a> XmlrpcCall<'a> {
                 let (_, mut parser) = envelope::read_method(document, self.depth())?;
                 Ok(decode_again(Params(&mut parser)))
             }
-            Source::Batch { params } => Ok(decode_again(Value::new(&mut Parser::new(params, self.depth())))),
+            Source::Batch { params } => Ok(decode_again(BatchParams::new(params, self.depth()))),
         }
     }
 
@@ -138,8 +171,8 @@ impl Call for XmlrpcCall<'_> {
         let again = if error.kind() == Kind::Type { self.decode_again() } else { Err(error) };
         again.unwrap_or_else(|broken| {
             let message = broken.to_string();
-            if broken.kind() == Kind::Depth {
-                self.budget.note(Limit::Depth, &broken);
+            if let Some(limit) = broken.kind().limit() {
+                self.budget.note(limit, &broken);
             }
             self.broken = Some(broken);
             Err(RpcError::new(Code::Internal, message))
@@ -157,9 +190,9 @@ impl Call for XmlrpcCall<'_> {
         match (self.broken.take(), outcome) {
             (Some(broken), _) => frame.fault(broken),
             (None, Err(error)) => frame.fault(error),
-            (None, Ok(reply)) => {
-                frame.reply(&reply).unwrap_or_else(|error| frame.fault(unsendable(Code::Internal, "reply", &error)))
-            }
+            (None, Ok(reply)) => frame
+                .reply(&reply, self.nil)
+                .unwrap_or_else(|error| frame.fault(unsendable(Code::Internal, "reply", &error))),
         }
     }
 }

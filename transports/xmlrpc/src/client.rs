@@ -12,7 +12,7 @@ use rpc_core::{
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    envelope,
+    body, envelope,
     fault::unsendable,
     link::{Failure, Link},
     pool::Pool,
@@ -81,7 +81,7 @@ impl Client {
         Self { gzip: true, ..self }
     }
 
-    async fn exchange(&self, method: &Method, body: Vec<u8>) -> Result<Bytes> {
+    async fn exchange(&self, method: &Method, body: Vec<u8>) -> Result<Response<Bytes>> {
         let _slot = self.slots.take(method).await?;
         let mut request = self.request(body);
         while let Some(mut link) = self.pool.take() {
@@ -96,13 +96,14 @@ impl Client {
         self.finish(link, outcome)
     }
 
-    fn request(&self, body: Vec<u8>) -> Request<Full<Bytes>> {
-        let mut request = Request::new(Full::from(body));
+    fn request(&self, document: Vec<u8>) -> Request<Full<Bytes>> {
+        let mut request = Request::new(Full::from(document));
         *request.method_mut() = http::Method::POST;
         *request.uri_mut() = self.target.path.clone();
         let headers = request.headers_mut();
         headers.insert(header::HOST, self.target.host.clone());
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/xml"));
+        headers.insert(header::CONTENT_TYPE, body::CONTENT_TYPE);
+        headers.insert(body::EXTENSIONS, HeaderValue::from_static("nil"));
         headers.insert(header::USER_AGENT, HeaderValue::from_static(concat!("everywire/", env!("CARGO_PKG_VERSION"))));
         if self.gzip {
             headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
@@ -110,11 +111,11 @@ impl Client {
         request
     }
 
-    fn finish(&self, link: Link, outcome: Result<Response<Bytes>, Failure>) -> Result<Bytes> {
+    fn finish(&self, link: Link, outcome: Result<Response<Bytes>, Failure>) -> Result<Response<Bytes>> {
         let response = outcome.map_err(|failure| self.unanswered(&failure))?;
         self.pool.put(link);
         match response.status() {
-            StatusCode::OK => Ok(response.into_body()),
+            StatusCode::OK => Ok(response),
             status => {
                 let code = code_of_status(status.as_u16());
                 Err(RpcError::remote(code, format!("the server answers HTTP {status}")))
@@ -153,7 +154,7 @@ impl Caller for Client {
         }
         let answer = self.exchange(method, request);
         let response = answer_within(self.timeout, &self.target.address, method, answer).await?;
-        envelope::read_response(&response, self.budget.limits().depth)
+        envelope::read_response(response.body(), body::charset(response.headers()), self.budget.limits())
     }
 }
 

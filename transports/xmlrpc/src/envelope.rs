@@ -2,11 +2,14 @@
 
 use std::borrow::Cow;
 
-use rpc_core::Result;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use rpc_core::{Limits, Result};
+use serde::{
+    Deserialize, Serialize,
+    de::{DeserializeOwned, value::UnitDeserializer},
+};
 
 use crate::{
-    codec::{Error, Params, Parser, Tag, Value, Writer, document},
+    codec::{Error, Nil, Params, Parser, Tag, Value, Writer, decode},
     fault::{Fault, unreadable},
 };
 
@@ -58,12 +61,12 @@ pub(crate) enum Frame {
 
 impl Frame {
     /// Writes a reply.
-    pub(crate) fn reply<R: Serialize>(self, reply: &R) -> Result<Vec<u8>, Error> {
+    pub(crate) fn reply<R: Serialize>(self, reply: &R, nil: Nil) -> Result<Vec<u8>, Error> {
         let (start, end): (&[&str], _) = match self {
             Self::Response => (&[PROLOG, "<methodResponse><params><param>"], "</param></params></methodResponse>"),
             Self::Batch => (&["<value><array><data>"], "</data></array></value>"),
         };
-        framed(start, reply, end)
+        framed(start, reply, nil, end)
     }
 
     /// Writes a fault.
@@ -73,16 +76,16 @@ impl Frame {
             Self::Batch => (&[], ""),
         };
         // A fault's text is free of what XML can't carry, the one thing that can go wrong here.
-        framed(start, &fault.into(), end).unwrap_or_default()
+        framed(start, &fault.into(), Nil::Written, end).unwrap_or_default()
     }
 }
 
-fn framed<T: Serialize>(start: &[&str], value: &T, end: &str) -> Result<Vec<u8>, Error> {
+fn framed<T: Serialize>(start: &[&str], value: &T, nil: Nil, end: &str) -> Result<Vec<u8>, Error> {
     let mut out = Vec::with_capacity(CAPACITY);
     for part in start {
         out.extend_from_slice(part.as_bytes());
     }
-    value.serialize(Writer::value(&mut out))?;
+    value.serialize(Writer::value(&mut out, nil))?;
     out.extend_from_slice(end.as_bytes());
     Ok(out)
 }
@@ -98,10 +101,12 @@ pub(crate) fn multicall_response(results: &[u8]) -> Vec<u8> {
     parts.concat()
 }
 
-/// Reads a response; a fault is the error that the peer reported.
-pub(crate) fn read_response<R: DeserializeOwned>(body: &[u8], depth: usize) -> Result<R> {
+/// Reads a response whose content type names the encoding `charset`, if it names one; a fault is the error that the peer
+/// reported.
+pub(crate) fn read_response<R: DeserializeOwned>(body: &[u8], charset: Option<&str>, limits: &Limits) -> Result<R> {
     let read = || {
-        let mut parser = Parser::new(document(body)?, depth);
+        let document = decode(body, charset, limits.decompressed_bytes)?;
+        let mut parser = Parser::new(&document, limits.depth);
         parser.open(Tag::MethodResponse)?;
         let outcome = read_outcome(&mut parser)?;
         parser.close()?;
@@ -119,6 +124,11 @@ fn read_outcome<R: DeserializeOwned>(parser: &mut Parser<'_>) -> Result<Result<R
         return Ok(Err(fault.into()));
     }
     parser.open(Tag::Params)?;
+    if !parser.is_at(Tag::Param)? {
+        // Some servers have no other answer of a method that returns nothing.
+        parser.close()?;
+        return R::deserialize(UnitDeserializer::<Error>::new()).map(Ok);
+    }
     parser.open(Tag::Param)?;
     let reply = R::deserialize(Value::new(parser))?;
     parser.close()?;
@@ -177,23 +187,27 @@ mod tests {
 
     #[test]
     fn a_response_has_golden_bytes() {
-        let reply = Frame::Response.reply(&7).unwrap();
+        let reply = Frame::Response.reply(&7, Nil::LeftOut).unwrap();
         let expected = "<?xml version=\"1.0\"?><methodResponse><params><param><value><int>7</int></value></param></params>\
                         </methodResponse>";
         assert_eq!(std::str::from_utf8(&reply), Ok(expected));
-        assert_eq!(read_response::<i64>(&reply, 8), Ok(7));
+        assert_eq!(read_response::<i64>(&reply, None, &Limits::default()), Ok(7));
 
         let fault = Frame::Response.fault(RpcError::not_found("a < b"));
         let expected = "<?xml version=\"1.0\"?><methodResponse><fault><value><struct><member><name>faultCode</name><value>\
                         <int>5</int></value></member><member><name>faultString</name><value><string>NOT_FOUND: a &lt; b\
                         </string></value></member></struct></value></fault></methodResponse>";
         assert_eq!(std::str::from_utf8(&fault), Ok(expected));
-        assert_eq!(read_response::<i64>(&fault, 8), Err(RpcError::remote(Code::NotFound, "a < b")));
+        assert_eq!(
+            read_response::<i64>(&fault, None, &Limits::default()),
+            Err(RpcError::remote(Code::NotFound, "a < b"))
+        );
     }
 
     #[test]
     fn the_frames_of_a_multicall_fit_together() {
-        let results = [Frame::Batch.reply(&7).unwrap(), Frame::Batch.fault(RpcError::unimplemented("x"))].concat();
+        let results =
+            [Frame::Batch.reply(&7, Nil::LeftOut).unwrap(), Frame::Batch.fault(RpcError::unimplemented("x"))].concat();
         let response = multicall_response(&results);
         let expected = "<?xml version=\"1.0\"?><methodResponse><params><param><value><array><data><value><array><data>\
                         <value><int>7</int></value></data></array></value><value><struct><member><name>faultCode</name>\

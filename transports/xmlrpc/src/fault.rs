@@ -31,6 +31,9 @@ impl From<RpcError> for Fault {
 
 impl From<Error> for Fault {
     fn from(error: Error) -> Self {
+        if error.kind() == Kind::Length {
+            return RpcError::resource_exhausted(error.to_string()).into();
+        }
         Self { fault_code: error.kind().number(), fault_string: sanitized(&error.to_string()).into_owned() }
     }
 }
@@ -55,8 +58,12 @@ pub(crate) fn unsendable(code: Code, what: &str, error: &Error) -> RpcError {
 
 /// What a client concludes from a response it can't read.
 pub(crate) fn unreadable(error: &Error) -> RpcError {
-    let problem = if error.kind() == Kind::Type { "is of another type" } else { "is no XML-RPC response" };
-    RpcError::new(Code::Internal, format!("the answer {problem}: {error}"))
+    let (code, problem) = match error.kind() {
+        Kind::Type => (Code::Internal, "is of another type"),
+        Kind::Length => (Code::ResourceExhausted, "is too long"),
+        _ => (Code::Internal, "is no XML-RPC response"),
+    };
+    RpcError::new(code, format!("the answer {problem}: {error}"))
 }
 
 #[cfg(test)]
@@ -126,5 +133,6 @@ mod tests {
         for (kind, number) in cases {
             assert_eq!(Fault::from(Error::new(kind, "x")), fault(number, "x"), "{kind:?}");
         }
+        assert_eq!(Fault::from(Error::new(Kind::Length, "x")), fault(8, "RESOURCE_EXHAUSTED: x"));
     }
 }

@@ -3,21 +3,21 @@
 //! The fuzz target of the same name looks for bytes that break it; the test replays those that it has found.
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     fmt::Debug,
     sync::{Arc, LazyLock},
 };
 
 use bytes::Bytes;
-use everywire_net::http1::Received;
+use everywire_net::{encoding::Encoding, http1::Received};
 use rpc_core::{Budget, Limits, Origin};
 use rpc_core_specimen::{Choice, Echo, EchoClient, EchoService, Echoing, Several, Specimen, assert_same, at_once};
 use serde::{Serialize, de::DeserializeOwned, de::IgnoredAny};
 
 use crate::{
-    body::decompress,
     call::answer,
-    codec::{Parser, compare_cuts, document},
+    codec::{Nil, Parser, compare_cuts, decode, document},
     envelope::{Frame, read_response},
     loopback::Loopback,
 };
@@ -34,28 +34,37 @@ static BUDGET: LazyLock<Arc<Budget>> = LazyLock::new(|| {
     })
 });
 
+/// Those of a client: the answer to a multicall has two levels more than its calls.
+static ANSWER_LIMITS: LazyLock<Limits> = LazyLock::new(|| Limits { depth: DEPTH + 2, ..Limits::default() });
+
 const BYTES: usize = 4 << 10;
 const DEPTH: usize = 8;
-/// How deep an answer may nest: that of a multicall has two levels more than its calls.
-const ANSWER_DEPTH: usize = 10;
 /// The longest message of an error that this crate makes.
 const MESSAGE_BYTES: usize = 1 << 10;
 
 /// Reads `data` as the body of a request and as that of a response.
 pub fn xmlrpc(data: &[u8]) {
-    if data.starts_with(b"\x1f\x8b") {
+    for encoding in [Encoding::Gzip, Encoding::Deflate] {
         let sent = Received { bytes: Bytes::copy_from_slice(data), share: BUDGET.share() };
-        match decompress(sent, &BUDGET) {
+        match encoding.decode(sent, &BUDGET) {
             Ok(body) => assert!(body.bytes.len() <= BYTES),
             Err(error) => assert!(error.message().len() <= MESSAGE_BYTES, "{error}"),
         }
     }
-    match document(data) {
+    match decode(data, None, BYTES) {
         Ok(document) => {
-            compare_cuts(document);
-            request(document);
+            assert!(matches!(document, Cow::Borrowed(_)) || document.len() <= BYTES);
+            compare_cuts(&document);
+            request(&document);
         }
         Err(error) => readable(&Frame::Response.fault(error)),
+    }
+    for charset in ["utf-8", "us-ascii", "iso-8859-1", "windows-1252", "utf-16", "gb18030", "iso-2022-jp", "shift_jis"]
+    {
+        if let Ok(document) = decode(data, Some(charset), BYTES) {
+            assert!(matches!(document, Cow::Borrowed(_)) || document.len() <= BYTES);
+            Parser::new(&document, 0).skip_to_end().unwrap_or_default();
+        }
     }
     response::<Specimen>(data);
     response::<Vec<Choice>>(data);
@@ -68,17 +77,17 @@ pub fn xmlrpc(data: &[u8]) {
 
 /// Every request has a well-formed answer, and what the client reads in it can be sent again, with the same answer.
 fn request(request: &str) {
-    let answer = at_once(answer(&*SERVICE, request, &BUDGET));
+    let answer = at_once(answer(&*SERVICE, request, Nil::Written, &BUDGET));
     assert!(answer.len() <= 8 * request.len() + 2 * BYTES, "the answer is out of proportion");
     readable(&answer);
     let client = EchoClient::new(Loopback::new(Arc::clone(&SERVICE), Arc::clone(&BUDGET)));
-    if let Ok(value) = read_response::<Specimen>(&answer, ANSWER_DEPTH) {
+    if let Ok(value) = read_response::<Specimen>(&answer, None, &ANSWER_LIMITS) {
         assert_same(&at_once(client.specimen(value.clone())), &Ok(value));
     }
-    if let Ok(value) = read_response::<Choice>(&answer, ANSWER_DEPTH) {
+    if let Ok(value) = read_response::<Choice>(&answer, None, &ANSWER_LIMITS) {
         assert_same(&at_once(client.choice(value.clone())), &Ok(value));
     }
-    if let Ok((a, b, c)) = read_response::<Several>(&answer, ANSWER_DEPTH) {
+    if let Ok((a, b, c)) = read_response::<Several>(&answer, None, &ANSWER_LIMITS) {
         assert_same(&at_once(client.several(a, b.clone(), c.clone())), &Ok((a, b, c)));
     }
 }
@@ -87,7 +96,7 @@ fn request(request: &str) {
 fn readable(answer: &[u8]) {
     let text = document(answer).expect("an answer has the characters of XML");
     Parser::new(text, 0).skip_to_end().expect("an answer is well-formed");
-    if let Err(error) = read_response::<IgnoredAny>(answer, ANSWER_DEPTH) {
+    if let Err(error) = read_response::<IgnoredAny>(answer, None, &ANSWER_LIMITS) {
         assert_eq!(error.origin(), Origin::Remote, "{text}: {error}");
         assert!(error.message().len() <= MESSAGE_BYTES, "{} bytes", error.message().len());
     }
@@ -95,10 +104,10 @@ fn readable(answer: &[u8]) {
 
 /// What a client reads in a response is the same after it was written again; what it can't read is a short error.
 fn response<T: Serialize + DeserializeOwned + Debug>(response: &[u8]) {
-    match read_response::<T>(response, DEPTH) {
+    match read_response::<T>(response, None, BUDGET.limits()) {
         Ok(value) => {
-            let written = Frame::Response.reply(&value).expect("what XML-RPC brought it can carry");
-            assert_same(&read_response(&written, DEPTH), &Ok(value));
+            let written = Frame::Response.reply(&value, Nil::Written).expect("what XML-RPC brought it can carry");
+            assert_same(&read_response(&written, None, BUDGET.limits()), &Ok(value));
         }
         Err(error) if error.origin() == Origin::Local => {
             assert!(error.message().len() <= MESSAGE_BYTES, "{} bytes", error.message().len());

@@ -8,14 +8,13 @@ use std::{
 };
 
 use bytes::Bytes;
+use everywire_net::encoding;
 use http::{Request, Response};
 use http_body_util::Full;
 use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
 use rpc_core::{Budget, Result, RpcError};
 use tokio::net::TcpStream;
-
-use crate::body;
 
 /// A connection that runs only while a call is on it, inside that call's own task: an answer wakes no other task on its
 /// way, and a call that is dropped takes its connection with it, which tells the server.
@@ -72,7 +71,7 @@ impl Link {
                 None => Failure::Broken(error.into_error()),
             })?;
             let (head, body) = response.into_parts();
-            let body = body::response(&head.headers, body, budget).await.map_err(Failure::Body)?;
+            let body = encoding::collect(&head.headers, body, budget).await.map_err(Failure::Body)?;
             Ok(Response::from_parts(head, body.bytes))
         };
         drive(connection, exchange).await

@@ -7,7 +7,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     call::answer,
-    codec::document,
+    codec::{Nil, document},
     envelope::{Frame, method_call, read_response},
     fault::unsendable,
 };
@@ -35,9 +35,9 @@ impl<S: Service> Caller for Loopback<S> {
         let request =
             method_call(method.name(), args).map_err(|error| unsendable(Code::InvalidArgument, "arguments", &error))?;
         let response = match document(&request) {
-            Ok(request) => answer(&*self.service, request, &self.budget).await,
+            Ok(request) => answer(&*self.service, request, Nil::Written, &self.budget).await,
             Err(error) => Frame::Response.fault(error),
         };
-        read_response(&response, self.budget.limits().depth)
+        read_response(&response, None, self.budget.limits())
     }
 }

@@ -134,13 +134,21 @@ fn type_name(r#type: &Type, types: &Types) -> &'static str {
     r#type.shape().map_or("undef", |shape| shape_name(shape, types))
 }
 
-/// XML-RPC's name for what a shape is written as; integers by the widest value they hold.
+/// XML-RPC's name for what a shape is written as. Every integer is an `int`, since most values travel as one and clients
+/// that check their arguments know no other name.
 fn shape_name(shape: &Shape, types: &Types) -> &'static str {
     match shape {
         Shape::Bool => "boolean",
-        Shape::I8 | Shape::I16 | Shape::I32 | Shape::U8 | Shape::U16 => "int",
-        Shape::I64 | Shape::U32 => "i8",
-        Shape::U64 | Shape::I128 | Shape::U128 => "biginteger",
+        Shape::I8
+        | Shape::I16
+        | Shape::I32
+        | Shape::I64
+        | Shape::I128
+        | Shape::U8
+        | Shape::U16
+        | Shape::U32
+        | Shape::U64
+        | Shape::U128 => "int",
         Shape::F32 | Shape::F64 => "double",
         Shape::Char | Shape::String => "string",
         Shape::Bytes => "base64",

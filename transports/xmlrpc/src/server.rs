@@ -1,31 +1,65 @@
 //! The server: HTTP/1 connections, a call in each body.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{borrow::Cow, net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
 use everywire_net::{
-    Listener, Socket, buffered,
-    http1::{self, not_post, not_received, refusal},
+    Listener, Socket, WebOrigins, buffered, encoding,
+    http1::{self, Received, not_post, not_received, refusal},
 };
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use rpc_core::{
     Budget, CancellationToken, PerConnection, Result, RpcError, Service, ServiceDescriptor, Transport, aside,
 };
 
-use crate::{body, call, codec::document, envelope::Frame, schema};
+use crate::{
+    body, call,
+    codec::{Nil, decode},
+    envelope::Frame,
+    schema,
+};
 
 /// An XML-RPC server, bound and not yet serving. It answers POST on `/` and `/RPC2`.
 #[derive(Debug)]
 pub struct Server {
     listener: Listener,
+    nil: Nil,
+    origins: WebOrigins,
 }
 
 impl Server {
     /// Binds `address`, such as `127.0.0.1:4242`; port 0 takes a free one. The error names the wire and the address.
     pub async fn bind(address: &str) -> Result<Self> {
-        Ok(Self { listener: Listener::bind("xmlrpc", address).await? })
+        let listener = Listener::bind("xmlrpc", address).await?;
+        Ok(Self { listener, nil: Nil::LeftOut, origins: WebOrigins::default() })
+    }
+
+    /// Writes `<nil/>` for a member of a struct that is `None`, to every client. Without it such a member is left out, unless
+    /// the request has a `<nil/>` itself: nil is an extension, and clients without it can't read the whole answer. With it
+    /// the server does what Python's `SimpleXMLRPCServer(allow_none=True)` does.
+    #[must_use]
+    pub fn nil(self) -> Self {
+        Self { nil: Nil::Written, ..self }
+    }
+
+    /// Lets web pages of `origin`, such as `https://app.example`, call this server through a browser; say it once for each.
+    /// By default only pages that are the server's own may, under an IP address or `localhost`.
+    ///
+    /// `INVALID_ARGUMENT` for what is not a scheme and a host. There is no wildcard.
+    pub fn allow_origin(mut self, origin: &str) -> Result<Self> {
+        self.origins.allow_origin(origin)?;
+        Ok(self)
+    }
+
+    /// Lets web pages that this server is the host of call it under the name `host` too, such as `rpc.example`; say it once
+    /// for each. Programs need it that send an `Origin` made of the URL that they call.
+    ///
+    /// `INVALID_ARGUMENT` for a name with a scheme or a port.
+    pub fn allow_host(mut self, host: &str) -> Result<Self> {
+        self.origins.allow_host(host)?;
+        Ok(self)
     }
 
     /// The bound address, with the port that was taken.
@@ -46,9 +80,11 @@ impl Transport for Server {
     }
 
     async fn serve<S: Service>(self, service: Arc<S>, budget: Arc<Budget>, shutdown: CancellationToken) -> Result<()> {
+        let (nil, origins) = (self.nil, Arc::new(self.origins));
         let session = |socket: Socket, _, stop| {
             let service = PerConnection::new(Arc::clone(&service), socket.waiting());
-            Session { service, budget: Arc::clone(&budget), stop }.run(socket)
+            let (budget, origins) = (Arc::clone(&budget), Arc::clone(&origins));
+            Session { service, nil, budget, origins, stop }.run(socket)
         };
         self.listener.serve(&budget, shutdown, session).await;
         Ok(())
@@ -58,13 +94,16 @@ impl Transport for Server {
 /// One connection.
 struct Session<S> {
     service: PerConnection<S>,
+    nil: Nil,
     budget: Arc<Budget>,
+    origins: Arc<WebOrigins>,
     stop: CancellationToken,
 }
 
 impl<S: Service> Session<S> {
     async fn run(self, socket: Socket) {
-        let served = http1::serve(socket, &self.budget, &self.stop, |request| self.answer(request)).await;
+        let answer = |request| self.answer(request);
+        let served = http1::serve(socket, &self.budget, &self.origins, &self.stop, answer).await;
         if let Err(error) = served {
             tracing::debug!(%error, "an XML-RPC connection ended early");
         }
@@ -78,27 +117,44 @@ impl<S: Service> Session<S> {
         if head.method != Method::POST {
             return not_post("XML-RPC");
         }
-        let body = match body::request(&head.headers, body, &self.budget, &self.stop).await {
+        let body = match encoding::receive(&head.headers, body, &self.budget, &self.stop).await {
             Ok(body) => body,
             Err(error) => return not_received(&error),
         };
-        let reply = match aside(body.bytes.len(), || document(&body.bytes)) {
-            _ if self.stop.is_cancelled() => Frame::Response.fault(RpcError::unavailable("the server is stopping")),
-            Ok(document) => call::answer(&self.service, document, &self.budget).await,
-            Err(error) => Frame::Response.fault(error),
+        let reply = if self.stop.is_cancelled() {
+            Frame::Response.fault(RpcError::unavailable("the server is stopping"))
+        } else {
+            self.reply(&head.headers, body).await
         };
-        let gzip = reply.len() > body::GZIP_THRESHOLD && body::accepts_gzip(&head.headers);
-        let reply = if gzip { aside(reply.len(), || body::compress(&reply)) } else { reply };
+        let (reply, gzip) = match encoding::compressed(&reply, &head.headers) {
+            Some(compressed) => (compressed, true),
+            None => (reply, false),
+        };
         match buffered(reply, &self.budget) {
             Ok(reply) => response(reply, gzip),
             Err(full) => response(Frame::Response.fault(full).into(), false),
         }
     }
+
+    async fn reply(&self, headers: &HeaderMap, Received { bytes, mut share }: Received) -> Vec<u8> {
+        let limit = self.budget.limits().decompressed_bytes;
+        let document = match aside(bytes.len(), || decode(&bytes, body::charset(headers), limit)) {
+            Ok(document) => document,
+            Err(error) => return call::fault(Frame::Response, error, &self.budget),
+        };
+        if let Cow::Owned(text) = &document
+            && let Err(full) = share.hold(bytes.len() + text.len())
+        {
+            return Frame::Response.fault(full);
+        }
+        let nil = if body::reads_nil(headers) { Nil::Written } else { self.nil };
+        call::answer(&self.service, &document, nil, &self.budget).await
+    }
 }
 
 fn response(reply: Bytes, gzip: bool) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::from(reply));
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/xml"));
+    response.headers_mut().insert(header::CONTENT_TYPE, body::CONTENT_TYPE);
     if gzip {
         response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }

@@ -30,6 +30,21 @@ enum Shade {
     Pair(i64, String),
 }
 
+/// What may be nil: what a struct without it can't be read back from, too.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(default)]
+struct Maybe {
+    absent: Option<String>,
+    several: Vec<Option<u8>>,
+    by_name: BTreeMap<String, Option<u8>>,
+    wrapped: Wrapped,
+    nothing: (),
+    inner: Option<Box<Maybe>>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+struct Wrapped(Option<u8>);
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 struct Everything {
     least: i64,
@@ -64,6 +79,7 @@ trait Probe {
         wait_ms: Option<u64>,
         owner: Option<String>,
     ) -> Result<String>;
+    async fn maybe(&self, value: Maybe) -> Result<Maybe>;
     async fn fail(&self, code: i32, message: String) -> Result<()>;
     async fn panic(&self) -> Result<()>;
     async fn repeat(&self, text: String, times: u32) -> Result<String>;
@@ -112,6 +128,10 @@ impl Probe for Plain {
         Ok(format!("{first:?} {name} {wait_ms:?} {owner:?}"))
     }
 
+    async fn maybe(&self, value: Maybe) -> Result<Maybe> {
+        Ok(value)
+    }
+
     async fn fail(&self, code: i32, message: String) -> Result<()> {
         Err(RpcError::new(Code::from_number(code).unwrap_or(Code::Unknown), message))
     }
@@ -146,8 +166,15 @@ async fn start(limits: Limits) -> Running {
 }
 
 async fn start_at(address: &str, limits: Limits) -> Running {
+    serve(Server::bind(address).await.unwrap(), limits)
+}
+
+async fn start_with(set: fn(Server) -> Server) -> Running {
+    serve(set(Server::bind("127.0.0.1:0").await.unwrap()), Limits::default())
+}
+
+fn serve(server: Server, limits: Limits) -> Running {
     let plain = Plain::default();
-    let server = Server::bind(address).await.unwrap();
     let (address, stop) = (server.address(), CancellationToken::new());
     assert_eq!(server.endpoint(), format!("xmlrpc http://{address}"));
     let serving =
@@ -355,7 +382,12 @@ async fn requests_of_all_kinds_get_their_answer() {
         ("entity", call("echo", "<params><param><value>&lol;</value></param></params>"), "<int>-32700</int>"),
         ("ampersand", call("echo", "<params><param><value>a & b</value></param></params>"), "<int>-32700</int>"),
         ("doctype", format!("<!DOCTYPE x [<!ENTITY a 'b'>]>{}", call("panic", "")), "<int>-32700</int>"),
-        ("latin-1", format!("<?xml version='1.0' encoding='iso-8859-1'?>{}", call("panic", "")), "<int>-32701</int>"),
+        ("latin-1", format!("<?xml version='1.0' encoding='iso-8859-1'?>{}", call("add", &two("<int>3</int>", "<int>4</int>"))), seven),
+        ("windows", format!("<?xml version='1.0' encoding='windows-1252'?>{}", call("add", &two("<int>3</int>", "<int>4</int>"))), seven),
+        ("klingon", format!("<?xml version='1.0' encoding='klingon'?>{}", call("add", "")), "<int>-32701</int>"),
+        ("ASCII", format!("<?xml version='1.0' encoding='us-ascii'?>{}", call("echo", "<params><param><value>é</value></param></params>")), "<int>-32702</int>"),
+        ("text of digits", call("add", &two("<string>3</string>", "4")), seven),
+
         ("control character", call("echo", "<params><param><value>\u{1}</value></param></params>"), "<int>-32702</int>"),
         ("control reference", call("echo", "<params><param><value>&#1;</value></param></params>"), "<int>-32702</int>"),
         ("no character", call("echo", "<params><param><value>&#xD800;</value></param></params>"), "<int>-32702</int>"),
@@ -387,6 +419,7 @@ async fn introspection_describes_the_service() {
         "echo",
         "everything",
         "fail",
+        "maybe",
         "options",
         "panic",
         "repeat",
@@ -400,13 +433,13 @@ async fn introspection_describes_the_service() {
     assert!(listed.contains(&array(&strings(&names))), "{listed}");
 
     let cases: [(&str, &[&[&str]]); 5] = [
-        ("add", &[&["i8", "i8", "i8"]]),
+        ("add", &[&["int", "int", "int"]]),
         ("everything", &[&["struct", "struct"]]),
         (
             "options",
             &[
-                &["string", "int", "string", "biginteger", "string"],
-                &["string", "int", "string", "biginteger"],
+                &["string", "int", "string", "int", "string"],
+                &["string", "int", "string", "int"],
                 &["string", "int", "string"],
             ],
         ),
@@ -470,10 +503,143 @@ async fn a_multicall_answers_each_call_in_order() {
     assert!(answer.contains("RESOURCE_EXHAUSTED: a multicall of 7 calls; the limit batch_calls is 6"), "{answer}");
     let (_, answer) = running.post(&multicall("")).await;
     assert!(answer.contains("<param><value><array><data></data></array></value></param>"), "{answer}");
-    let array = "<value><array><data><value>add</value><value><array><data/></array></value></data></array></value>";
-    for (malformed, number) in [("<value/>", -32602), ("<value><struct/></value>", -32602), (array, -32600)] {
-        let (_, answer) = running.post(&multicall(malformed)).await;
-        assert!(answer.contains(&format!("<int>{number}</int>")), "{malformed}: {answer}");
+    for no_array in ["<value/>", "<value><struct/></value>", ""] {
+        let body = call("system.multicall", &format!("<params><param>{no_array}</param></params>"));
+        let (_, answer) = running.post(&body).await;
+        assert!(answer.contains("<fault>") && answer.contains("<int>-32"), "{no_array}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_is_none_is_a_fault_in_its_place() {
+    let running = start(Limits::default()).await;
+    let member = |name: &str, value: &str| format!("<member><name>{name}</name>{value}</member>");
+    let of = |members: &[String]| format!("<value><struct>{}</struct></value>", members.concat());
+    let named = |name: &str, params: &str| {
+        of(&[member("methodName", &format!("<value>{name}</value>")), member("params", params)])
+    };
+    let two = "<value><array><data><value><int>3</int></value><value><int>4</int></value></data></array></value>";
+    let fault = |number: i32| format!("<value><int>{number}</int></value></member><member><name>faultString</name>");
+    let seven = "<value><array><data><value><int>7</int></value></data></array></value>".to_owned();
+    let text =
+        |text: &str| format!("<value><array><data><value><string>{text}</string></value></data></array></value>");
+    let deep = format!("{}{}", "<value><array><data>".repeat(100), "</data></array></value>".repeat(100));
+    #[rustfmt::skip]
+    let cases = [
+        ("no params", of(&[member("methodName", "<value>panic</value>")]), fault(-32603)),
+        ("no params, and none wanted", named("options", "<value><array/></value>"), fault(-32602)),
+        ("an empty array", named("panic", "<value><array/></value>"), fault(-32603)),
+        ("an array without data", named("add", &two.replace("<data>", "").replace("</data>", "")), seven.clone()),
+        ("params first", of(&[member("params", two), member("methodName", "<value><string>add</string></value>")]), seven.clone()),
+        ("one more member", of(&[member("methodName", "<value> add </value>"), member("params", two), member("id", "<value><int>x</int></value>")]), fault(-32600)),
+        ("no name", of(&[member("params", two)]), fault(-32600)),
+        ("nothing", of(&[]), fault(-32600)),
+        ("a name that is no text", of(&[member("methodName", two), member("params", two)]), fault(-32600)),
+        ("two names", of(&[member("methodName", "<value>add</value>"), member("methodName", "<value>add</value>")]), fault(-32600)),
+        ("a string", "<value>add</value>".to_owned(), fault(-32600)),
+        ("an empty string", "<value/>".to_owned(), fault(-32600)),
+        ("nil", "<value><nil/></value>".to_owned(), fault(-32600)),
+        ("an array for a struct", two.to_owned(), fault(-32600)),
+        ("params: a string", named("add", "<value>3</value>"), fault(-32602)),
+        ("params: a struct", named("add", &of(&[member("a", "<value><int>3</int></value>"), member("b", "<value><int>4</int></value>")])), fault(-32602)),
+        ("params: bytes", named("add", "<value><base64>AwQ=</base64></value>"), fault(-32602)),
+        ("params: nil", named("add", "<value><nil/></value>"), fault(-32602)),
+        ("an unknown type", named("echo", "<value><array><data><value><complex><x/></complex></value></data></array></value>"), fault(-32600)),
+        ("no integer", named("add", &two.replace('3', "x")), fault(-32602)),
+        ("too deep", named("echo", &format!("<value><array><data>{deep}</data></array></value>")), fault(-32602)),
+        ("text between", named("echo", "<value><array><data>x</data></array></value>"), fault(-32600)),
+        ("a multicall", named(" system.multicall ", "<value><array/></value>"), fault(-32602)),
+        ("unknown", named("subtract", two), fault(-32601)),
+        ("text", named("echo", "<value><array><data><value>&lt;a</value></data></array></value>"), text("&lt;a")),
+    ];
+    for (name, entry, expected) in cases {
+        let add = named("add", two);
+        let calls =
+            format!("<params><param><value><array><data>{add}{entry}{add}</data></array></value></param></params>");
+        let answer = running.call("system.multicall", &calls).await;
+        let found = answer.split(&seven).collect::<Vec<_>>();
+        assert!(!answer.contains("<fault>"), "{name}: {answer}");
+        if expected == seven {
+            assert_eq!(found.len(), 4, "{name}: {answer}");
+        } else {
+            assert!(found.len() == 3 && found[1].contains(&expected), "{name}: {answer}");
+        }
+    }
+    let broken = "<params><param><value><array><data><value><struct></value></data></array></value></param></params>";
+    let answer = running.call("system.multicall", broken).await;
+    assert!(answer.contains("<fault>") && answer.contains("<int>-32700</int>"), "{answer}");
+}
+
+#[tokio::test]
+async fn requests_in_other_encodings_are_read_and_answered_in_utf_8() {
+    let running = start(Limits { decompressed_bytes: 1 << 16, ..Limits::default() }).await;
+    let echo = |text: &str| call("echo", &format!("<params><param><value>{text}</value></param></params>"));
+    let declared =
+        |encoding: &str, text: &str| format!("<?xml version=\"1.0\" encoding=\"{encoding}\"?>{}", echo(text));
+    let latin1 = |text: &str| text.chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect::<Vec<_>>();
+    let utf16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>();
+    let string = |text: &str| format!("<value><string>{text}</string></value>");
+    let unsupported = "<int>-32701</int>".to_owned();
+    let wrong = "<int>-32702</int>".to_owned();
+    #[rustfmt::skip]
+    let cases = [
+        ("latin-1", latin1(&declared("ISO-8859-1", "é")), "text/xml", string("é")),
+        ("latin-1 by its charset", latin1(&echo("é")), "text/xml; charset=iso-8859-1", string("é")),
+        ("the charset counts", declared("iso-8859-1", "é").into_bytes(), "text/xml; charset=\"UTF-8\"", string("é")),
+        ("windows-1252", [declared("windows-1252", "").replace("</value></param>", "").replace("</params></methodCall>", "").into_bytes(), b"\x80</value></param></params></methodCall>".to_vec()].concat(), "text/xml", string("€")),
+        ("UTF-16", utf16(&format!("\u{feff}{}", declared("utf-16", "é€🦀"))), "application/xml", string("é€🦀")),
+        ("UTF-16 without a mark", utf16(&declared("utf-16", "é€🦀")), "text/xml; charset=utf-16", string("é€🦀")),
+        ("unknown", declared("klingon", "é").into_bytes(), "text/xml", unsupported.clone()),
+        ("unknown charset", echo("é").into_bytes(), "text/xml; charset=klingon", unsupported),
+        ("not ASCII", declared("us-ascii", "é").into_bytes(), "text/xml", wrong.clone()),
+        ("not UTF-8", latin1(&echo("é")), "text/xml", wrong),
+        ("too long", latin1(&declared("iso-8859-1", &"é".repeat(40_000))), "text/xml", "RESOURCE_EXHAUSTED: the document is too long".to_owned()),
+    ];
+    for (name, body, content_type, expected) in cases {
+        let mut stream = running.raw().await;
+        stream.write_all(&request(&body, &format!("content-type: {content_type}\r\n"))).await.unwrap();
+        let answer = answer(&mut stream).await;
+        assert!(answer.head.contains("\r\ncontent-type: text/xml; charset=utf-8\r\n"), "{name}: {answer:?}");
+        let text = String::from_utf8(answer.body).unwrap();
+        assert!(answer.status == 200 && text.contains(&expected), "{name}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn nil_is_written_for_those_who_know_it() {
+    let members = "<value><struct><member><name>absent</name><value><nil/></value></member></struct></value>";
+    let written = "<member><name>absent</name><value><nil/></value></member>";
+    let none = call("maybe", "<params><param><value><struct/></value></param></params>");
+    let used = call("maybe", &format!("<params><param>{members}</param></params>"));
+    let (plain, knowing) = (start(Limits::default()).await, start_with(Server::nil).await);
+    let cases = [
+        ("plain", &plain, &none, "", false),
+        ("a request with nil", &plain, &used, "", true),
+        ("a client that says so", &plain, &none, "xmlrpc-extensions: nil\r\n", true),
+        ("a client that says something else", &plain, &none, "xmlrpc-extensions: vanilla\r\n", false),
+        ("a server that is told so", &knowing, &none, "", true),
+    ];
+    for (name, running, body, headers, expected) in cases {
+        let mut stream = running.raw().await;
+        stream.write_all(&request(body.as_bytes(), headers)).await.unwrap();
+        let answer = String::from_utf8(answer(&mut stream).await.body).unwrap();
+        assert_eq!(answer.contains(written), expected, "{name}: {answer}");
+        assert!(answer.contains("<methodResponse><params><param><value><struct>"), "{name}: {answer}");
+    }
+    let entry = "<value><struct><member><name>methodName</name><value>maybe</value></member><member><name>params</name><value>\
+                 <array><data><value><struct/></value></data></array></value></member></struct></value>";
+    let batch = format!("<params><param><value><array><data>{entry}</data></array></value></param></params>");
+    assert!(!plain.call("system.multicall", &batch).await.contains("nil"));
+    assert!(knowing.call("system.multicall", &batch).await.contains(written));
+    for running in [&plain, &knowing] {
+        let client = running.client().await;
+        for value in [
+            Maybe::default(),
+            Maybe { several: vec![None, Some(1), None], inner: Some(Box::default()), ..Maybe::default() },
+            Maybe { absent: Some(String::new()), wrapped: Wrapped(Some(1)), nothing: (), ..Maybe::default() },
+        ] {
+            assert_eq!(client.maybe(value.clone()).await, Ok(value));
+        }
     }
 }
 
@@ -488,7 +654,10 @@ async fn http_is_kept_alive_and_kept_apart() {
     let long = "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 65537\r\nexpect: 100-continue\r\n\r\n";
     let cases = [
         ("path", "POST /other HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n", 404, ""),
-        ("method", "GET / HTTP/1.1\r\nhost: x\r\n\r\n", 405, "allow: post"),
+        ("method", "GET / HTTP/1.1\r\nhost: x\r\n\r\n", 405, "allow: post, options"),
+        ("options", "OPTIONS * HTTP/1.1\r\nhost: x\r\n\r\n", 204, "allow: post, options"),
+        ("no host", "POST / HTTP/1.1\r\ncontent-length: 0\r\n\r\n", 400, ""),
+        ("foreign", "POST / HTTP/1.1\r\nhost: x\r\norigin: http://y\r\ncontent-length: 0\r\n\r\n", 403, ""),
         ("length", long, 413, "connection: close"),
         (
             "chunks",
@@ -496,7 +665,18 @@ async fn http_is_kept_alive_and_kept_apart() {
             200,
             "text/xml",
         ),
-        ("coding", "POST / HTTP/1.1\r\nhost: x\r\ncontent-encoding: br\r\ncontent-length: 0\r\n\r\n", 415, ""),
+        (
+            "coding",
+            "POST / HTTP/1.1\r\nhost: x\r\ncontent-encoding: br\r\ncontent-length: 0\r\n\r\n",
+            415,
+            "accept-encoding: gzip, deflate\r\n",
+        ),
+        (
+            "two codings",
+            "POST / HTTP/1.1\r\nhost: x\r\ncontent-encoding: gzip, br\r\ncontent-length: 0\r\n\r\n",
+            415,
+            "accept-encoding: gzip, deflate\r\n",
+        ),
         ("no gzip", "POST / HTTP/1.1\r\nhost: x\r\ncontent-encoding: gzip\r\ncontent-length: 1\r\n\r\nx", 400, ""),
         ("HTTP/1.0", "POST /RPC2 HTTP/1.0\r\ncontent-length: 0\r\n\r\n", 200, ""),
         ("nonsense", "\r\n\r\nHELLO\r\n\r\n", 400, ""),
@@ -507,6 +687,32 @@ async fn http_is_kept_alive_and_kept_apart() {
         let answer = answer(&mut stream).await;
         assert_eq!(answer.status, status, "{name}: {answer:?}");
         assert!(answer.head.contains(head), "{name}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn pages_that_are_allowed_may_call() {
+    let server = Server::bind("127.0.0.1:0").await.unwrap();
+    let server = server.allow_origin("https://app.example").unwrap().allow_host("rpc.example").unwrap();
+    let running = serve(server, Limits::default());
+    let reads = "access-control-allow-origin: https://app.example\r\n";
+    let cases = [
+        ("POST / HTTP/1.1\r\nhost: x\r\norigin: https://app.example\r\ncontent-length: 0\r\n\r\n", 200, reads),
+        ("POST / HTTP/1.1\r\nhost: rpc.example\r\norigin: http://rpc.example\r\ncontent-length: 0\r\n\r\n", 200, ""),
+        ("POST / HTTP/1.1\r\nhost: x\r\norigin: http://rpc.example\r\ncontent-length: 0\r\n\r\n", 403, ""),
+        (
+            "OPTIONS /RPC2 HTTP/1.1\r\nhost: x\r\norigin: https://app.example\r\n\
+             access-control-request-method: POST\r\naccess-control-request-headers: content-type\r\n\r\n",
+            204,
+            "access-control-allow-headers: content-type\r\n",
+        ),
+    ];
+    for (bytes, status, head) in cases {
+        let mut stream = running.raw().await;
+        stream.write_all(bytes.as_bytes()).await.unwrap();
+        let answer = answer(&mut stream).await;
+        assert_eq!(answer.status, status, "{bytes}: {answer:?}");
+        assert!(answer.head.contains(head), "{bytes}: {answer:?}");
     }
 }
 
@@ -534,6 +740,26 @@ async fn gzip_goes_both_ways_within_the_limit() {
     let unasked = ask(&echo(5_000), "").await;
     assert!(!unasked.head.contains("content-encoding") && unasked.body.len() > 5_000, "{unasked:?}");
     assert_eq!(ask(&echo(1 << 16), "").await.status, 413, "a bomb");
+}
+
+#[tokio::test]
+async fn deflate_is_read_with_and_without_the_header_of_zlib() {
+    let running = start(Limits::default()).await;
+    let three_and_four =
+        "<params><param><value><int>3</int></value></param><param><value><int>4</int></value></param></params>";
+    let body = call("add", three_and_four);
+    let level = flate2::Compression::default;
+    let mut bare = flate2::write::DeflateEncoder::new(Vec::new(), level());
+    let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), level());
+    bare.write_all(body.as_bytes()).unwrap();
+    zlib.write_all(body.as_bytes()).unwrap();
+    for (name, body) in [("bare", bare.finish().unwrap()), ("zlib", zlib.finish().unwrap())] {
+        let mut stream = running.raw().await;
+        stream.write_all(&request(&body, "content-encoding: deflate\r\n")).await.unwrap();
+        let answer = answer(&mut stream).await;
+        let text = String::from_utf8(answer.body).unwrap();
+        assert!(answer.status == 200 && text.contains("<value><int>7</int></value>"), "{name}: {} {text}", answer.head);
+    }
 }
 
 #[tokio::test]
@@ -670,7 +896,7 @@ async fn calls_beyond_the_connections_of_a_client_wait() {
 
 /// A server that answers each request on a connection of its own with these bytes, and closes. The first connection is
 /// the one that only looks whether it is there.
-async fn canned(answers: Vec<String>) -> (String, JoinHandle<usize>) {
+async fn canned(answers: Vec<Vec<u8>>) -> (String, JoinHandle<usize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let serving = tokio::spawn(async move {
@@ -685,7 +911,7 @@ async fn canned(answers: Vec<String>) -> (String, JoinHandle<usize>) {
                 }
             }
             requests += 1;
-            stream.write_all(answer.as_bytes()).await.unwrap();
+            stream.write_all(&answer).await.unwrap();
         }
         requests
     });
@@ -709,11 +935,11 @@ async fn answers_of_all_kinds_become_outcomes() {
         ("a fault", http("1.1", cpython), Err((Code::Unknown, "fault 1: <class 'ValueError'>:no"))),
         ("a status", "HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n".to_owned(), Err((Code::Unavailable, "HTTP 503"))),
         ("a page", http("1.1", "<html></html>"), Err((Code::Internal, "no XML-RPC response"))),
-        ("a string", http("1.1", &seven.replace("int>", "string>")), Err((Code::Internal, "another type"))),
+        ("a string", http("1.1", &seven.replace("<int>7</int>", "seven")), Err((Code::Internal, "another type"))),
         ("too long", "HTTP/1.1 200 OK\r\ncontent-length: 99999999\r\n\r\n".to_owned(), Err((Code::ResourceExhausted, "8388608"))),
     ];
     for (name, answer, expected) in cases {
-        let (url, serving) = canned(vec![answer]).await;
+        let (url, serving) = canned(vec![answer.into_bytes()]).await;
         let client = ProbeClient::new(Client::connect(&url).await.unwrap());
         let outcome = within(client.add(3, 4)).await;
         match (&outcome, expected) {
@@ -725,5 +951,57 @@ async fn answers_of_all_kinds_become_outcomes() {
             _ => panic!("{name}: {outcome:?}"),
         }
         assert_eq!(within(serving).await.unwrap(), 1, "{name}: the call was sent once");
+    }
+}
+
+#[tokio::test]
+async fn answers_in_other_encodings_and_codings_are_read() {
+    let document = |encoding: &str| {
+        format!(
+            "<?xml version='1.0'{encoding}?><methodResponse><params><param><value>é</value></param></params></methodResponse>"
+        )
+    };
+    let latin1 = |text: &str| text.chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect::<Vec<_>>();
+    let utf16 = |text: &str| text.encode_utf16().flat_map(u16::to_be_bytes).collect::<Vec<_>>();
+    let zlib = |bytes: &[u8]| {
+        let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    };
+    let plain = document("");
+    #[rustfmt::skip]
+    let cases = [
+        ("declared", latin1(&document(" encoding='iso-8859-1'")), "text/xml", Ok("é")),
+        ("by its charset", latin1(&plain), "text/xml; charset=ISO-8859-1", Ok("é")),
+        ("UTF-16", utf16(&format!("\u{feff}{plain}")), "text/xml", Ok("é")),
+        ("deflate", zlib(plain.as_bytes()), "text/xml\r\ncontent-encoding: deflate", Ok("é")),
+        ("unknown", plain.clone().into_bytes(), "text/xml; charset=klingon", Err("`klingon`")),
+        ("wrong", latin1(&plain), "text/xml", Err("not UTF-8")),
+        ("unknown coding", plain.into_bytes(), "text/xml\r\ncontent-encoding: br", Err("gzip, deflate")),
+    ];
+    for (name, body, content_type, expected) in cases {
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-type: {content_type}\r\ncontent-length: {}\r\n\r\n", body.len());
+        let (url, serving) = canned(vec![[head.into_bytes(), body].concat()]).await;
+        let client = ProbeClient::new(Client::connect(&url).await.unwrap());
+        let outcome = within(client.echo("x".to_owned())).await;
+        match expected {
+            Ok(text) => assert_eq!(outcome.as_deref(), Ok(text), "{name}"),
+            Err(text) => {
+                assert!(outcome.as_ref().is_err_and(|error| error.message().contains(text)), "{name}: {outcome:?}");
+            }
+        }
+        assert_eq!(within(serving).await.unwrap(), 1, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_without_a_value_is_nothing() {
+    for body in ["<params/>", "<params></params>", "<params><param><value><nil/></value></param></params>"] {
+        let body = format!("<methodResponse>{body}</methodResponse>");
+        let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len()).into_bytes();
+        let (url, _serving) = canned(vec![answer.clone(), answer]).await;
+        let client = ProbeClient::new(Client::connect(&url).await.unwrap());
+        assert_eq!(within(client.panic()).await, Ok(()), "{body}");
+        assert_eq!(within(client.add(3, 4)).await.unwrap_err().code(), Code::Internal, "{body}");
     }
 }

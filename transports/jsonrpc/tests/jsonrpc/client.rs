@@ -3,6 +3,9 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use everywire_jsonrpc::{Client, schema};
+use jsonrpsee_core::{client::ClientT, params::ArrayParams};
+use jsonrpsee_http_client::HttpClientBuilder;
+use jsonrpsee_ws_client::WsClientBuilder;
 use rpc_core::{Code, Limits, Origin, Result};
 use serde_json::{Value, json};
 use tokio::{
@@ -226,4 +229,20 @@ async fn discovery_answers_with_the_openrpc_document() {
     let answer: Value = serde_json::from_str(&response).unwrap();
     let document = schema::openrpc(ProbeService::descriptor(), env!("CARGO_PKG_VERSION"));
     assert_eq!(answer["result"], document);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_clients_of_jsonrpsee_may_notify() {
+    let server = Running::start(Limits::default()).await;
+    let http = HttpClientBuilder::default().build(server.http()).unwrap();
+    let socket = WsClientBuilder::default().build(server.websocket()).await.unwrap();
+    server.state.go_on.add_permits(2);
+    within("a POST", http.notification("wait", ArrayParams::new())).await.unwrap();
+    within("a text", socket.notification("wait", ArrayParams::new())).await.unwrap();
+    server.state.begun(2).await;
+    let mut sum = ArrayParams::new();
+    sum.insert(3).unwrap();
+    sum.insert(4).unwrap();
+    assert_eq!(within("a call", http.request::<i64, _>("add", sum.clone())).await.unwrap(), 7);
+    assert_eq!(within("a call", socket.request::<i64, _>("add", sum)).await.unwrap(), 7);
 }

@@ -1,7 +1,16 @@
 //! Requests written by hand.
 
-use std::time::Duration;
+use std::{
+    io::{Read, Write},
+    time::Duration,
+};
 
+use everywire_jsonrpc::Server;
+use flate2::{
+    Compression,
+    read::GzDecoder,
+    write::{DeflateEncoder, GzEncoder, ZlibEncoder},
+};
 use rpc_core::Limits;
 use serde_json::{Value, json};
 use tokio::{
@@ -9,7 +18,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::probe::{Running, post, request, within};
+use crate::probe::{Peer, Running, exchange, post, post_bytes, request, within};
 
 const JSON: &str = "Content-Type: application/json\r\n";
 
@@ -42,11 +51,11 @@ async fn requests_and_responses_in_bytes() {
             200, r#"{"jsonrpc":"2.0","id":1,"error":{"code":5,"message":"no \"lock\"","data":{"code":"NOT_FOUND","details":{"number":5}}}}"#),
         ("an error without data", r#"{"jsonrpc":"2.0","id":1,"method":"add","params":[9223372036854775807,1]}"#,
             200, r#"{"jsonrpc":"2.0","id":1,"error":{"code":11,"message":"the sum is beyond 64 bits","data":{"code":"OUT_OF_RANGE"}}}"#),
-        ("a notification", r#"{"jsonrpc":"2.0","method":"add","params":[1,2]}"#, 204, ""),
-        ("a failing notification", r#"{"jsonrpc":"2.0","method":"nope"}"#, 204, ""),
+        ("a notification", r#"{"jsonrpc":"2.0","method":"add","params":[1,2]}"#, 200, ""),
+        ("a failing notification", r#"{"jsonrpc":"2.0","method":"nope"}"#, 200, ""),
         ("a batch", r#"[{"jsonrpc":"2.0","id":1,"method":"add","params":[1,2]},{"jsonrpc":"2.0","method":"ended"},{"id":2},{"jsonrpc":"2.0","id":3,"method":"ended"}]"#,
             200, r#"[{"jsonrpc":"2.0","id":1,"result":3},{"jsonrpc":"2.0","id":2,"error":{"code":-32600,"message":"Invalid Request","data":"`jsonrpc` is not \"2.0\""}},{"jsonrpc":"2.0","id":3,"result":0}]"#),
-        ("a batch of notifications", r#"[{"jsonrpc":"2.0","method":"ended"}]"#, 204, ""),
+        ("a batch of notifications", r#"[{"jsonrpc":"2.0","method":"ended"}]"#, 200, ""),
         ("an empty batch", "[]", 200, r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"Invalid Request","data":"a batch without requests"}}"#),
         ("not JSON", r#"{"jsonrpc":"#,
             200, r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"Parse error","data":"EOF while parsing a value at line 1 column 11"}}"#),
@@ -57,6 +66,123 @@ async fn requests_and_responses_in_bytes() {
     ];
     for (case, body, status, expected) in cases {
         assert_eq!(post(server.address, JSON, body).await, (status, expected.to_owned()), "{case}");
+    }
+}
+
+#[tokio::test]
+async fn every_answer_is_json_without_a_charset() {
+    let server = Running::start(Limits { message_bytes: 100, ..Limits::default() }).await;
+    #[rustfmt::skip]
+    let cases = [
+        (r#"{"jsonrpc":"2.0","id":1,"method":"ended"}"#, 200),
+        (r#"{"jsonrpc":"2.0","id":1,"method":"nope"}"#, 200),
+        (r#"{"jsonrpc":"2.0","method":"ended"}"#, 200),
+        (r#"[{"jsonrpc":"2.0","method":"ended"}]"#, 200),
+        ("", 200),
+        (&"x".repeat(101), 413),
+    ];
+    for (body, status) in cases {
+        let response = post_bytes(server.address, JSON, body.as_bytes()).await;
+        assert_eq!(response.status, status, "{body}: {response:?}");
+        assert!(response.head.contains("\r\ncontent-type: application/json\r\n"), "{body}: {response:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_byte_order_mark_is_skipped() {
+    let server = Running::start(Limits::default()).await;
+    let call = r#"{"jsonrpc":"2.0","id":1,"method":"ended"}"#;
+    let result = r#"{"jsonrpc":"2.0","id":1,"result":0}"#;
+    let mut peer = Peer::connect(server.address).await;
+    for (message, expected) in
+        [(format!("\u{feff}{call}"), result.to_owned()), (format!("\u{feff}\r\n [{call}]"), format!("[{result}]"))]
+    {
+        assert_eq!(post(server.address, JSON, &message).await, (200, expected.clone()));
+        peer.send(&message).await;
+        assert_eq!(peer.receive().await.as_ref(), Some(&expected), "a text");
+        peer.send_frame(0x82, message.as_bytes()).await;
+        assert_eq!(peer.receive().await, Some(expected), "a binary message");
+    }
+    for bytes in [utf16(call, u16::to_le_bytes), utf16(&format!("\u{feff}{call}"), u16::to_be_bytes)] {
+        let response = post_bytes(server.address, JSON, &bytes).await;
+        assert!(response.body.contains(r#""data":"the message is UTF-16 or UTF-32; expected UTF-8""#), "{response:?}");
+    }
+}
+
+fn utf16(text: &str, bytes: impl Fn(u16) -> [u8; 2]) -> Vec<u8> {
+    text.encode_utf16().flat_map(bytes).collect()
+}
+
+fn gzip(text: &str) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(text.as_bytes()).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn zlib(text: &str) -> Vec<u8> {
+    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(text.as_bytes()).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn bare(text: &str) -> Vec<u8> {
+    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(text.as_bytes()).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[tokio::test]
+async fn bodies_may_be_compressed_within_the_limit() {
+    let server = Running::start(Limits { decompressed_bytes: 1_000, ..Limits::default() }).await;
+    let call = r#"{"jsonrpc":"2.0","id":1,"method":"add","params":[3,4]}"#;
+    let sum = r#"{"jsonrpc":"2.0","id":1,"result":7}"#;
+    let long = call.to_owned() + &" ".repeat(1_000);
+    let unknown = r#""message":"expected one content coding of gzip, deflate","data":{"code":"UNIMPLEMENTED"}"#;
+    #[rustfmt::skip]
+    let cases = [
+        ("gzip", gzip(call), 200, sum),
+        ("X-Gzip", gzip(call), 200, sum),
+        ("identity", call.into(), 200, sum),
+        ("deflate", zlib(call), 200, sum),
+        ("deflate", bare(call), 200, sum),
+        ("gzip", gzip(&format!("\u{feff}{call}")), 200, sum),
+        ("gzip", gzip(r#"{"jsonrpc":"2.0","method":"ended"}"#), 200, ""),
+        ("gzip", call.into(), 400, r#""data":{"code":"INVALID_ARGUMENT"}"#),
+        ("gzip", gzip(call)[..30].into(), 400, r#""data":{"code":"INVALID_ARGUMENT"}"#),
+        ("gzip", gzip(&long), 413, "the limit decompressed_bytes is 1000"),
+        ("br", call.into(), 415, unknown),
+        ("gzip, gzip", gzip(call), 415, unknown),
+        ("zstd", call.into(), 415, unknown),
+    ];
+    for (coding, body, status, expected) in cases {
+        let response = post_bytes(server.address, &format!("{JSON}Content-Encoding: {coding}\r\n"), &body).await;
+        assert_eq!(response.status, status, "{coding}: {response:?}");
+        assert!(response.body.contains(expected), "{coding}: {response:?}");
+        assert!(response.head.contains("\r\ncontent-type: application/json\r\n"), "{coding}: {response:?}");
+        let names_codings = response.head.contains("\r\naccept-encoding: gzip, deflate\r\n");
+        assert_eq!(names_codings, status == 415, "{coding}: {response:?}");
+    }
+}
+
+#[tokio::test]
+async fn long_answers_are_compressed_if_that_is_accepted() {
+    let server = Running::start(Limits::default()).await;
+    let cases = [
+        (200, "Accept-Encoding: deflate, gzip\r\n", true),
+        (200, "Accept-Encoding: gzip;q=0\r\n", false),
+        (200, "", false),
+        (20, "Accept-Encoding: gzip\r\n", false),
+    ];
+    for (times, headers, expected) in cases {
+        let call = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"repeat","params":["0123456789",{times}]}}"#);
+        let response = post_bytes(server.address, headers, call.as_bytes()).await;
+        assert_eq!(response.head.contains("\r\ncontent-encoding: gzip\r\n"), expected, "{headers}: {}", response.head);
+        let mut plain = response.body;
+        if expected {
+            plain.clear();
+            GzDecoder::new(&response.bytes[..]).read_to_string(&mut plain).unwrap();
+        }
+        assert_eq!(plain, format!(r#"{{"jsonrpc":"2.0","id":1,"result":"{}"}}"#, "0123456789".repeat(times)));
     }
 }
 
@@ -123,11 +249,61 @@ async fn handshakes_that_are_refused() {
 }
 
 #[tokio::test]
+async fn http_1_0_has_no_upgrades() {
+    let server = Running::start(Limits::default()).await;
+    let handshake = "GET / HTTP/1.0\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\
+                     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    assert_eq!(exchange(server.address, handshake.as_bytes()).await.status, 405);
+    let call = r#"{"jsonrpc":"2.0","id":1,"method":"ended"}"#;
+    let post = format!("POST / HTTP/1.0\r\nUpgrade: websocket\r\nContent-Length: {}\r\n\r\n{call}", call.len());
+    assert_eq!(exchange(server.address, post.as_bytes()).await.body, r#"{"jsonrpc":"2.0","id":1,"result":0}"#);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subprotocol_is_chosen_where_it_is_known() {
+    let server = Running::start(Limits::default()).await;
+    let cases = [
+        ("", None),
+        ("Sec-WebSocket-Protocol: jsonrpc\r\n", Some("jsonrpc")),
+        ("Sec-WebSocket-Protocol: graphql-ws, jsonrpc-2.0,jsonrpc\r\n", Some("jsonrpc-2.0")),
+        ("Sec-WebSocket-Protocol: v2\r\nSec-WebSocket-Protocol: jsonrpc2.0\r\n", Some("jsonrpc2.0")),
+        ("Sec-WebSocket-Protocol: graphql-ws, soap\r\n", None),
+        ("Sec-WebSocket-Protocol: jsonrpc3\r\n", None),
+        ("Sec-WebSocket-Extensions: permessage-deflate\r\n", None),
+    ];
+    for (headers, expected) in cases {
+        let (mut peer, head) = Peer::connect_with(server.address, &format!("Host: h\r\n{headers}")).await;
+        let chosen = head.split("sec-websocket-protocol: ").nth(1).and_then(|rest| rest.split("\r\n").next());
+        assert_eq!(chosen, expected, "{headers}: {head}");
+        assert!(!head.contains("sec-websocket-extensions"), "{head}");
+        peer.send(r#"{"jsonrpc":"2.0","id":1,"method":"ended"}"#).await;
+        assert_eq!(peer.receive().await.as_deref(), Some(r#"{"jsonrpc":"2.0","id":1,"result":0}"#));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_that_are_allowed_may_call() {
+    let server = Server::bind("127.0.0.1:0").await.unwrap();
+    let server = server.allow_origin("https://app.example").unwrap().allow_host("rpc.example").unwrap();
+    let server = Running::serve(server, Limits::default());
+    for headers in
+        ["Host: h\r\nOrigin: https://app.example\r\n", "Host: rpc.example:4244\r\nOrigin: http://rpc.example:4244\r\n"]
+    {
+        Peer::connect_with(server.address, headers).await;
+    }
+    let call = r#"{"jsonrpc":"2.0","id":1,"method":"ended"}"#;
+    let response = post_bytes(server.address, "Origin: https://app.example\r\n", call.as_bytes()).await;
+    assert!(response.head.contains("\r\naccess-control-allow-origin: https://app.example\r\n"), "{response:?}");
+    assert_eq!(response.body, r#"{"jsonrpc":"2.0","id":1,"result":0}"#);
+    assert_eq!(post(server.address, "Origin: https://evil.example\r\n", call).await.0, 403);
+}
+
+#[tokio::test]
 async fn notifications_run() {
     let server = Running::start(Limits::default()).await;
     server.state.go_on.add_permits(2);
     let wait = r#"{"jsonrpc":"2.0","method":"wait"}"#;
-    assert_eq!(post(server.address, JSON, wait).await.0, 204);
+    assert_eq!(post(server.address, JSON, wait).await, (200, String::new()));
     let batch = format!(r#"[{wait},{{"jsonrpc":"2.0","id":1,"method":"ended"}}]"#);
     assert_eq!(post(server.address, JSON, &batch).await.1, r#"[{"jsonrpc":"2.0","id":1,"result":2}]"#);
 }

@@ -152,7 +152,10 @@ impl Running {
     }
 
     pub(crate) async fn start_on(address: &str, limits: Limits) -> Self {
-        let server = Server::bind(address).await.unwrap();
+        Self::serve(Server::bind(address).await.unwrap(), limits)
+    }
+
+    pub(crate) fn serve(server: Server, limits: Limits) -> Self {
         let address = server.address();
         assert_eq!(server.endpoint(), format!("jsonrpc http://{address}"));
         let (begun, go_on) = (watch::Sender::new(0), Semaphore::new(0));
@@ -209,14 +212,40 @@ pub(crate) async fn post(address: SocketAddr, headers: &str, body: &str) -> (u16
 
 /// Sends the bytes of one request and returns status and body of the response.
 pub(crate) async fn request(address: SocketAddr, bytes: &str) -> (u16, String) {
-    let mut stream = TcpStream::connect(address).await.unwrap();
     let bytes = bytes.replacen("\r\n", "\r\nConnection: close\r\n", 1);
-    stream.write_all(bytes.as_bytes()).await.unwrap();
-    let mut response = String::new();
-    within("the response", stream.read_to_string(&mut response)).await.unwrap();
-    let (head, body) = response.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no response: {response:?}"));
+    let Response { status, body, .. } = exchange(address, bytes.as_bytes()).await;
+    (status, body)
+}
+
+#[derive(Debug)]
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    /// In lower case.
+    pub(crate) head: String,
+    pub(crate) body: String,
+    /// The body as it came.
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// Sends `body` with `headers`, whatever bytes it has, and returns the response.
+pub(crate) async fn post_bytes(address: SocketAddr, headers: &str, body: &[u8]) -> Response {
+    let length = body.len();
+    let head = format!("POST / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{headers}Content-Length: {length}\r\n\r\n");
+    exchange(address, &[head.as_bytes(), body].concat()).await
+}
+
+/// Sends the bytes of one request, after which the server closes.
+pub(crate) async fn exchange(address: SocketAddr, bytes: &[u8]) -> Response {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(bytes).await.unwrap();
+    let mut response = Vec::new();
+    within("the response", stream.read_to_end(&mut response)).await.unwrap();
+    let end = response.windows(4).position(|four| four == b"\r\n\r\n");
+    let bytes = response.split_off(end.unwrap_or_else(|| panic!("no response: {response:?}")) + 4);
+    let head = String::from_utf8(response).unwrap().to_lowercase();
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
-    (status.unwrap_or_else(|| panic!("no status: {head}")), body.to_owned())
+    let status = status.unwrap_or_else(|| panic!("no status: {head}"));
+    Response { status, head, body: String::from_utf8_lossy(&bytes).into_owned(), bytes }
 }
 
 /// A WebSocket peer written by hand after RFC 6455.
@@ -234,9 +263,16 @@ pub(crate) enum Heard {
 
 impl Peer {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
+        Self::connect_with(address, "Host: h\r\n").await.0
+    }
+
+    /// With these headers besides. The head of the answer is in lower case.
+    pub(crate) async fn connect_with(address: SocketAddr, headers: &str) -> (Self, String) {
         let mut stream = TcpStream::connect(address).await.unwrap();
-        let handshake = "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+        let handshake = format!(
+            "GET / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{headers}\r\n"
+        );
         stream.write_all(handshake.as_bytes()).await.unwrap();
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
@@ -245,7 +281,7 @@ impl Peer {
         let head = String::from_utf8(head).unwrap().to_lowercase();
         assert!(head.starts_with("http/1.1 101 "), "{head}");
         assert!(head.contains("sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo="), "{head}");
-        Self(stream)
+        (Self(stream), head)
     }
 
     pub(crate) async fn send(&mut self, text: &str) {

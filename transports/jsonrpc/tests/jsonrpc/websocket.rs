@@ -1,6 +1,6 @@
 //! WebSocket sessions written by hand.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::atomic::Ordering::SeqCst, time::Duration};
 
 use rpc_core::Limits;
 use tokio::{
@@ -58,6 +58,57 @@ async fn calls_of_one_session_run_at_the_same_time() {
         answers.insert(peer.receive().await.unwrap());
     }
     assert_eq!(answers.len(), 20);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_is_cancelled_by_its_id_and_answered_once() {
+    let server = Running::start(Limits::default()).await;
+    let mut peer = Peer::connect(server.address).await;
+    let mut other = Peer::connect(server.address).await;
+    let cancel = |id: &str| format!(r#"{{"jsonrpc":"2.0","method":"$/cancelRequest","params":{{"id":{id}}}}}"#);
+    let waits = |id: &str| format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"wait"}}"#);
+    let cancelled = |id: &str| {
+        format!(
+            r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":-32800,"message":"the call was cancelled by its caller","data":{{"code":"CANCELLED"}}}}}}"#
+        )
+    };
+    let ended = r#"{"jsonrpc":"2.0","id":"e","method":"ended"}"#;
+    let none_ended = r#"{"jsonrpc":"2.0","id":"e","result":0}"#;
+    let ids = ["1", r#""1""#, "1.5", r#""\u0061""#, "null", "7"];
+    for id in ids {
+        peer.send(&waits(id)).await;
+    }
+    peer.send(&format!("[{ended},{}]", waits("8"))).await;
+    other.send(&waits("1")).await;
+    server.state.begun(8).await;
+    for unknown in ["2", r#""a""#, "8.0", "[1]", "{}", r#""e""#] {
+        peer.send(&cancel(unknown)).await;
+    }
+    peer.send(r#"{"jsonrpc":"2.0","method":"$/cancelRequest"}"#).await;
+    peer.send(r#"{"jsonrpc":"2.0","method":"$/cancelRequest","params":7}"#).await;
+    for id in &ids[..5] {
+        peer.send(&cancel(id)).await;
+        assert_eq!(peer.receive().await, Some(cancelled(id)));
+        peer.send(&cancel(id)).await;
+        peer.send(ended).await;
+        assert_eq!(peer.receive().await.as_deref(), Some(none_ended), "answered once: {id}");
+    }
+    peer.send(&format!("[{},{}]", cancel("8"), waits("9"))).await;
+    assert_eq!(peer.receive().await, Some(format!("[{none_ended},{}]", cancelled("8"))), "within a batch");
+    server.state.begun(9).await;
+    assert_eq!(server.state.waiting.load(SeqCst), 3, "the calls are dropped, and those of others are not");
+    peer.send(&cancel("9")).await;
+    assert_eq!(peer.receive().await, Some(format!("[{}]", cancelled("9"))));
+    server.state.go_on.add_permits(2);
+    assert!(other.receive().await.unwrap().starts_with(r#"{"jsonrpc":"2.0","id":1,"result":"#));
+    assert!(peer.receive().await.unwrap().starts_with(r#"{"jsonrpc":"2.0","id":7,"result":"#));
+    peer.send(&cancel("7")).await;
+    peer.send(&cancel("1").replace("2.0\",", "2.0\",\"id\":3,")).await;
+    let answer = peer.receive().await.unwrap();
+    assert!(
+        answer.starts_with(r#"{"jsonrpc":"2.0","id":3,"error":{"code":-32601,"#),
+        "a request and no notification: {answer}"
+    );
 }
 
 /// As many as fit into 1 MiB are held back, and the others are not read.

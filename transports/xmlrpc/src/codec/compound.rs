@@ -8,14 +8,12 @@ use serde::{
     },
 };
 
-use super::{
-    Error,
-    ser::{NIL, Writer},
-};
+use super::{Error, Nil, nil::NIL, ser::Writer};
 
 /// An array, a struct or a call's arguments, as far as it is written.
 pub(crate) struct Compound<'a> {
     out: &'a mut Vec<u8>,
+    nil: Nil,
     end: &'static str,
     /// For arguments: how much of `out` stays if all that follow are nil.
     kept: Option<usize>,
@@ -23,14 +21,14 @@ pub(crate) struct Compound<'a> {
 
 impl<'a> Compound<'a> {
     /// What follows a start that is written already; `end` closes it.
-    pub(super) fn new(out: &'a mut Vec<u8>, end: &'static str) -> Self {
-        Self { out, end, kept: None }
+    pub(super) fn new(out: &'a mut Vec<u8>, nil: Nil, end: &'static str) -> Self {
+        Self { out, nil, end, kept: None }
     }
 
     /// A call's arguments.
     pub(super) fn params(out: &'a mut Vec<u8>) -> Self {
         let kept = Some(out.len());
-        Self { out, end: "", kept }
+        Self { out, nil: Nil::Written, end: "", kept }
     }
 
     fn push(&mut self, text: &str) {
@@ -39,12 +37,10 @@ impl<'a> Compound<'a> {
 
     fn element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
         if self.kept.is_none() {
-            return value.serialize(Writer::value(self.out));
+            return value.serialize(Writer::value(self.out, self.nil));
         }
         self.push("<param>");
-        let start = self.out.len();
-        value.serialize(Writer::value(self.out))?;
-        let is_nil = &self.out[start..] == NIL.as_bytes();
+        let is_nil = self.value(value)?;
         self.push("</param>");
         if !is_nil {
             self.kept = Some(self.out.len());
@@ -61,17 +57,30 @@ impl<'a> Compound<'a> {
 
     /// Writes the value of a member, whose name is written, and ends it.
     pub(super) fn member<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
-        value.serialize(Writer::value(self.out))?;
+        self.value(value)?;
         self.push("</member>");
         Ok(())
+    }
+
+    /// Writes a value and says whether it is nil.
+    fn value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<bool, Error> {
+        let start = self.out.len();
+        value.serialize(Writer::value(self.out, self.nil))?;
+        Ok(&self.out[start..] == NIL.as_bytes())
     }
 
     fn field<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) -> Result<(), Error> {
         if self.kept.is_some() {
             return self.element(value);
         }
+        let start = self.out.len();
         self.name(name)?;
-        self.member(value)
+        if self.value(value)? && self.nil == Nil::LeftOut {
+            self.out.truncate(start);
+        } else {
+            self.push("</member>");
+        }
+        Ok(())
     }
 
     pub(super) fn finish(self) {

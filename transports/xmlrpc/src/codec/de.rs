@@ -5,8 +5,7 @@ use std::borrow::Cow;
 use serde::{
     Deserialize, Deserializer,
     de::{
-        DeserializeSeed, EnumAccess, Error as _, IgnoredAny, IntoDeserializer, MapAccess, SeqAccess, VariantAccess,
-        Visitor,
+        DeserializeSeed, EnumAccess, Error as _, IntoDeserializer, MapAccess, SeqAccess, VariantAccess, Visitor,
         value::{BorrowedStrDeserializer, SeqDeserializer},
     },
     forward_to_deserialize_any,
@@ -15,12 +14,11 @@ use serde::{
 use super::{
     Error, Kind, Parser, Tag,
     parser::is_blank,
-    scalar::{Key, base64, boolean, double, integer, visit_text},
+    scalar::{Key, base64, boolean, double, integer, is_decimal, visit_text},
 };
 
-/// A `<value>` as it stands in the document, to be read later. Only inside structs, where the start of a value is not
-/// looked at ahead.
-#[derive(Deserialize)]
+/// A `<value>` as it stands in the document, well-formed and no more is known of it, to be read later.
+#[derive(Default, Deserialize)]
 #[serde(rename = "$everywire::xmlrpc::RawValue")]
 pub(crate) struct RawValue<'a>(pub(crate) &'a str);
 
@@ -60,12 +58,29 @@ impl<'p, 'de> Value<'p, 'de> {
         }
     }
 
-    fn raw(self) -> Result<&'de str, Error> {
-        let Self { parser, .. } = self;
-        let start = parser.position()?;
-        IgnoredAny::deserialize(Value::new(parser))?;
-        parser.since(start)
+    /// Reads an integer of a type that holds more than an `<int>`. Text of decimal digits is one too: many clients, such as
+    /// Python's, have no other way to send one beyond 32 bits.
+    fn long_integer<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, Error> {
+        let content = self.content()?;
+        let text = match content {
+            Content::Untyped(text) => text,
+            Content::Typed(Tag::String) => {
+                let text = self.parser.text_element()?;
+                self.parser.close()?;
+                text
+            }
+            content @ Content::Typed(_) => return Self { content: Some(content), ..self }.deserialize_any(visitor),
+        };
+        if is_decimal(&text) { integer(&text, visitor) } else { visit_text(text, visitor) }
     }
+}
+
+macro_rules! long_integers {
+    ($($method:ident)+) => {
+        $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+            self.long_integer(visitor)
+        })+
+    };
 }
 
 impl<'de> Deserializer<'de> for Value<'_, 'de> {
@@ -128,14 +143,17 @@ impl<'de> Deserializer<'de> for Value<'_, 'de> {
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, Error> {
         if name == RAW_VALUE {
-            return visitor.visit_newtype_struct(BorrowedStrDeserializer::new(self.raw()?));
+            let raw = self.parser.skip(Tag::Value)?;
+            return visitor.visit_newtype_struct(BorrowedStrDeserializer::new(raw));
         }
         visitor.visit_newtype_struct(self)
     }
 
+    long_integers! { deserialize_u32 deserialize_i64 deserialize_u64 deserialize_i128 deserialize_u128 }
+
     forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct
-        tuple_struct map struct identifier ignored_any
+        bool i8 i16 i32 u8 u16 f32 f64 char str string bytes byte_buf unit unit_struct tuple_struct map struct
+        identifier ignored_any
     }
 }
 
@@ -154,12 +172,18 @@ fn typed<'de, V: Visitor<'de>>(parser: &mut Parser<'de>, tag: Tag, visitor: V) -
     }
 }
 
+/// The specification wants a `<data>`; Python's and Ruby's servers read an array without it.
 fn array<'de, V: Visitor<'de>>(parser: &mut Parser<'de>, visitor: V) -> Result<V::Value, Error> {
     parser.descend()?;
-    parser.open(Tag::Data)?;
+    let has_data = parser.is_at(Tag::Data)?;
+    if has_data {
+        parser.open(Tag::Data)?;
+    }
     let elements = visitor.visit_seq(Elements { parser, wrapper: None })?;
     nothing_left(parser, Tag::Value)?;
-    parser.close()?;
+    if has_data {
+        parser.close()?;
+    }
     parser.close()?;
     parser.ascend();
     Ok(elements)
@@ -211,7 +235,7 @@ impl<'de> Deserializer<'de> for Params<'_, 'de> {
         let Self(parser) = self;
         if !parser.is_at(Tag::Params)? {
             parser.close()?;
-            return visitor.visit_seq(SeqDeserializer::<_, Error>::new(std::iter::empty::<()>()));
+            return visitor.visit_seq(nothing());
         }
         parser.open(Tag::Params)?;
         let arguments = visitor.visit_seq(Elements { parser, wrapper: Some(Tag::Param) })?;
@@ -225,6 +249,38 @@ impl<'de> Deserializer<'de> for Params<'_, 'de> {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
         newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
     }
+}
+
+/// The arguments of a call in a batch: an array. Without a parser there are none.
+pub(crate) struct BatchParams<'de>(Option<Parser<'de>>);
+
+impl<'de> BatchParams<'de> {
+    /// Those in `params`, a `<value>` or nothing.
+    pub(crate) fn new(params: &'de str, depth: usize) -> Self {
+        Self((!params.is_empty()).then(|| Parser::new(params, depth)))
+    }
+}
+
+impl<'de> Deserializer<'de> for BatchParams<'de> {
+    type Error = Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        let Self(Some(mut parser)) = self else { return visitor.visit_seq(nothing()) };
+        let mut params = Value::new(&mut parser);
+        match params.content()? {
+            content @ Content::Typed(Tag::Array) => Value { content: Some(content), ..params }.deserialize_any(visitor),
+            _ => Err(Error::custom("the params of a call in a batch are an array")),
+        }
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
+    }
+}
+
+fn nothing() -> SeqDeserializer<impl Iterator<Item = ()>, Error> {
+    SeqDeserializer::new(std::iter::empty())
 }
 
 /// Values one after another, each inside a `wrapper` if there is one.

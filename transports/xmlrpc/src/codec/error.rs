@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use rpc_core::fault_number;
+use rpc_core::{Code, Limit, fault_number};
 
 /// Why a document can't be read, or a value can't be written. One pointer wide, since every step returns it.
 #[derive(Debug)]
@@ -13,14 +13,16 @@ pub(crate) struct Error(Box<(Kind, String)>);
 pub(crate) enum Kind {
     /// Not well-formed XML.
     Syntax,
-    /// Not UTF-8.
+    /// In an encoding that is not known here.
     Encoding,
-    /// A character that XML 1.0 excludes (section 2.2).
+    /// Bytes that the encoding gives no meaning, or a character that XML 1.0 excludes (section 2.2).
     Character,
     /// Well-formed, and not XML-RPC.
     Structure,
     /// Values nest too deep.
     Depth,
+    /// Too long once it is UTF-8.
+    Length,
     /// XML-RPC, and not of the type that is wanted.
     Type,
 }
@@ -49,6 +51,16 @@ impl Kind {
             Self::Character => -32702,
             Self::Structure | Self::Depth => fault_number::INVALID_REQUEST,
             Self::Type => fault_number::INVALID_PARAMS,
+            Self::Length => Code::ResourceExhausted.fault_number(),
+        }
+    }
+
+    /// The limit that was met.
+    pub(crate) fn limit(self) -> Option<Limit> {
+        match self {
+            Self::Depth => Some(Limit::Depth),
+            Self::Length => Some(Limit::DecompressedBytes),
+            Self::Syntax | Self::Encoding | Self::Character | Self::Structure | Self::Type => None,
         }
     }
 }

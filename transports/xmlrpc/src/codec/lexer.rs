@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use quick_xml::{
-    events::{BytesDecl, BytesRef, Event},
+    events::{BytesRef, Event},
     reader::Reader,
 };
 
@@ -99,13 +99,12 @@ impl<'de> Lexer<'de> {
             Event::GeneralRef(reference) => Piece::Char(resolve(&reference)?),
             Event::Eof => Piece::Eof,
             Event::DocType(_) => return Err(Error::new(Kind::Syntax, "a DOCTYPE is not accepted")),
-            Event::Decl(declaration) => return check_encoding(&declaration).map(|()| None),
-            Event::Comment(_) | Event::PI(_) => return Ok(None),
+            Event::Decl(_) | Event::Comment(_) | Event::PI(_) => return Ok(None),
         }))
     }
 }
 
-fn is_name_byte(byte: u8) -> bool {
+pub(super) fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b':' | b'_' | b'-')
 }
 
@@ -135,15 +134,6 @@ fn character(reference: &BytesRef<'_>) -> Result<char, Error> {
         Ok(None) => Err(wrong(Kind::Syntax, "unknown entity")),
         Ok(Some(_)) | Err(_) => Err(wrong(Kind::Character, "XML has no character")),
     }
-}
-
-fn check_encoding(declaration: &BytesDecl<'_>) -> Result<(), Error> {
-    let Some(Ok(encoding)) = declaration.encoding() else { return Ok(()) };
-    let known = ["utf-8", "utf8", "us-ascii", "ascii"];
-    if known.iter().any(|name| encoding.eq_ignore_ascii_case(name)) {
-        return Ok(());
-    }
-    Err(Error::new(Kind::Encoding, format!("the encoding is {}; expected UTF-8", excerpt(&encoding))))
 }
 
 /// Makes sure that our own cuts are those of quick-xml, up to the end of the document or its first error.

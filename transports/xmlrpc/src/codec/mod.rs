@@ -2,22 +2,24 @@
 //!
 //! | serde | written as | also read from |
 //! |---|---|---|
-//! | integers | `<int>` within 32 bits, `<i8>` within 64, else `<biginteger>` | `i1`, `i2`, `i4`, under any prefix (`ex:i8`) |
+//! | integers | `<int>` within 32 bits, `<i8>` within 64, else `<biginteger>` | `i1`, `i2`, `i4`, under any prefix (`ex:i8`); beyond `i32`, decimal digits in a `<string>` |
 //! | `bool` | `<boolean>` | |
-//! | floats | `<double>`, shortest form that reads back the same; `inf`, `nan` | `float` |
+//! | floats | `<double>`, shortest form that reads back the same; `inf`, `nan` | `float`, `bigdecimal` |
 //! | strings, `char` | `<string>` | text without a type, `<dateTime.iso8601>` |
 //! | bytes | `<base64>` | which also reads as a sequence of `u8` |
-//! | sequences, tuples | `<array>` | |
+//! | sequences, tuples | `<array>` | an `<array>` without `<data>` |
 //! | structs, maps | `<struct>`; keys may be strings, numbers, booleans | |
-//! | `None`, `()` | `<nil/>` | `ex:nil` |
+//! | `None`, `()` | `<nil/>`; in a reply, a member of a struct may be left out | `ex:nil`; a member that is missing |
 //! | enums | a `<string>`, or a `<struct>` with one member named like the variant | |
 //!
 //! Spec: <http://xmlrpc.com/spec.md>; `nil` and the `ex:` types: <https://ws.apache.org/xmlrpc/types.html>.
 
+mod charset;
 mod compound;
 mod de;
 mod error;
 mod lexer;
+mod nil;
 mod parser;
 mod scalar;
 mod ser;
@@ -28,10 +30,12 @@ mod text;
 use rpc_core::{Limits, Result, RpcError};
 use serde::{Serialize, de::DeserializeOwned};
 
-pub(crate) use de::{Params, RawValue, Value};
+pub(crate) use charset::decode;
+pub(crate) use de::{BatchParams, Params, RawValue, Value};
 pub(crate) use error::{Error, Kind};
 #[cfg(any(test, fuzzing))]
 pub(crate) use lexer::compare_cuts;
+pub(crate) use nil::Nil;
 pub(crate) use parser::{Parser, Tag};
 pub(crate) use ser::Writer;
 pub(crate) use text::{document, sanitized};
@@ -47,7 +51,9 @@ pub(crate) use text::{document, sanitized};
 /// ```
 pub fn to_string<T: Serialize + ?Sized>(value: &T) -> Result<String> {
     let mut out = Vec::new();
-    value.serialize(Writer::value(&mut out)).map_err(|error| RpcError::invalid_argument(error.to_string()))?;
+    value
+        .serialize(Writer::value(&mut out, Nil::Written))
+        .map_err(|error| RpcError::invalid_argument(error.to_string()))?;
     String::from_utf8(out).map_err(RpcError::internal)
 }
 

@@ -37,8 +37,8 @@ pub(crate) enum Tag {
 pub(crate) struct Parser<'de> {
     document: &'de str,
     lexer: Lexer<'de>,
-    /// A token that was looked at and not taken.
-    ahead: Option<Token<'de>>,
+    /// A token that was looked at and not taken, and how much of the document stands from its start.
+    ahead: Option<(Token<'de>, usize)>,
     /// The names of the elements that are open.
     open: Vec<&'de str>,
     /// Whether the last start was `<tag/>`, so that its end is due.
@@ -49,6 +49,9 @@ pub(crate) struct Parser<'de> {
 
 /// Elements that are open at the same time in an ordinary document.
 const ORDINARY_DEPTH: usize = 16;
+
+/// Elements that may be open at the same time where nothing counts the levels of values.
+const MOST_OPEN: usize = 1_024;
 
 #[derive(Clone, Copy)]
 enum Token<'de> {
@@ -87,9 +90,10 @@ impl<'de> Parser<'de> {
 
     /// Whether the start of `tag` comes next.
     pub(crate) fn is_at(&mut self, tag: Tag) -> Result<bool, Error> {
+        let left = self.left();
         let token = self.markup()?;
         let found = matches!(token, Token::Start(found) if found == tag);
-        self.ahead = Some(token);
+        self.ahead = Some((token, left));
         Ok(found)
     }
 
@@ -97,12 +101,13 @@ impl<'de> Parser<'de> {
     pub(crate) fn text(&mut self) -> Result<Cow<'de, str>, Error> {
         let mut text = Cow::Borrowed("");
         loop {
+            let left = self.left();
             match self.token()? {
                 Token::Text(more) if text.is_empty() => text = with_plain_line_ends(more),
                 Token::Text(more) => text.to_mut().push_str(&with_plain_line_ends(more)),
                 Token::Char(c) => text.to_mut().push(c),
                 tag => {
-                    self.ahead = Some(tag);
+                    self.ahead = Some((tag, left));
                     return Ok(text);
                 }
             }
@@ -153,17 +158,29 @@ impl<'de> Parser<'de> {
         Ok(())
     }
 
-    /// How much of the document is taken. Unknown while a token is looked at ahead, as it is between the elements of an
-    /// array.
-    pub(crate) fn position(&self) -> Result<usize, Error> {
-        let between = self.ahead.is_none() && !self.is_empty;
-        let position = between.then(|| self.document.len() - self.lexer.rest().len());
-        position.ok_or_else(|| Error::new(Kind::Structure, "not XML-RPC: an array where a struct is expected"))
+    /// Takes the start of `tag` and all up to its end, whatever elements there are, and returns it as it stands in the document.
+    /// Only what is not well-formed is an error.
+    pub(crate) fn skip(&mut self, tag: Tag) -> Result<&'de str, Error> {
+        let start = self.document.len() - self.left();
+        self.open(tag)?;
+        let mut inside = 1;
+        while inside > 0 {
+            match self.piece()? {
+                Piece::Start { .. } => inside += 1,
+                Piece::End(_) => inside -= 1,
+                Piece::Text(_) | Piece::Char(_) | Piece::Eof => {}
+            }
+            if self.open.len() > MOST_OPEN {
+                return Err(Error::new(Kind::Depth, format!("more than {MOST_OPEN} elements inside one another")));
+            }
+        }
+        let end = self.document.len() - self.left();
+        Ok(self.document.get(start..end).unwrap_or_default())
     }
 
-    /// The document from `start` to the present [`position`](Self::position).
-    pub(crate) fn since(&self, start: usize) -> Result<&'de str, Error> {
-        Ok(self.document.get(start..self.position()?).unwrap_or_default())
+    /// How much of the document is not taken.
+    fn left(&self) -> usize {
+        self.ahead.map_or(self.lexer.rest().len(), |(_, left)| left)
     }
 
     /// The next tag, where only white space may stand between tags.
@@ -178,35 +195,47 @@ impl<'de> Parser<'de> {
     }
 
     fn token(&mut self) -> Result<Token<'de>, Error> {
-        if let Some(token) = self.ahead.take() {
+        if let Some((token, _)) = self.ahead.take() {
             return Ok(token);
         }
-        if std::mem::take(&mut self.is_empty) {
-            return Ok(Token::End);
-        }
-        match self.lexer.next()? {
-            Piece::Start { name, is_empty } => self.start(name, is_empty),
-            Piece::End(name) if self.open.pop() == Some(name) => Ok(Token::End),
-            Piece::End(name) => {
-                Err(Error::new(Kind::Syntax, format!("</{}> does not end what is open", excerpt(name))))
-            }
-            Piece::Text(text) => Ok(Token::Text(text)),
-            Piece::Char(c) => Ok(Token::Char(c)),
-            Piece::Eof if self.open.is_empty() => Ok(Token::Eof),
-            Piece::Eof => Err(Error::new(Kind::Syntax, "the document ends inside an element")),
-        }
+        Ok(match self.piece()? {
+            Piece::Start { name, .. } => Token::Start(known(name)?),
+            Piece::End(_) => Token::End,
+            Piece::Text(text) => Token::Text(text),
+            Piece::Char(c) => Token::Char(c),
+            Piece::Eof => Token::Eof,
+        })
     }
 
-    fn start(&mut self, name: &'de str, is_empty: bool) -> Result<Token<'de>, Error> {
-        self.is_empty = is_empty;
-        if !is_empty {
-            self.open.push(name);
+    /// The next piece, a start and an end for `<tag/>`; elements end in the order in which they are open.
+    fn piece(&mut self) -> Result<Piece<'de>, Error> {
+        if std::mem::take(&mut self.is_empty) {
+            return Ok(Piece::End(""));
         }
-        // Few writers use prefixes, so the whole name is looked for first.
-        let tag = tag(name).or_else(|| tag(name.split_once(':')?.1));
-        tag.map(Token::Start)
-            .ok_or_else(|| Error::new(Kind::Structure, format!("XML-RPC has no element <{}>", excerpt(name))))
+        let piece = self.lexer.next()?;
+        match piece {
+            Piece::Start { name, is_empty } => {
+                self.is_empty = is_empty;
+                if !is_empty {
+                    self.open.push(name);
+                }
+            }
+            Piece::End(name) if self.open.pop() != Some(name) => {
+                return Err(Error::new(Kind::Syntax, format!("</{}> does not end what is open", excerpt(name))));
+            }
+            Piece::Eof if !self.open.is_empty() => {
+                return Err(Error::new(Kind::Syntax, "the document ends inside an element"));
+            }
+            Piece::End(_) | Piece::Text(_) | Piece::Char(_) | Piece::Eof => {}
+        }
+        Ok(piece)
     }
+}
+
+fn known(name: &str) -> Result<Tag, Error> {
+    // Few writers use prefixes, so the whole name is looked for first.
+    let tag = tag(name).or_else(|| tag(name.split_once(':')?.1));
+    tag.ok_or_else(|| Error::new(Kind::Structure, format!("XML-RPC has no element <{}>", excerpt(name))))
 }
 
 /// White space as XML has it, section 2.3.
@@ -225,7 +254,7 @@ fn tag(name: &str) -> Option<Tag> {
         "array" => Tag::Array,
         "data" => Tag::Data,
         "boolean" => Tag::Boolean,
-        "double" | "float" => Tag::Double,
+        "double" | "float" | "bigdecimal" => Tag::Double,
         "nil" => Tag::Nil,
         "base64" => Tag::Base64,
         "dateTime.iso8601" | "dateTime" => Tag::DateTime,

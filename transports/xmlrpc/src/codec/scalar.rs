@@ -93,6 +93,12 @@ pub(super) fn integer<'de, V: Visitor<'de>>(text: &str, visitor: V) -> Result<V:
     }
 }
 
+/// Whether `text` is an integer in its plain form.
+pub(super) fn is_decimal(text: &str) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 pub(super) fn boolean(text: &str) -> Result<bool, Error> {
     match text {
         "1" | "true" => Ok(true),

@@ -5,15 +5,13 @@ use std::{fmt, io::Write};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::{Serialize, Serializer, ser::Error as _};
 
-use super::{Error, compound::Compound, text::escape};
-
-/// How `None` is written.
-pub(super) const NIL: &str = "<value><nil/></value>";
+use super::{Error, Nil, compound::Compound, nil::NIL, text::escape};
 
 /// Appends one value to `out`.
 pub(crate) struct Writer<'a> {
     out: &'a mut Vec<u8>,
     form: Form,
+    nil: Nil,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -28,19 +26,19 @@ enum Form {
 
 impl<'a> Writer<'a> {
     /// Writes a `<value>` element.
-    pub(crate) fn value(out: &'a mut Vec<u8>) -> Self {
-        Self { out, form: Form::Value }
+    pub(crate) fn value(out: &'a mut Vec<u8>, nil: Nil) -> Self {
+        Self { out, form: Form::Value, nil }
     }
 
     /// Writes the name of a member.
     pub(super) fn name(out: &'a mut Vec<u8>) -> Self {
-        Self { out, form: Form::Name }
+        Self { out, form: Form::Name, nil: Nil::Written }
     }
 
     /// Writes each field of a struct as a `<param>`. Trailing `None`s are left out: the spec itself has no nil, and a
     /// method may be written with default values.
     pub(crate) fn params(out: &'a mut Vec<u8>) -> Self {
-        Self { out, form: Form::Params }
+        Self { out, form: Form::Params, nil: Nil::Written }
     }
 
     fn push(&mut self, text: &str) {
@@ -85,7 +83,7 @@ impl<'a> Writer<'a> {
             Form::Params => Ok(Compound::params(self.out)),
             Form::Value => {
                 self.push("<value><array><data>");
-                Ok(Compound::new(self.out, "</data></array></value>"))
+                Ok(Compound::new(self.out, self.nil, "</data></array></value>"))
             }
         }
     }
@@ -96,7 +94,7 @@ impl<'a> Writer<'a> {
             Form::Params => Ok(Compound::params(self.out)),
             Form::Value => {
                 self.push("<value><struct>");
-                Ok(Compound::new(self.out, "</struct></value>"))
+                Ok(Compound::new(self.out, self.nil, "</struct></value>"))
             }
         }
     }
@@ -110,7 +108,7 @@ impl<'a> Writer<'a> {
         escape(variant, self.out)?;
         self.push("</name>");
         self.push(start);
-        Ok(Compound::new(self.out, end))
+        Ok(Compound::new(self.out, self.nil, end))
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{Error, Kind, Parser, Value, Writer, document, from_str, to_string};
+use super::{Error, Kind, Nil, Parser, Value, Writer, document, from_str, to_string};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 enum Choice {
@@ -147,12 +147,74 @@ fn what_others_write_is_read() {
         "<struct>\n<member>\n<name>later</name><value><struct/></value>\n</member>\n<member><name>x</name><value><nil/></value></member></struct>",
         &Named { x: None },
     );
-    read("<array>\n<data/>\n</array>", &Vec::<u8>::new());
+    for empty in [
+        "<array><data/></array>",
+        "<array>\n<data/>\n</array>",
+        "<array/>",
+        "<array></array>",
+        "<array> <!-- x --> </array>",
+    ] {
+        read(empty, &Vec::<u8>::new());
+    }
+    read("<array><value><int>1</int></value> <value><int>2</int></value></array>", &vec![1, 2]);
+    read("<array><value><array/></value></array>", &vec![Vec::<u8>::new()]);
+    for empty in ["<struct/>", "<struct></struct>", "<struct> <!-- x --> </struct>"] {
+        read(empty, &Named { x: None });
+        read(empty, &BTreeMap::<String, u8>::new());
+    }
+    for (text, number) in [("7", 7_i128), ("-7", -7), ("007", 7), ("18446744073709551615", u64::MAX.into())] {
+        read(text, &number);
+        read(&format!("\n<string>{text}</string>\n"), &Some(number));
+    }
+    read("4294967295", &u32::MAX);
+    read("18446744073709551615", &u64::MAX);
+    read("-9223372036854775808", &i64::MIN);
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Named {
     x: Option<u8>,
+}
+
+#[test]
+fn a_member_that_is_nil_is_left_out_for_a_reader_without_it() {
+    #[track_caller]
+    fn left_out<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(value: &T, inside: &str) {
+        let mut out = Vec::new();
+        value.serialize(Writer::value(&mut out, Nil::LeftOut)).unwrap();
+        let written = String::from_utf8(out).unwrap();
+        assert_eq!(written, format!("<value>{inside}</value>"), "{value:?}");
+        assert_eq!(from_str::<T>(&written).as_ref(), Ok(value), "{written}");
+    }
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Three {
+        a: Option<u8>,
+        b: u8,
+        c: Option<Box<Three>>,
+    }
+    let member = |name: &str, inside: &str| format!("<member><name>{name}</name><value>{inside}</value></member>");
+    let inner = Three { a: None, b: 1, c: None };
+    let one = format!("<struct>{}</struct>", member("b", "<int>1</int>"));
+    left_out(&inner, &one);
+    let outer = Three { a: Some(2), b: 3, c: Some(Box::new(inner)) };
+    left_out(
+        &outer,
+        &format!(
+            "<struct>{}{}{}</struct>",
+            member("a", "<int>2</int>"),
+            member("b", "<int>3</int>"),
+            member("c", &one)
+        ),
+    );
+    left_out(&Named { x: None }, "<struct></struct>");
+    left_out(&vec![Named { x: None }], "<array><data><value><struct></struct></value></data></array>");
+    left_out(&Choice::Named { x: None }, &format!("<struct>{}</struct>", member("Named", "<struct></struct>")));
+    // What can't be left out without a change of the rest.
+    left_out(&None::<u8>, "<nil/>");
+    left_out(&(), "<nil/>");
+    left_out(&vec![None, Some(1)], "<array><data><value><nil/></value><value><int>1</int></value></data></array>");
+    left_out(&(None::<u8>,), "<array><data><value><nil/></value></data></array>");
+    left_out(&BTreeMap::from([("x".to_owned(), None::<u8>)]), &format!("<struct>{}</struct>", member("x", "<nil/>")));
 }
 
 #[test]
@@ -188,10 +250,29 @@ fn what_is_wrong_is_told_apart() {
     for text in ["", "x", "<int>1</int>", "<value/><value/>", "<value><x/></value>", "<value>1<int>1</int></value>"] {
         assert_eq!(kind::<String>(text), Kind::Structure, "{text}");
     }
+    // An `<int>` can be every number that these hold.
+    assert_eq!(kind::<i32>("<value>7</value>"), Kind::Type);
+    assert_eq!(kind::<u16>("<value><string>7</string></value>"), Kind::Type);
     let more = "<value><array><data><value/><value/></data></array></value>";
     assert_eq!(kind::<(String,)>(more), Kind::Type);
     assert_eq!(kind::<bool>("<value><boolean>2</boolean></value>"), Kind::Type);
     assert_eq!(kind::<f64>("<value><double>x</double></value>"), Kind::Type);
+    for text in [
+        "",
+        "-",
+        "+7",
+        " 7",
+        "7 ",
+        "7.0",
+        "1e3",
+        "0x7",
+        "٣",
+        "seven",
+        "-1",
+        "99999999999999999999999999999999999999999",
+    ] {
+        assert_eq!(kind::<u64>(&format!("<value>{text}</value>")), Kind::Type, "{text}");
+    }
     assert_eq!(kind::<Bytes>("<value><base64>?</base64></value>"), Kind::Type);
     assert_eq!(kind::<Choice>("<value><int>1</int></value>"), Kind::Type);
     assert_eq!(kind::<Choice>("<value><struct/></value>"), Kind::Type);
@@ -286,7 +367,7 @@ proptest! {
     #[test]
     fn a_mutated_document_never_panics(value in rich(), edits in proptest::collection::vec(any::<(u16, u8, u8)>(), 1..6)) {
         let mut bytes = Vec::new();
-        value.serialize(Writer::value(&mut bytes)).unwrap();
+        value.serialize(Writer::value(&mut bytes, Nil::Written)).unwrap();
         for (at, kind, byte) in edits {
             let at = usize::from(at) % bytes.len();
             match kind % 4 {

@@ -11,7 +11,8 @@ pub(super) fn is_xml_char(c: char) -> bool {
 
 /// Checks the bytes of a whole document once, so that the parser needn't: UTF-8 with XML's characters only.
 pub(crate) fn document(bytes: &[u8]) -> Result<&str, Error> {
-    let text = std::str::from_utf8(bytes).map_err(|error| Error::new(Kind::Encoding, format!("not UTF-8: {error}")))?;
+    let text =
+        std::str::from_utf8(bytes).map_err(|error| Error::new(Kind::Character, format!("not UTF-8: {error}")))?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     match first_forbidden(text) {
         None => Ok(text),

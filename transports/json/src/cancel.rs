@@ -1,0 +1,123 @@
+//! `$/cancelRequest`: a notification that ends a call before its time, as language servers and `StreamJsonRpc` know it.
+
+use std::{
+    collections::BTreeMap,
+    future::poll_fn,
+    pin::pin,
+    sync::{Mutex, MutexGuard, PoisonError},
+    task::Poll,
+};
+
+use rpc_core::CancellationToken;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// The name of the notification. Its parameters are `{"id": …}`, with the id as the call has it.
+pub(crate) const METHOD: &str = "$/cancelRequest";
+
+/// The calls of one connection that its peer can cancel. They are known by the text of their ids, and only from the moment
+/// on at which they have to wait for something.
+#[derive(Debug, Default)]
+pub struct Cancellable {
+    calls: Mutex<Calls>,
+}
+
+#[derive(Debug, Default)]
+struct Calls {
+    /// A peer may use an id twice, so each call has a number besides.
+    tokens: BTreeMap<(String, u64), CancellationToken>,
+    last: u64,
+}
+
+impl Cancellable {
+    /// Runs the call with this `id`. Nothing if it is cancelled first; then it is dropped.
+    pub(crate) async fn run<T>(&self, id: &str, call: impl Future<Output = T>) -> Option<T> {
+        let mut call = pin!(call);
+        // Most calls are done at once and cost no entry.
+        if let Poll::Ready(done) = poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await {
+            return Some(done);
+        }
+        let entry = self.enter(id);
+        entry.token.run_until_cancelled(call).await
+    }
+
+    /// Cancels the calls with the id that `params` name. Others that there may be are left alone, and so are ids that
+    /// nobody has: a call may have ended in the meantime.
+    pub(crate) fn cancel(&self, params: &str) {
+        let Ok(Params { id }) = serde_json::from_str(params) else {
+            return tracing::debug!("{METHOD} without an id");
+        };
+        let from = (id.get().to_owned(), 0);
+        let calls = self.calls();
+        let same = calls.tokens.range(from..).take_while(|((other, _), _)| other == id.get());
+        same.for_each(|(_, token)| token.cancel());
+    }
+
+    fn enter(&self, id: &str) -> Entry<'_> {
+        let mut calls = self.calls();
+        calls.last += 1;
+        let (key, token) = ((id.to_owned(), calls.last), CancellationToken::new());
+        calls.tokens.insert(key.clone(), token.clone());
+        Entry { of: self, key, token }
+    }
+
+    fn calls(&self) -> MutexGuard<'_, Calls> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Deserialize)]
+struct Params<'a> {
+    #[serde(borrow)]
+    id: &'a RawValue,
+}
+
+/// A call that can be cancelled, until it ends.
+struct Entry<'a> {
+    of: &'a Cancellable,
+    key: (String, u64),
+    token: CancellationToken,
+}
+
+impl Drop for Entry<'_> {
+    fn drop(&mut self) {
+        self.of.calls().tokens.remove(&self.key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use futures_util::{FutureExt, future::join4};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn calls_with_the_id_are_dropped_and_no_others() {
+        let calls = Cancellable::default();
+        let (first, second, same, text) = ("1", "2", "1", "\"1\"");
+        let mut waiting = Box::pin(join4(
+            calls.run(first, pending::<()>()),
+            calls.run(second, pending::<()>()),
+            calls.run(same, pending::<()>()),
+            calls.run(text, pending::<()>()),
+        ));
+        assert!(waiting.as_mut().now_or_never().is_none());
+        assert_eq!(calls.calls().tokens.len(), 4);
+        for params in ["{}", "[]", "7", "no JSON", r#"{"id":3}"#, r#"{"id":10}"#, r#"{"id":"2"}"#, r#"{"id":null}"#] {
+            calls.cancel(params);
+            assert!(waiting.as_mut().now_or_never().is_none(), "{params}");
+            assert_eq!(calls.calls().tokens.len(), 4, "{params}");
+        }
+        calls.cancel(r#"{"id":1}"#);
+        assert!(waiting.as_mut().now_or_never().is_none());
+        assert_eq!(calls.calls().tokens.keys().map(|(id, _)| &**id).collect::<Vec<_>>(), [text, second]);
+        assert!(calls.run("1", pending::<()>()).now_or_never().is_none(), "a later call has its own life");
+        calls.cancel(r#"{"id":"1"}"#);
+        calls.cancel(r#"{"reason":"late","id":2}"#);
+        assert_eq!(waiting.await, (None, None, None, None));
+        assert_eq!(calls.run("1", ready(7)).await, Some(7));
+        assert!(calls.calls().tokens.is_empty());
+    }
+}
