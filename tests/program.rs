@@ -3,7 +3,8 @@
 use std::{net::TcpListener, process::Stdio};
 
 use tokio::{
-    io::{AsyncBufReadExt, BufReader},
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::TcpStream,
     process::{Child, Command},
 };
 use zeromq::{ReqSocket, Socket, SocketRecv, SocketSend};
@@ -151,6 +152,21 @@ async fn the_locker_shares_its_permits_with_every_wire() {
     assert_eq!(ask().await, "sorry");
     let (_, permit, _) = run(&["call", &url, "acquire", "another"]).await;
     assert!(permit.starts_with(r#"{"go":true,"limit":2,"remaining":1,"#), "{permit}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_absent_is_nil_over_xmlrpc_if_a_flag_says_so() {
+    let body = "<methodCall><methodName>lock_state</methodName><params><param><value>free</value></param></params></methodCall>";
+    let head = format!("POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+    for (flags, expected) in [(&[][..], false), (&["--xmlrpc-nil"], true)] {
+        let serving = Serving::start(flags).await;
+        let mut stream = TcpStream::connect(serving.address("XML-RPC")).await.unwrap();
+        stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        soon("the answer", stream.read_to_string(&mut answer)).await.unwrap();
+        assert!(answer.contains("<name>held</name><value><boolean>0</boolean></value>"), "{flags:?}: {answer}");
+        assert_eq!(answer.contains("<name>owner</name><value><nil/></value>"), expected, "{flags:?}: {answer}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

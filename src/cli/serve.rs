@@ -39,6 +39,10 @@ pub(crate) struct Serve {
     /// XML-RPC over HTTP
     #[arg(long, value_name = "ADDR|off", default_value = "127.0.0.1:4242")]
     xmlrpc: Wire,
+    /// XML-RPC: answer `<nil/>` for what is absent in a struct to every client, as Python's server does with
+    /// `allow_none=True`. Without it the member is left out, unless the request has a `<nil/>` itself
+    #[arg(long)]
+    xmlrpc_nil: bool,
     /// ZeroMQ, the zerorpc protocol
     #[arg(long, value_name = "ADDR|off", default_value = "127.0.0.1:4243")]
     zerorpc: Wire,
@@ -114,7 +118,7 @@ impl Serve {
         let mut server = Server::new(ToolkitService::new(toolkit)).limits(limits).grace(self.grace);
         let mut listing = Listing { notes, wires: Vec::new() };
         if let Wire(Some(address)) = &self.xmlrpc {
-            let wire = listing.xmlrpc(address).await?;
+            let wire = listing.xmlrpc(address, self.xmlrpc_nil).await?;
             server =
                 server.mount(self.origins.allow(wire, xmlrpc::Server::allow_origin, xmlrpc::Server::allow_host)?);
         }
@@ -195,8 +199,9 @@ struct Listing {
 }
 
 impl Listing {
-    async fn xmlrpc(&mut self, address: &str) -> Result<xmlrpc::Server> {
+    async fn xmlrpc(&mut self, address: &str, nil: bool) -> Result<xmlrpc::Server> {
         let server = xmlrpc::Server::bind(address).await?;
+        let server = if nil { server.nil() } else { server };
         let at = server.address();
         let python = format!("from xmlrpc.client import ServerProxy; print(ServerProxy('http://{at}').add(3, 4))");
         self.add("XML-RPC", at, &["http"], &format!("python3 -c \"{python}\""));

@@ -77,9 +77,10 @@ pub fn xmlrpc(data: &[u8]) {
 
 /// Every request has a well-formed answer, and what the client reads in it can be sent again, with the same answer.
 fn request(request: &str) {
-    let answer = at_once(answer(&*SERVICE, request, Nil::Written, &BUDGET));
+    let answer = at_once(answer_to(request, Nil::Written));
     assert!(answer.len() <= 8 * request.len() + 2 * BYTES, "the answer is out of proportion");
     readable(&answer);
+    readable(&at_once(answer_to(request, Nil::LeftOut)));
     let client = EchoClient::new(Loopback::new(Arc::clone(&SERVICE), Arc::clone(&BUDGET)));
     if let Ok(value) = read_response::<Specimen>(&answer, None, &ANSWER_LIMITS) {
         assert_same(&at_once(client.specimen(value.clone())), &Ok(value));
@@ -90,6 +91,10 @@ fn request(request: &str) {
     if let Ok((a, b, c)) = read_response::<Several>(&answer, None, &ANSWER_LIMITS) {
         assert_same(&at_once(client.several(a, b.clone(), c.clone())), &Ok((a, b, c)));
     }
+}
+
+async fn answer_to(request: &str, nil: Nil) -> Vec<u8> {
+    answer(&*SERVICE, request, nil, &BUDGET).await
 }
 
 /// An answer is a response to any client; and if it is a fault, a short one.

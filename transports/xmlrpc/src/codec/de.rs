@@ -58,6 +58,13 @@ impl<'p, 'de> Value<'p, 'de> {
         }
     }
 
+    /// The value, if it is an array.
+    pub(super) fn if_array(mut self) -> Result<Option<Self>, Error> {
+        let content = self.content()?;
+        let is_array = matches!(content, Content::Typed(Tag::Array));
+        Ok(is_array.then_some(Self { content: Some(content), ..self }))
+    }
+
     /// Reads an integer of a type that holds more than an `<int>`. Text of decimal digits is one too: many clients, such as
     /// Python's, have no other way to send one beyond 32 bits.
     fn long_integer<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, Error> {
@@ -221,72 +228,14 @@ fn member_name<'de>(parser: &mut Parser<'de>) -> Result<Cow<'de, str>, Error> {
 }
 
 /// A visitor may stop before the last element; serde leaves it to the format to notice.
-fn nothing_left(parser: &mut Parser<'_>, tag: Tag) -> Result<(), Error> {
+pub(super) fn nothing_left(parser: &mut Parser<'_>, tag: Tag) -> Result<(), Error> {
     if parser.is_at(tag)? { Err(Error::custom("more elements than expected")) } else { Ok(()) }
 }
 
-/// The arguments of a call, to the end of the element around them: `<params>`, which may be absent.
-pub(crate) struct Params<'p, 'de>(pub(crate) &'p mut Parser<'de>);
-
-impl<'de> Deserializer<'de> for Params<'_, 'de> {
-    type Error = Error;
-
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        let Self(parser) = self;
-        if !parser.is_at(Tag::Params)? {
-            parser.close()?;
-            return visitor.visit_seq(nothing());
-        }
-        parser.open(Tag::Params)?;
-        let arguments = visitor.visit_seq(Elements { parser, wrapper: Some(Tag::Param) })?;
-        nothing_left(parser, Tag::Param)?;
-        parser.close()?;
-        parser.close()?;
-        Ok(arguments)
-    }
-
-    forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
-        newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
-    }
-}
-
-/// The arguments of a call in a batch: an array. Without a parser there are none.
-pub(crate) struct BatchParams<'de>(Option<Parser<'de>>);
-
-impl<'de> BatchParams<'de> {
-    /// Those in `params`, a `<value>` or nothing.
-    pub(crate) fn new(params: &'de str, depth: usize) -> Self {
-        Self((!params.is_empty()).then(|| Parser::new(params, depth)))
-    }
-}
-
-impl<'de> Deserializer<'de> for BatchParams<'de> {
-    type Error = Error;
-
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        let Self(Some(mut parser)) = self else { return visitor.visit_seq(nothing()) };
-        let mut params = Value::new(&mut parser);
-        match params.content()? {
-            content @ Content::Typed(Tag::Array) => Value { content: Some(content), ..params }.deserialize_any(visitor),
-            _ => Err(Error::custom("the params of a call in a batch are an array")),
-        }
-    }
-
-    forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
-        newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
-    }
-}
-
-fn nothing() -> SeqDeserializer<impl Iterator<Item = ()>, Error> {
-    SeqDeserializer::new(std::iter::empty())
-}
-
 /// Values one after another, each inside a `wrapper` if there is one.
-struct Elements<'p, 'de> {
-    parser: &'p mut Parser<'de>,
-    wrapper: Option<Tag>,
+pub(super) struct Elements<'p, 'de> {
+    pub(super) parser: &'p mut Parser<'de>,
+    pub(super) wrapper: Option<Tag>,
 }
 
 impl<'de> SeqAccess<'de> for Elements<'_, 'de> {

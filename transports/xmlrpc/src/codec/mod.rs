@@ -20,6 +20,7 @@ mod de;
 mod error;
 mod lexer;
 mod nil;
+mod params;
 mod parser;
 mod scalar;
 mod ser;
@@ -31,11 +32,12 @@ use rpc_core::{Limits, Result, RpcError};
 use serde::{Serialize, de::DeserializeOwned};
 
 pub(crate) use charset::decode;
-pub(crate) use de::{BatchParams, Params, RawValue, Value};
+pub(crate) use de::{RawValue, Value};
 pub(crate) use error::{Error, Kind};
 #[cfg(any(test, fuzzing))]
 pub(crate) use lexer::compare_cuts;
 pub(crate) use nil::Nil;
+pub(crate) use params::{BatchParams, Params};
 pub(crate) use parser::{Parser, Tag};
 pub(crate) use ser::Writer;
 pub(crate) use text::{document, sanitized};
