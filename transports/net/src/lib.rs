@@ -3,6 +3,7 @@
 //!
 //! It knows no wire. A wire hands [`Listener::serve`] a function that runs one connection.
 
+mod address;
 pub mod http1;
 mod input;
 mod listener;
@@ -12,6 +13,7 @@ mod shared;
 mod socket;
 mod status;
 
+pub use address::{Address, reachable};
 pub use input::poll_read_more;
 pub use listener::Listener;
 pub use message::{arrived, buffered};
