@@ -50,7 +50,7 @@ struct Inner<R> {
 }
 
 impl<R: Ranges> Segments<R> {
-    /// What its ids promise.
+    /// What its ids promise among the servers on one database, as long as the database keeps what it wrote.
     pub const PROMISES: Promises = Promises { unique: true, k_sorted: false, monotonic: false };
 
     /// Ids from `ranges`, which are first asked by the first call.
