@@ -44,7 +44,7 @@ pub(crate) struct IdFlags {
     #[arg(long, value_name = "T/W/S|js", default_value_t)]
     id_layout: Layout,
     /// Hide the order and the number of ids: a key of 32 hexadecimal digits (openssl rand -hex 16), or the file that has it.
-    /// Ids are then unique and not sorted. Never change it once ids are in use
+    /// Ids are not sorted then, and unique among servers with the same key. Never change it once ids are in use
     #[arg(long, value_name = "KEY|@FILE", value_parser = secret)]
     id_secret: Option<Secret>,
 }
