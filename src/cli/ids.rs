@@ -94,7 +94,7 @@ fn can_lease(locks: &Backend) -> bool {
 }
 
 /// The error of a lease that no flag asked for.
-fn of_default(error: RpcError) -> RpcError {
+fn of_default(error: &RpcError) -> RpcError {
     let how = "with --lock a worker id is leased there, unless --worker N sets one";
     RpcError::new(error.code(), format!("{how}: {}", error.message()))
 }
@@ -105,7 +105,7 @@ impl IdFlags {
         let ids = match (self.id.as_str(), self.worker) {
             ("snowflake", Some(Worker::Leased)) => self.leased(locks).await.map_err(of_flag("--worker auto"))?.into(),
             ("snowflake", None) if locks.is_some_and(|locks| can_lease(locks)) => {
-                self.leased(locks).await.map_err(of_default)?.into()
+                self.leased(locks).await.map_err(|error| of_default(&error))?.into()
             }
             ("snowflake", _) => Snowflake::with(self.settings()).map_err(of_flag("--worker"))?.into(),
             (_, Some(_)) => return Err(RpcError::invalid_argument("--worker is for --id snowflake only")),
