@@ -12,6 +12,7 @@ mod examples;
 mod extremes;
 mod harness;
 mod interop;
+mod listing;
 mod one_service;
 mod operations;
 mod program;

@@ -99,11 +99,11 @@ async fn errors_name_what_was_wrong() {
     #[rustfmt::skip]
     let cases: [(&[&str], &str); 12] = [
         (&["--grpc", &taken, "--xmlrpc", "off", "--jsonrpc", "off", "--zerorpc", "off", "--locker", "off"], &format!("grpc: {taken} is taken")),
-        (&["serve", "--xmlrpc", "nowhere"], "xmlrpc: `nowhere` is no address"),
+        (&["serve", "--xmlrpc", "nowhere"], "xmlrpc: `nowhere` is not a valid address; expected HOST:PORT"),
         (&["--locker", &taken, "--xmlrpc", "off", "--jsonrpc", "off", "--zerorpc", "off", "--grpc", "off"], &format!("locker: {taken} is taken")),
         (&["--locker-rate", "5"], "invalid value '5' for '--locker-rate <N/TIME>': expected N/TIME, such as 5/0.8s"),
         (&["--worker", "1024"], "--worker: worker id 1024; it may be 0 to 1023"),
-        (&["call", "ftp://x", "add", "1", "2"], "`ftp://x` is no server"),
+        (&["call", "ftp://x", "add", "1", "2"], "`ftp://x` is not a valid URL; expected xmlrpc://"),
         (&["call", &format!("xmlrpc://{nobody}"), "add", "1", "2"], &nobody),
         (&["call", &format!("grpc://{nobody}"), "add", "1", "2"], &nobody),
         (&["call", &format!("amqp://{nobody}"), "add", "1", "2"], &format!("no broker at amqp://{nobody}: ")),
@@ -130,6 +130,9 @@ async fn without_a_broker_the_other_wires_serve() {
         }
         let line = listing.last().unwrap();
         assert!(line.starts_with(&format!("  AMQP      {says}: no broker at amqp://{nobody}/v: ")), "{line}");
+        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+        let warning = soon("a warning", log.next_line()).await.unwrap().expect("the log says it too");
+        assert!(warning.contains("WARN") && warning.to_lowercase().contains("amqp "), "{says}: {warning}");
         let grpc = listing.iter().find_map(|line| line.strip_prefix("  gRPC      http://")).expect("gRPC is listed");
         let url = format!("grpc://{grpc}");
         assert_eq!(run(&["call", &url, "add", "3", "4"]).await, (true, "7\n".into(), String::new()));

@@ -28,14 +28,20 @@ pub trait Toolkit {
     #[idempotent]
     async fn lock_state(&self, name: String) -> Result<LockState>;
 
-    /// The next id, of at most 63 bits. What it promises is a matter of the server's `--id`. Snowflake, the default (41 bits
-    /// of milliseconds, 10 of worker, 12 of sequence): unique, and k-sorted, which is sorted by time to the millisecond over all
-    /// servers. Segments of a database: unique; those of one server grow. Redis, and a database's counter: unique,
-    /// k-sorted and globally monotonic, which is that a later call gets a greater id, at whatever server. With
-    /// `--id-secret` they are only unique.
+    /// The next id, of at most 63 bits. What it promises, and among which servers, depends on the server's `--id`. All of
+    /// them need the same epoch, layout and secret.
+    ///
+    /// Snowflake, the default (41 bits of milliseconds, 10 of worker, 12 of sequence): unique among servers with different
+    /// worker ids, and k-sorted, which is sorted by time to the millisecond. With `--lock URL` worker ids are leased, and differ
+    /// as long as the servers' clocks differ by less than 40 s; without, a server is worker 0 unless `--worker` says otherwise.
+    /// Segments of a database: unique among the servers on that database; those of one server grow. Redis, and a
+    /// database's counter: unique, k-sorted and globally monotonic among the servers on that engine; globally monotonic is that
+    /// a later call gets a greater id, at whichever of them. An engine's promises hold as long as it keeps what it
+    /// wrote. With `--id-secret` ids are only unique.
     async fn next_id(&self) -> Result<u64>;
 
-    /// The next `count` ids (1 to 100,000), with the promises of `next_id`. They grow, but with `--id-secret`.
+    /// The next `count` ids (1 to 100,000), with the promises of `next_id`, among the same servers. They ascend, unless the
+    /// server runs with `--id-secret`.
     async fn next_ids(&self, count: u32) -> Result<Vec<u64>>;
 
     /// Takes `permits` (absent: 1) of what `resource` allows in a time, all or none: go or sorry.
@@ -45,8 +51,9 @@ pub trait Toolkit {
     #[idempotent]
     async fn decode_id(&self, id: u64) -> Result<IdParts>;
 
-    /// The next UUID of `version` 7 (or absent: unique, and sorted by time to the millisecond) or 1 (unique). It is text,
-    /// because its 128 bits are no number on most wires.
+    /// The next UUID of `version` 7 (or absent) or 1. Version 7 is unique among all servers by 74 random bits, and sorted by
+    /// time to the millisecond and the clocks of the servers. Version 1 is unique by the time and 47 random bits of each
+    /// server's start. It is text, because its 128 bits are no number on most wires.
     async fn next_uuid(&self, version: Option<u32>) -> Result<String>;
 }
 

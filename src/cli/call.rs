@@ -14,11 +14,13 @@ use everywire::{
 use rpc_core::{Caller, Method, Result, RpcError, memory, shape::Shape};
 use serde_json::{Map, Value};
 
+use super::probe;
+
 /// Call one method over any wire and print its reply as JSON
 #[derive(Debug, Clone, Args)]
 #[command(after_help = methods())]
 pub(crate) struct Call {
-    /// The server, such as <xmlrpc://127.0.0.1:4242>
+    /// The server, such as <xmlrpc://127.0.0.1:4242>, or as it prints its URL, such as <http://127.0.0.1:4242>
     url: String,
     /// The method, such as add
     method: String,
@@ -46,13 +48,24 @@ impl Call {
 
     async fn answered(&self) -> Result<()> {
         let Self { url, timeout, .. } = self;
-        let (wire, host) = url.split_once("://").ok_or_else(|| bad_url(url))?;
+        let (scheme, location) = url.split_once("://").ok_or_else(|| bad_url(url))?;
+        // A server at `*` is at every address.
+        let location = &location.strip_prefix('*').map_or(location.to_owned(), |rest| format!("127.0.0.1{rest}"));
+        let wire = if scheme == "http" { probe::scheme_at(location).await? } else { scheme };
         match wire {
-            "xmlrpc" => self.over(xmlrpc::Client::connect(&format!("http://{host}")).await?.timeout(*timeout)).await,
-            "jsonrpc" => self.over(jsonrpc::Client::connect(&format!("http://{host}")).await?.timeout(*timeout)).await,
-            "jsonrpc+ws" => self.over(jsonrpc::Client::connect(&format!("ws://{host}")).await?.timeout(*timeout)).await,
-            "grpc" => self.over(grpc::Client::connect(&format!("http://{host}")).await?.timeout(*timeout)).await,
-            "zerorpc" => self.over(zerorpc::Client::connect(&format!("tcp://{host}")).await?.timeout(*timeout)).await,
+            "xmlrpc" => {
+                self.over(xmlrpc::Client::connect(&format!("http://{location}")).await?.timeout(*timeout)).await
+            }
+            "jsonrpc" => {
+                self.over(jsonrpc::Client::connect(&format!("http://{location}")).await?.timeout(*timeout)).await
+            }
+            "jsonrpc+ws" | "ws" => {
+                self.over(jsonrpc::Client::connect(&format!("ws://{location}")).await?.timeout(*timeout)).await
+            }
+            "grpc" => self.over(grpc::Client::connect(&format!("http://{location}")).await?.timeout(*timeout)).await,
+            "zerorpc" | "tcp" => {
+                self.over(zerorpc::Client::connect(&format!("tcp://{location}")).await?.timeout(*timeout)).await
+            }
             "amqp" => self.over(amqp::Client::connect(url).await?.timeout(*timeout)).await,
             _ => Err(bad_url(url)),
         }
@@ -72,7 +85,8 @@ impl Call {
 
 fn bad_url(url: &str) -> RpcError {
     RpcError::invalid_argument(format!(
-        "`{url}` is no server; expected xmlrpc://, jsonrpc://, jsonrpc+ws://, grpc://, zerorpc:// or amqp:// and HOST:PORT"
+        "`{url}` is not a valid URL; expected xmlrpc://, jsonrpc://, jsonrpc+ws://, grpc://, zerorpc:// or amqp:// and \
+         HOST:PORT, or a URL that a server prints"
     ))
 }
 

@@ -20,15 +20,18 @@ use super::of_flag;
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Ids")]
 pub(crate) struct IdFlags {
-    /// What makes the ids, and what they promise. snowflake, this process: unique, and k-sorted, which is by time to the
+    /// What makes the ids, and what they promise, among servers with the same --id, --id-epoch, --id-layout and --id-secret.
+    /// snowflake, this process: unique among servers with different worker ids, and k-sorted, which is by time to the
     /// millisecond. redis://HOST:PORT, its clock and a counter: globally monotonic too, which is that a later call gets a
     /// greater id at any server. segment+postgres://… or segment+mysql://…, ranges of numbers: unique.
-    /// increment+postgres://… or increment+mysql://…, the database's counter: all three
+    /// increment+postgres://… or increment+mysql://…, the database's counter: all three. Those of an engine hold among the
+    /// servers on it, as long as it keeps what it wrote
     #[arg(long, value_name = "SCHEME", default_value = "snowflake")]
     id: String,
-    /// The worker id of snowflake, 0 to 1023 with the default layout: another one for each server that makes ids at the same
-    /// time. With auto it is leased from the engine of --lock; the servers' clocks must differ by less than 40 s then
-    /// [default: 0]
+    /// The worker id of snowflake, 0 to 1023 with the default layout: ids are unique as long as no two servers have the same
+    /// one at the same time. With auto it is leased from the engine of --lock: the servers' clocks must differ by less than
+    /// 40 s then, and ids wait while the engine is away for longer than 20 s [default: auto with --lock, except
+    /// redlock://…; else 0]
     #[arg(long, value_name = "N|auto")]
     worker: Option<Worker>,
     /// When the time in ids of snowflake and Redis begins, in UTC or in milliseconds of Unix time. Never change it once ids
@@ -41,7 +44,7 @@ pub(crate) struct IdFlags {
     #[arg(long, value_name = "T/W/S|js", default_value_t)]
     id_layout: Layout,
     /// Hide the order and the number of ids: a key of 32 hexadecimal digits (openssl rand -hex 16), or the file that has it.
-    /// Ids are then unique and not sorted. Never change it once ids are in use
+    /// Ids are not sorted then, and unique among servers with the same key. Never change it once ids are in use
     #[arg(long, value_name = "KEY|@FILE", value_parser = secret)]
     id_secret: Option<Secret>,
 }
@@ -81,11 +84,29 @@ fn time(text: &str) -> Result<SystemTime, String> {
     }
 }
 
+/// Whether worker ids can be leased from `locks`: a quorum of Redises has no fencing tokens.
+fn can_lease(locks: &Backend) -> bool {
+    match locks {
+        #[cfg(feature = "redis")]
+        Backend::Redlock(_) => false,
+        locks => locks.engine().is_some(),
+    }
+}
+
+/// The error of a lease that no flag asked for.
+fn of_default(error: &RpcError) -> RpcError {
+    let how = "with --lock a worker id is leased there, unless --worker N sets one";
+    RpcError::new(error.code(), format!("{how}: {}", error.message()))
+}
+
 impl IdFlags {
     /// The ids that the flags say; `locks` are those of `--lock`.
     pub(crate) async fn connect(&self, locks: Option<&Arc<Backend>>) -> rpc_core::Result<Ids> {
         let ids = match (self.id.as_str(), self.worker) {
             ("snowflake", Some(Worker::Leased)) => self.leased(locks).await.map_err(of_flag("--worker auto"))?.into(),
+            ("snowflake", None) if locks.is_some_and(|locks| can_lease(locks)) => {
+                self.leased(locks).await.map_err(|error| of_default(&error))?.into()
+            }
             ("snowflake", _) => Snowflake::with(self.settings()).map_err(of_flag("--worker"))?.into(),
             (_, Some(_)) => return Err(RpcError::invalid_argument("--worker is for --id snowflake only")),
             (url, None) => Ids::connect(url, self.settings()).await.map_err(of_flag("--id"))?,
@@ -94,6 +115,12 @@ impl IdFlags {
             Some(secret) => ids.hidden(secret.clone()),
             None => ids,
         })
+    }
+
+    /// Whether other servers have to be told of flags that change every id.
+    pub(crate) fn are_special(&self) -> bool {
+        let Settings { epoch, layout, .. } = Settings::default();
+        (self.id_epoch, self.id_layout) != (epoch, layout) || self.id_secret.is_some()
     }
 
     async fn leased(&self, locks: Option<&Arc<Backend>>) -> rpc_core::Result<Snowflake> {

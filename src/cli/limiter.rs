@@ -4,7 +4,9 @@ use std::{net::SocketAddr, str::FromStr};
 
 use clap::Args;
 use everywire::services::limiter::{GcraLimiter, Limiter, MeshLimiter, SlotLimiter};
+use everywire_net::{Address, reachable};
 use rpc_core::{Result, RpcError};
+use tokio::net::lookup_host;
 
 use super::{of_flag, rate::Rate};
 
@@ -19,11 +21,12 @@ pub(crate) struct LimiterFlags {
     /// TIME / N. redis://HOST:PORT: never more than N in any TIME, over all servers with that Redis; without it, none
     #[arg(long, value_name = "slot|gcra|URL", default_value = "slot")]
     limiter: Kind,
-    /// Share slots with other servers: tell them at this address, tcp://HOST:PORT, what is granted here. Whoever reaches it
-    /// may listen
+    /// Share slots with other servers: tell them at this address, HOST:PORT or tcp://HOST:PORT, what is granted here. Whoever
+    /// reaches it may listen
     #[arg(long, value_name = "ADDR")]
     limiter_mesh_bind: Option<String>,
-    /// Count what another server of the mesh grants, which tells it at this address, tcp://HOST:PORT; once for each
+    /// Count what another server of the mesh grants, which tells it at this address, HOST:PORT or tcp://HOST:PORT; once for
+    /// each
     #[arg(long, value_name = "ADDR", requires = "limiter_mesh_bind")]
     limiter_peer: Vec<String>,
 }
@@ -63,21 +66,47 @@ impl LimiterFlags {
 }
 
 async fn mesh(slots: SlotLimiter, address: &str, peers: &[String]) -> Result<(Limiter, Option<String>)> {
-    let mut mesh = MeshLimiter::bind(slots, address).await.map_err(of_flag("--limiter-mesh-bind"))?;
-    for (place, peer) in peers.iter().enumerate() {
-        if peer == address || peers[..place].contains(peer) {
-            let why = format!("--limiter-peer: {peer} is this server itself, or named twice");
-            return Err(RpcError::invalid_argument(why));
-        }
-        mesh = mesh.peer(peer).map_err(of_flag("--limiter-peer"))?;
+    let wanted = resolved(address).await.map_err(of_flag("--limiter-mesh-bind"))?;
+    let bound = MeshLimiter::bind(slots, &format!("tcp://{wanted}")).await;
+    let mut mesh = bound.map_err(of_flag("--limiter-mesh-bind"))?;
+    let at = mesh.address().trim_start_matches("tcp://").parse().unwrap_or(wanted);
+    for peer in peers_of(at, peers).map_err(of_flag("--limiter-peer"))? {
+        mesh = mesh.peer(&peer).map_err(of_flag("--limiter-peer"))?;
     }
-    let at = mesh.address().trim_start_matches("tcp://");
-    if !at.parse().is_ok_and(|at: SocketAddr| at.ip().to_canonical().is_loopback()) {
+    if !at.ip().to_canonical().is_loopback() {
         tracing::warn!("the limiter's mesh is at {at}, and there is no authentication: whoever reaches it may listen");
     }
     let others = if peers.len() == 1 { "1 peer".to_owned() } else { format!("{} peers", peers.len()) };
-    let listed = format!("The limiter tells what it grants at {}, and hears {others}.", mesh.address());
+    let all = if at.ip().is_unspecified() { " and every other address of this machine" } else { "" };
+    let listed = format!("The limiter tells what it grants at tcp://{}{all}, and hears {others}.", reachable(at));
     Ok((mesh.into(), Some(listed)))
+}
+
+/// The first address that a host has, as other servers bind it.
+async fn resolved(address: &str) -> Result<SocketAddr> {
+    let wanted: Address = address.parse()?;
+    let found = lookup_host(wanted.host_and_port()).await;
+    let none = |why: String| RpcError::unavailable(format!("can't bind {address}: {why}"));
+    found.map_err(|error| none(error.to_string()))?.next().ok_or_else(|| none("the host has no address".to_owned()))
+}
+
+/// Where to hear the peers of a limiter that is bound to `own`.
+fn peers_of(own: SocketAddr, peers: &[String]) -> Result<Vec<String>> {
+    let itself = [own, reachable(own)].map(|own| format!("tcp://{own}"));
+    let mut urls = Vec::new();
+    for peer in peers {
+        let address: Address = peer.parse()?;
+        let url = format!("tcp://{address}");
+        if !address.is_of_one_host() {
+            let why = format!("`{peer}` is not the address of one server; expected its HOST:PORT");
+            return Err(RpcError::invalid_argument(why));
+        }
+        if itself.contains(&url) || urls.contains(&url) {
+            return Err(RpcError::invalid_argument(format!("{peer} is this server itself, or named twice")));
+        }
+        urls.push(url);
+    }
+    Ok(urls)
 }
 
 #[cfg(feature = "redis")]
@@ -94,4 +123,31 @@ async fn shared(url: &str, Rate { permits, slot }: Rate) -> Result<(Limiter, Opt
 async fn shared(_url: &str, _rate: Rate) -> Result<(Limiter, Option<String>)> {
     let built = "--limiter: this program was built without redis; `cargo build --features redis` has it";
     Err(RpcError::unimplemented(built))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peers(own: &str, peers: &[&str]) -> Result<Vec<String>> {
+        peers_of(own.parse().unwrap(), &peers.iter().map(ToString::to_string).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn a_peer_is_another_server_at_one_address() {
+        let found = peers("0.0.0.0:1", &["tcp://127.0.0.1:2", "localhost:2", "[::1]:2"]).unwrap();
+        assert_eq!(found, ["tcp://127.0.0.1:2", "tcp://localhost:2", "tcp://[::1]:2"]);
+        for (own, named, expected) in [
+            ("127.0.0.1:1", &["127.0.0.1:1"][..], "127.0.0.1:1 is this server itself, or named twice"),
+            ("0.0.0.0:1", &["tcp://127.0.0.1:1"], "tcp://127.0.0.1:1 is this server itself, or named twice"),
+            ("[::]:1", &["[::1]:1"], "[::1]:1 is this server itself, or named twice"),
+            ("127.0.0.1:1", &["a:2", "tcp://a:2/"], "tcp://a:2/ is this server itself, or named twice"),
+            ("127.0.0.1:1", &["*:2"], "`*:2` is not the address of one server; expected its HOST:PORT"),
+            ("127.0.0.1:1", &["[::]:2"], "`[::]:2` is not the address of one server; expected its HOST:PORT"),
+            ("127.0.0.1:1", &["a:0"], "`a:0` is not the address of one server; expected its HOST:PORT"),
+            ("127.0.0.1:1", &["ipc://a"], "`ipc://a` is not a valid address; expected HOST:PORT"),
+        ] {
+            assert_eq!(peers(own, named).unwrap_err().message(), expected, "{named:?}");
+        }
+    }
 }

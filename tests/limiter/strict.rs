@@ -152,9 +152,9 @@ async fn what_is_no_limiter_is_named() {
         (&["--limiter", &away, "--locker-rate", "100001/1s"], "error: INVALID_ARGUMENT: --limiter: 100001 permits; ".into()),
         (&["--limiter", "gcra", "--limiter-mesh-bind", "tcp://127.0.0.1:0"], "error: INVALID_ARGUMENT: --limiter-mesh-bind is for --limiter slot only".into()),
         (&["--limiter-peer", "tcp://127.0.0.1:1"], "error: the following required arguments were not provided:\n  --limiter-mesh-bind <ADDR>".into()),
-        (&["--limiter-mesh-bind", "nowhere"], "error: INVALID_ARGUMENT: --limiter-mesh-bind: expected tcp://HOST:PORT, not nowhere".into()),
+        (&["--limiter-mesh-bind", "nowhere"], "error: INVALID_ARGUMENT: --limiter-mesh-bind: `nowhere` is not a valid address; expected HOST:PORT".into()),
         (&["--limiter-mesh-bind", &taken], format!("error: UNAVAILABLE: --limiter-mesh-bind: can't bind {taken}: ")),
-        (&["--limiter-mesh-bind", free, "--limiter-peer", "ipc://a"], "error: INVALID_ARGUMENT: --limiter-peer: expected tcp://HOST:PORT, not ipc://a".into()),
+        (&["--limiter-mesh-bind", free, "--limiter-peer", "ipc://a"], "error: INVALID_ARGUMENT: --limiter-peer: `ipc://a` is not a valid address; expected HOST:PORT".into()),
         (&["--limiter-mesh-bind", free, "--limiter-peer", &peer, "--limiter-peer", &peer], format!("error: INVALID_ARGUMENT: --limiter-peer: {peer} is this server itself, or named twice")),
     ];
     for (flags, expected) in cases {

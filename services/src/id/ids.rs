@@ -6,7 +6,7 @@ use rpc_core::{Result, RpcError};
 use super::RedisIds;
 #[cfg(feature = "sql")]
 use super::{Database, Increment, Segments};
-use super::{Promises, Secret, Settings, Snowflake, snowflake::check_count};
+use super::{Promises, Scope, Secret, Settings, Snowflake, snowflake::check_count};
 use crate::{IdParts, durable::DataDir};
 
 /// The schemes of all engines, built in or not.
@@ -89,12 +89,12 @@ impl From<Snowflake> for Ids {
 impl Ids {
     /// Connects to the engine at `url`:
     ///
-    /// | URL | ids | promises |
-    /// |---|---|---|
-    /// | `snowflake` | of this process | unique, k-sorted |
-    /// | `redis://…` | of the clock and a counter of a Redis | unique, k-sorted, globally monotonic |
-    /// | `segment+postgres://…`, `segment+mysql://…` | of ranges that a database hands out | unique |
-    /// | `increment+postgres://…`, `increment+mysql://…` | of a database's counter | unique, k-sorted, globally monotonic |
+    /// | URL | ids | promises | among |
+    /// |---|---|---|---|
+    /// | `snowflake` | of this process | unique, k-sorted | servers with different worker ids |
+    /// | `redis://…` | of the clock and a counter of a Redis | unique, k-sorted, globally monotonic | servers on that Redis |
+    /// | `segment+postgres://…`, `segment+mysql://…` | of ranges that a database hands out | unique | servers on that database |
+    /// | `increment+postgres://…`, `increment+mysql://…` | of a database's counter | unique, k-sorted, globally monotonic | servers on that database |
     ///
     /// A URL that is none is `INVALID_ARGUMENT`; an engine that was not built in, `UNIMPLEMENTED`; one that does not answer,
     /// `UNAVAILABLE`.
@@ -120,16 +120,24 @@ impl Ids {
         Self { secret: Some(secret), ..self }
     }
 
-    /// The engine's address, without a password. Nothing for this process.
+    /// The engine's address, without a password. Nothing if this process makes them.
     pub fn engine(&self) -> Option<&str> {
+        match self.scope() {
+            Scope::Engine(name) => Some(name),
+            Scope::Worker(_) | Scope::Lease { .. } => None,
+        }
+    }
+
+    /// Among which servers the promises hold.
+    pub fn scope(&self) -> Scope<'_> {
         match &self.scheme {
-            Scheme::Snowflake(_) => None,
+            Scheme::Snowflake(ids) => ids.scope(),
             #[cfg(feature = "sql")]
-            Scheme::Segment(ids) => Some(ids.ranges().name()),
+            Scheme::Segment(ids) => Scope::Engine(ids.ranges().name()),
             #[cfg(feature = "sql")]
-            Scheme::Increment(ids) => Some(ids.database().name()),
+            Scheme::Increment(ids) => Scope::Engine(ids.database().name()),
             #[cfg(feature = "redis")]
-            Scheme::Redis(ids) => Some(ids.name()),
+            Scheme::Redis(ids) => Scope::Engine(ids.name()),
         }
     }
 

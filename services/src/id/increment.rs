@@ -11,7 +11,7 @@ use crate::IdParts;
 pub struct Increment(Database);
 
 impl Increment {
-    /// What its ids promise, as long as the database is one server.
+    /// What its ids promise among the servers on one database, as long as the database is one server that keeps what it wrote.
     pub const PROMISES: Promises = Promises { unique: true, k_sorted: true, monotonic: true };
 
     /// Ids from `database`.

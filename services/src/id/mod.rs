@@ -24,7 +24,7 @@ pub use ids::Ids;
 #[cfg(feature = "sql")]
 pub use increment::Increment;
 pub use layout::Layout;
-pub use promises::Promises;
+pub use promises::{Promises, Scope};
 #[cfg(feature = "redis")]
 pub use redis::RedisIds;
 pub use secret::Secret;

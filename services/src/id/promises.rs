@@ -1,15 +1,16 @@
 //! What ids promise.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
-/// The three promises of distributed ids, which are different ones.
+/// The three promises of distributed ids, which are different ones. They hold among the servers of a [`Scope`], as long as
+/// all of them have the same epoch, layout and secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Promises {
-    /// No id comes twice, whichever server makes it.
+    /// No id comes twice, whichever of the servers makes it.
     pub unique: bool,
     /// Ids sort by the time they were made at, to the clocks of the servers and the millisecond.
     pub k_sorted: bool,
-    /// A call that begins after another one has ended, at any server, gets a greater id.
+    /// A call that begins after another one has ended, at any of the servers, gets a greater id.
     pub monotonic: bool,
 }
 
@@ -27,4 +28,22 @@ impl fmt::Display for Promises {
         let kept: Vec<_> = kept.iter().filter(|(kept, _)| *kept).map(|(_, name)| *name).collect();
         f.write_str(&kept.join(", "))
     }
+}
+
+/// Among which servers ids are unique, and how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope<'a> {
+    /// Servers whose worker ids differ. Nothing checks it: the person who starts them gives each another one.
+    Worker(u64),
+    /// Servers that lease their worker ids from this engine, as long as their clocks differ by less than a lease rests.
+    Lease {
+        /// The engine's address, without a password.
+        engine: &'a str,
+        /// The worker id that this server has at the moment.
+        worker: u64,
+        /// How long a worker id rests before another server has it.
+        rest: Duration,
+    },
+    /// Servers that take their ids from this engine, as long as it keeps what it wrote.
+    Engine(&'a str),
 }

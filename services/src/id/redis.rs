@@ -24,7 +24,7 @@ pub struct RedisIds {
 }
 
 impl RedisIds {
-    /// What its ids promise, as long as the Redis keeps its data.
+    /// What its ids promise among the servers on one Redis with one epoch and layout, as long as the Redis keeps its data.
     pub const PROMISES: Promises = Promises { unique: true, k_sorted: true, monotonic: true };
 
     /// Connects to `redis://USER:PASSWORD@HOST:PORT/DB`. The ids have the epoch and the layout of the settings, whose bits of

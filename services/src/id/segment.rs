@@ -2,8 +2,8 @@
 //!
 //! The next segment is taken when a tenth of the present one is used (a double buffer), so a database may be away for as long
 //! as the numbers last. A segment is twice as long as the last one if that lasted less than 15 minutes, and half as long if
-//! it lasted more than 30. Ids are unique, and those of one server grow; those of several don't sort, and a server that ends
-//! skips what it has left.
+//! it lasted more than 30. Ids are unique among the servers on one database, and those of one server ascend; those of several
+//! don't sort, and a server that ends skips what it has left.
 
 use std::{
     collections::VecDeque,
@@ -50,7 +50,7 @@ struct Inner<R> {
 }
 
 impl<R: Ranges> Segments<R> {
-    /// What its ids promise.
+    /// What its ids promise among the servers on one database, as long as the database keeps what it wrote.
     pub const PROMISES: Promises = Promises { unique: true, k_sorted: false, monotonic: false };
 
     /// Ids from `ranges`, which are first asked by the first call.

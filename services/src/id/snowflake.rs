@@ -13,7 +13,7 @@ use std::{
 
 use rpc_core::{Result, RpcError};
 
-use super::{Clock, Layout, Promises, SystemClock, WorkerLease};
+use super::{Clock, Layout, Promises, Scope, SystemClock, WorkerLease};
 use crate::{
     IdParts,
     durable::{DataDir, HighWater},
@@ -88,7 +88,7 @@ impl Snowflake {
 }
 
 impl<C: Clock> Snowflake<C> {
-    /// What its ids promise.
+    /// What its ids promise, among the servers of its [`scope`](Self::scope).
     pub const PROMISES: Promises = Promises { unique: true, k_sorted: true, monotonic: false };
 
     /// A generator on a clock of its own.
@@ -106,6 +106,11 @@ impl<C: Clock> Snowflake<C> {
     #[must_use]
     pub fn leased(self, lease: WorkerLease) -> Self {
         Self { lease: Some(lease), ..self }
+    }
+
+    /// Among which servers its ids are unique.
+    pub fn scope(&self) -> Scope<'_> {
+        self.lease.as_ref().map_or(Scope::Worker(self.settings.worker), WorkerLease::scope)
     }
 
     /// The widths of its ids' fields.

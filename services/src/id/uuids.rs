@@ -13,8 +13,9 @@ pub struct Uuids {
 }
 
 impl Uuids {
-    /// What those of version 7 promise: 74 bits are random, and those of one process grow. Those of version 1 are unique,
-    /// by their clock and 47 random bits for each process, and don't sort.
+    /// What those of version 7 promise among all servers everywhere, by chance: 74 bits of each are random, or count up from
+    /// random ones within a millisecond, and those of one process grow. Those of version 1 are unique among processes whose
+    /// 47 random bits differ, and don't sort.
     pub const PROMISES: Promises = Promises { unique: true, k_sorted: true, monotonic: false };
 
     /// The next one of `version`, 1 or 7. Another one is `INVALID_ARGUMENT`.

@@ -17,6 +17,7 @@ use tokio::{
 };
 use uuid::Uuid;
 
+use super::Scope;
 use crate::lock::{Backend, Locks, Request};
 
 /// The lock of a worker id is this and the number. Clients have to leave it alone.
@@ -45,6 +46,7 @@ impl Default for LeaseTimes {
 pub struct WorkerLease {
     held: Arc<RwLock<Held>>,
     engine: String,
+    rest: Duration,
     /// Ends with this.
     _keeper: JoinSet<()>,
 }
@@ -67,12 +69,17 @@ impl WorkerLease {
         let held = Arc::new(RwLock::new(keeper.take().await?));
         let mut tasks = JoinSet::new();
         tasks.spawn(keeper.keep(Arc::clone(&held)));
-        Ok(Self { held, engine, _keeper: tasks })
+        Ok(Self { held, engine, rest: times.rest, _keeper: tasks })
+    }
+
+    /// Among which servers ids with this worker id are unique.
+    pub fn scope(&self) -> Scope<'_> {
+        Scope::Lease { engine: &self.engine, worker: self.last_held().worker, rest: self.rest }
     }
 
     /// The worker id, if it is held at this moment.
     pub fn worker(&self) -> Result<u64> {
-        let held = *self.held.read().unwrap_or_else(PoisonError::into_inner);
+        let held = self.last_held();
         if Instant::now() < held.until {
             return Ok(held.worker);
         }
@@ -80,6 +87,12 @@ impl WorkerLease {
         Err(RpcError::unavailable(format!(
             "{engine}: the lease of the worker id {worker} is lost; ids wait for another one"
         )))
+    }
+}
+
+impl WorkerLease {
+    fn last_held(&self) -> Held {
+        *self.held.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -53,7 +53,8 @@ impl Client {
     /// A client of the server at `url`, such as `http://127.0.0.1:50051`; `grpc://` means the same.
     #[expect(clippy::unused_async, reason = "the clients of all wires connect by the same signature")]
     pub async fn connect(url: &str) -> Result<Self> {
-        let malformed = || RpcError::invalid_argument(format!("grpc: `{url}` is no URL like http://HOST:PORT"));
+        let malformed =
+            || RpcError::invalid_argument(format!("grpc: `{url}` is not a valid URL; expected http://HOST:PORT"));
         let http = url.strip_prefix("grpc://").map_or_else(|| url.to_owned(), |rest| format!("http://{rest}"));
         let uri: Uri = http.parse().map_err(|_| malformed())?;
         let port = uri.port_u16().ok_or_else(malformed)?;

@@ -47,11 +47,16 @@ impl Server {
     pub fn address(&self) -> SocketAddr {
         self.listener.address()
     }
+
+    /// Where clients on this machine find it, such as `http://127.0.0.1:50051`.
+    pub fn url(&self) -> String {
+        self.listener.url("http")
+    }
 }
 
 impl Transport for Server {
     fn endpoint(&self) -> String {
-        format!("grpc http://{}", self.address())
+        format!("grpc {}", self.url())
     }
 
     fn check(&self, descriptor: &ServiceDescriptor) -> Result<()> {

@@ -60,7 +60,7 @@ impl Client {
             _ => None,
         };
         let link = link.ok_or_else(|| {
-            let text = format!("jsonrpc: `{url}` is no address; expected http://HOST:PORT or ws://HOST:PORT");
+            let text = format!("jsonrpc: `{url}` is not a valid URL; expected http://HOST:PORT or ws://HOST:PORT");
             RpcError::invalid_argument(text)
         })?;
         Ok(Self {

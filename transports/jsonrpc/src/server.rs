@@ -59,11 +59,16 @@ impl Server {
     pub fn address(&self) -> SocketAddr {
         self.listener.address()
     }
+
+    /// Where clients on this machine find it, such as `http://127.0.0.1:4244`.
+    pub fn url(&self) -> String {
+        self.listener.url("http")
+    }
 }
 
 impl Transport for Server {
     fn endpoint(&self) -> String {
-        format!("jsonrpc http://{}", self.address())
+        format!("jsonrpc {}", self.url())
     }
 
     fn check(&self, descriptor: &ServiceDescriptor) -> Result<()> {

@@ -31,7 +31,6 @@ impl Server {
     /// Binds `address`, such as `127.0.0.1:7777` or, as ZeroMQ writes it, `tcp://127.0.0.1:7777`. Port 0 takes a free
     /// one.
     pub async fn bind(address: &str) -> Result<Self> {
-        let address = address.strip_prefix("tcp://").unwrap_or(address);
         let listener = Listener::bind("locker", address).await?;
         Ok(Self { listener, resource: DEFAULT_RESOURCE.into() })
     }
@@ -46,11 +45,16 @@ impl Server {
     pub fn address(&self) -> SocketAddr {
         self.listener.address()
     }
+
+    /// Where clients on this machine find it, such as `tcp://127.0.0.1:7777`.
+    pub fn url(&self) -> String {
+        self.listener.url("tcp")
+    }
 }
 
 impl Transport for Server {
     fn endpoint(&self) -> String {
-        format!("locker tcp://{}", self.address())
+        format!("locker {}", self.url())
     }
 
     /// Refuses a service without `acquire(resource: String)` whose reply has `go: bool`, and says what is missing. Further

@@ -3,6 +3,7 @@
 //!
 //! It knows no wire. A wire hands [`Listener::serve`] a function that runs one connection.
 
+mod address;
 pub mod encoding;
 mod head;
 pub mod http1;
@@ -14,6 +15,7 @@ mod shared;
 mod socket;
 mod status;
 
+pub use address::{Address, reachable};
 pub use input::poll_read_more;
 pub use listener::Listener;
 pub use message::{arrived, buffered};

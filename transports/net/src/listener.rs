@@ -15,7 +15,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::Socket;
+use crate::{Address, Socket, reachable};
 
 /// A bound TCP port of one wire.
 #[derive(Debug)]
@@ -34,18 +34,18 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const LOG_PAUSE: Duration = Duration::from_secs(1);
 
 impl Listener {
-    /// Binds `address`, such as `127.0.0.1:4242`; port 0 takes a free one. The error names the wire and the address.
+    /// Binds `address`, such as `127.0.0.1:4242`; port 0 takes a free one. [`Address`] says how it may be written. The error
+    /// names the wire and the address.
     pub async fn bind(wire: &'static str, address: &str) -> Result<Self> {
+        let named = |error: RpcError| RpcError::new(error.code(), format!("{wire}: {}", error.message()));
         let failed = |error: io::Error| match error.kind() {
             io::ErrorKind::AddrInUse => {
                 RpcError::already_exists(format!("{wire}: {address} is taken by another program"))
             }
-            io::ErrorKind::InvalidInput => {
-                RpcError::invalid_argument(format!("{wire}: `{address}` is no address; expected HOST:PORT"))
-            }
             _ => RpcError::unavailable(format!("{wire}: can't listen on {address}: {error}")),
         };
-        let inner = TcpListener::bind(address).await.map_err(failed)?;
+        let wanted = address.parse::<Address>().map_err(named)?;
+        let inner = TcpListener::bind(wanted.host_and_port()).await.map_err(failed)?;
         let address = inner.local_addr().map_err(failed)?;
         Ok(Self { wire, inner, address })
     }
@@ -53,6 +53,11 @@ impl Listener {
     /// The bound address, with the port that was taken.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where clients on this machine find it: `scheme`, and an address that they can connect to.
+    pub fn url(&self, scheme: &str) -> String {
+        format!("{scheme}://{}", reachable(self.address))
     }
 
     /// Accepts until `shutdown` and runs `connection` on each socket, as many as `budget` allows at the same time; then

@@ -169,7 +169,7 @@ struct Target {
 
 impl Target {
     fn parse(url: &str) -> Result<Self> {
-        let wrong = |why: &str| RpcError::invalid_argument(format!("`{url}` is no XML-RPC URL: {why}"));
+        let wrong = |why: &str| RpcError::invalid_argument(format!("xmlrpc: `{url}` is not a valid URL: {why}"));
         let uri: Uri = url.parse().map_err(|_| wrong("expected http://HOST:PORT/PATH"))?;
         if !matches!(uri.scheme_str(), Some("http" | "xmlrpc")) {
             return Err(wrong("expected http://"));

@@ -66,11 +66,16 @@ impl Server {
     pub fn address(&self) -> SocketAddr {
         self.listener.address()
     }
+
+    /// Where clients on this machine find it, such as `http://127.0.0.1:4242`.
+    pub fn url(&self) -> String {
+        self.listener.url("http")
+    }
 }
 
 impl Transport for Server {
     fn endpoint(&self) -> String {
-        format!("xmlrpc http://{}", self.address())
+        format!("xmlrpc {}", self.url())
     }
 
     /// Refuses types that XML-RPC loses or can't write: `Option<Option<T>>`, and maps whose keys are no text or number. A type

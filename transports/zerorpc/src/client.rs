@@ -103,8 +103,12 @@ pub(crate) fn decode<R: DeserializeOwned>(method: &str, payload: &[u8]) -> Resul
 
 /// Host and port of a URL.
 fn address(url: &str) -> Result<&str> {
-    let malformed =
-        || RpcError::invalid_argument(format!("`{}` is no zerorpc URL; expected tcp://HOST:PORT", url.escape_debug()));
+    let malformed = || {
+        RpcError::invalid_argument(format!(
+            "zerorpc: `{}` is not a valid URL; expected tcp://HOST:PORT",
+            url.escape_debug()
+        ))
+    };
     let rest = url.strip_prefix("tcp://").or_else(|| url.strip_prefix("zerorpc://")).ok_or_else(malformed)?;
     let address = rest.strip_suffix('/').unwrap_or(rest);
     let (host, port) = address.rsplit_once(':').ok_or_else(malformed)?;

@@ -28,7 +28,6 @@ impl Server {
     /// Binds `address`, such as `127.0.0.1:4243` or, as zerorpc writes it, `tcp://127.0.0.1:4243`. Port 0 takes a free
     /// one.
     pub async fn bind(address: &str) -> Result<Self> {
-        let address = address.strip_prefix("tcp://").unwrap_or(address);
         Ok(Self { listener: Listener::bind("zerorpc", address).await? })
     }
 
@@ -36,11 +35,16 @@ impl Server {
     pub fn address(&self) -> SocketAddr {
         self.listener.address()
     }
+
+    /// Where clients on this machine find it, such as `tcp://127.0.0.1:4243`.
+    pub fn url(&self) -> String {
+        self.listener.url("tcp")
+    }
 }
 
 impl Transport for Server {
     fn endpoint(&self) -> String {
-        format!("zerorpc tcp://{}", self.address())
+        format!("zerorpc {}", self.url())
     }
 
     /// Refuses types that MessagePack loses or Python can't read: maps with keys other than strings, integers of 128

@@ -148,7 +148,7 @@ fn check_address(address: &str) -> Result<()> {
     if let Ok(Endpoint::Tcp(..)) = address.parse() {
         return Ok(());
     }
-    Err(RpcError::invalid_argument(format!("expected tcp://HOST:PORT, not {address}")))
+    Err(RpcError::invalid_argument(format!("`{address}` is not a valid address; expected tcp://HOST:PORT")))
 }
 
 fn go(resource: &str, permits: u32, rest: Duration) -> ZmqMessage {
