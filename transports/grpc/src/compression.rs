@@ -6,12 +6,12 @@
 //!
 //! Specification: <https://github.com/grpc/grpc/blob/master/doc/compression.md>.
 
-use std::io::{Read, Write};
+use std::io::Write;
 
-use bytes::Bytes;
-use flate2::{Compression, read::MultiGzDecoder, write::GzEncoder};
+use everywire_net::{encoding, http1::Received};
+use flate2::{Compression, write::GzEncoder};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use rpc_core::{Budget, Code, Limit, Result, RpcError, Share, aside};
+use rpc_core::{Budget, Code, Result, RpcError};
 
 /// The header that names how the messages with the flag are compressed.
 pub(crate) const ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
@@ -27,9 +27,6 @@ pub(crate) const GZIP: HeaderValue = HeaderValue::from_static("gzip");
 
 /// A reply of this many bytes fits into one packet and is not worth the work.
 pub(crate) const THRESHOLD: usize = 1 << 10;
-
-/// How much is decompressed before it is counted.
-const PIECE_BYTES: u64 = 64 << 10;
 
 /// What `grpc-encoding` names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,33 +48,17 @@ impl Encoding {
     }
 
     /// Decompresses a message that has the flag within `decompressed_bytes`.
-    pub(crate) fn decode(self, message: &[u8], share: &mut Share, budget: &Budget) -> Result<Bytes> {
+    pub(crate) fn decode(self, message: Received, budget: &Budget) -> Result<Received> {
         match self {
-            // A short message may hold a long one.
-            Self::Gzip => aside(budget.limits().decompressed_bytes, || decompress(message, share, budget)),
+            Self::Gzip => encoding::Encoding::Gzip.decode(message, budget).map_err(|error| match error.code() {
+                Code::InvalidArgument => internal("a compressed message is not gzip"),
+                _ => error,
+            }),
             Self::Identity => {
                 Err(internal("a message has the compressed flag, and grpc-encoding names no compression"))
             }
             Self::Unknown => Err(RpcError::unimplemented("unknown grpc-encoding; expected identity or gzip")),
         }
-    }
-}
-
-/// Decompresses piece by piece, so that a bomb costs no more than the limit.
-fn decompress(message: &[u8], share: &mut Share, budget: &Budget) -> Result<Bytes> {
-    let mut decoder = MultiGzDecoder::new(message);
-    let mut whole = Vec::new();
-    loop {
-        let before = whole.len();
-        let piece = (&mut decoder).take(PIECE_BYTES).read_to_end(&mut whole);
-        piece.map_err(|error| internal(format!("a compressed message is not gzip: {error}")))?;
-        if whole.len() == before {
-            return Ok(whole.into());
-        }
-        if whole.len() > budget.limits().decompressed_bytes {
-            return Err(budget.over(Limit::DecompressedBytes, "the message is too long once it is decompressed"));
-        }
-        share.hold(message.len() + whole.len())?;
     }
 }
 
@@ -128,10 +109,10 @@ mod tests {
         assert!(bomb.len() < 8_192, "{}", bomb.len());
         let decoded = |encoding: Encoding, message: &[u8], decompressed_bytes| {
             let budget = Budget::new(Limits { decompressed_bytes, ..Limits::default() });
-            let mut share = budget.share();
-            let decoded = encoding.decode(message, &mut share, &budget);
+            let message = Received { bytes: message.to_vec().into(), share: budget.share() };
+            let decoded = encoding.decode(message, &budget);
             assert!(budget.bytes() <= decompressed_bytes, "{}", budget.bytes());
-            decoded.map(|bytes| bytes.len()).map_err(|error| error.code())
+            decoded.map(|decoded| decoded.bytes.len()).map_err(|error| error.code())
         };
         assert_eq!(decoded(Encoding::Gzip, &bomb, (1 << 20) - 1), Err(Code::ResourceExhausted));
         assert_eq!(decoded(Encoding::Gzip, &bomb, 1 << 20), Ok(1 << 20));

@@ -5,6 +5,7 @@
 use std::{fmt, future::poll_fn, pin::Pin, sync::Arc, task::Poll, time::Duration};
 
 use bytes::{Buf, Bytes};
+use everywire_net::http1;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use hyper::body::Body as HttpBody;
 use rpc_core::{Budget, FREE_BYTES, Limit, Result, RpcError, Share, aside};
@@ -129,17 +130,18 @@ impl Received {
     pub(crate) fn into_message(self, encoding: Encoding, budget: &Budget) -> Result<Message> {
         let whole = announced(self.bytes())?.is_some_and(|length| self.bytes().len() == PREFIX + length);
         let is_compressed = self.bytes().first() == Some(&COMPRESSED);
-        let (mut bytes, mut share) = (if self.joined.is_empty() { self.first } else { self.joined.into() }, self.share);
+        let bytes = if self.joined.is_empty() { self.first } else { self.joined.into() };
+        let mut message = http1::Received { bytes, share: self.share };
         if !whole {
             return Err(cardinality());
         }
-        bytes.advance(PREFIX);
+        message.bytes.advance(PREFIX);
         if is_compressed {
-            bytes = encoding.decode(&bytes, &mut share, budget)?;
-            // Holding less is never refused.
-            let _ = share.hold(bytes.len());
+            message = encoding.decode(message, budget)?;
+            // Holding less is never rejected.
+            let _ = message.share.hold(message.bytes.len());
         }
-        Ok(Message { bytes, _share: share })
+        Ok(Message { bytes: message.bytes, _share: message.share })
     }
 }
 

@@ -217,8 +217,8 @@ impl Drop for ConnectionPermit {
 fn holder(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         loopback if loopback.is_loopback() => loopback,
+        IpAddr::V4(address) => address.into(),
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
-        v4 @ IpAddr::V4(_) => v4,
     }
 }
 
