@@ -137,7 +137,7 @@ impl Serve {
             server = server.mount(listing.locker(address).await?);
         }
         if let Some(url) = &self.amqp
-            && let Some(wire) = listing.amqp(url, self.amqp_wait).await?
+            && let Some(wire) = listing.amqp(url, self.amqp_wait, server.budget().limits()).await?
         {
             server = server.mount(wire);
         }
@@ -240,9 +240,13 @@ impl Listing {
         Ok(server)
     }
 
-    /// Nothing if there is no broker and nobody is to wait for one.
-    async fn amqp(&mut self, url: &str, wait: bool) -> Result<Option<amqp::Server>> {
-        let (server, listed) = match amqp::Server::connect(url).await {
+    /// Nothing if there is no broker and nobody is to wait for one. A wire that is listed consumes its queue.
+    async fn amqp(&mut self, url: &str, wait: bool, limits: &Limits) -> Result<Option<amqp::Server>> {
+        let subscribed = async {
+            let server = amqp::Server::connect(url).await?;
+            server.subscribe(ToolkitService::descriptor(), limits).await
+        };
+        let (server, listed) = match subscribed.await {
             Ok(server) => {
                 let at = server.url();
                 (Some(server), format!("{at}\n            everywire call {at} add 3 4"))
