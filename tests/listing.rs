@@ -190,17 +190,18 @@ async fn without_an_engine_ids_are_promised_for_one_server() {
 }
 
 #[tokio::test]
-async fn a_broker_that_rejects_the_user_ends_the_start() {
+async fn a_broker_that_rejects_the_url_ends_the_start() {
     let broker = &broker().await.url;
-    let url = broker.replace("amqp://", "amqp://nobody:secret@");
-    for wait in [&[][..], &["--amqp-wait"]] {
-        let mut program = spawn(&[&["--amqp", &url], wait].concat());
+    let no_user = (broker.replace("amqp://", "amqp://nobody:secret@"), "UNAUTHENTICATED", "ACCESS_REFUSED");
+    let no_host = (format!("{broker}/nowhere"), "PERMISSION_DENIED", "nowhere");
+    for ((url, code, reason), wait) in [(&no_user, &[][..]), (&no_user, &["--amqp-wait"]), (&no_host, &[])] {
+        let mut program = spawn(&[&["--amqp", url], wait].concat());
         let status = soon("the end of the program", program.wait()).await.unwrap();
         let output = program.wait_with_output().await.unwrap();
         let err = String::from_utf8(output.stderr).unwrap();
         assert!(!status.success() && output.stdout.is_empty(), "{wait:?}: {status}");
         let last = err.lines().last().unwrap_or_default();
-        let named = last.starts_with("error: UNAUTHENTICATED: --amqp: ") && last.contains("ACCESS_REFUSED");
+        let named = last.starts_with(&format!("error: {code}: --amqp: ")) && last.contains(reason);
         assert!(named && !err.contains("secret"), "{wait:?}: {err}");
     }
 }

@@ -4,6 +4,7 @@
 
 mod bench;
 #[path = "../transports/amqp/tests/wire/broker.rs"]
+#[expect(dead_code, reason = "the tests of the crate look into the broker too")]
 mod broker;
 mod contract;
 mod durability;

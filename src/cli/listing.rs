@@ -2,8 +2,8 @@
 
 use std::{fmt, io::Write, net::SocketAddr};
 
-use everywire::{amqp, grpc, jsonrpc, locker, xmlrpc, zerorpc};
-use rpc_core::{Code, Result};
+use everywire::{amqp, grpc, jsonrpc, locker, services::ToolkitService, xmlrpc, zerorpc};
+use rpc_core::{Code, Limits, Result};
 
 use super::of_flag;
 
@@ -73,8 +73,12 @@ impl Listing {
     }
 
     /// Nothing if there is no broker and nobody is to wait for one. A broker that rejects the URL is an error.
-    pub(crate) async fn amqp(&mut self, url: &str, wait: bool) -> Result<Option<amqp::Server>> {
-        let (server, listed) = match amqp::Server::connect(url).await {
+    pub(crate) async fn amqp(&mut self, url: &str, wait: bool, limits: &Limits) -> Result<Option<amqp::Server>> {
+        let subscribed = async {
+            let server = amqp::Server::connect(url).await?;
+            server.subscribe(ToolkitService::descriptor(), limits).await
+        };
+        let (server, listed) = match subscribed.await {
             Ok(server) => {
                 let listed = format!("{}\n            {}", server.url(), add_3_4(&without_password(url)));
                 (Some(server), listed)

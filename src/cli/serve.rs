@@ -139,7 +139,7 @@ impl Serve {
             server = server.mount(listing.locker(address).await?);
         }
         if let Some(url) = &self.amqp
-            && let Some(wire) = listing.amqp(url, self.amqp_wait).await?
+            && let Some(wire) = listing.amqp(url, self.amqp_wait, server.budget().limits()).await?
         {
             server = server.mount(wire);
         }

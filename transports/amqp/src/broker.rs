@@ -9,7 +9,7 @@ use std::{
 
 use lapin::{
     AsyncTcpStream, Connection, ConnectionProperties, Error, ErrorKind,
-    protocol::{AMQPErrorKind, AMQPSoftError},
+    protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError},
     runtime::default_runtime,
     tcp::AMQPUriTcpExt,
     types::ShortString,
@@ -18,16 +18,20 @@ use lapin::{
 use rpc_core::{Code, Result, RpcError};
 use socket2::{SockRef, Socket};
 use tokio::time::timeout;
+use url::{Host, Url};
 
 /// The property `content_type` of every message.
 pub(crate) const CONTENT_TYPE: &str = "application/json";
 
 /// How long a connection may take, its handshake included.
-const CONNECT_TIME: Duration = Duration::from_secs(5);
+pub(crate) const CONNECT_TIME: Duration = Duration::from_secs(5);
 
 /// Seconds between the signs of life that both sides send, unless the URL has `?heartbeat=`. A side that is silent for
 /// twice as long is lost.
 const HEARTBEAT: u16 = 10;
+
+/// The virtual host that every broker has.
+const DEFAULT_VHOST: &str = "/";
 
 /// Where a broker is, and whom it knows us as.
 #[derive(Clone)]
@@ -44,6 +48,19 @@ impl Broker {
             ))
         };
         let mut uri: AMQPUri = url.parse().map_err(malformed)?;
+        // `AMQPUri` takes an IPv6 address for an absent host, which is `localhost`.
+        if let Ok(url) = Url::parse(url)
+            && let Some(Host::Ipv6(address)) = url.host()
+        {
+            uri.authority.host = address.to_string();
+        }
+        // By the letter, `amqp://host/` names the virtual host with the empty name. Nobody has one.
+        if uri.vhost.is_empty() {
+            DEFAULT_VHOST.clone_into(&mut uri.vhost);
+        }
+        if ShortString::try_new(uri.vhost.clone()).is_err() {
+            return Err(malformed("the name of a virtual host has at most 255 bytes".to_owned()));
+        }
         if uri.scheme == AMQPScheme::AMQPS {
             return Err(RpcError::unimplemented("amqps: there is no encryption yet; expected amqp://"));
         }
@@ -77,33 +94,76 @@ impl Broker {
     }
 
     fn unreachable(&self, error: &Error) -> RpcError {
-        let code = match error.kind() {
-            ErrorKind::ProtocolError(error) if *error.kind() == AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED) => {
-                Code::Unauthenticated
+        match rejection(error) {
+            Some(AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED)) => RpcError::unauthenticated(format!(
+                "the broker at {self} rejects the user or the password: {}",
+                reason(error)
+            )),
+            Some(AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED)) => {
+                RpcError::permission_denied(format!("the broker at {self} rejects the connection: {}", reason(error)))
             }
-            _ => Code::Unavailable,
-        };
-        RpcError::new(code, format!("no broker at {self}: {error}"))
+            _ => RpcError::unavailable(format!("no broker at {self}: {error}")),
+        }
     }
 
-    /// The error of a call, or of a server, whose connection broke.
-    pub(crate) fn lost(&self, reason: impl fmt::Display) -> RpcError {
+    /// The error of a call, or of a server, that the broker let down: by the end of a channel or of the connection.
+    pub(crate) fn lost(&self, error: &Error) -> RpcError {
+        if is_forbidden(error) {
+            return RpcError::permission_denied(format!("the broker at {self} rejects it: {}", reason(error)));
+        }
+        self.closed(reason(error))
+    }
+
+    /// The same, without an error of the broker's.
+    pub(crate) fn closed(&self, reason: impl fmt::Display) -> RpcError {
         RpcError::unavailable(format!("the connection to the broker at {self} is lost: {reason}"))
+    }
+
+    /// The error of a server whose user may not `act`, or for whom that failed.
+    pub(crate) fn failed(&self, act: impl fmt::Display, error: &Error) -> RpcError {
+        let code = if is_forbidden(error) { Code::PermissionDenied } else { Code::Unavailable };
+        RpcError::new(code, format!("the broker at {self} does not let the server {act}: {}", reason(error)))
     }
 }
 
-/// The queue of a service, called like it.
-pub(crate) fn queue_of(service: &str) -> Result<ShortString> {
-    ShortString::try_new(service.to_owned())
-        .map_err(|_| RpcError::failed_precondition(format!("amqp: a queue's name has at most 255 bytes: {service}")))
+/// The broker's words, if it said any.
+fn reason(error: &Error) -> String {
+    match error.kind() {
+        ErrorKind::ProtocolError(error) => error.get_message().to_string(),
+        _ => error.to_string(),
+    }
+}
+
+/// What the broker closed a channel or the connection for, if it did.
+pub(crate) fn rejection(error: &Error) -> Option<&AMQPErrorKind> {
+    match error.kind() {
+        ErrorKind::ProtocolError(error) => Some(error.kind()),
+        _ => None,
+    }
+}
+
+/// Whether trying again is no use until somebody gives the user a right, or a queue free.
+fn is_forbidden(error: &Error) -> bool {
+    use AMQPSoftError::{ACCESSREFUSED, RESOURCELOCKED};
+    matches!(rejection(error), Some(AMQPErrorKind::Soft(ACCESSREFUSED | RESOURCELOCKED)))
+}
+
+/// The name of a queue.
+pub(crate) fn queue_name(name: &str) -> Result<ShortString> {
+    ShortString::try_new(name.to_owned()).map_err(|_| {
+        let start = &name[..name.floor_char_boundary(32)];
+        RpcError::failed_precondition(format!("amqp: the name of a queue has at most 255 bytes: `{start}…`"))
+    })
 }
 
 /// Without the user and the password.
 impl fmt::Display for Broker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let AMQPUri { authority, vhost, .. } = &self.uri;
-        write!(f, "amqp://{}:{}", authority.host, authority.port)?;
-        if vhost == "/" { Ok(()) } else { write!(f, "/{vhost}") }
+        let (host, port) = (&authority.host, authority.port);
+        // Only an IPv6 address has a colon.
+        if host.contains(':') { write!(f, "amqp://[{host}]:{port}") } else { write!(f, "amqp://{host}:{port}") }?;
+        if vhost == DEFAULT_VHOST { Ok(()) } else { write!(f, "/{vhost}") }
     }
 }
 
@@ -125,6 +185,41 @@ impl Drop for Handshake {
         if let Some(socket) = self.socket.lock().unwrap_or_else(PoisonError::into_inner).take() {
             // It fails only if the peer has ended it already.
             let _ = socket.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_of_a_url_is_where_it_connects() {
+        let long = format!("amqp://h/{}", "v".repeat(256));
+        #[rustfmt::skip]
+        let cases = [
+            ("amqp://localhost", Some(("localhost", 5672, "/", "amqp://localhost:5672"))),
+            ("amqp://u:p@127.0.0.1:1/%2f", Some(("127.0.0.1", 1, "/", "amqp://127.0.0.1:1"))),
+            ("amqp://h:1/", Some(("h", 1, "/", "amqp://h:1"))),
+            ("amqp://h/?heartbeat=5", Some(("h", 5672, "/", "amqp://h:5672"))),
+            ("amqp://h/a%2Fb", Some(("h", 5672, "a/b", "amqp://h:5672/a/b"))),
+            ("amqp://[::1]", Some(("::1", 5672, "/", "amqp://[::1]:5672"))),
+            ("amqp://u:p@[2001:DB8:0::1]:7/v", Some(("2001:db8::1", 7, "v", "amqp://[2001:db8::1]:7/v"))),
+            ("amqp://[::ffff:127.0.0.1]/", Some(("::ffff:127.0.0.1", 5672, "/", "amqp://[::ffff:127.0.0.1]:5672"))),
+            ("amqp://[::1", None),
+            ("amqp://[localhost]", None),
+            ("amqp://::1:5672", None),
+            (&long, None),
+        ];
+        for (url, expected) in cases {
+            let broker = Broker::parse(url);
+            let found = broker.as_ref().ok().map(|broker| {
+                let (authority, vhost) = (&broker.uri.authority, broker.uri.vhost.as_str());
+                (authority.host.as_str(), authority.port, vhost, broker.to_string())
+            });
+            let expected = expected.map(|(host, port, vhost, shown)| (host, port, vhost, shown.to_owned()));
+            assert_eq!(found, expected, "{url}");
+            assert!(broker.is_ok() || broker.is_err_and(|error| error.code() == Code::InvalidArgument), "{url}");
         }
     }
 }

@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use everywire_net::Shared;
-use lapin::types::ShortString;
 use rpc_core::{CallSlots, Caller, DEFAULT_TIMEOUT, Limits, Method, Result, RpcError, answer_within};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    broker::{Broker, queue_of},
+    broker::{Broker, queue_name},
     link::Link,
 };
 
@@ -16,6 +15,9 @@ use crate::{
 const CALLS: usize = 1_024;
 
 /// A client of the servers at one broker, ours or others that speak JSON-RPC from a queue.
+///
+/// At most 1,024 calls are in flight at a time, and apart from them as many of methods that [wait](Method::waits); more are
+/// sent later.
 ///
 /// It connects again by itself: a call that finds the connection lost makes a new one. Calls that wait when the connection
 /// breaks fail with `UNAVAILABLE`, as nobody knows whether they ran. A queue that does not exist is `UNAVAILABLE` at once;
@@ -27,7 +29,7 @@ const CALLS: usize = 1_024;
 #[derive(Debug)]
 pub struct Client {
     broker: Broker,
-    queue: Option<ShortString>,
+    queue: Option<String>,
     timeout: Duration,
     link: Shared<Link>,
     slots: CallSlots,
@@ -49,10 +51,11 @@ impl Client {
         Ok(client)
     }
 
-    /// Sets the queue of requests. Panics if its name has more than 255 bytes. Default: the service's full name, such as `everywire.v1.Toolkit`.
+    /// Sets the queue of requests, whose name has at most 255 bytes: with a longer one, calls fail. Default: the service's full
+    /// name, such as `everywire.v1.Toolkit`.
     #[must_use]
     pub fn queue(self, queue: &str) -> Self {
-        Self { queue: Some(queue.into()), ..self }
+        Self { queue: Some(queue.to_owned()), ..self }
     }
 
     /// Sets how long a call may take, from its start to its answer. Default 30 s.
@@ -62,6 +65,7 @@ impl Client {
     }
 
     async fn exchange<A: Serialize>(&self, method: &Method, args: &A) -> Result<Vec<u8>> {
+        let queue = queue_name(self.queue.as_deref().unwrap_or_else(|| service(method)))?;
         let _slot = self.slots.take(method).await?;
         let link = self.link.get(Link::is_open, || Link::open(&self.broker)).await?;
         let number = link.number();
@@ -71,10 +75,6 @@ impl Client {
             let text = format!("the arguments of {} are too long: a request may have {limit} bytes", method.name());
             return Err(RpcError::resource_exhausted(text));
         }
-        let queue = match &self.queue {
-            Some(queue) => queue.clone(),
-            None => queue_of(service(method))?,
-        };
         self.link.answered(&link, link.answer(&queue, number, &body, self.timeout)).await
     }
 }

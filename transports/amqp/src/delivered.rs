@@ -1,23 +1,29 @@
-//! A service as one message may use it.
+//! One message: the service as its calls may use it, and its acknowledgement.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
-use rpc_core::{Call, Method, RpcError, Service, ServiceDescriptor};
-use tokio::time::timeout;
+use lapin::{Channel, options::BasicAckOptions, types::DeliveryTag};
+use rpc_core::{Budget, Call, Method, RpcError, Service, ServiceDescriptor};
+use tokio::{sync::Notify, time::timeout};
 
 /// A service for the calls of one message.
 pub(crate) struct Delivered<S> {
     pub(crate) service: Arc<S>,
+    pub(crate) budget: Arc<Budget>,
     /// Whether the broker had delivered it before.
     pub(crate) redelivered: bool,
     /// How long its caller waits.
     pub(crate) time: Option<Duration>,
-}
-
-impl<S: Service> Delivered<S> {
-    fn may_run(&self, method: &str) -> bool {
-        !self.redelivered || self.descriptor().method(method).is_none_or(Method::is_idempotent)
-    }
+    /// Of its body.
+    pub(crate) bytes: usize,
+    /// Told when a call of it waits.
+    pub(crate) waits: Notify,
 }
 
 impl<S: Service> Service for Delivered<S> {
@@ -26,16 +32,47 @@ impl<S: Service> Service for Delivered<S> {
     }
 
     async fn dispatch<C: Call>(&self, method: &str, call: &mut C) -> C::Reply {
-        if !self.may_run(method) {
+        let known = self.descriptor().method(method);
+        if self.redelivered && !known.is_none_or(Method::is_idempotent) {
             let text = "the call may have run: the server that had it was lost before its answer; it is not run again";
             return call.reply::<()>(Err(RpcError::aborted(text)));
         }
-        let Some(time) = self.time else { return self.service.dispatch(method, call).await };
-        match timeout(time, self.service.dispatch(method, call)).await {
+        // What waits is acknowledged, and then only this bounds how much of it there is.
+        let mut share = self.budget.share();
+        if known.is_some_and(Method::waits) {
+            if let Err(rejected) = share.hold(self.bytes) {
+                return call.reply::<()>(Err(rejected));
+            }
+            self.waits.notify_one();
+        }
+        let running = self.service.dispatch(method, call);
+        let Some(time) = self.time else { return running.await };
+        match timeout(time, running).await {
             Ok(reply) => reply,
             Err(_) => {
                 call.reply::<()>(Err(RpcError::deadline_exceeded(format!("no reply within the call's {time:?}"))))
             }
         }
+    }
+}
+
+/// The acknowledgement of one message, which is sent once.
+pub(crate) struct Receipt<'a> {
+    channel: &'a Channel,
+    tag: DeliveryTag,
+    is_sent: AtomicBool,
+}
+
+impl<'a> Receipt<'a> {
+    pub(crate) fn of(channel: &'a Channel, tag: DeliveryTag) -> Self {
+        Self { channel, tag, is_sent: AtomicBool::new(false) }
+    }
+
+    /// Sends it, unless it is sent. Once this is polled it is on its way, even if it is dropped then.
+    pub(crate) async fn send(&self) -> lapin::Result<()> {
+        if self.is_sent.swap(true, Relaxed) {
+            return Ok(());
+        }
+        self.channel.basic_ack(self.tag, BasicAckOptions::default()).await
     }
 }

@@ -22,19 +22,37 @@
 //! the bodies, errors included, stands in [`everywire_json`].
 //!
 //! # What is declared
-//! The server declares its queue, durable, and with a bound: `x-max-length` 65,536, `x-max-length-bytes` 256 MiB and
-//! `x-overflow` `reject-publish`, by which a client that asks for confirmations learns that it is full. A queue that is
-//! there with other settings, a quorum queue for example, is used as it is. Nothing else is declared: no exchange, no
-//! binding, and no queue of answers, since the client uses direct reply-to. Several servers may share a queue. Prefetch is
-//! [`calls_in_flight`](rpc_core::Limits::calls_in_flight).
+//! The server looks for its queue, and declares it if it is missing: durable, and with a bound: `x-max-length` 65,536,
+//! `x-max-length-bytes` 256 MiB and `x-overflow` `reject-publish`, by which a client that asks for confirmations learns that
+//! it is full. A queue that is there with other settings, a quorum queue for example, is used as it is. Nothing else is
+//! declared: no exchange, no binding, and no queue of answers, since the client uses direct reply-to. Several servers may
+//! share a queue.
+//!
+//! # Rights
+//! A server's user needs the right to read the queue, to write to the default exchange (`amq.default`), where the answers
+//! go, and to configure the queue if it is missing. A client's user needs to write to the default exchange. What is missing
+//! is `PERMISSION_DENIED`: at the start, with the broker's words, and for a server with [`Server::subscribe`] before it
+//! serves. A server whose user loses a right tries again, every 10 s at most.
+//!
+//! # Calls that wait
+//! At most [`calls_in_flight`](rpc_core::Limits::calls_in_flight) requests are unacknowledged (prefetch). A request whose
+//! call waits for other calls ([`Method::waits`](rpc_core::Method::waits)), or has taken 1 s, is acknowledged at once rather
+//! than after its answer. So however many calls wait, the one that ends their wait is delivered and runs, and no call meets
+//! the broker's time for an acknowledgement (`consumer_timeout`, 30 min by default). Instead there may be
+//! [`waiting_calls`](rpc_core::Limits::waiting_calls) of the first kind, one more is `RESOURCE_EXHAUSTED`, and as many of the
+//! second kind as `calls_in_flight`: beyond those, calls that take long stay unacknowledged.
 //!
 //! # At most once, or at least once
-//! A request is acknowledged once its answer is sent, on the same channel and behind it. If the server or the broker dies
-//! before, the broker delivers the request again, with the flag `redelivered`: to another server, or to the same one when
-//! it is back. What then happens to it is the method's choice:
+//! A request is acknowledged once its answer is sent. If the server or the broker dies before, the broker delivers the
+//! request again, with the flag `redelivered`: to another server, or to the same one when it is back. What then happens to
+//! it is the method's choice:
 //! - One that is not idempotent **never runs twice for one message**. A message with the flag may have run, or may only
 //!   have waited beside one that ran, so it is answered with `ABORTED` and does not run.
 //! - One that is marked `#[idempotent]` runs again, so that its caller gets an answer after all.
+//!
+//! A request that is acknowledged earlier, as [above](#calls-that-wait), is never delivered again, whatever its method is
+//! marked with. If its server dies, or loses its connection, its caller gets no `ABORTED` and no answer of another server,
+//! but runs into its deadline.
 //!
 //! The flag is there whenever the message may have been at a server before: the broker sets it on whatever it had delivered
 //! and got no acknowledgement for, and after a crash of its own on every message that it reads back from the disk, delivered
@@ -50,21 +68,37 @@
 //!
 //! # What goes wrong
 //! What is no request is answered as JSON-RPC asks for, with the `id` `null`, and acknowledged, so that it does not come
-//! again. An answer whose caller has gone is dropped: it is published `mandatory`, so that the server learns of it; with
-//! direct reply-to it is not, since the broker then returns even what it delivered.
+//! again. So is a body that its `content_encoding` does not fit: gzip and deflate are decoded, on both sides, and a name of a
+//! character set does no harm. An answer whose caller has gone is dropped: it is published `mandatory`, so that the server
+//! learns of it; with direct reply-to it is not, since the broker then returns even what it delivered.
+//!
+//! A call that takes long is given up once the queue of its answer is gone. The server looks for it after 5 s and then every
+//! 5 s, once for all calls of a caller. A look at a queue that is gone, or that is exclusive to the caller, is a line in the
+//! broker's log, so at exclusive queues it looks less and less often, every 5 min in the end; direct reply-to costs no line
+//! while the caller is there.
+//!
+//! If the queue of requests is deleted, the server declares it again and goes on; calls in flight are answered, requests that
+//! were in the queue are lost, and their callers run into their deadlines. Going away and coming back, of the broker or of
+//! the queue, is a line each in the server's log.
 //!
 //! # Limits
-//! The peers of a server are the broker's, so most limits are its settings. Here are kept `calls_in_flight`, `calls_in_all`,
-//! `call_time`, those of [`everywire_json`], and `message_bytes`, which has to be less than the broker's `max_message_size`: a request
+//! The peers of a server are the broker's, so most limits are its settings. Here are kept `calls_in_flight`, `waiting_calls`,
+//! `calls_in_all`, `call_time`, `decompressed_bytes`, those of [`everywire_json`], and `message_bytes`, which has to be less than the broker's `max_message_size`: a request
 //! is measured once it is there, and an answer must fit too.
 //!
 //! Specifications: [AMQP 0-9-1](https://www.rabbitmq.com/amqp-0-9-1-reference), [direct
 //! reply-to](https://www.rabbitmq.com/docs/direct-reply-to), [JSON-RPC 2.0](https://www.jsonrpc.org/specification).
 
+mod answers;
+mod body;
 mod broker;
+mod callers;
 mod client;
 mod delivered;
 mod link;
+mod outage;
+mod queue;
+mod requests;
 mod server;
 mod session;
 

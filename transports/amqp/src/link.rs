@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    mem,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -12,14 +13,18 @@ use std::{
 use futures_util::StreamExt;
 use lapin::{
     BasicProperties, Channel, Confirmation, Connection, Consumer,
+    message::Delivery,
     options::{BasicConsumeOptions, BasicPublishOptions, ConfirmSelectOptions},
     types::{FieldTable, ShortString},
 };
-use rpc_core::{Result, RpcError};
+use rpc_core::{Budget, Limits, Result, RpcError};
 use tokio::sync::oneshot;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::broker::{Broker, CONTENT_TYPE};
+use crate::{
+    body::decoded,
+    broker::{Broker, CONTENT_TYPE},
+};
 
 /// The queue of answers that needs no declaring: the broker hands them to the channel that asked.
 const REPLY_TO: &str = "amq.rabbitmq.reply-to";
@@ -51,7 +56,7 @@ struct Place<'a> {
 impl Link {
     pub(crate) async fn open(broker: &Broker) -> Result<Self> {
         let connection = broker.connect(CONNECTION_NAME).await?;
-        let lost = |error| broker.lost(error);
+        let lost = |error| broker.lost(&error);
         let channel = connection.create_channel().await.map_err(lost)?;
         // A request that no queue takes comes back, but lapin says so only to who asked for confirmations.
         channel.confirm_select(ConfirmSelectOptions::default()).await.map_err(lost)?;
@@ -88,15 +93,15 @@ impl Link {
         body: &[u8],
         time: Duration,
     ) -> Result<Vec<u8>> {
-        let (_place, answer) = self.waiting.enter(number).ok_or_else(|| self.broker.lost("closed"))?;
-        let confirmation = self.publish(queue, number, body, time).await.map_err(|error| self.broker.lost(error))?;
+        let (_place, answer) = self.waiting.enter(number).ok_or_else(|| self.broker.closed("closed"))?;
+        let confirmation = self.publish(queue, number, body, time).await.map_err(|error| self.broker.lost(&error))?;
         if !confirmation.is_ack() {
             return Err(RpcError::resource_exhausted(format!("the queue `{queue}` of {} is full", self.broker)));
         }
         if let Some(returned) = confirmation.take_message() {
             self.waiting.deliver(&returned.properties, Err(self.missing(&returned.routing_key)));
         }
-        answer.await.unwrap_or_else(|_| Err(self.broker.lost("closed")))
+        answer.await.unwrap_or_else(|_| Err(self.broker.closed("closed")))
     }
 
     /// Sends a request and waits until the broker has it.
@@ -155,14 +160,27 @@ impl Drop for Place<'_> {
 
 /// Hands out answers until the connection is lost, which is the answer to all who still wait.
 async fn read(mut answers: Consumer, waiting: Arc<Waiting>, broker: Broker) {
-    let reason = loop {
+    let budget = Budget::new(Limits::default());
+    let lost = loop {
         match answers.next().await {
-            Some(Ok(answer)) => waiting.deliver(&answer.properties, Ok(answer.data)),
-            Some(Err(error)) => break error.to_string(),
-            None => break "closed".to_owned(),
+            Some(Ok(mut answer)) => {
+                let body = read_body(&mut answer, &budget);
+                waiting.deliver(&answer.properties, body);
+            }
+            Some(Err(error)) => break broker.lost(&error),
+            None => break broker.closed("closed"),
         }
     };
     for (_, call) in waiting.lock().take().into_iter().flatten() {
-        let _ = call.send(Err(broker.lost(&reason)));
+        let _ = call.send(Err(lost.clone()));
+    }
+}
+
+/// The body of an answer, which may be compressed.
+fn read_body(answer: &mut Delivery, budget: &Arc<Budget>) -> Result<Vec<u8>> {
+    match decoded(answer, budget) {
+        Ok(None) => Ok(mem::take(&mut answer.data)),
+        Ok(Some(decoded)) => Ok(decoded.bytes.into()),
+        Err(error) => Err(RpcError::internal(format!("the answer can't be read: {}", error.message()))),
     }
 }

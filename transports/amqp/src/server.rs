@@ -1,22 +1,20 @@
 //! The server: a consumer of one queue, connected again and again.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use lapin::{Connection, Consumer, types::ShortString};
-use rpc_core::{Budget, CancellationToken, Result, Service, ServiceDescriptor, Transport};
+use lapin::{Connection, types::ShortString};
+use rpc_core::{Budget, CancellationToken, Code, Limits, Result, Service, ServiceDescriptor, Transport};
 use tokio::time::sleep;
 
 use crate::{
-    broker::{Broker, queue_of},
-    session::Session,
+    broker::{Broker, queue_name},
+    outage::Outage,
+    session::{self, Subscription},
 };
-
-/// The pause before the first new try to connect, and the longest one.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
 /// A server that takes its requests from a queue of a broker.
 ///
-/// It declares the queue, connects again when the broker was away, and stops on demand after the calls in flight.
+/// It declares the queue if it is missing, connects again when the broker was away, and stops on demand after the calls in flight.
 ///
 /// ```no_run
 /// # async fn mount(service: impl rpc_core::Service) -> rpc_core::Result<()> {
@@ -27,23 +25,33 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_
 /// ```
 pub struct Server {
     broker: Broker,
-    queue: Option<ShortString>,
-    /// The first connection, if it is there already.
-    connection: Option<Connection>,
+    queue: Option<String>,
+    state: State,
+}
+
+/// How far it is.
+enum State {
+    /// It connects when it serves, and tries for as long as it takes.
+    Waiting,
+    Connected(Connection),
+    Subscribed(Subscription),
+    /// It was connected once.
+    Lost,
 }
 
 impl Server {
     /// A server of the broker at `url`, such as `amqp://user:password@host:5672/vhost`. It connects once it serves, and
     /// tries for as long as it takes.
     pub fn new(url: &str) -> Result<Self> {
-        Ok(Self { broker: Broker::parse(url)?, queue: None, connection: None })
+        Ok(Self { broker: Broker::parse(url)?, queue: None, state: State::Waiting })
     }
 
-    /// The same, connected: a broker that is not there is `UNAVAILABLE` now.
+    /// The same, connected: a broker that is not there is `UNAVAILABLE` now. If its user lacks a right that the server
+    /// needs, that is `PERMISSION_DENIED` when it [subscribes](Self::subscribe), or when it begins to serve.
     pub async fn connect(url: &str) -> Result<Self> {
         let server = Self::new(url)?;
         let connection = server.broker.connect(CONNECTION_NAME).await?;
-        Ok(Self { connection: Some(connection), ..server })
+        Ok(Self { state: State::Connected(connection), ..server })
     }
 
     /// Where the broker is, without the user and the password.
@@ -51,10 +59,19 @@ impl Server {
         self.broker.to_string()
     }
 
-    /// Sets the queue of requests. Panics if its name has more than 255 bytes. Default: the service's full name, such as `everywire.v1.Toolkit`.
+    /// Sets the queue of requests, whose name has at most 255 bytes: a longer one is an error when the server is mounted.
+    /// Default: the service's full name, such as `everywire.v1.Toolkit`.
     #[must_use]
     pub fn queue(self, queue: &str) -> Self {
-        Self { queue: Some(queue.into()), ..self }
+        Self { queue: Some(queue.to_owned()), ..self }
+    }
+
+    /// Declares the queue, unless it is there, and begins to consume it, within the `limits` that the server will have. So a
+    /// right that the user lacks is an error now, rather than when the server serves. Requests that arrive meanwhile are
+    /// served then.
+    pub async fn subscribe(mut self, service: &ServiceDescriptor, limits: &Limits) -> Result<Self> {
+        let subscription = self.open(service, limits.calls_in_flight.max(1)).await?;
+        Ok(Self { state: State::Subscribed(subscription), ..self })
     }
 }
 
@@ -64,7 +81,7 @@ impl Transport for Server {
     }
 
     fn check(&self, descriptor: &ServiceDescriptor) -> Result<()> {
-        queue_of(descriptor.full_name())?;
+        self.queue_of(descriptor)?;
         everywire_json::check("amqp", descriptor)
     }
 
@@ -74,42 +91,47 @@ impl Transport for Server {
         budget: Arc<Budget>,
         shutdown: CancellationToken,
     ) -> Result<()> {
-        let (first, longest) = PAUSES;
-        let mut pause = first;
-        while let Some(opened) = shutdown.run_until_cancelled(self.open(&service, &budget)).await {
+        let is_connected = !matches!(self.state, State::Waiting);
+        let mut outage = Outage::of("the broker");
+        let mut has_served = false;
+        let prefetch = budget.limits().calls_in_flight;
+        loop {
+            let opened = shutdown.run_until_cancelled(self.open(service.descriptor(), prefetch)).await;
             let lost = match opened {
-                Ok((session, consumer)) => {
-                    pause = first;
-                    let Err(error) = session.run(consumer, &shutdown).await else { break };
-                    self.broker.lost(error)
+                None => return Ok(()),
+                Some(Ok(subscription)) => {
+                    outage.over();
+                    has_served = true;
+                    let served = session::serve(subscription, Arc::clone(&service), Arc::clone(&budget), &shutdown);
+                    let Err(lost) = served.await else { return Ok(()) };
+                    lost
                 }
-                Err(error) => error,
+                Some(Err(rejected)) if is_connected && !has_served && rejected.code() == Code::PermissionDenied => {
+                    return Err(rejected);
+                }
+                Some(Err(error)) => error,
             };
-            if pause == first {
-                tracing::warn!(error = lost.message(), "amqp tries again until the broker is back");
+            if shutdown.run_until_cancelled(sleep(outage.failed(&lost))).await.is_none() {
+                return Ok(());
             }
-            if shutdown.run_until_cancelled(sleep(pause)).await.is_none() {
-                break;
-            }
-            pause = longest.min(pause * 2);
         }
-        Ok(())
     }
 }
 
 impl Server {
-    /// Connects, unless it is connected, and begins to consume.
-    async fn open<S: Service>(&mut self, service: &Arc<S>, budget: &Arc<Budget>) -> Result<(Session<S>, Consumer)> {
-        let connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => self.broker.connect(CONNECTION_NAME).await?,
+    /// Connects and begins to consume, as far as that is not done.
+    async fn open(&mut self, service: &ServiceDescriptor, prefetch: usize) -> Result<Subscription> {
+        let queue = self.queue_of(service)?;
+        let connection = match std::mem::replace(&mut self.state, State::Lost) {
+            State::Subscribed(subscription) => return Ok(subscription),
+            State::Connected(connection) => connection,
+            State::Waiting | State::Lost => self.broker.connect(CONNECTION_NAME).await?,
         };
-        let queue = match &self.queue {
-            Some(queue) => queue.clone(),
-            None => queue_of(service.descriptor().full_name())?,
-        };
-        let opened = Session::open(Arc::clone(service), Arc::clone(budget), connection, queue).await;
-        opened.map_err(|error| self.broker.lost(error))
+        Subscription::open(&self.broker, connection, queue, prefetch).await
+    }
+
+    fn queue_of(&self, service: &ServiceDescriptor) -> Result<ShortString> {
+        queue_name(self.queue.as_deref().unwrap_or_else(|| service.full_name()))
     }
 }
 

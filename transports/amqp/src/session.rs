@@ -4,171 +4,181 @@ use std::{future::pending, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use everywire_json::{answer, refusal};
-use futures_util::StreamExt;
-use lapin::{
-    BasicProperties, Channel, Connection, Consumer, Error, ErrorKind, Result,
-    message::Delivery,
-    options::{
-        BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions,
-        QueueDeclareOptions,
-    },
-    protocol::{AMQPErrorKind, AMQPSoftError, constants::REPLY_SUCCESS},
-    types::{AMQPValue, FieldTable, LongInt, ShortString},
-};
-use rpc_core::{Budget, CancellationToken, Limit, Service};
+use lapin::{BasicProperties, Connection, message::Delivery, protocol::constants::REPLY_SUCCESS, types::ShortString};
+use rpc_core::{Budget, CancellationToken, Limit, PerConnection, Result, Service, Waiting};
 use tokio::{
+    sync::{Notify, Semaphore},
     task::{JoinError, JoinSet},
-    time::sleep,
+    time::{sleep, timeout},
 };
 
-use crate::{broker::CONTENT_TYPE, delivered::Delivered};
+use crate::{
+    answers::Answers,
+    body::decoded,
+    broker::{Broker, CONNECT_TIME, CONTENT_TYPE},
+    callers::Callers,
+    delivered::{Delivered, Receipt},
+    queue::Queue,
+    requests::Requests,
+};
 
-/// Requests that wait in the queue; the broker refuses more.
-const WAITING_REQUESTS: LongInt = 65_536;
+/// A call that takes longer is acknowledged before its answer: the broker counts it no longer among the unacknowledged, of
+/// which there are at most `calls_in_flight`, and does not close the channel when it takes half an hour
+/// (`consumer_timeout`).
+const LONG: Duration = Duration::from_secs(1);
 
-/// Bytes of their bodies.
-const WAITING_BYTES: LongInt = 256 << 20;
+/// A connection that consumes the queue of requests and may send answers.
+pub(crate) struct Subscription {
+    queue: Arc<Queue>,
+    requests: Requests,
+    answers: Answers,
+}
 
-/// How often a call that takes long looks whether its caller is still there.
-const PRESENCE_PERIOD: Duration = Duration::from_secs(5);
+impl Subscription {
+    /// Checks that answers can be sent, declares the queue if it is missing, and begins to consume it.
+    pub(crate) async fn open(
+        broker: &Broker,
+        connection: Connection,
+        queue: ShortString,
+        prefetch: usize,
+    ) -> Result<Self> {
+        let opened = async {
+            let queue = Arc::new(Queue::open(broker.clone(), connection, queue, prefetch).await?);
+            let answers = Answers::open(&queue.connection).await;
+            let answers =
+                answers.map_err(|error| broker.failed("send answers (to the exchange amq.default)", &error))?;
+            let requests = Requests::consume(Arc::clone(&queue)).await?;
+            Ok(Self { queue, requests, answers })
+        };
+        timeout(CONNECT_TIME, opened).await.unwrap_or_else(|_| Err(broker.closed("no reply within 5 s")))
+    }
+}
 
-/// The beginning of the names that the broker makes for direct reply-to. They are no queues: an answer that has to arrive
-/// in a queue (`mandatory`) comes back from there although it was delivered.
-const DIRECT_REPLY_TO: &str = "amq.rabbitmq.reply-to";
+/// What the calls of a connection share.
+struct Session<S> {
+    service: Arc<PerConnection<S>>,
+    budget: Arc<Budget>,
+    queue: Arc<Queue>,
+    answers: Answers,
+    callers: Callers,
+    /// For calls that are acknowledged before their answers because they take long, and not because their method waits: as
+    /// many as there may be unacknowledged ones.
+    long_calls: Semaphore,
+}
 
-/// A connection that consumes.
-pub(crate) struct Session<S> {
+/// Serves until `shutdown` and the end of the calls in flight, or until the connection breaks, which ends them.
+pub(crate) async fn serve<S: Service>(
+    subscription: Subscription,
     service: Arc<S>,
     budget: Arc<Budget>,
-    connection: Connection,
-    channel: Channel,
+    shutdown: &CancellationToken,
+) -> Result<()> {
+    let Subscription { queue, mut requests, answers } = subscription;
+    let session = Arc::new(Session {
+        service: Arc::new(PerConnection::new(service, Waiting::new(&budget))),
+        long_calls: Semaphore::new(budget.limits().calls_in_flight.min(Semaphore::MAX_PERMITS)),
+        budget,
+        queue,
+        answers,
+        callers: Callers::default(),
+    });
+    let mut calls = JoinSet::new();
+    let begin = |calls: &mut JoinSet<_>, delivery| {
+        let session = Arc::clone(&session);
+        calls.spawn(async move { session.serve(delivery).await });
+    };
+    let looking = session.callers.look(&session.queue.connection);
+    tokio::pin!(looking);
+    loop {
+        tokio::select! {
+            delivery = requests.next() => begin(&mut calls, delivery?),
+            Some(ended) = calls.join_next() => finished(ended)?,
+            never = &mut looking => match never {},
+            () = shutdown.cancelled() => break,
+        }
+    }
+    for delivery in requests.end().await? {
+        begin(&mut calls, delivery);
+    }
+    while let Some(ended) = calls.join_next().await {
+        finished(ended)?;
+    }
+    let closed = session.queue.connection.close(REPLY_SUCCESS, "the server stops".into()).await;
+    closed.map_err(|error| session.queue.broker.lost(&error))
 }
 
 impl<S: Service> Session<S> {
-    /// Declares the queue and begins to consume it.
-    pub(crate) async fn open(
-        service: Arc<S>,
-        budget: Arc<Budget>,
-        connection: Connection,
-        queue: ShortString,
-    ) -> Result<(Self, Consumer)> {
-        declare(&connection, &queue).await?;
-        let channel = connection.create_channel().await?;
-        let prefetch = u16::try_from(budget.limits().calls_in_flight).unwrap_or(u16::MAX);
-        channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
-        let (tag, options) = (ShortString::default(), BasicConsumeOptions::default());
-        let consumer = channel.basic_consume(queue, tag, options, FieldTable::default()).await?;
-        Ok((Self { service, budget, connection, channel }, consumer))
-    }
-
-    /// Serves until `shutdown` and the end of the calls in flight, or until the connection breaks, which ends them.
-    pub(crate) async fn run(self, mut consumer: Consumer, shutdown: &CancellationToken) -> Result<()> {
-        let session = Arc::new(self);
-        let mut calls = JoinSet::new();
-        let begin = |calls: &mut JoinSet<_>, delivery| {
-            let session = Arc::clone(&session);
-            calls.spawn(async move { session.serve(delivery).await });
-        };
-        loop {
-            tokio::select! {
-                delivery = consumer.next() => match delivery {
-                    Some(delivery) => begin(&mut calls, delivery?),
-                    None => return Err(ErrorKind::InvalidChannelState(lapin::ChannelState::Closed, "consume").into()),
-                },
-                Some(ended) = calls.join_next() => finished(ended)?,
-                () = shutdown.cancelled() => break,
-            }
-        }
-        // What has arrived by the end of the subscription is run too: given back, it would count as redelivered.
-        session.channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()).await?;
-        while let Some(delivery) = consumer.next().await {
-            begin(&mut calls, delivery?);
-        }
-        while let Some(ended) = calls.join_next().await {
-            finished(ended)?;
-        }
-        session.connection.close(REPLY_SUCCESS, "the server stops".into()).await
-    }
-
-    /// Answers one message, and then acknowledges it.
+    /// Answers one message and acknowledges it.
     async fn serve(&self, delivery: Delivery) -> Result<()> {
+        self.answered(delivery).await.map_err(|error| self.queue.broker.lost(&error))
+    }
+
+    async fn answered(&self, delivery: Delivery) -> lapin::Result<()> {
         let caller = delivery.properties.reply_to().as_ref();
+        let receipt = Receipt::of(&self.queue.channel, delivery.delivery_tag);
+        let delivered = self.delivered(&delivery);
         let answer = tokio::select! {
             biased;
-            answer = self.answer(&delivery) => answer,
-            () = self.gone(caller) => None,
+            answer = self.answer(&delivered, &delivery) => answer,
+            failed = self.acknowledge_early(&delivered, &receipt) => return failed,
+            () = self.callers.gone(caller) => None,
         };
         if let (Some(caller), Some(answer)) = (caller, answer) {
-            let mandatory = !caller.as_str().starts_with(DIRECT_REPLY_TO);
-            let options = BasicPublishOptions { mandatory, ..Default::default() };
-            let properties = answer_to(&delivery);
-            // lapin sends acknowledgements before messages, so this waits until the answer is sent.
-            self.channel.basic_publish(ShortString::default(), caller.clone(), options, &answer, properties).await?;
-            self.forget_returned().await;
+            self.answers.send(&self.queue.connection, caller, &answer, answer_to(&delivery)).await?;
         }
-        self.channel.basic_ack(delivery.delivery_tag, BasicAckOptions::default()).await
+        receipt.send().await
     }
 
-    /// Answers whose callers have gone come back, and lapin keeps them until they are taken.
-    async fn forget_returned(&self) {
-        for answer in self.channel.wait_for_confirms().await.into_iter().flatten() {
-            tracing::debug!(caller = %answer.delivery.routing_key, "an answer came too late: its caller has gone");
+    fn delivered(&self, delivery: &Delivery) -> Delivered<PerConnection<S>> {
+        Delivered {
+            service: Arc::clone(&self.service),
+            budget: Arc::clone(&self.budget),
+            redelivered: delivery.redelivered,
+            time: expiration(delivery),
+            bytes: delivery.data.len(),
+            waits: Notify::new(),
         }
     }
 
     /// The body of the answer, if there is to be one.
-    async fn answer(&self, delivery: &Delivery) -> Option<Bytes> {
+    async fn answer(&self, delivered: &Delivered<PerConnection<S>>, delivery: &Delivery) -> Option<Bytes> {
         let length = delivery.data.len();
         if length > self.budget.limits().message_bytes {
             let error = self.budget.over(Limit::MessageBytes, format_args!("a request of {length} bytes"));
             return Some(refusal(&error).into());
         }
-        let (redelivered, time) = (delivery.redelivered, expiration(delivery));
-        let delivered = Delivered { service: Arc::clone(&self.service), redelivered, time };
-        answer(&delivered, &delivery.data, &self.budget).await.map(Bytes::from)
-    }
-
-    /// Ends when `caller` has no queue any more. Whoever wants no answer is never gone.
-    async fn gone(&self, caller: Option<&ShortString>) {
-        let Some(caller) = caller else { return pending().await };
-        loop {
-            sleep(PRESENCE_PERIOD).await;
-            if is_missing(&self.connection, caller).await {
-                tracing::debug!(%caller, "a call is given up: its caller has gone");
-                return;
+        match decoded(delivery, &self.budget) {
+            Ok(body) => {
+                let body = body.as_ref().map_or(&delivery.data[..], |body| &body.bytes);
+                answer(delivered, body, &self.budget).await.map(Bytes::from)
             }
+            Err(error) => Some(refusal(&error).into()),
         }
     }
-}
 
-/// Declares the queue of requests: durable, bounded, and refusing what is too much rather than losing the oldest. On a
-/// channel of its own, which a refusal closes: a queue that is there with other settings is used as it is.
-async fn declare(connection: &Connection, queue: &ShortString) -> Result<()> {
-    let mut arguments = FieldTable::default();
-    arguments.insert("x-max-length".into(), WAITING_REQUESTS.into());
-    arguments.insert("x-max-length-bytes".into(), WAITING_BYTES.into());
-    arguments.insert("x-overflow".into(), AMQPValue::LongString("reject-publish".into()));
-    let channel = connection.create_channel().await?;
-    match channel.queue_declare(queue.clone(), QueueDeclareOptions::durable(), arguments).await {
-        Err(error) if is_soft(&error, AMQPSoftError::PRECONDITIONFAILED) => {
-            tracing::info!(%queue, "the queue exists with settings of its own");
-            Ok(())
-        }
-        declared => declared.map(|_| ()),
+    /// Acknowledges a message once its call waits or has taken long. Ends only if that fails.
+    async fn acknowledge_early(
+        &self,
+        delivered: &Delivered<PerConnection<S>>,
+        receipt: &Receipt<'_>,
+    ) -> lapin::Result<()> {
+        let mut share = self.budget.share();
+        let _permit = tokio::select! {
+            () = delivered.waits.notified() => None,
+            permit = async {
+                sleep(LONG).await;
+                self.long_calls.acquire().await
+            } => {
+                // Without room for its body it stays unacknowledged, and the broker sends less.
+                if share.hold(delivered.bytes).is_err() {
+                    return pending().await;
+                }
+                permit.ok()
+            }
+        };
+        receipt.send().await?;
+        pending().await
     }
-}
-
-/// Whether there is no queue of this name; a name of direct reply-to counts as one while its caller is there.
-async fn is_missing(connection: &Connection, queue: &ShortString) -> bool {
-    let looked = async {
-        let channel = connection.create_channel().await?;
-        channel.queue_declare(queue.clone(), QueueDeclareOptions::default().passive(), FieldTable::default()).await
-    };
-    looked.await.is_err_and(|error| is_soft(&error, AMQPSoftError::NOTFOUND))
-}
-
-fn is_soft(error: &Error, kind: AMQPSoftError) -> bool {
-    matches!(error.kind(), ErrorKind::ProtocolError(error) if *error.kind() == AMQPErrorKind::Soft(kind))
 }
 
 /// The time that the caller gives the request: the property `expiration`, in milliseconds.

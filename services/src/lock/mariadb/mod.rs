@@ -74,7 +74,10 @@ impl Database {
         let opts = Opts::from_url(&url).map_err(bad)?;
         let name = format!("mysql://{}:{}", opts.ip_or_hostname(), opts.tcp_port());
         let constraints = PoolConstraints::new(0, CONNECTIONS).expect("zero is less");
+        // mysql_async keeps the brackets of an IPv6 address, and then looks for a host of that name.
+        let host = opts.ip_or_hostname().trim_matches(['[', ']']).to_owned();
         let opts = OptsBuilder::from_opts(opts)
+            .ip_or_hostname(host)
             .pool_opts(PoolOpts::default().with_constraints(constraints))
             .init(vec![
                 "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
@@ -212,5 +215,22 @@ impl Engine for MariaDb {
         let owner = owner.map(|owner| String::from_utf8_lossy(&owner).into_owned());
         let [held_ms, ttl_ms] = [held_ms, ttl_ms].map(|ms| ms.max(0).unsigned_abs());
         Ok(LockState { held: owner.is_some(), owner, token, held_ms, ttl_ms, waiting })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_ipv6_host_is_connected_to() {
+        let listener = TcpListener::bind("[::1]:0").await.unwrap();
+        let url = format!("mysql://root@{}/test", listener.local_addr().unwrap());
+        tokio::select! {
+            accepted = listener.accept() => drop(accepted.unwrap()),
+            connected = MariaDb::connect(&url) => panic!("{url}: {:?}", connected.map(drop)),
+        }
     }
 }

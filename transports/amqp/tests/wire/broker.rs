@@ -53,10 +53,34 @@ impl Broker {
 
     /// Starts it again, with what it kept on disk.
     pub(crate) async fn restart(&mut self) {
+        let home = self.home.path();
+        let mut command = self.command("bash");
+        command.args(["-c", SCRIPT]).stdin(Stdio::piped()).stderr(Stdio::null()).process_group(0);
+        self.running = Some(command.spawn().unwrap());
+        let since = Instant::now();
+        while let Err(error) = greeted(self.ports[0]).await {
+            let log = std::fs::read_to_string(home.join("log")).unwrap_or_default();
+            assert!(since.elapsed() < START_TIME, "no broker; `tests/run` installs RabbitMQ: {error}\n{log}");
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Runs `rabbitmqctl`.
+    pub(crate) fn ctl<const N: usize>(&self, arguments: [&str; N]) {
+        let output = self.command("/usr/lib/rabbitmq/bin/rabbitmqctl").arg("-q").args(arguments).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+    }
+
+    /// What the broker has logged.
+    pub(crate) fn log(&self) -> String {
+        let files = std::fs::read_dir(self.home.path().join("LOG_BASE")).unwrap();
+        files.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap_or_default()).collect()
+    }
+
+    /// A program in the environment of this broker.
+    fn command(&self, program: &str) -> Command {
         let [port, peers, names] = self.ports.map(|port| port.to_string());
         let home = self.home.path();
-        let mut command = Command::new("bash");
-        command.args(["-c", SCRIPT]).stdin(Stdio::piped()).stderr(Stdio::null()).process_group(0).env("HOME", home);
         let settings = [
             ("RABBITMQ_NODENAME", "test@localhost"),
             ("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1"),
@@ -65,17 +89,12 @@ impl Broker {
             ("ERL_EPMD_ADDRESS", "127.0.0.1"),
             ("ERL_EPMD_PORT", &names),
         ];
-        command.envs(settings);
+        let mut command = Command::new(program);
+        command.envs(settings).env("HOME", home);
         for place in ["MNESIA_BASE", "LOG_BASE", "PID_FILE", "ENABLED_PLUGINS_FILE", "CONFIG_FILE"] {
             command.env(format!("RABBITMQ_{place}"), home.join(place));
         }
-        self.running = Some(command.spawn().unwrap());
-        let since = Instant::now();
-        while let Err(error) = greeted(self.ports[0]).await {
-            let log = std::fs::read_to_string(home.join("log")).unwrap_or_default();
-            assert!(since.elapsed() < START_TIME, "no broker; `tests/run` installs RabbitMQ: {error}\n{log}");
-            sleep(Duration::from_millis(100)).await;
-        }
+        command
     }
 
     /// SIGKILL.

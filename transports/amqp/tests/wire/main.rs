@@ -5,6 +5,8 @@
 mod broker;
 mod outage;
 mod raw;
+mod rights;
+mod waits;
 
 use std::{
     collections::HashMap,
@@ -20,9 +22,9 @@ use std::{
 
 use broker::Broker;
 use everywire_amqp::{Client, Server};
-use rpc_core::{Budget, CancellationToken, Code, Limits, Origin, Result, Transport};
+use rpc_core::{Budget, CancellationToken, Code, Limits, Origin, Result, Service, Transport};
 use tokio::{
-    sync::OnceCell,
+    sync::{Notify, OnceCell},
     task::{JoinHandle, JoinSet},
     time::{sleep, timeout},
 };
@@ -45,6 +47,11 @@ trait Demo {
     async fn mark(&self, key: u64) -> Result<()>;
     /// Waits for a time.
     async fn wait(&self, ms: u64) -> Result<u64>;
+    /// Waits until it is told to end.
+    #[waits]
+    async fn until_told(&self) -> Result<()>;
+    /// Ends the waits of all that wait.
+    async fn tell(&self) -> Result<()>;
     /// Gives a text back.
     async fn text(&self, text: String) -> Result<String>;
 }
@@ -56,6 +63,23 @@ struct Real {
     marks: Mutex<HashMap<u64, usize>>,
     /// Waits that run.
     waiting: AtomicUsize,
+    told: Notify,
+}
+
+/// A wait that runs.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn begin(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, SeqCst);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, SeqCst);
+    }
 }
 
 impl Demo for Arc<Real> {
@@ -77,16 +101,21 @@ impl Demo for Arc<Real> {
     }
 
     async fn wait(&self, ms: u64) -> Result<u64> {
-        struct Waiting<'a>(&'a AtomicUsize);
-        impl Drop for Waiting<'_> {
-            fn drop(&mut self) {
-                self.0.fetch_sub(1, SeqCst);
-            }
-        }
-        self.waiting.fetch_add(1, SeqCst);
-        let _waiting = Waiting(&self.waiting);
+        let _waiting = Waiting::begin(&self.waiting);
         sleep(Duration::from_millis(ms)).await;
         Ok(ms)
+    }
+
+    async fn until_told(&self) -> Result<()> {
+        let told = self.told.notified();
+        let _waiting = Waiting::begin(&self.waiting);
+        told.await;
+        Ok(())
+    }
+
+    async fn tell(&self) -> Result<()> {
+        self.told.notify_waiters();
+        Ok(())
     }
 
     async fn text(&self, text: String) -> Result<String> {
@@ -98,6 +127,22 @@ impl Demo for Arc<Real> {
 async fn shared_broker() -> &'static Broker {
     static BROKER: OnceCell<Broker> = OnceCell::const_new();
     BROKER.get_or_init(Broker::start).await
+}
+
+/// The time that the [`strict_broker`] gives a server to acknowledge.
+const ACKNOWLEDGEMENT_TIME: Duration = Duration::from_secs(3);
+
+/// A broker that gives little time to acknowledge, and that tests give users to.
+async fn strict_broker() -> &'static Broker {
+    static BROKER: OnceCell<Broker> = OnceCell::const_new();
+    let start = async || {
+        let broker = Broker::start().await;
+        let set = |name: &str, millis| broker.ctl(["eval", &format!("application:set_env(rabbit, {name}, {millis}).")]);
+        set("consumer_timeout", ACKNOWLEDGEMENT_TIME.as_millis());
+        set("channel_tick_interval", 1_000);
+        broker
+    };
+    BROKER.get_or_init(start).await
 }
 
 /// A queue that no other test has.
@@ -279,8 +324,8 @@ async fn urls_and_brokers_that_are_wrong() {
         ("http://localhost".to_owned(), Code::InvalidArgument, "no URL of a broker"),
         ("amqps://localhost".to_owned(), Code::Unimplemented, "there is no encryption yet"),
         ("amqp://127.0.0.1:1".to_owned(), Code::Unavailable, "no broker at amqp://127.0.0.1:1: "),
-        (url.replace("amqp://", "amqp://guest:hunter2@"), Code::Unauthenticated, "no broker at amqp://127.0.0.1:"),
-        (format!("{url}/nowhere"), Code::Unavailable, "/nowhere: "),
+        (url.replace("amqp://", "amqp://guest:hunter2@"), Code::Unauthenticated, "rejects the user or the password"),
+        (format!("{url}/nowhere"), Code::PermissionDenied, "/nowhere rejects the connection: NOT_ALLOWED - vhost nowhere"),
     ];
     for (url, code, text) in cases {
         for error in
@@ -292,10 +337,36 @@ async fn urls_and_brokers_that_are_wrong() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trailing_slash_names_the_default_virtual_host() {
+    let running = Running::start().await;
+    let client = Client::connect(&format!("{}/", running.url)).await.unwrap().queue(&running.queue);
+    assert_eq!(DemoClient::new(client).add(3, 4).await, Ok(7));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_too_long_for_a_queue_is_an_error() {
+    let url = &shared_broker().await.url;
+    let service = DemoService::new(Arc::<Real>::default());
+    for (bytes, is_good) in [(255, true), (256, false), (70_000, false)] {
+        let name = "q".repeat(bytes);
+        let server = Server::new(url).unwrap().queue(&name);
+        assert_eq!(server.check(service.descriptor()).is_ok(), is_good, "{bytes}");
+        let error = DemoClient::new(Client::connect(url).await.unwrap().queue(&name)).add(3, 4).await.unwrap_err();
+        let expected = if is_good { Code::Unavailable } else { Code::FailedPrecondition };
+        assert_eq!(error.code(), expected, "{bytes}: {error}");
+        assert!(is_good || error.message().len() < 100, "{error}");
+    }
+}
+
 /// A peer that takes connections and says nothing costs the time of a handshake.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silent_broker_is_given_up() {
-    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    tokio::join!(is_given_up("127.0.0.1:0"), is_given_up("[::1]:0"));
+}
+
+async fn is_given_up(address: &str) {
+    let silent = tokio::net::TcpListener::bind(address).await.unwrap();
     let url = format!("amqp://{}", silent.local_addr().unwrap());
     let error = timeout(DEADLINE, Client::connect(&url)).await.unwrap().unwrap_err();
     assert_eq!(error.code(), Code::Unavailable, "{error}");

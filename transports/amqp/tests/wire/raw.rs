@@ -1,5 +1,7 @@
 //! The server against messages written by hand.
 
+use std::io::Write;
+
 use futures_util::StreamExt;
 use lapin::{
     BasicProperties, Channel, Connection, ConnectionProperties, Consumer,
@@ -82,6 +84,81 @@ async fn a_call_in_bytes() {
             assert_eq!(properties.correlation_id().as_ref().unwrap().as_str(), "the id");
             assert_eq!(properties.content_type().as_ref().unwrap().as_str(), "application/json");
         }
+    }
+}
+
+fn gzip(body: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(body).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_is_read_as_its_encoding_says() {
+    let limits = Limits { decompressed_bytes: 1_000, ..Limits::default() };
+    let running = Running::start_at(&shared_broker().await.url, &new_queue(), limits).await;
+    let mut raw = Raw::connect(&running.url, true).await;
+    let (seven, marked) = ("\"result\":7", format!("\u{feff}{ADD}"));
+    let whole = r#"{"jsonrpc":"2.0","id":1,"method":"add","params":[3.0, 4e0]}"#;
+    let cases = [
+        (None, marked.clone().into_bytes(), seven),
+        (None, whole.into(), seven),
+        (Some("gzip"), gzip(ADD.as_bytes()), seven),
+        (Some("GZIP"), gzip(marked.as_bytes()), seven),
+        (Some("utf-8"), ADD.into(), seven),
+        (Some("utf-8"), marked.into(), seven),
+        (Some(""), ADD.into(), seven),
+        (Some("gzip"), ADD.into(), "the body is not Gzip"),
+        (Some("gzip"), gzip(&[b' '; 2_000]), "the limit decompressed_bytes is 1000"),
+        (Some("br"), gzip(ADD.as_bytes()), "its content_encoding is none of gzip and deflate"),
+    ];
+    for (encoding, body, expected) in cases {
+        let properties = BasicProperties::default().with_reply_to(raw.answers.clone());
+        let properties = match encoding {
+            Some(encoding) => properties.with_content_encoding(encoding.into()),
+            None => properties,
+        };
+        raw.send(&running.queue, &body, properties).await;
+        let answer = timeout(DEADLINE, raw.consumer.next()).await.unwrap().unwrap().unwrap();
+        let answer = String::from_utf8(answer.data).unwrap();
+        assert!(answer.contains(expected), "{encoding:?} {}: {answer}", body.escape_ascii());
+    }
+}
+
+/// A server by hand answers the client in the forms that it may find.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_client_reads_an_answer_as_its_encoding_says() {
+    let (url, queue) = (&shared_broker().await.url, new_queue());
+    let server = Raw::connect(url, true).await;
+    server
+        .channel
+        .queue_declare(queue.clone().into(), QueueDeclareOptions::durable(), FieldTable::default())
+        .await
+        .unwrap();
+    let options = BasicConsumeOptions { no_ack: true, ..Default::default() };
+    let mut requests =
+        server.channel.basic_consume(queue.clone().into(), "".into(), options, FieldTable::default()).await.unwrap();
+    let client = DemoClient::new(Client::connect(url).await.unwrap().queue(&queue));
+    let good = r#"{"jsonrpc":"2.0","id":1,"result":7}"#;
+    let cases = [
+        (None, format!("\u{feff}{good}").into_bytes(), Ok(7)),
+        (Some("gzip"), gzip(good.as_bytes()), Ok(7)),
+        (Some("utf-8"), good.into(), Ok(7)),
+        (Some("gzip"), good.into(), Err(Code::Internal)),
+        (Some("br"), gzip(good.as_bytes()), Err(Code::Internal)),
+    ];
+    for (encoding, body, expected) in cases {
+        let answering = async {
+            let request = requests.next().await.unwrap().unwrap().properties;
+            let properties = BasicProperties::default().with_correlation_id(request.correlation_id().clone().unwrap());
+            let properties = match encoding {
+                Some(encoding) => properties.with_content_encoding(encoding.into()),
+                None => properties,
+            };
+            server.send(request.reply_to().as_ref().unwrap().as_str(), &body, properties).await;
+        };
+        let (answer, ()) = tokio::join!(client.add(3, 4), answering);
+        assert_eq!(answer.map_err(|error| error.code()), expected, "{encoding:?}");
     }
 }
 
@@ -174,11 +251,44 @@ async fn a_full_queue_refuses() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deleted_queue_is_declared_again() {
+async fn a_deleted_queue_is_declared_again_and_calls_in_flight_go_on() {
     let running = Running::start().await;
     let raw = Raw::connect(&running.url, true).await;
+    let client = Arc::new(running.client().await);
     for _ in 0..3 {
+        let (long, waiting) = (Arc::clone(&client), Arc::clone(&client));
+        let long = tokio::spawn(async move { long.wait(1_000).await });
+        let waiting = tokio::spawn(async move { waiting.until_told().await });
+        running.waiting(2).await;
         raw.channel.queue_delete(running.queue.clone().into(), QueueDeleteOptions::default()).await.unwrap();
         running.ready().await;
+        assert_eq!(client.tell().await, Ok(()));
+        assert_eq!((long.await.unwrap(), waiting.await.unwrap()), (Ok(1_000), Ok(())));
     }
+}
+
+/// One look, which the broker logs, is for all the calls of a caller.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_calls_of_a_caller_whose_queue_is_gone_are_given_up() {
+    let running = Running::start().await;
+    let raw = Raw::connect(&running.url, false).await;
+    let properties = BasicProperties::default().with_reply_to(raw.answers.clone());
+    for method in ["until_told", "wait"] {
+        let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": if method == "wait" { json!([600_000]) } else { json!([]) }});
+        for _ in 0..3 {
+            raw.send(&running.queue, body.to_string().as_bytes(), properties.clone()).await;
+        }
+    }
+    running.waiting(6).await;
+    raw.connection.close(200, "".into()).await.unwrap();
+    running.waiting(0).await;
+    // The log is written later, but in order.
+    let (marker, next) = (new_queue(), Raw::connect(&running.url, true).await);
+    let options = QueueDeclareOptions::default().passive();
+    next.channel.queue_declare(marker.clone().into(), options, FieldTable::default()).await.unwrap_err();
+    let marker = format!("no queue '{marker}'");
+    until("the log is written", async || shared_broker().await.log().contains(&marker)).await;
+    let log = shared_broker().await.log();
+    let looks: Vec<_> = log.lines().filter(|line| line.contains(raw.answers.as_str())).collect();
+    assert_eq!(looks.len(), 1, "{looks:#?}");
 }

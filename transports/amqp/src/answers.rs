@@ -1,0 +1,84 @@
+//! The channel of answers.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use lapin::{
+    BasicProperties, Channel, Connection, Result,
+    options::{BasicPublishOptions, BasicQosOptions},
+    types::ShortString,
+};
+
+/// The beginning of the names that the broker makes for direct reply-to. They are no queues: an answer that has to arrive
+/// in a queue (`mandatory`) comes back from there although it was delivered.
+const DIRECT_REPLY_TO: &str = "amq.rabbitmq.reply-to";
+
+/// Sends answers. The broker closes the channel of a message that it rejects, so they have one without requests.
+pub(crate) struct Answers {
+    channel: Mutex<Arc<Channel>>,
+    /// Held while there is a new channel to be opened.
+    opening: tokio::sync::Mutex<()>,
+}
+
+impl Answers {
+    /// Opens the channel. An error if the user may not send answers.
+    pub(crate) async fn open(connection: &Connection) -> Result<Self> {
+        let channel = open(connection).await?;
+        Ok(Self { channel: Mutex::new(channel), opening: tokio::sync::Mutex::default() })
+    }
+
+    /// Sends an answer to the queue `caller`, and waits until it is sent. If the broker has closed the channel, because of
+    /// an answer before, it goes out on a new one.
+    pub(crate) async fn send(
+        &self,
+        connection: &Connection,
+        caller: &ShortString,
+        answer: &[u8],
+        properties: BasicProperties,
+    ) -> Result<()> {
+        let channel = self.current();
+        match publish(&channel, caller, answer, properties.clone()).await {
+            Err(_) if connection.status().connected() => {
+                publish(&*self.instead_of(&channel, connection).await?, caller, answer, properties).await
+            }
+            sent => sent,
+        }
+    }
+
+    fn current(&self) -> Arc<Channel> {
+        Arc::clone(&self.channel.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The channel that replaces `closed`: one for all who find it closed.
+    async fn instead_of(&self, closed: &Arc<Channel>, connection: &Connection) -> Result<Arc<Channel>> {
+        let _opening = self.opening.lock().await;
+        let current = self.current();
+        if !Arc::ptr_eq(&current, closed) {
+            return Ok(current);
+        }
+        tracing::warn!("AMQP: the broker rejected an answer and closed the channel of answers; opening another");
+        let opened = open(connection).await?;
+        *self.channel.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&opened);
+        Ok(opened)
+    }
+}
+
+/// Opens a channel and sends a message to nobody on it. If that is rejected, so is what follows on the channel.
+async fn open(connection: &Connection) -> Result<Arc<Channel>> {
+    let channel = connection.create_channel().await?;
+    let (nowhere, options) = (ShortString::default(), BasicPublishOptions::default());
+    channel.basic_publish(nowhere.clone(), nowhere, options, b"", BasicProperties::default()).await?;
+    channel.basic_qos(0, BasicQosOptions::default()).await?;
+    Ok(Arc::new(channel))
+}
+
+async fn publish(channel: &Channel, caller: &ShortString, answer: &[u8], properties: BasicProperties) -> Result<()> {
+    let mandatory = !caller.as_str().starts_with(DIRECT_REPLY_TO);
+    let options = BasicPublishOptions { mandatory, ..Default::default() };
+    // lapin sends acknowledgements before messages, so this waits until the answer is sent.
+    channel.basic_publish(ShortString::default(), caller.clone(), options, answer, properties).await?;
+    // Answers whose callers have gone come back, and lapin keeps them until they are taken.
+    for returned in channel.wait_for_confirms().await.into_iter().flatten() {
+        tracing::debug!(caller = %returned.delivery.routing_key, "an answer came too late: its caller has gone");
+    }
+    Ok(())
+}

@@ -1,0 +1,33 @@
+//! Bodies that are compressed, as the property `content_encoding` says.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use everywire_net::{encoding::Encoding, http1::Received};
+use lapin::{BasicProperties, message::Delivery};
+use rpc_core::{Budget, Result, RpcError};
+
+/// The decoded body of a message, or nothing if it is not compressed.
+pub(crate) fn decoded(delivery: &Delivery, budget: &Arc<Budget>) -> Result<Option<Received>> {
+    match coding(&delivery.properties, &delivery.data)? {
+        Encoding::Identity => Ok(None),
+        encoding => {
+            let received = Received { bytes: Bytes::copy_from_slice(&delivery.data), share: budget.share() };
+            encoding.decode(received, budget).map(Some)
+        }
+    }
+}
+
+/// The coding of `body`. Some clients put the name of a character set into the property: what looks like JSON is read as
+/// JSON.
+fn coding(properties: &BasicProperties, body: &[u8]) -> Result<Encoding> {
+    let Some(name) = properties.content_encoding() else { return Ok(Encoding::Identity) };
+    let json = body.strip_prefix("\u{FEFF}".as_bytes()).unwrap_or(body).trim_ascii_start();
+    match Encoding::named(name.as_str()) {
+        Some(encoding) => Ok(encoding),
+        None if json.starts_with(b"{") || json.starts_with(b"[") => Ok(Encoding::Identity),
+        None => {
+            Err(RpcError::unimplemented("the body is not JSON, and its content_encoding is none of gzip and deflate"))
+        }
+    }
+}

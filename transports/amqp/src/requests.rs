@@ -1,0 +1,84 @@
+//! The stream of requests from a queue.
+
+use std::{pin::Pin, sync::Arc};
+
+use futures_util::StreamExt;
+use lapin::{Consumer, message::Delivery, options::BasicCancelOptions};
+use rpc_core::{Result, RpcError};
+use tokio::time::sleep;
+
+use crate::{outage::Outage, queue::Queue};
+
+/// The requests from a queue, until the channel is lost. The broker ends a subscription when the queue is deleted; then they
+/// go on with a new one, and the calls in flight are not disturbed.
+pub(crate) struct Requests {
+    queue: Arc<Queue>,
+    source: Source,
+    outage: Outage,
+}
+
+type Consuming = Pin<Box<dyn Future<Output = Result<(Consumer, Outage)>> + Send>>;
+
+enum Source {
+    Consumer(Consumer),
+    /// Until there is a new consumer. It is kept here so that a dropped [`Requests::next`] loses nothing.
+    Consuming(Consuming),
+}
+
+impl Requests {
+    pub(crate) async fn consume(queue: Arc<Queue>) -> Result<Self> {
+        let source = Source::Consumer(queue.consume().await?);
+        Ok(Self { queue, source, outage: Outage::of("the queue of requests") })
+    }
+
+    /// The next request. It may be dropped before it is there.
+    pub(crate) async fn next(&mut self) -> Result<Delivery> {
+        loop {
+            match &mut self.source {
+                Source::Consumer(consumer) => match consumer.next().await {
+                    Some(delivery) => return delivery.map_err(|error| self.queue.broker.lost(&error)),
+                    None if self.queue.channel.status().connected() => {
+                        let consuming = consume_again(Arc::clone(&self.queue), self.outage.clone());
+                        self.source = Source::Consuming(Box::pin(consuming));
+                    }
+                    None => return Err(self.queue.broker.closed("the channel of requests is closed")),
+                },
+                Source::Consuming(consuming) => {
+                    let (consumer, outage) = consuming.await?;
+                    (self.source, self.outage) = (Source::Consumer(consumer), outage);
+                }
+            }
+        }
+    }
+
+    /// Ends the subscription, and returns what has arrived by its end: given back, it would count as redelivered.
+    pub(crate) async fn end(self) -> Result<Vec<Delivery>> {
+        let Source::Consumer(mut consumer) = self.source else { return Ok(Vec::new()) };
+        let broker = &self.queue.broker;
+        let cancelled = self.queue.channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()).await;
+        cancelled.map_err(|error| broker.lost(&error))?;
+        let mut rest = Vec::new();
+        while let Some(delivery) = consumer.next().await {
+            rest.push(delivery.map_err(|error| broker.lost(&error))?);
+        }
+        Ok(rest)
+    }
+}
+
+/// Consumes the queue again, for as long as the channel is there.
+async fn consume_again(queue: Arc<Queue>, mut outage: Outage) -> Result<(Consumer, Outage)> {
+    let text =
+        format!("the broker ended the subscription to the queue `{}`, as it does to one that is deleted", queue.name);
+    let mut error = RpcError::unavailable(text);
+    loop {
+        sleep(outage.failed(&error)).await;
+        error = match queue.consume().await {
+            Ok(consumer) => {
+                outage.over();
+                return Ok((consumer, outage));
+            }
+            Err(error) if queue.channel.status().connected() => error,
+            Err(error) => return Err(error),
+        };
+    }
+}
