@@ -127,6 +127,7 @@ impl<C: Connect> Reconnecting<C> {
     }
 
     /// Runs one step for whoever starts the server.
+    #[cfg(feature = "sql")]
     pub(crate) async fn run_at_start<T, F>(&self, step: impl FnOnce(C::Connection) -> F) -> Result<T>
     where
         F: Future<Output = Result<T, Failure>>,

@@ -132,6 +132,7 @@ fn failure(error: &Error) -> Failure {
         | Error::BadArguments(_)
         | Error::Throttled
         | Error::Unimplemented => Failure::Rejected(words),
+        Error::NotReadOnly => Failure::Unfit(words),
         _ => Failure::Lost(words),
     }
 }
