@@ -45,7 +45,7 @@ impl FromStr for Kind {
         match text {
             "slot" => Ok(Self::Slot),
             "gcra" => Ok(Self::Gcra),
-            url if url.starts_with("redis://") => Ok(Self::Shared(url.to_owned())),
+            url if url.contains("://") => Ok(Self::Shared(url.to_owned())),
             _ => Err("expected slot, gcra, or redis://HOST:PORT"),
         }
     }

@@ -146,8 +146,9 @@ async fn what_is_no_limiter_is_named() {
     let somebody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let (taken, free) = (format!("tcp://{}", somebody.local_addr().unwrap()), "tcp://127.0.0.1:0");
     #[rustfmt::skip]
-    let cases: [(&[&str], String); 9] = [
+    let cases: [(&[&str], String); 10] = [
         (&["--limiter", "leaky"], "error: invalid value 'leaky' for '--limiter <slot|gcra|URL>': expected slot, gcra, or redis://HOST:PORT".into()),
+        (&["--limiter", "rediss://:secret@x:6379"], "error: INVALID_ARGUMENT: --limiter: `rediss://`: TLS to Redis is not supported; expected redis://HOST:PORT".into()),
         (&["--limiter", &away], format!("error: UNAVAILABLE: --limiter: redis://{nobody}: ")),
         (&["--limiter", &away, "--locker-rate", "100001/1s"], "error: INVALID_ARGUMENT: --limiter: 100001 permits; ".into()),
         (&["--limiter", "gcra", "--limiter-mesh-bind", "tcp://127.0.0.1:0"], "error: INVALID_ARGUMENT: --limiter-mesh-bind is for --limiter slot only".into()),

@@ -22,6 +22,8 @@ pub(crate) struct Proxy {
 
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 struct Network {
+    /// The port that new connections lead to.
+    target: u16,
     /// Connections of an earlier number are cut.
     cuts: u64,
     /// Nothing passes, and nobody is told.
@@ -33,9 +35,10 @@ struct Network {
 impl Proxy {
     pub(crate) async fn to(target: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (port, network) = (listener.local_addr().unwrap().port(), watch::Sender::new(Network::default()));
+        let (port, network) =
+            (listener.local_addr().unwrap().port(), watch::Sender::new(Network { target, ..Network::default() }));
         let mut accepting = JoinSet::new();
-        accepting.spawn(accept(listener, target, network.clone()));
+        accepting.spawn(accept(listener, network.clone()));
         Self { port, network, _accepting: accepting }
     }
 
@@ -56,6 +59,12 @@ impl Proxy {
         self.network.send_modify(|network| network.held = held);
     }
 
+    /// Leads new connections to another port; those that there are stay.
+    #[allow(dead_code, reason = "not every test has a second engine")]
+    pub(crate) fn lead_to(&self, target: u16) {
+        self.network.send_modify(|network| network.target = target);
+    }
+
     /// Lets everything pass later, at most twice as much.
     #[allow(dead_code, reason = "not every test slows the network down")]
     pub(crate) fn delay(&self, delay: Duration) {
@@ -63,9 +72,10 @@ impl Proxy {
     }
 }
 
-async fn accept(listener: TcpListener, target: u16, network: watch::Sender<Network>) {
+async fn accept(listener: TcpListener, network: watch::Sender<Network>) {
     let mut pumps = JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
+        let target = network.borrow().target;
         let Ok(server) = TcpStream::connect(("127.0.0.1", target)).await else { continue };
         let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
         pumps.spawn(pump(from_client, to_server, network.subscribe()));

@@ -100,6 +100,8 @@ async fn what_is_no_engine_is_named() {
     let cases = [
         ("nowhere".to_owned(), "error: INVALID_ARGUMENT: --lock: `` is no engine for locks; a URL begins with one of redis://, ".to_owned()),
         ("ftp://x".to_owned(), "error: INVALID_ARGUMENT: --lock: `ftp` is no engine for locks; ".to_owned()),
+        ("rediss://:secret@x:6379".to_owned(), "error: INVALID_ARGUMENT: --lock: `rediss://`: TLS to Redis is not supported; expected redis://HOST:PORT".to_owned()),
+        ("redis-sentinel://x:26379/mymaster".to_owned(), "error: INVALID_ARGUMENT: --lock: `redis-sentinel://`: Redis Sentinel is not supported; ".to_owned()),
         ("redlock://a:1,b:2".to_owned(), "error: INVALID_ARGUMENT: --lock: 2 servers; ".to_owned()),
         ("redis://".to_owned(), "error: INVALID_ARGUMENT: --lock: no URL of a Redis: ".to_owned()),
         (format!("redis://:secret@{nobody}"), format!("error: UNAVAILABLE: --lock: redis://{nobody}: ")),

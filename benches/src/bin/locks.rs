@@ -10,7 +10,7 @@ use std::{
 
 use everywire_benches::argument;
 use everywire_services::lock::{Backend, Locks, Request};
-use redis::{Client, Script, aio::ConnectionManager};
+use redis::{Client, Script, aio::MultiplexedConnection};
 use rpc_core::{Result, RpcError};
 use tokio::sync::mpsc;
 
@@ -63,7 +63,7 @@ async fn uncontended(backend: &Backend, bare: &Bare, slice: Duration) -> Result<
 
 /// `SET NX PX` with a token, and a deletion that compares the owner.
 struct Bare {
-    connection: ConnectionManager,
+    connection: MultiplexedConnection,
     lock: Script,
     unlock: Script,
 }
@@ -72,7 +72,7 @@ impl Bare {
     async fn connect(url: &str) -> Result<Self> {
         let client = Client::open(url).map_err(RpcError::internal)?;
         Ok(Self {
-            connection: ConnectionManager::new(client).await.map_err(RpcError::internal)?,
+            connection: client.get_multiplexed_async_connection().await.map_err(RpcError::internal)?,
             lock: Script::new(
                 "if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return redis.call('INCR', KEYS[2]) end
                  return 0",

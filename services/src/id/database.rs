@@ -41,23 +41,25 @@ impl Database {
     /// Connects to `postgres://USER:PASSWORD@HOST:PORT/DATABASE` and makes what ids need there.
     #[cfg(feature = "postgres")]
     pub async fn postgres(url: &str) -> Result<Self> {
-        let pool = postgres::Pool::connect(url, "ids", include_str!("postgres.sql")).await?;
+        let (role, script) = ("the PostgreSQL that makes the ids", ("ids", include_str!("postgres.sql")));
+        let pool = postgres::Pool::connect(url, role, None, script).await?;
         Ok(Self::Postgres(Postgres(pool.into())))
     }
 
     /// Connects to `mysql://USER:PASSWORD@HOST:PORT/DATABASE` and makes what ids need there.
     #[cfg(feature = "mariadb")]
     pub async fn mariadb(url: &str) -> Result<Self> {
-        Ok(Self::MariaDb(MariaDb(mariadb::Database::connect(url, include_str!("mariadb.sql")).await?)))
+        let role = "the MariaDB that makes the ids";
+        Ok(Self::MariaDb(MariaDb(mariadb::Database::connect(url, role, include_str!("mariadb.sql")).await?)))
     }
 
     /// Its address, without a password.
     pub fn name(&self) -> &str {
         match self {
             #[cfg(feature = "postgres")]
-            Self::Postgres(database) => &database.0.name,
+            Self::Postgres(database) => &database.0.names().address,
             #[cfg(feature = "mariadb")]
-            Self::MariaDb(database) => &database.0.name,
+            Self::MariaDb(database) => &database.0.names().address,
         }
     }
 

@@ -7,7 +7,7 @@ use super::RedisIds;
 #[cfg(feature = "sql")]
 use super::{Database, Increment, Segments};
 use super::{Promises, Scope, Secret, Settings, Snowflake, snowflake::check_count};
-use crate::{IdParts, durable::DataDir};
+use crate::{IdParts, durable::DataDir, lock::instead_of};
 
 /// The schemes of all engines, built in or not.
 const ENGINES: [&str; 5] =
@@ -57,6 +57,9 @@ impl Scheme {
             scheme if ENGINES.contains(&scheme) => Err(RpcError::unimplemented(format!(
                 "this program was built without {scheme}…; `cargo build --features engines` has all engines"
             ))),
+            scheme if let Some(instead) = instead_of(scheme.trim_end_matches("://")) => {
+                Err(RpcError::invalid_argument(format!("`{scheme}`: {instead}")))
+            }
             scheme => Err(RpcError::invalid_argument(format!(
                 "`{scheme}` is no scheme of ids; it is snowflake, or a URL that begins with one of {}",
                 ENGINES.join(", ")
@@ -97,7 +100,7 @@ impl Ids {
     /// | `increment+postgres://…`, `increment+mysql://…` | of a database's counter | unique, k-sorted, globally monotonic | servers on that database |
     ///
     /// A URL that is none is `INVALID_ARGUMENT`; an engine that was not built in, `UNIMPLEMENTED`; one that does not answer,
-    /// `UNAVAILABLE`.
+    /// `UNAVAILABLE`; one that can't do what is needed, such as a read-only replica, `FAILED_PRECONDITION`.
     pub async fn connect(url: &str, settings: Settings) -> Result<Self> {
         // The futures of connections are large.
         let scheme = Box::pin(Scheme::connect(url, settings)).await?;
@@ -229,6 +232,7 @@ mod tests {
             ("snowflake://", "snowflake://"),
             ("mysql://me:secret@x/y", "mysql://"),
             ("segment+redis://x", "segment+redis://"),
+            ("segment+zookeeper://x", "segment+zookeeper://"),
         ] {
             let error = connect(url, "js").await.unwrap_err();
             assert_eq!(error.code(), Code::InvalidArgument, "{url}: {error}");

@@ -6,10 +6,7 @@
 use rpc_core::{Result, RpcError};
 
 use super::{Layout, Promises, Settings, snowflake::unix_ms};
-use crate::{
-    IdParts,
-    lock::redis::{Scripted, config},
-};
+use crate::{IdParts, lock::redis::Scripted};
 
 const KEY: &str = "everywire:ids";
 /// The script counts in floating-point numbers.
@@ -30,14 +27,14 @@ impl RedisIds {
     /// Connects to `redis://USER:PASSWORD@HOST:PORT/DB`. The ids have the epoch and the layout of the settings, whose bits of
     /// the worker belong to the sequence.
     pub async fn connect(url: &str, settings: &Settings) -> Result<Self> {
-        let engine = Scripted::connect(url, config(), include_str!("redis.lua")).await?;
+        let engine = Scripted::connect(url, "the Redis that makes the ids", include_str!("redis.lua")).await?;
         let (epoch_ms, layout) = (unix_ms(settings.epoch), settings.layout.without_worker());
         Ok(Self { engine, epoch_ms, layout })
     }
 
     /// The engine's address, without a password.
     pub fn name(&self) -> &str {
-        &self.engine.name
+        &self.engine.names().address
     }
 
     /// Bits of an id.
@@ -53,13 +50,16 @@ impl RedisIds {
         call.key(KEY).arg(count).arg(self.epoch_ms).arg(most);
         let (ms, first): (i64, u64) = self.engine.run(&call).await?;
         let ms = u64::try_from(ms).map_err(|_| {
-            RpcError::failed_precondition(format!("{}: its clock stands before the epoch of the ids", self.name()))
+            RpcError::failed_precondition(format!(
+                "the clock of {} stands before the epoch of the ids",
+                self.engine.names().role
+            ))
         })?;
         let numbers = first..first + u64::from(count);
         if ms + numbers.end / most >= self.layout.end_ms() {
-            let (name, layout) = (self.name(), self.layout);
+            let (role, layout) = (&self.engine.names().role, self.layout);
             return Err(RpcError::out_of_range(format!(
-                "{name}: its clock stands behind the end of the layout {layout}"
+                "the clock of {role} stands behind the end of the layout {layout}"
             )));
         }
         Ok(numbers.map(|number| self.layout.position(ms + number / most) + number % most).collect())

@@ -45,8 +45,11 @@ impl Default for LeaseTimes {
 #[derive(Debug)]
 pub struct WorkerLease {
     held: Arc<RwLock<Held>>,
+    /// Where the locks are, for people who start the server.
     engine: String,
     rest: Duration,
+    /// What callers know the place of the locks by.
+    role: String,
     /// Ends with this.
     _keeper: JoinSet<()>,
 }
@@ -64,12 +67,12 @@ impl WorkerLease {
     /// `RESOURCE_EXHAUSTED` if all are held or rest, `FAILED_PRECONDITION` if the locks have no fencing tokens, `UNAVAILABLE` if
     /// their engine is.
     pub async fn acquire(locks: Arc<Backend>, max_worker: u64, times: LeaseTimes) -> Result<Self> {
-        let engine = locks.engine().unwrap_or("this process").to_owned();
+        let (engine, role) = (locks.engine().unwrap_or("this process").to_owned(), locks.role().to_owned());
         let keeper = Keeper { locks, max_worker, times, owner: Uuid::new_v4().simple().to_string() };
         let held = Arc::new(RwLock::new(keeper.take().await?));
         let mut tasks = JoinSet::new();
         tasks.spawn(keeper.keep(Arc::clone(&held)));
-        Ok(Self { held, engine, rest: times.rest, _keeper: tasks })
+        Ok(Self { held, engine, rest: times.rest, role, _keeper: tasks })
     }
 
     /// Among which servers ids with this worker id are unique.
@@ -83,9 +86,9 @@ impl WorkerLease {
         if Instant::now() < held.until {
             return Ok(held.worker);
         }
-        let (engine, worker) = (&self.engine, held.worker);
+        let (role, worker) = (&self.role, held.worker);
         Err(RpcError::unavailable(format!(
-            "{engine}: the lease of the worker id {worker} is lost; ids wait for another one"
+            "the lease of the worker id {worker} from {role} is lost; ids wait for another one"
         )))
     }
 }
@@ -127,7 +130,7 @@ impl Keeper {
         )))
     }
 
-    /// Renews the lease for ever; one that was lost is followed by another. Of a failure that lasts the beginning is logged.
+    /// Renews the lease for ever; one that was lost is followed by another. Of a failure that lasts, the begin and the end are logged.
     async fn keep(self, held: Arc<RwLock<Held>>) {
         let publish = |own| *held.write().unwrap_or_else(PoisonError::into_inner) = own;
         let mut own = *held.read().unwrap_or_else(PoisonError::into_inner);
@@ -148,6 +151,9 @@ impl Keeper {
                 Ok(next) => {
                     own = next;
                     publish(own);
+                    if failing {
+                        tracing::warn!("the worker id {} is leased again", own.worker);
+                    }
                     failing = false;
                 }
                 Err(error) => {
@@ -242,7 +248,7 @@ mod tests {
         advance(TIMES.hold).await;
         let error = ids.next().await.unwrap_err();
         assert_eq!(error.code(), Code::Unavailable);
-        assert_eq!(error.message(), "this process: the lease of the worker id 0 is lost; ids wait for another one");
+        assert_eq!(error.message(), "the lease of the worker id 0 from this process is lost; ids wait for another one");
         sleep(Duration::from_millis(1)).await;
         ids.next().await.expect("it was renewed: nobody else had it");
     }

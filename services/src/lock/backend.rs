@@ -4,9 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use rpc_core::{Result, RpcError};
 
-#[cfg(feature = "shared")]
-use super::engine::Engine;
 use super::{Locks, MemoryLocks, Request};
+#[cfg(feature = "shared")]
+use super::{engine::Engine, failure::Names};
 use crate::{LockGrant, LockState};
 
 /// The schemes of all engines, built in or not.
@@ -46,7 +46,7 @@ impl Backend {
     /// | `zookeeper://HOST:PORT,…` | ZooKeeper |
     ///
     /// A URL that is none is `INVALID_ARGUMENT`; an engine that was not built in, `UNIMPLEMENTED`; one that does not answer,
-    /// `UNAVAILABLE`.
+    /// `UNAVAILABLE`; one that can't do what is needed, such as a read-only replica, `FAILED_PRECONDITION`.
     #[cfg_attr(not(feature = "shared"), expect(clippy::unused_async, reason = "no engine is built in"))]
     pub async fn connect(url: &str) -> Result<Self> {
         let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
@@ -64,6 +64,9 @@ impl Backend {
             _ if ENGINES.contains(&scheme) => Err(RpcError::unimplemented(format!(
                 "this program was built without {scheme}; `cargo build --features engines` has all engines"
             ))),
+            _ if let Some(instead) = instead_of(scheme) => {
+                Err(RpcError::invalid_argument(format!("`{scheme}://`: {instead}")))
+            }
             _ => Err(RpcError::invalid_argument(format!(
                 "`{scheme}` is no engine for locks; a URL begins with one of {}://",
                 ENGINES.join("://, ")
@@ -77,18 +80,54 @@ impl Backend {
     pub fn engine(&self) -> Option<&str> {
         match self {
             Self::Memory(_) => None,
-            #[cfg(feature = "redis")]
-            Self::Redis(locks) => Some(locks.engine.name()),
-            #[cfg(feature = "redis")]
-            Self::Redlock(locks) => Some(locks.engine.name()),
-            #[cfg(feature = "postgres")]
-            Self::Postgres(locks) => Some(locks.engine.name()),
-            #[cfg(feature = "mariadb")]
-            Self::MariaDb(locks) => Some(locks.engine.name()),
-            #[cfg(feature = "zookeeper")]
-            Self::ZooKeeper(locks) => Some(locks.engine.name()),
+            #[cfg(feature = "shared")]
+            shared => shared.names().map(|names| names.address.as_str()),
         }
     }
+
+    /// What callers know the place of the locks by.
+    pub(crate) fn role(&self) -> &str {
+        match self {
+            Self::Memory(_) => "this process",
+            #[cfg(feature = "shared")]
+            shared => shared.names().map_or("this process", |names| &names.role),
+        }
+    }
+
+    #[cfg(feature = "shared")]
+    fn names(&self) -> Option<&Names> {
+        match self {
+            Self::Memory(_) => None,
+            #[cfg(feature = "redis")]
+            Self::Redis(locks) => Some(locks.engine.names()),
+            #[cfg(feature = "redis")]
+            Self::Redlock(locks) => Some(locks.engine.names()),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(locks) => Some(locks.engine.names()),
+            #[cfg(feature = "mariadb")]
+            Self::MariaDb(locks) => Some(locks.engine.names()),
+            #[cfg(feature = "zookeeper")]
+            Self::ZooKeeper(locks) => Some(locks.engine.names()),
+        }
+    }
+}
+
+/// What to do about a URL of an engine that is served otherwise.
+pub(crate) fn instead_of(scheme: &str) -> Option<&'static str> {
+    Some(match scheme {
+        _ if scheme.contains("sentinel") => {
+            "Redis Sentinel is not supported; expected redis://HOST:PORT with the address of the primary, or of what leads to it"
+        }
+        _ if scheme.contains("cluster") => {
+            "Redis Cluster is not supported; expected redis://HOST:PORT, not in cluster mode"
+        }
+        "rediss" | "valkeys" | "redis+tls" | "redis+ssl" => "TLS to Redis is not supported; expected redis://HOST:PORT",
+        "valkey" => "a Valkey is a Redis; expected redis://HOST:PORT",
+        "unix" | "redis+unix" | "redis-socket" | "redis+socket" => {
+            "a socket file is not supported; expected redis://HOST:PORT"
+        }
+        _ => return None,
+    })
 }
 
 impl Default for Backend {

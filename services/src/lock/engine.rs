@@ -10,10 +10,10 @@ use rpc_core::{CancellationToken, Result, RpcError};
 use tokio::{
     runtime::Handle,
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, sleep, sleep_until, timeout},
+    time::{Instant, sleep, sleep_until},
 };
 
-use super::{Locks, Request, check_name, check_wait, table::refused};
+use super::{Locks, Request, check_name, check_wait, failure::Names, table::refused};
 use crate::{LockGrant, LockState};
 
 /// The longest that one step of an engine may take, a new connection included.
@@ -36,8 +36,8 @@ pub(super) trait Engine: Send + Sync + 'static {
     /// A call's place in a queue. It is known to the engine from the first `take` with it on.
     type Place: Send + Sync + 'static;
 
-    /// The engine's address, without a password.
-    fn name(&self) -> &str;
+    /// What messages call the engine.
+    fn names(&self) -> &Names;
 
     /// A place for a call that may wait.
     fn place(&self) -> Self::Place;
@@ -202,15 +202,6 @@ impl<E: Engine> Drop for Answer<E> {
         let (Some(engine), Some(grant)) = (self.granted_by.take(), self.grant.take()) else { return };
         let (name, Ok(runtime)) = (std::mem::take(&mut self.name), Handle::try_current()) else { return };
         runtime.spawn(async move { engine.unlock(&name, &grant.owner).await });
-    }
-}
-
-/// Ends a step in time; whatever fails is `UNAVAILABLE` and names the engine. Its outcome is then unknown.
-pub(crate) async fn step<T, E: std::fmt::Display>(engine: &str, step: impl Future<Output = Result<T, E>>) -> Result<T> {
-    match timeout(STEP_TIME, step).await {
-        Ok(Ok(done)) => Ok(done),
-        Ok(Err(error)) => Err(RpcError::unavailable(format!("{engine}: {error}"))),
-        Err(_) => Err(RpcError::unavailable(format!("{engine}: no answer within {STEP_TIME:?}"))),
     }
 }
 

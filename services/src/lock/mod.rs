@@ -11,6 +11,8 @@ use rpc_core::{Result, RpcError};
 mod backend;
 #[cfg(feature = "shared")]
 pub(crate) mod engine;
+#[cfg(feature = "shared")]
+pub(crate) mod failure;
 #[cfg(feature = "queued")]
 mod found;
 mod guard;
@@ -20,8 +22,8 @@ mod memory;
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres;
 mod queue;
-#[cfg(any(feature = "mariadb", feature = "postgres", feature = "zookeeper"))]
-mod reconnect;
+#[cfg(feature = "shared")]
+pub(crate) mod reconnect;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;
 #[cfg(feature = "redis")]
@@ -33,6 +35,7 @@ mod wakes;
 mod zookeeper;
 
 pub use backend::Backend;
+pub(crate) use backend::instead_of;
 pub use guard::LockGuard;
 #[cfg(feature = "mariadb")]
 pub use mariadb::MariaDbLocks;

@@ -3,7 +3,7 @@
 //! It is for efficiency only. The servers share no clock and no counter, so a clock that jumps at one of them can give the
 //! lock to two owners, and the tokens have no common order: a grant says `fenced: false`.
 
-use std::{ops::Range, time::Duration};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use rpc_core::{Result, RpcError};
@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::{
     MAX_TTL, Request,
     engine::{Engine, Shared, Taken},
+    failure::Names,
     redis::Redis,
     table::{free, refused},
 };
@@ -28,8 +29,8 @@ const PAUSE: Range<u64> = 50..150;
 /// An odd number of independent Redises.
 #[derive(Debug)]
 pub struct Redlock {
-    name: String,
-    servers: Vec<Redis>,
+    names: Names,
+    servers: Vec<Arc<Redis>>,
 }
 
 impl Redlock {
@@ -42,12 +43,13 @@ impl Redlock {
                 "{count} servers; Redlock has three or more, an odd number"
             )));
         }
-        let (mut servers, mut names) = (Vec::new(), Vec::new());
+        let (mut servers, mut addresses) = (Vec::new(), Vec::new());
         for host in hosts {
-            servers.push(Redis::connect(&format!("redis://{host}")).await?);
-            names.push(host.rsplit('@').next().unwrap_or(host));
+            servers.push(Redis::connect_as(&format!("redis://{host}"), "a Redis of the Redlock").await?.into());
+            addresses.push(host.rsplit('@').next().unwrap_or(host));
         }
-        Ok(Self { name: format!("redlock://{}", names.join(",")), servers })
+        let address = format!("redlock://{}", addresses.join(","));
+        Ok(Self { names: Names::new(address, "the Redlock that keeps the locks"), servers })
     }
 
     fn majority(&self) -> usize {
@@ -55,23 +57,40 @@ impl Redlock {
     }
 
     /// Asks all servers at once, for a lease of `ttl`; the answers of those that gave one, if they are a majority.
-    async fn ask<'a, T, F>(&'a self, ttl: Duration, ask: impl Fn(&'a Redis) -> F) -> Result<Vec<T>>
+    async fn ask<T, F>(&self, ttl: Duration, ask: impl Fn(Arc<Redis>) -> F) -> Result<Vec<T>>
     where
-        F: Future<Output = Result<T>>,
+        T: Send + 'static,
+        F: Future<Output = Result<T>> + Send + 'static,
     {
         let time = (ttl / 10).clamp(SERVER_TIME.start, SERVER_TIME.end);
-        let asked = join_all(self.servers.iter().map(|server| timeout(time, ask(server)))).await;
-        let answers: Vec<T> = asked.into_iter().filter_map(|answer| answer.ok()?.ok()).collect();
-        if answers.len() < self.majority() {
-            let (count, all) = (answers.len(), self.servers.len());
-            return Err(RpcError::unavailable(format!("{}: {count} of {all} servers answer", self.name)));
+        let asked = self.servers.iter().map(|server| in_time(time, ask(Arc::clone(server))));
+        let (mut answers, mut reason) = (Vec::new(), None);
+        for answer in join_all(asked).await {
+            match answer {
+                Some(Ok(answer)) => answers.push(answer),
+                Some(Err(error)) => reason = Some(error.message().to_owned()),
+                None => {}
+            }
         }
-        Ok(answers)
+        if answers.len() >= self.majority() {
+            return Ok(answers);
+        }
+        let reason = reason.unwrap_or_else(|| format!("no answer within {time:?}"));
+        Err(self.names.unavailable(&format!("{} of {} servers answer; {reason}", answers.len(), self.servers.len())))
+    }
+
+    async fn ask_unlock(&self, name: &str, owner: &str) -> Result<Vec<bool>> {
+        let lock: Arc<(String, String)> = Arc::new((name.to_owned(), owner.to_owned()));
+        self.ask(MAX_TTL, |server| {
+            let lock = Arc::clone(&lock);
+            async move { server.unlock(&lock.0, &lock.1).await }
+        })
+        .await
     }
 
     /// Gives back what a failed attempt may have left, everywhere.
     async fn give_back(&self, request: &Request) {
-        let given_back = self.ask(MAX_TTL, |server| server.unlock(&request.name, &request.owner)).await;
+        let given_back = self.ask_unlock(&request.name, &request.owner).await;
         given_back.map_or_else(|error| tracing::debug!("a lock is not given back: {error}"), drop);
     }
 
@@ -89,18 +108,37 @@ impl Redlock {
     }
 }
 
+/// The answer of one server. A question that nobody waits for any longer goes on: its end shows whether the connection is any
+/// good.
+async fn in_time<T: Send + 'static>(
+    time: Duration,
+    question: impl Future<Output = Result<T>> + Send + 'static,
+) -> Option<Result<T>> {
+    let mut question = Box::pin(question);
+    if let Ok(answer) = timeout(time, &mut question).await {
+        return Some(answer);
+    }
+    tokio::spawn(question);
+    None
+}
+
 impl Engine for Redlock {
     type Place = ();
 
-    fn name(&self) -> &str {
-        &self.name
+    fn names(&self) -> &Names {
+        &self.names
     }
 
     fn place(&self) {}
 
     async fn take(&self, request: &Request, _: Option<&mut ()>) -> Result<Taken> {
         let asked = Instant::now();
-        let answers = match self.ask(request.ttl, |server| server.take(request, None)).await {
+        let shared = Arc::new(request.clone());
+        let take = |server: Arc<Redis>| {
+            let request = Arc::clone(&shared);
+            async move { server.take(&request, None).await }
+        };
+        let answers = match self.ask(request.ttl, take).await {
             Ok(answers) => answers,
             Err(error) => {
                 self.give_back(request).await;
@@ -135,14 +173,19 @@ impl Engine for Redlock {
     }
 
     async fn unlock(&self, name: &str, owner: &str) -> Result<bool> {
-        let answers = self.ask(MAX_TTL, |server| server.unlock(name, owner)).await?;
+        let answers = self.ask_unlock(name, owner).await?;
         Ok(answers.into_iter().filter(|had| *had).count() >= self.majority())
     }
 
     async fn renew(&self, request: &Request) -> Result<LockGrant> {
         let asked = Instant::now();
+        let shared = Arc::new(request.clone());
+        let renew = |server: Arc<Redis>| {
+            let request = Arc::clone(&shared);
+            async move { server.renew(&request).await }
+        };
         let (granted, others): (Vec<_>, Vec<_>) =
-            self.ask(request.ttl, |server| server.renew(request)).await?.into_iter().partition(|grant| grant.granted);
+            self.ask(request.ttl, renew).await?.into_iter().partition(|grant| grant.granted);
         Ok(self.agreed(request, &granted, asked).unwrap_or_else(|| {
             let rest = others.iter().map(|other| other.ttl_ms).max();
             refused(request.owner.clone(), rest.map(Duration::from_millis))
@@ -151,7 +194,12 @@ impl Engine for Redlock {
 
     /// What a majority says of the same owner.
     async fn state(&self, name: &str) -> Result<LockState> {
-        let states = self.ask(MAX_TTL, |server| server.state(name)).await?;
+        let name: Arc<str> = name.into();
+        let state = |server: Arc<Redis>| {
+            let name = Arc::clone(&name);
+            async move { server.state(&name).await }
+        };
+        let states = self.ask(MAX_TTL, state).await?;
         let agrees =
             |one: &&LockState| states.iter().filter(|other| other.owner == one.owner).count() >= self.majority();
         Ok(states.iter().find(agrees).cloned().unwrap_or(free(0)))

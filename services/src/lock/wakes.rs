@@ -19,7 +19,7 @@ pub(super) const SESSION_TTL: Duration = Duration::from_secs(3);
 
 /// This server to an engine: a session, and the calls of it that wait.
 #[derive(Debug)]
-pub(super) struct Wakes {
+pub(crate) struct Wakes {
     /// Sixteen digits that no other server has.
     pub(super) session: String,
     places: Mutex<HashMap<u64, Arc<Notify>>>,
@@ -77,6 +77,17 @@ impl Wakes {
         match self.guard().get(&number) {
             Some(wake) => wake.notify_one(),
             None => drop(self.strays.try_send(text.to_owned())),
+        }
+    }
+
+    /// Wakes the places whose turn it is, as the engine counted; 0 is all.
+    #[cfg(feature = "sql")]
+    pub(super) fn turns(&self, places: &[i64]) {
+        for place in places {
+            match place {
+                0 => self.wake_all(),
+                _ => self.message(&place.to_string()),
+            }
         }
     }
 

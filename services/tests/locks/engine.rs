@@ -53,6 +53,17 @@ impl Kind {
         }
     }
 
+    /// What messages call it.
+    #[allow(dead_code, reason = "not every test that starts engines looks at messages")]
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Redis => "Redis",
+            Self::Postgres => "PostgreSQL",
+            Self::MariaDb => "MariaDB",
+            Self::ZooKeeper => "ZooKeeper",
+        }
+    }
+
     fn path(self) -> &'static str {
         match self {
             Self::Redis | Self::ZooKeeper => "",
@@ -66,7 +77,7 @@ impl Kind {
     fn program(self) -> &'static str {
         match self {
             Self::Redis => {
-                "exec $FAKED redis-server --port $PORT --bind 127.0.0.1 --dir . --save '' --appendonly yes --appendfsync no"
+                "exec $FAKED redis-server --port $PORT --bind 127.0.0.1 --dir . --save '' --appendonly yes --appendfsync no $FLAGS"
             }
             Self::Postgres => {
                 r#"
@@ -132,6 +143,21 @@ impl Engine {
         engine
     }
 
+    /// Starts one that nobody may get on with, with more flags for a Redis.
+    #[allow(dead_code, reason = "not every test that starts engines has one")]
+    pub(crate) fn start_unfit(kind: Kind, flags: &str) -> Self {
+        let mut engine = Self::new(kind);
+        engine.environment.push(("FLAGS", flags.to_owned()));
+        engine.spawn();
+        engine
+    }
+
+    /// Starts it again, though nobody may get on with it.
+    #[allow(dead_code, reason = "not every test that starts engines has one")]
+    pub(crate) fn restart_unfit(&mut self) {
+        self.spawn();
+    }
+
     /// Starts one whose clock can be set.
     pub(crate) async fn start_with_clock(kind: Kind) -> Self {
         let mut engine = Self::new(kind);
@@ -167,7 +193,7 @@ impl Engine {
         fs::rename(new, self.file("clock")).unwrap();
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.home.path().join(name)
     }
 

@@ -10,10 +10,7 @@ use std::time::Duration;
 use rpc_core::{Result, RpcError};
 
 use super::check;
-use crate::{
-    Permit,
-    lock::redis::{Scripted, config},
-};
+use crate::{Permit, lock::redis::Scripted};
 
 /// The largest limit: its log takes about a megabyte.
 pub const MOST_PERMITS: u32 = 100_000;
@@ -32,18 +29,22 @@ pub struct RedisLimiter {
 
 impl RedisLimiter {
     /// Connects to `redis://USER:PASSWORD@HOST:PORT/DB`; `limit` is at most [`MOST_PERMITS`]. A Redis that does not answer
-    /// is `UNAVAILABLE`.
+    /// is `UNAVAILABLE`; one that can't do what is needed, `FAILED_PRECONDITION`.
     pub async fn connect(url: &str, limit: u32, period: Duration) -> Result<Self> {
         if !(1..=MOST_PERMITS).contains(&limit) {
             let most = format!("{limit} permits; a Redis remembers each, 1 to {MOST_PERMITS}");
             return Err(RpcError::invalid_argument(most));
         }
-        Ok(Self { engine: Scripted::connect(url, config(), include_str!("take.lua")).await?, limit, period })
+        Ok(Self {
+            engine: Scripted::connect(url, "the Redis that counts for the limiter", include_str!("take.lua")).await?,
+            limit,
+            period,
+        })
     }
 
     /// The engine's address, without a password.
     pub fn engine(&self) -> &str {
-        &self.engine.name
+        &self.engine.names().address
     }
 
     /// Takes `permits` of `resource`, all or none.

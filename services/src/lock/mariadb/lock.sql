@@ -1,5 +1,6 @@
 -- One procedure for each step of a lock, parted by lines of `//`. A row's lock makes a step atomic; times are milliseconds
--- of this server's clock, taken once the row is locked.
+-- of this server's clock, taken once the row is locked. Each runs with its caller's privileges: whoever installed it may
+-- have been one who can write to a server that is read-only.
 
 -- One row per name, which is never deleted: its token grows for ever.
 CREATE TABLE IF NOT EXISTS everywire_locks (
@@ -30,17 +31,17 @@ CREATE TABLE IF NOT EXISTS everywire_sessions (
     was_lost BOOLEAN NOT NULL
 ) ENGINE = InnoDB
 //
-CREATE PROCEDURE IF NOT EXISTS everywire_now(OUT moment BIGINT)
+CREATE PROCEDURE IF NOT EXISTS everywire_now(OUT moment BIGINT) SQL SECURITY INVOKER
     SET moment = TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) DIV 1000
 //
 -- Keeps a server alive.
-CREATE PROCEDURE IF NOT EXISTS everywire_alive(a_session CHAR(16), a_session_ttl BIGINT, moment BIGINT)
+CREATE PROCEDURE IF NOT EXISTS everywire_alive(a_session CHAR(16), a_session_ttl BIGINT, moment BIGINT) SQL SECURITY INVOKER
     INSERT INTO everywire_sessions VALUES (a_session, moment + a_session_ttl, TRUE) ON DUPLICATE KEY UPDATE
         was_lost = was_lost OR until <= moment OR until > moment + a_session_ttl,
         until = moment + a_session_ttl
 //
 -- The first place whose server is alive.
-CREATE PROCEDURE IF NOT EXISTS everywire_first(a_name VARBINARY(512), moment BIGINT, OUT front BIGINT, OUT front_owner VARBINARY(512))
+CREATE PROCEDURE IF NOT EXISTS everywire_first(a_name VARBINARY(512), moment BIGINT, OUT front BIGINT, OUT front_owner VARBINARY(512)) SQL SECURITY INVOKER
 BEGIN
     DECLARE server CHAR(16);
     search: LOOP
@@ -58,7 +59,7 @@ END
 CREATE PROCEDURE IF NOT EXISTS everywire_take(
     a_name VARBINARY(512), a_owner VARBINARY(512), a_ttl BIGINT, a_session CHAR(16), a_place BIGINT, a_ticket BIGINT,
     a_session_ttl BIGINT, a_most BIGINT
-)
+) SQL SECURITY INVOKER
 step: BEGIN
     DECLARE h_owner, front_owner VARBINARY(512);
     DECLARE h_token, h_holds, h_until, front, moment, mine BIGINT;
@@ -106,14 +107,14 @@ step: BEGIN
     SELECT 0, GREATEST(h_until - moment, 0), front <=> mine, mine;
 END
 //
-CREATE PROCEDURE IF NOT EXISTS everywire_leave(a_ticket BIGINT)
+CREATE PROCEDURE IF NOT EXISTS everywire_leave(a_ticket BIGINT) SQL SECURITY INVOKER
 BEGIN
     DELETE FROM everywire_waits WHERE ticket = a_ticket;
     SELECT 1, 0, 0, 0;
 END
 //
 -- 1 or 0
-CREATE PROCEDURE IF NOT EXISTS everywire_unlock(a_name VARBINARY(512), a_owner VARBINARY(512))
+CREATE PROCEDURE IF NOT EXISTS everywire_unlock(a_name VARBINARY(512), a_owner VARBINARY(512)) SQL SECURITY INVOKER
 BEGIN
     DECLARE had, moment BIGINT;
     CALL everywire_now(moment);
@@ -124,7 +125,7 @@ BEGIN
 END
 //
 -- 1, token, holds, rest; or 0, rest
-CREATE PROCEDURE IF NOT EXISTS everywire_renew(a_name VARBINARY(512), a_owner VARBINARY(512), a_ttl BIGINT)
+CREATE PROCEDURE IF NOT EXISTS everywire_renew(a_name VARBINARY(512), a_owner VARBINARY(512), a_ttl BIGINT) SQL SECURITY INVOKER
 step: BEGIN
     DECLARE h_owner VARBINARY(512);
     DECLARE h_token, h_holds, moment BIGINT;
@@ -146,7 +147,7 @@ step: BEGIN
 END
 //
 -- The server's places that may have their turn: the first of a lock that is free, and those of its owner. 0 is all.
-CREATE PROCEDURE IF NOT EXISTS everywire_beat(a_session CHAR(16), a_session_ttl BIGINT)
+CREATE PROCEDURE IF NOT EXISTS everywire_beat(a_session CHAR(16), a_session_ttl BIGINT) SQL SECURITY INVOKER
 BEGIN
     DECLARE moment BIGINT;
     DECLARE lost BOOLEAN DEFAULT FALSE;

@@ -1,20 +1,20 @@
 //! Locks in MariaDB: one procedure per step and a row per lock. The engine can't push, so each server asks it a
 //! few dozen times a second, for all of its waiters at once, whose turn it is.
 
+mod connections;
+
 use std::{sync::Arc, time::Duration};
 
-use mysql_async::{
-    Conn, Opts, OptsBuilder, Params, Pool, PoolConstraints, PoolOpts, Row,
-    prelude::{FromRow, Queryable},
-};
+use mysql_async::{Params, Row};
 use rpc_core::{Result, RpcError};
 use tokio::task::JoinSet;
 
+pub(crate) use self::connections::Database;
 use super::{
     Request,
-    engine::{Engine, MAX_WAITING, Shared, Taken, step, to_millis},
+    engine::{Engine, MAX_WAITING, Shared, Taken, to_millis},
+    failure::Names,
     found::{renewed, taken},
-    reconnect::Reconnect,
     wakes::{Place, SESSION_TTL, Strays, Wakes, take_out},
 };
 use crate::{LockGrant, LockState};
@@ -22,15 +22,8 @@ use crate::{LockGrant, LockState};
 /// Locks in a MariaDB.
 pub type MariaDbLocks = Shared<MariaDb>;
 
-/// Connections at most.
-const CONNECTIONS: usize = 8;
 /// How often a server asks whose turn it is, as long as somebody waits at it. No two servers ask in step for long.
 const ASK: std::ops::Range<u64> = 20..30;
-/// A step that the engine chose as the victim of a deadlock is begun again so often.
-const TRIES: usize = 5;
-/// The engine's number for a deadlock.
-const DEADLOCK: u16 = 1213;
-
 /// One MariaDB.
 #[derive(Debug)]
 pub struct MariaDb {
@@ -40,19 +33,10 @@ pub struct MariaDb {
     _tasks: JoinSet<()>,
 }
 
-/// Connections to one MariaDB.
-#[derive(Debug, Clone)]
-pub(crate) struct Database {
-    /// The engine in messages: its address without a password.
-    pub(crate) name: String,
-    pool: Pool,
-    reconnect: Arc<Reconnect>,
-}
-
 impl MariaDb {
     /// Connects to `mysql://USER:PASSWORD@HOST:PORT/DATABASE` and makes its tables and procedures there.
     pub async fn connect(url: &str) -> Result<Self> {
-        let database = Database::connect(url, include_str!("lock.sql")).await?;
+        let database = Database::connect(url, "the MariaDB that keeps the locks", include_str!("lock.sql")).await?;
         let ((wakes, strays), mut tasks) = (Wakes::new(), JoinSet::new());
         tasks.spawn(ask(database.clone(), Arc::clone(&wakes)));
         tasks.spawn(forget(database.clone(), wakes.session.clone(), strays));
@@ -66,68 +50,6 @@ impl MariaDb {
     }
 }
 
-impl Database {
-    /// Connects to the MariaDB at a URL and runs `install` there, statements that are parted by lines of `//`.
-    pub(crate) async fn connect(url: &str, install: &str) -> Result<Self> {
-        let bad = |error| RpcError::invalid_argument(format!("no URL of a MariaDB: {error}"));
-        let url = url.replacen("mariadb://", "mysql://", 1);
-        let opts = Opts::from_url(&url).map_err(bad)?;
-        let name = format!("mysql://{}:{}", opts.ip_or_hostname(), opts.tcp_port());
-        let constraints = PoolConstraints::new(0, CONNECTIONS).expect("zero is less");
-        // mysql_async keeps the brackets of an IPv6 address, and then looks for a host of that name.
-        let host = opts.ip_or_hostname().trim_matches(['[', ']']).to_owned();
-        let opts = OptsBuilder::from_opts(opts)
-            .ip_or_hostname(host)
-            .pool_opts(PoolOpts::default().with_constraints(constraints))
-            .init(vec![
-                "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
-                "SET SESSION innodb_lock_wait_timeout = 2",
-            ])
-            .prefer_socket(false);
-        let database = Self { name, pool: Pool::new(opts), reconnect: Arc::default() };
-        for statement in install.split("\n//\n") {
-            let install =
-                async { database.connection().await?.query_drop(statement).await.map_err(|error| error.to_string()) };
-            step(&database.name, install).await?;
-        }
-        Ok(database)
-    }
-
-    async fn connection(&self) -> Result<Conn, String> {
-        self.reconnect.attempt(self.pool.get_conn()).await
-    }
-
-    pub(crate) async fn rows<T: FromRow + Send + 'static>(&self, call: &str, arguments: Params) -> Result<Vec<T>> {
-        let arguments = &arguments;
-        self.tried(|| async move { Ok(self.connection().await?.exec(call, arguments.clone()).await) }).await
-    }
-
-    /// Runs an INSERT: the first number that it drew.
-    pub(crate) async fn insert(&self, insert: &str) -> Result<u64> {
-        let drawn = self.tried(|| async move {
-            let mut connection = self.connection().await?;
-            Ok(connection.query_drop(insert).await.map(|()| connection.last_insert_id()))
-        });
-        drawn.await?.ok_or_else(|| RpcError::internal("the database drew no number"))
-    }
-
-    async fn tried<T, F>(&self, attempt: impl Fn() -> F) -> Result<T>
-    where
-        F: Future<Output = Result<Result<T, mysql_async::Error>, String>>,
-    {
-        let tries = async {
-            for _ in 1..TRIES {
-                match attempt().await? {
-                    Err(mysql_async::Error::Server(error)) if error.code == DEADLOCK => {}
-                    outcome => return outcome.map_err(|error| error.to_string()),
-                }
-            }
-            attempt().await?.map_err(|error| error.to_string())
-        };
-        step(&self.name, tries).await
-    }
-}
-
 /// Says that this server is alive, and wakes those whose turn it is, as long as somebody waits.
 async fn ask(database: Database, wakes: Arc<Wakes>) {
     let every = ASK.start + u64::from_str_radix(&wakes.session[..8], 16).unwrap_or(0) % (ASK.end - ASK.start);
@@ -135,12 +57,7 @@ async fn ask(database: Database, wakes: Arc<Wakes>) {
     let ask = || async move {
         let arguments = (&waiting.session, to_millis(SESSION_TTL));
         let turns: Vec<i64> = database.rows("CALL everywire_beat(?, ?)", arguments.into()).await?;
-        for place in turns {
-            match place {
-                0 => waiting.wake_all(),
-                _ => waiting.message(&place.to_string()),
-            }
-        }
+        waiting.turns(&turns);
         Ok(())
     };
     wakes.beat(Duration::from_millis(every), ask).await;
@@ -157,8 +74,8 @@ async fn forget(database: Database, session: String, strays: Strays) {
 impl Engine for MariaDb {
     type Place = Place;
 
-    fn name(&self) -> &str {
-        &self.database.name
+    fn names(&self) -> &Names {
+        self.database.names()
     }
 
     fn place(&self) -> Place {

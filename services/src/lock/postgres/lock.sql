@@ -19,6 +19,7 @@ CREATE TABLE IF NOT EXISTS everywire.waits (
     place bigint NOT NULL
 );
 CREATE INDEX IF NOT EXISTS waits_by_name ON everywire.waits (name, ticket);
+CREATE INDEX IF NOT EXISTS waits_by_session ON everywire.waits (session);
 
 -- The servers that somebody waits at.
 CREATE TABLE IF NOT EXISTS everywire.sessions (session text PRIMARY KEY, until bigint NOT NULL);
@@ -166,13 +167,25 @@ BEGIN
     RETURN ARRAY[1, held.token, held.holds, a_ttl];
 END $$;
 
+-- The server's places that may have their turn: the first of a lock that is free, and those of its owner. 0 is all.
 CREATE OR REPLACE FUNCTION everywire.beat(a_session text, a_session_ttl bigint) RETURNS bigint[] LANGUAGE plpgsql AS $$
+DECLARE moment bigint := everywire.now_ms();
 BEGIN
     PERFORM everywire.alive(a_session, a_session_ttl);
     -- Nobody is alive for longer, unless the clock was set back.
-    DELETE FROM everywire.sessions WHERE until <= everywire.now_ms() OR until > everywire.now_ms() + a_session_ttl;
+    DELETE FROM everywire.sessions WHERE until <= moment OR until > everywire.now_ms() + a_session_ttl;
     IF FOUND THEN
         PERFORM pg_notify('everywire_all', 'all');
+        RETURN ARRAY[0];
     END IF;
-    RETURN ARRAY[]::bigint[];
+    RETURN ARRAY(
+        SELECT mine.place FROM everywire.waits mine JOIN everywire.locks held USING (name)
+        WHERE mine.session = a_session AND (
+            held.until <= moment AND NOT EXISTS (
+                SELECT FROM everywire.waits ahead JOIN everywire.sessions server
+                    ON server.session = ahead.session AND server.until > moment
+                WHERE ahead.name = mine.name AND ahead.ticket < mine.ticket
+            ) OR held.until > moment AND held.owner = mine.owner
+        )
+    );
 END $$;

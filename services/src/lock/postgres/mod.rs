@@ -1,29 +1,26 @@
 //! Locks in PostgreSQL: one function per step, a row per lock, and LISTEN and NOTIFY for the waiters.
 
-use std::{future::poll_fn, sync::Arc};
+mod connections;
+
+use std::sync::Arc;
 
 use rpc_core::{Result, RpcError};
-use tokio::{sync::Mutex, task::JoinSet, time::sleep};
-use tokio_postgres::{
-    AsyncMessage, Client, Config, NoTls, Row,
-    config::Host,
-    types::{FromSql, ToSql, Type},
-};
+use tokio::task::JoinSet;
+use tokio_postgres::types::Type;
 
+use self::connections::column;
+pub(crate) use self::connections::{Argument, Pool};
 use super::{
     Request,
-    engine::{Engine, FIRST_RETRY, MAX_WAITING, STEP_TIME, Shared, Taken, longer, step, to_millis},
+    engine::{Engine, MAX_WAITING, Shared, Taken, to_millis},
+    failure::Names,
     found::{renewed, taken},
-    reconnect::Reconnect,
     wakes::{Place, SESSION_TTL, Strays, Wakes, take_out},
 };
 use crate::{LockGrant, LockState};
 
 /// Locks in a PostgreSQL.
 pub type PostgresLocks = Shared<Postgres>;
-
-/// Connections for steps at most; each runs one at a time. One more listens.
-const CONNECTIONS: usize = 4;
 
 /// One PostgreSQL.
 #[derive(Debug)]
@@ -34,24 +31,12 @@ pub struct Postgres {
     _tasks: JoinSet<()>,
 }
 
-/// Connections to one PostgreSQL.
-#[derive(Debug)]
-pub(crate) struct Pool {
-    /// The engine in messages: its address without a password.
-    pub(crate) name: String,
-    config: Config,
-    clients: Mutex<Vec<Arc<Client>>>,
-    reconnect: Reconnect,
-}
-
-pub(crate) type Argument<'a> = (&'a (dyn ToSql + Sync), Type);
-
 impl Postgres {
     /// Connects to `postgres://USER:PASSWORD@HOST:PORT/DATABASE` and makes the schema `everywire` there.
     pub async fn connect(url: &str) -> Result<Self> {
-        let pool = Arc::new(Pool::connect(url, "locks", include_str!("lock.sql")).await?);
         let ((wakes, strays), mut tasks) = (Wakes::new(), JoinSet::new());
-        tasks.spawn(listen(Arc::clone(&pool), Arc::clone(&wakes)));
+        let (role, script) = ("the PostgreSQL that keeps the locks", ("locks", include_str!("lock.sql")));
+        let pool = Arc::new(Pool::connect(url, role, Some(Arc::clone(&wakes)), script).await?);
         tasks.spawn(beats(Arc::clone(&pool), Arc::clone(&wakes)));
         tasks.spawn(forget(Arc::clone(&pool), wakes.session.clone(), strays));
         Ok(Self { pool, wakes, _tasks: tasks })
@@ -62,122 +47,15 @@ impl Postgres {
     }
 }
 
-impl Pool {
-    /// Connects to the PostgreSQL at a URL and runs `script` there, if it is not what ran last under this name.
-    pub(crate) async fn connect(url: &str, script_name: &str, script: &str) -> Result<Self> {
-        let mut config: Config =
-            url.parse().map_err(|error| RpcError::invalid_argument(format!("no URL of a PostgreSQL: {error}")))?;
-        let time = STEP_TIME.as_millis();
-        config
-            .connect_timeout(STEP_TIME)
-            .options(format!("-c statement_timeout={time} -c client_min_messages=warning"));
-        let host = config.get_hosts().first().map_or("", |host| match host {
-            Host::Tcp(name) => name,
-            Host::Unix(path) => path.to_str().unwrap_or(""),
-        });
-        let name = format!("postgres://{host}:{}", config.get_ports().first().unwrap_or(&5432));
-        let (clients, reconnect) = Default::default();
-        let pool = Self { name, config, clients, reconnect };
-        let installed = async {
-            let client = pool.client().await?;
-            install(&client, script_name, script).await.map_err(|error| error.to_string())
-        };
-        step(&pool.name, installed).await?;
-        Ok(pool)
-    }
-
-    /// A connection that is idle, or else a new one; if the engine gives no more, the one that has the least to do.
-    async fn client(&self) -> Result<Arc<Client>, String> {
-        let mut clients = self.clients.lock().await;
-        clients.retain(|client| !client.is_closed());
-        // Beside this list, each step has the connection that it runs on.
-        let steps = |client: &Arc<Client>| Arc::strong_count(client) - 1;
-        let quietest = clients.iter().min_by_key(|client| steps(client));
-        if let Some(client) = quietest.filter(|client| steps(client) == 0 || clients.len() == CONNECTIONS) {
-            return Ok(Arc::clone(client));
-        }
-        match self.reconnect.attempt(self.config.connect(NoTls)).await {
-            Ok((client, connection)) => {
-                // It ends when the client is dropped.
-                tokio::spawn(connection);
-                let client = Arc::new(client);
-                clients.push(Arc::clone(&client));
-                Ok(client)
-            }
-            Err(error) => quietest.cloned().ok_or(error),
-        }
-    }
-
-    async fn row(&self, call: &str, arguments: &[Argument<'_>]) -> Result<Row> {
-        let query =
-            async { self.client().await?.query_typed(call, arguments).await.map_err(|error| error.to_string()) };
-        let mut rows = step(&self.name, query).await?;
-        rows.pop().ok_or_else(|| RpcError::internal("a function of the database returned nothing"))
-    }
-
-    /// The one value that a call returns.
-    pub(crate) async fn run<T: for<'a> FromSql<'a>>(&self, call: &str, arguments: &[Argument<'_>]) -> Result<T> {
-        column(&self.row(call, arguments).await?, 0)
-    }
-}
-
-/// One server after the other; all but the first find it done, so that many can start at the same time.
-async fn install(client: &Client, name: &str, script: &str) -> Result<(), tokio_postgres::Error> {
-    const BEGIN: &str = "
-        BEGIN;
-        SELECT pg_advisory_xact_lock(4242);
-        CREATE SCHEMA IF NOT EXISTS everywire;
-        CREATE TABLE IF NOT EXISTS everywire.scripts (name text PRIMARY KEY, script text NOT NULL)";
-    const NOTE: &str = "
-        INSERT INTO everywire.scripts AS present VALUES ($1, $2)
-        ON CONFLICT (name) DO UPDATE SET script = $2 WHERE present.script <> $2 RETURNING true";
-    client.batch_execute(BEGIN).await?;
-    if !client.query_typed(NOTE, &[(&name, Type::TEXT), (&script, Type::TEXT)]).await?.is_empty() {
-        client.batch_execute(script).await?;
-    }
-    client.batch_execute("COMMIT").await
-}
-
-fn column<T: for<'a> FromSql<'a>>(row: &Row, index: usize) -> Result<T> {
-    row.try_get(index).map_err(|error| RpcError::internal(format_args!("a function of the database: {error}")))
-}
-
-/// Keeps a connection that passes the engine's messages on.
-async fn listen(pool: Arc<Pool>, wakes: Arc<Wakes>) {
-    let mut pause = FIRST_RETRY;
-    loop {
-        match step(&pool.name, pool.config.connect(NoTls)).await {
-            Ok((client, mut connection)) => {
-                pause = FIRST_RETRY;
-                let listen = format!("LISTEN everywire_{}; LISTEN everywire_all", wakes.session);
-                let messages = async {
-                    while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
-                        if let AsyncMessage::Notification(message) = message {
-                            wakes.message(message.payload());
-                        }
-                    }
-                };
-                let begin = async {
-                    if client.batch_execute(&listen).await.is_ok() {
-                        wakes.wake_all();
-                    }
-                };
-                tokio::join!(messages, begin);
-            }
-            Err(error) => tracing::debug!("nobody listens to the engine of the locks: {error}"),
-        }
-        sleep(pause).await;
-        pause = longer(pause);
-    }
-}
-
-/// Tells the engine that this server is alive, as long as somebody waits.
+/// Tells the engine that this server is alive, as long as somebody waits, and asks whose turn it is: a message may be lost.
 async fn beats(pool: Arc<Pool>, wakes: Arc<Wakes>) {
     let (pool, ttl) = (&pool, &to_millis(SESSION_TTL));
-    let session = &wakes.session;
+    let waiting = &wakes;
     let beat = || async move {
-        let arguments: [Argument; 2] = [(session, Type::TEXT), (ttl, Type::INT8)];
-        pool.row("SELECT everywire.beat($1, $2)", &arguments).await.map(drop)
+        let arguments: [Argument; 2] = [(&waiting.session, Type::TEXT), (ttl, Type::INT8)];
+        let turns: Vec<i64> = pool.run("SELECT everywire.beat($1, $2)", &arguments).await?;
+        waiting.turns(&turns);
+        Ok(())
     };
     wakes.beat(SESSION_TTL / 3, beat).await;
 }
@@ -196,8 +74,8 @@ async fn forget(pool: Arc<Pool>, session: String, strays: Strays) {
 impl Engine for Postgres {
     type Place = Place;
 
-    fn name(&self) -> &str {
-        &self.pool.name
+    fn names(&self) -> &Names {
+        self.pool.names()
     }
 
     fn place(&self) -> Place {

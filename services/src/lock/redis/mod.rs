@@ -4,19 +4,21 @@ mod scripted;
 
 use std::sync::Arc;
 
-use redis::{FromRedisValue, PushInfo, PushKind, ToRedisArgs, Value};
+use redis::{FromRedisValue, PushKind, ToRedisArgs, Value};
 use rpc_core::Result;
 use tokio::task::JoinSet;
 
 use super::{
     Request,
-    engine::{Engine, MAX_WAITING, Shared, Taken, step, to_millis},
+    engine::{Engine, MAX_WAITING, Shared, Taken, to_millis},
+    failure::Names,
     found::{renewed, taken},
     wakes::{Place, SESSION_TTL, Strays, Wakes, take_out},
 };
 use crate::{LockGrant, LockState};
 
-pub(crate) use scripted::{Scripted, config};
+pub(crate) use scripted::Scripted;
+use scripted::Subscription;
 
 /// Locks in a Redis.
 pub type RedisLocks = Shared<Redis>;
@@ -33,13 +35,16 @@ pub struct Redis {
 impl Redis {
     /// Connects to `redis://USER:PASSWORD@HOST:PORT/DB`.
     pub async fn connect(url: &str) -> Result<Self> {
+        Self::connect_as(url, "the Redis that keeps the locks").await
+    }
+
+    pub(super) async fn connect_as(url: &str, role: &str) -> Result<Self> {
         let (wakes, strays) = Wakes::new();
-        let config = config().set_automatic_resubscription().set_push_sender(pushed(Arc::clone(&wakes)));
         let settings = format!("local SESSION_TTL, MAX_WAITING = {}, {MAX_WAITING}", to_millis(SESSION_TTL));
         let script = [&settings, include_str!("lock.lua")].join("\n");
-        let mut engine = Scripted::connect(url, config, &script).await?;
-        let channels = [format!("everywire:wake:{}", wakes.session), "everywire:wake:all".to_owned()];
-        step(&engine.name, engine.connection.subscribe(&channels)).await?;
+        let channels = vec![format!("everywire:wake:{}", wakes.session), "everywire:wake:all".to_owned()];
+        let subscription = Subscription { channels, message: Arc::new(pushed(Arc::clone(&wakes))) };
+        let engine = Scripted::subscribed(url, role, &script, Some(subscription)).await?;
         let mut redis = Self { engine, wakes, tasks: JoinSet::new() };
         let (beats, forgets) = (redis.beats(), redis.forgets(strays));
         redis.tasks.spawn(beats);
@@ -89,22 +94,19 @@ async fn run<T: FromRedisValue>(engine: &Scripted, name: &str, verb: &str, argum
 }
 
 /// Wakes whom a message is for, and all when a connection begins, because messages were lost before it.
-fn pushed(wakes: Arc<Wakes>) -> impl Fn(PushInfo) -> Result<(), redis::aio::SendError> + Send + Sync {
-    move |push| {
-        match (push.kind, &push.data[..]) {
-            (PushKind::Message, [_, Value::BulkString(text)]) => wakes.message(&String::from_utf8_lossy(text)),
-            (PushKind::Subscribe, _) => wakes.wake_all(),
-            _ => {}
-        }
-        Ok(())
+fn pushed(wakes: Arc<Wakes>) -> impl Fn(&PushKind, &[Value]) + Send + Sync {
+    move |kind, data| match (kind, data) {
+        (PushKind::Message, [_, Value::BulkString(text)]) => wakes.message(&String::from_utf8_lossy(text)),
+        (PushKind::Subscribe, _) => wakes.wake_all(),
+        _ => {}
     }
 }
 
 impl Engine for Redis {
     type Place = Place;
 
-    fn name(&self) -> &str {
-        &self.engine.name
+    fn names(&self) -> &Names {
+        self.engine.names()
     }
 
     fn place(&self) -> Place {

@@ -14,15 +14,16 @@ mod nodes;
 
 use std::{sync::Arc, time::Duration};
 
-use rpc_core::Result;
-use tokio::sync::Mutex;
+use rpc_core::{Result, RpcError};
+use tokio::{sync::Mutex, time::timeout};
 use zookeeper_client::{Acls, Client, CreateMode, CreateOptions, Error, OneshotWatcher};
 
 use self::nodes::{Holder, Look, directory, look, now, queue};
 use super::{
     Request,
-    engine::{Engine, MAX_WAITING, STEP_TIME, Shared, Taken, grant, queue_is_full, step, to_millis},
-    reconnect::Reconnect,
+    engine::{Engine, MAX_WAITING, Shared, Taken, grant, queue_is_full, to_millis},
+    failure::{Failure, Names},
+    reconnect::{Connect, Health, Reconnecting},
     table::{free, refused},
 };
 use crate::{LockGrant, LockState};
@@ -32,6 +33,8 @@ pub type ZooKeeperLocks = Shared<ZooKeeper>;
 
 /// A server that was not heard of for so long loses the places of those who wait at it.
 const SESSION_TTL: Duration = Duration::from_secs(4);
+/// How long a new session may take; the longest step is longer.
+const SESSION_TIME: Duration = Duration::from_millis(2_500);
 /// How often a step that others came before is begun again.
 const TRIES: usize = 100;
 const CLOCK: &str = "/everywire/clock";
@@ -40,13 +43,11 @@ const WAITING: CreateOptions<'static> = CreateMode::EphemeralSequential.with_acl
 
 /// One ensemble.
 #[derive(Debug)]
-pub struct ZooKeeper {
-    /// The engine in messages.
-    name: String,
+pub struct ZooKeeper(Reconnecting<Connector>);
+
+#[derive(Debug)]
+struct Connector {
     hosts: String,
-    /// The present session; a new one when it has ended.
-    client: Mutex<Arc<Client>>,
-    reconnect: Reconnect,
 }
 
 /// A call's place: its node has a name that nobody else's has, so that it is found after a lost reply.
@@ -60,26 +61,11 @@ impl ZooKeeper {
     /// Connects to `zookeeper://HOST:PORT,HOST:PORT,…`.
     pub async fn connect(url: &str) -> Result<Self> {
         let hosts = url.trim_start_matches("zookeeper://").to_owned();
-        let client = step(url, session(&hosts)).await?;
-        let install = async {
-            for path in ["/everywire", "/everywire/locks", CLOCK] {
-                match client.create(path, b"", &PERSISTENT).await {
-                    Ok(_) | Err(Error::NodeExists) => {}
-                    Err(error) => return Err(error),
-                }
-            }
-            Ok(())
-        };
-        step(url, install).await?;
-        Ok(Self { name: url.to_owned(), hosts, client: Mutex::new(client.into()), reconnect: Reconnect::default() })
-    }
-
-    async fn client(&self) -> Result<Arc<Client>, String> {
-        let mut client = self.client.lock().await;
-        if client.state().is_terminated() {
-            *client = self.reconnect.attempt(session(&self.hosts)).await?.into();
+        if hosts.contains('@') {
+            return Err(RpcError::invalid_argument("a ZooKeeper has no users here; expected zookeeper://HOST:PORT,…"));
         }
-        Ok(Arc::clone(&client))
+        let names = Names::new(url.to_owned(), "the ZooKeeper that keeps the locks");
+        Ok(Self(Reconnecting::connect(Connector { hosts }, names).await?))
     }
 
     /// Attempts a step until nobody else comes before it.
@@ -87,23 +73,68 @@ impl ZooKeeper {
     where
         F: Future<Output = Result<T, Error>>,
     {
-        let attempts = async {
-            let client = self.client().await?;
+        let attempt = &attempt;
+        let attempts = |client: Arc<Client>| async move {
             for _ in 0..TRIES {
                 match attempt(Arc::clone(&client)).await {
                     Err(Error::BadVersion | Error::NoNode | Error::NodeExists) => {}
-                    outcome => return outcome.map_err(|error| error.to_string()),
+                    outcome => return outcome.map_err(|error| failure(&error)),
                 }
             }
-            Err(Error::Timeout.to_string())
+            Err(Failure::Rejected(format!("others came before each of {TRIES} tries")))
         };
-        step(&self.name, attempts).await
+        self.0.run(attempts).await
     }
 }
 
-async fn session(hosts: &str) -> Result<Client, Error> {
-    let connector = Client::connector().with_session_timeout(SESSION_TTL).with_connection_timeout(STEP_TIME);
-    connector.connect(hosts).await
+impl Connect for Connector {
+    type Connection = Arc<Client>;
+
+    /// A session lasts longer than its connections, and the places of those who wait last with it.
+    async fn connect(&self, last: Option<&Arc<Client>>, _: &Health) -> Result<Arc<Client>, Failure> {
+        if let Some(last) = last.filter(|last| Self::is_usable(last)) {
+            now(last).await.map_err(|error| failure(&error))?;
+            return Ok(Arc::clone(last));
+        }
+        let client = session(&self.hosts).await?;
+        for path in ["/everywire", "/everywire/locks", CLOCK] {
+            match client.create(path, b"", &PERSISTENT).await {
+                Ok(_) | Err(Error::NodeExists) => {}
+                Err(error) => return Err(failure(&error)),
+            }
+        }
+        Ok(client.into())
+    }
+
+    fn is_usable(client: &Arc<Client>) -> bool {
+        !client.state().is_terminated()
+    }
+}
+
+async fn session(hosts: &str) -> Result<Client, Failure> {
+    let connecting = Client::connector().with_session_timeout(SESSION_TTL).connect(hosts);
+    match timeout(SESSION_TIME, connecting).await.unwrap_or(Err(Error::Timeout)) {
+        Ok(client) => Ok(client),
+        // A server without a quorum closes a connection without a word, also if it would be read-only.
+        Err(error @ (Error::NoHosts | Error::Timeout | Error::ConnectionLoss)) => {
+            Err(Failure::Lost(format!("no server takes a session ({error}): none runs, or none has a quorum")))
+        }
+        Err(error) => Err(failure(&error)),
+    }
+}
+
+fn failure(error: &Error) -> Failure {
+    let words = error.to_string();
+    match error {
+        Error::NoAuth
+        | Error::InvalidAcl
+        | Error::QuotaExceeded
+        | Error::BadArguments(_)
+        | Error::Throttled
+        | Error::Unimplemented => Failure::Rejected(words),
+        Error::NotReadOnly => Failure::Unfit(words),
+        _ => Failure::Lost(words),
+    }
 }
 
 impl ZooKeeper {
@@ -143,8 +174,8 @@ impl ZooKeeper {
 impl Engine for ZooKeeper {
     type Place = Place;
 
-    fn name(&self) -> &str {
-        &self.name
+    fn names(&self) -> &Names {
+        self.0.names()
     }
 
     fn place(&self) -> Place {

@@ -1,0 +1,257 @@
+//! Connections to one PostgreSQL, and what it has to be able to do.
+
+use std::{error::Error, future::poll_fn, sync::Arc, time::Duration};
+
+use rpc_core::{Result, RpcError};
+use tokio::{
+    sync::{Mutex, Notify},
+    task::JoinSet,
+    time::timeout,
+};
+use tokio_postgres::{
+    AsyncMessage, Client, Config, Connection, NoTls, Row, Socket,
+    config::{Host, TargetSessionAttrs},
+    tls::NoTlsStream,
+    types::{FromSql, ToSql, Type},
+};
+
+use super::super::{
+    engine::STEP_TIME,
+    failure::{Failure, Names},
+    reconnect::{Connect, Health, Reconnecting},
+    wakes::Wakes,
+};
+
+/// Connections for steps at most; each runs one at a time. One more listens.
+const CONNECTIONS: usize = 4;
+/// A message of the engine's that took longer is taken for lost.
+const MESSAGE_TIME: Duration = Duration::from_secs(2);
+/// What a connection that listens is sent first.
+const LISTENS: &str = "listens";
+
+pub(crate) type Argument<'a> = (&'a (dyn ToSql + Sync), Type);
+
+/// One PostgreSQL.
+#[derive(Debug)]
+pub(crate) struct Pool(Reconnecting<Connector>);
+
+#[derive(Debug)]
+struct Connector {
+    config: Config,
+    /// Who waits for the engine's messages.
+    wakes: Option<Arc<Wakes>>,
+}
+
+/// Connections that were made since the engine was lost for the last time.
+#[derive(Debug)]
+pub(crate) struct Connections {
+    config: Config,
+    clients: Mutex<Vec<Arc<Client>>>,
+    _listener: Option<Listener>,
+}
+
+/// A connection that passes messages on.
+#[derive(Debug)]
+struct Listener {
+    _client: Client,
+    _messages: JoinSet<()>,
+}
+
+impl Pool {
+    /// Connects to the PostgreSQL at a URL, which callers know by its `role`, and runs `script` there, if it is not what ran
+    /// last under this name. Its messages go to `wakes`.
+    pub(crate) async fn connect(
+        url: &str,
+        role: &str,
+        wakes: Option<Arc<Wakes>>,
+        (script_name, script): (&str, &str),
+    ) -> Result<Self> {
+        let bad = |error| RpcError::invalid_argument(format!("no URL of a PostgreSQL: {}", words(&error)));
+        let mut config: Config = url.parse().map_err(bad)?;
+        let time = STEP_TIME.as_millis();
+        config
+            .connect_timeout(STEP_TIME)
+            .tcp_user_timeout(STEP_TIME)
+            .options(format!("-c statement_timeout={time} -c client_min_messages=warning"));
+        if config.get_hosts().len() > 1 {
+            config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        }
+        let names = Names::new(address(&config), role);
+        let pool = Self(Reconnecting::connect(Connector { config, wakes }, names).await?);
+        let install = |connections: Arc<Connections>| async move {
+            install(&*connections.client().await?, script_name, script).await.map_err(|error| failure(&error))
+        };
+        pool.0.run_at_start(install).await?;
+        Ok(pool)
+    }
+
+    /// What messages call the engine.
+    pub(crate) fn names(&self) -> &Names {
+        self.0.names()
+    }
+
+    pub(super) async fn row(&self, call: &str, arguments: &[Argument<'_>]) -> Result<Row> {
+        let query = |connections: Arc<Connections>| async move {
+            connections.client().await?.query_typed(call, arguments).await.map_err(|error| failure(&error))
+        };
+        let mut rows = self.0.run(query).await?;
+        rows.pop().ok_or_else(|| RpcError::internal("a function of the database returned nothing"))
+    }
+
+    /// The one value that a call returns.
+    pub(crate) async fn run<T: for<'a> FromSql<'a>>(&self, call: &str, arguments: &[Argument<'_>]) -> Result<T> {
+        column(&self.row(call, arguments).await?, 0)
+    }
+}
+
+pub(super) fn column<T: for<'a> FromSql<'a>>(row: &Row, index: usize) -> Result<T> {
+    row.try_get(index)
+        .map_err(|error| RpcError::internal(format_args!("a function of the database: {}", words(&error))))
+}
+
+fn address(config: &Config) -> String {
+    let port = |place| config.get_ports().get(place).or(config.get_ports().first()).unwrap_or(&5432);
+    let hosts = config.get_hosts().iter().enumerate().map(|(place, host)| match host {
+        Host::Tcp(name) if name.contains(':') => format!("[{name}]:{}", port(place)),
+        Host::Tcp(name) => format!("{name}:{}", port(place)),
+        Host::Unix(path) => path.display().to_string(),
+    });
+    format!("postgres://{}", hosts.collect::<Vec<_>>().join(","))
+}
+
+/// One server after the other; all but the first find it done, so that many can start at the same time.
+async fn install(client: &Client, name: &str, script: &str) -> Result<(), tokio_postgres::Error> {
+    const BEGIN: &str = "
+        BEGIN;
+        SELECT pg_advisory_xact_lock(4242);
+        CREATE SCHEMA IF NOT EXISTS everywire;
+        CREATE TABLE IF NOT EXISTS everywire.scripts (name text PRIMARY KEY, script text NOT NULL)";
+    const NOTE: &str = "
+        INSERT INTO everywire.scripts AS present VALUES ($1, $2)
+        ON CONFLICT (name) DO UPDATE SET script = $2 WHERE present.script <> $2 RETURNING true";
+    client.batch_execute(BEGIN).await?;
+    if !client.query_typed(NOTE, &[(&name, Type::TEXT), (&script, Type::TEXT)]).await?.is_empty() {
+        client.batch_execute(script).await?;
+    }
+    client.batch_execute("COMMIT").await
+}
+
+impl Connect for Connector {
+    type Connection = Arc<Connections>;
+
+    async fn connect(&self, _: Option<&Arc<Connections>>, health: &Health) -> Result<Arc<Connections>, Failure> {
+        let client = open(&self.config).await?;
+        let listener = match &self.wakes {
+            Some(wakes) => Some(listen(&self.config, wakes, &client, health).await?),
+            None => None,
+        };
+        let clients = Mutex::new(vec![Arc::new(client)]);
+        Ok(Connections { config: self.config.clone(), clients, _listener: listener }.into())
+    }
+}
+
+impl Connections {
+    /// A connection that is idle, or else a new one; if the engine gives no more, the one that has the least to do.
+    async fn client(&self) -> Result<Arc<Client>, Failure> {
+        let mut clients = self.clients.lock().await;
+        clients.retain(|client| !client.is_closed());
+        // Beside this list, each step has the connection that it runs on.
+        let steps = |client: &Arc<Client>| Arc::strong_count(client) - 1;
+        let quietest = clients.iter().min_by_key(|client| steps(client)).cloned();
+        // The clone counts.
+        let is_idle = |client: &Arc<Client>| steps(client) == 1;
+        if let Some(client) = quietest.as_ref().filter(|client| is_idle(client) || clients.len() == CONNECTIONS) {
+            return Ok(Arc::clone(client));
+        }
+        match open(&self.config).await {
+            Ok(client) => {
+                let client = Arc::new(client);
+                clients.push(Arc::clone(&client));
+                Ok(client)
+            }
+            Err(failure) => quietest.ok_or(failure),
+        }
+    }
+}
+
+/// A connection for steps, to a server that can be written to.
+async fn open(config: &Config) -> Result<Client, Failure> {
+    let (client, connection) = config.connect(NoTls).await.map_err(|error| failure(&error))?;
+    // It ends when the client is dropped.
+    tokio::spawn(connection);
+    let [standby, read_only] = is_read_only(&client).await.map_err(|error| failure(&error))?;
+    match (standby, read_only) {
+        (true, _) => Err(Failure::Unfit("is a standby in recovery; give the address of the primary".to_owned())),
+        (_, true) => Err(Failure::Unfit("is read-only: default_transaction_read_only is on".to_owned())),
+        _ => Ok(client),
+    }
+}
+
+async fn is_read_only(client: &Client) -> Result<[bool; 2], tokio_postgres::Error> {
+    const LOOK: &str = "SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on'";
+    let rows = client.query_typed(LOOK, &[]).await?;
+    let Some(row) = rows.first() else { return Ok([false, false]) };
+    Ok([row.try_get(0)?, row.try_get(1)?])
+}
+
+/// Makes a connection that passes the engine's messages on, and has `client` send the first.
+async fn listen(config: &Config, wakes: &Arc<Wakes>, client: &Client, health: &Health) -> Result<Listener, Failure> {
+    let (listener, connection) = config.connect(NoTls).await.map_err(|error| failure(&error))?;
+    let (first, mut messages) = (Arc::new(Notify::new()), JoinSet::new());
+    messages.spawn(pass_on(connection, Arc::clone(wakes), Arc::clone(&first), health.clone()));
+    let channel = format!("everywire_{}", wakes.session);
+    let listen = format!("LISTEN {channel}; LISTEN everywire_all");
+    listener.batch_execute(&listen).await.map_err(|error| failure(&error))?;
+    // Of another connection: a pooler that mixes them up loses it, and would not lose a message of the same one.
+    let arguments: [Argument; 2] = [(&channel, Type::TEXT), (&LISTENS, Type::TEXT)];
+    client.query_typed("SELECT pg_notify($1, $2)", &arguments).await.map_err(|error| failure(&error))?;
+    timeout(MESSAGE_TIME, first.notified()).await.map_err(|_| {
+        let why = "no NOTIFY reaches a LISTEN: a pooler in transaction mode, such as PgBouncer, has no sessions; give the \
+            address of PostgreSQL itself, or of a pool with pool_mode=session";
+        Failure::Unfit(why.to_owned())
+    })?;
+    wakes.wake_all();
+    Ok(Listener { _client: listener, _messages: messages })
+}
+
+async fn pass_on(
+    mut connection: Connection<Socket, NoTlsStream>,
+    wakes: Arc<Wakes>,
+    first: Arc<Notify>,
+    health: Health,
+) {
+    while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
+        match message {
+            AsyncMessage::Notification(message) if message.payload() == LISTENS => first.notify_one(),
+            AsyncMessage::Notification(message) => wakes.message(message.payload()),
+            _ => {}
+        }
+    }
+    health.ended();
+}
+
+/// SQLSTATEs, or how they begin, of a server that can't be written to, is going, or has closed the connection.
+const USELESS: [&str; 4] = ["25006", "08", "57P", "25P0"];
+
+fn failure(error: &tokio_postgres::Error) -> Failure {
+    let is_useless = |code: &str| USELESS.iter().any(|useless| code.starts_with(useless));
+    match error.code() {
+        Some(code) if !is_useless(code.code()) => Failure::Rejected(words(error)),
+        _ => Failure::Lost(words(error)),
+    }
+}
+
+/// What went wrong in the server's own words; if it said nothing, in the library's, with their causes.
+fn words(error: &tokio_postgres::Error) -> String {
+    if let Some(said) = error.as_db_error() {
+        let hint = said.hint().map_or_else(String::new, |hint| format!("; {hint}"));
+        return format!("{}: {} (SQLSTATE {}){hint}", said.severity(), said.message(), said.code().code());
+    }
+    let mut words = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        words = format!("{words}: {error}");
+        cause = error.source();
+    }
+    words
+}
