@@ -155,6 +155,14 @@ impl Share {
         Ok(())
     }
 
+    /// Splits off a share of up to `bytes` of those that this one holds.
+    #[must_use]
+    pub fn split_off(&mut self, bytes: usize) -> Self {
+        let held = self.held.min(bytes);
+        self.held -= held;
+        Self { budget: Arc::clone(&self.budget), held }
+    }
+
     /// `bytes` that keep this share until the last copy of them is gone, which for a reply is when it is written.
     pub fn keep(self, bytes: Vec<u8>) -> Bytes {
         if self.held == 0 { bytes.into() } else { Bytes::from_owner(Kept { bytes, _share: self }) }
@@ -208,6 +216,19 @@ mod tests {
         drop(reply);
         assert_eq!(budget.bytes(), 60);
         drop(rest);
+        assert_eq!(budget.bytes(), 0);
+    }
+
+    #[test]
+    fn a_share_that_is_split_holds_as_much_together() {
+        let budget = Budget::new(Limits::default());
+        let mut share = budget.share();
+        share.hold(FREE_BYTES + 60).unwrap();
+        let part = share.split_off(40);
+        assert_eq!(budget.bytes(), 60);
+        drop(part);
+        assert_eq!(budget.bytes(), 20);
+        drop(share.split_off(100));
         assert_eq!(budget.bytes(), 0);
     }
 

@@ -34,7 +34,7 @@ flags! {
     numbers {
         /// Connections at the same time, on each wire
         max_connections => connections,
-        /// Those of them from one address (of IPv6, one /64 network)
+        /// Those of them from one address (of IPv6, one /64 network); loopback has no such limit
         max_connections_per_address => connections_per_address,
         /// Bytes of one message as it is sent
         max_message_bytes => message_bytes,

@@ -20,7 +20,7 @@ const PERIOD: Duration = Duration::from_secs(5);
 const LONGEST_PERIOD: Duration = Duration::from_mins(5);
 
 /// How often it is asked who is due.
-const TICK: Duration = Duration::from_secs(1);
+const TICK: Duration = Duration::from_millis(250);
 
 /// Callers without long calls of which it is kept how often they are looked for.
 const REMEMBERED: usize = 1_024;
@@ -151,7 +151,7 @@ mod tests {
                     looks.push(start.elapsed().as_secs());
                     callers.found(&due, &Presence::Locked);
                 }
-                tokio::time::advance(TICK).await;
+                tokio::time::advance(Duration::from_secs(1)).await;
             }
         }
         assert_eq!(looks, [0, 5, 15, 35, 75, 155, 315, 615, 915]);

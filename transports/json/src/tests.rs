@@ -95,6 +95,8 @@ async fn messages_and_answers_in_bytes() {
         (call("[1]"), invalid("null", id_reason)),
         (call("{}"), invalid("null", id_reason)),
         (r#"{"method":"\u0061dd","params":{"b":4,"a":3},"id":1,"jsonrpc":"2.\u0030","x":[{"y":null}]}"#.into(), result("1")),
+        (with(r#""id":1,"params":[3.0,4e0]"#), result("1")),
+        (with(r#""id":1,"params":{"b":7.0,"a":-0}"#), result("1")),
         (with(r#""params":[1]"#), String::new()),
         (r#"{"jsonrpc":"2.0","method":"nothing"}"#.into(), String::new()),
         ("{}".into(), invalid("null", not_2)),

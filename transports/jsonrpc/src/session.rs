@@ -205,8 +205,7 @@ where
     fn start(&mut self, bytes: BytesMut, cx: &mut Context<'_>) {
         self.message_deadline = None;
         self.life.was_called = true;
-        let is_long = bytes.len() > FREE_BYTES;
-        let share = is_long.then(|| std::mem::replace(&mut self.share, self.budget.share()));
+        let share = (bytes.len() > FREE_BYTES).then(|| self.share.split_off(bytes.len()));
         let call = (self.answer)(Message { bytes, _share: share }, self.is_stopping);
         self.place.set(Some(call).into());
         match self.place.as_mut().poll(cx) {

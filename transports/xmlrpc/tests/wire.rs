@@ -364,6 +364,8 @@ async fn requests_of_all_kinds_get_their_answer() {
         ("too many", call("add", &two("<int>3</int>", "<int>4</int>").replace("</params>", "<param><value/></param></params>")), "more than 2 arguments"),
         ("wrong type", call("add", &two("<int>3</int>", "four")), "argument `b`: invalid type: string \"four\", expected i64"),
         ("wrong text", call("add", &two("<int>3</int>", "<int>x</int>")), "argument `b`: `x` is not an integer"),
+        ("whole floats", call("add", &two("<double>3.0</double>", "<double>4e0</double>")), seven),
+        ("half a number", call("add", &two("<double>3.5</double>", "<int>4</int>")), "argument `a`: invalid type: floating point `3.5`, expected i64"),
         ("too great", call("add", &two("<int>3</int>", "<i8>9223372036854775808</i8>")), "argument `b`: invalid value: integer `9223372036854775808`, expected i64"),
         ("invalid number", call("add", &two("<int>3</int>", "four")), "<int>-32602</int>"),
         ("unknown", call("subtract", ""), "<int>-32601</int>"),

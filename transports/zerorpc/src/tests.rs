@@ -154,10 +154,13 @@ const HEARTBEAT: &[u8] = b"\xa7_zpc_hb\x91\x00";
 #[tokio::test]
 async fn requests_and_their_answers() {
     let mut client = Client::connect(Limits::default()).await;
-    let cases: [(&str, &[u8], &str, &[u8]); 16] = [
+    let cases: [(&str, &[u8], &str, &[u8]); 19] = [
         ("by position", b"\xa3add\x92\x03\x04", "OK", b"\x91\x07"),
         ("by name", b"\xa3add\x82\xa1b\x03\xa1a\x04", "OK", b"\x91\x07"),
         ("the largest integer", b"\xa3add\x92\x00\xcf\x7f\xff\xff\xff\xff\xff\xff\xff", "OK", b"\x91\xcf\x7f\xff"),
+        ("whole floats", b"\xa3add\x92\xcb\x40\x08\0\0\0\0\0\0\xca\x40\x80\0\0", "OK", b"\x91\x07"),
+        ("2^32 as a float", b"\xa3add\x92\xcb\x41\xf0\0\0\0\0\0\0\0", "OK", b"\x91\xcf\0\0\0\x01\0\0\0\0"),
+        ("half a number", b"\xa3add\x92\xcb\x40\x0c\0\0\0\0\0\0\x04", "ERR", b"\x93\xa9TypeError"),
         ("an option left out", b"\xa4wait\x91\x01", "OK", b"\x91\x01"),
         ("bytes for a string", b"\xa4wait\x92\x01\xc4\x01x", "OK", b"\x91\x01"),
         ("unknown method", b"\xa3sub\x92\x03\x04", "ERR", b"\x93\xa9NameError"),

@@ -110,13 +110,17 @@ struct Client {
 impl Client {
     /// Connects, and says nothing yet.
     fn start(limits: Limits) -> Self {
+        Self::start_with(SocketType::Router, limits)
+    }
+
+    fn start_with(socket: SocketType, limits: Limits) -> Self {
         let (io, far) = duplex(4 << 10);
         let script = Script::default();
         let (received, running) = (Arc::clone(&script.received), Arc::clone(&script.running));
         let writes = Arc::default();
         let far = Counted { io: far, writes: Arc::clone(&writes) };
         let (stop, budget) = (CancellationToken::new(), Budget::new(limits));
-        let (token, engine) = (stop.clone(), Engine::new("test", SocketType::Router, Arc::clone(&budget)));
+        let (token, engine) = (stop.clone(), Engine::new("test", socket, Arc::clone(&budget)));
         let served = tokio::spawn(async move { engine.serve(far, PEER, script, token).await });
         Self { io, served, stop, budget, received, running, writes }
     }
@@ -126,6 +130,14 @@ impl Client {
         let mut client = Self::start(limits);
         client.send(&hello(SocketType::Dealer)).await;
         client.expect(&hello(SocketType::Router)).await;
+        client
+    }
+
+    /// The same as a REQ that is connected to a REP.
+    async fn rep(limits: Limits) -> Self {
+        let mut client = Self::start_with(SocketType::Rep, limits);
+        client.send(&hello(SocketType::Req)).await;
+        client.expect(&hello(SocketType::Rep)).await;
         client
     }
 

@@ -201,7 +201,24 @@ async fn a_session_that_reads_nothing_is_cut_off() {
     until("the end of all", || server.budget.bytes() == 0).await;
 }
 
-/// Also at the limit of calls, where the session reads no messages.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ping_is_answered_behind_calls_that_are_held_back() {
+    let server = Running::start(Limits { calls_in_flight: 2, ..Limits::default() }).await;
+    let mut peer = Peer::connect(server.address).await;
+    for _ in 0..300 {
+        peer.send(WAIT).await;
+    }
+    peer.send_frame(0x89, b"hello").await;
+    assert_eq!(peer.hear().await, Heard::Pong(b"hello".to_vec()));
+    assert_eq!(*server.state.begun.borrow(), 2);
+    server.state.go_on.add_permits(300);
+    for _ in 0..300 {
+        assert!(peer.receive().await.is_some());
+    }
+    assert_eq!(server.budget.bytes(), 0);
+}
+
+/// Also at the limit of calls, where more of them are held back.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_peer_that_leaves_cancels_its_calls() {
     let server = Running::start(Limits { calls_in_flight: 2, ..Limits::default() }).await;

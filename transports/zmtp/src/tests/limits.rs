@@ -112,6 +112,16 @@ async fn calls_beyond_the_limit_are_held_back_and_a_ping_is_answered_meanwhile()
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_rep_answers_a_ping_while_its_one_call_waits() {
+    let mut client = Client::rep(Limits::default()).await;
+    client.send(&[message("wait:2000"), b"\x04\x07\x04PING\0\0".to_vec(), message("wait:1000")].concat()).await;
+    client.expect(b"\x04\x05\x04PONG").await;
+    client.expect(&message("wait:2000")).await;
+    client.expect(&message("wait:1000")).await;
+    assert_eq!(client.budget.met(Limit::CallsInFlight), 0, "one call at a time is no limit that was met");
+}
+
+#[tokio::test(start_paused = true)]
 async fn reading_pauses_when_too_many_calls_are_held_back() {
     let mut client = Client::connect(Limits { calls_in_flight: 1, ..Limits::default() }).await;
     client.send(&message("wait:1000")).await;
