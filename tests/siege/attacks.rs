@@ -120,7 +120,7 @@ pub(crate) const ATTACKS: &[Attack] = &{
         on(Grpc, "1,000 pipelined requests", http2::pipelined),
         on(Zerorpc, "1,000 pipelined requests", zmtp::pipelined),
         on(Locker, "1,000 pipelined requests", zmtp::pipelined),
-        on(Grpc, "1,000 open streams", http2::open_streams),
+        on(Grpc, "2,000 open streams", http2::open_streams),
         on(Grpc, "rapid reset", http2::rapid_reset),
         on(Grpc, "continuation flood", http2::continuation_flood),
         on(Grpc, "PING flood", http2::ping_flood),

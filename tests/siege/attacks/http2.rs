@@ -48,7 +48,8 @@ pub(super) fn invalid_utf8(target: &Target) -> Said {
 }
 
 pub(super) fn compressed(target: &Target) -> Said {
-    again(target, |peer| status(peer, "Add", &[1, 0, 0, 0, 1, 0], &[12]))
+    // Nothing says how it is compressed.
+    again(target, |peer| status(peer, "Add", &[1, 0, 0, 0, 1, 0], &[13]))
 }
 
 pub(super) fn pipelined(target: &Target) -> Said {
@@ -69,14 +70,17 @@ pub(super) fn pipelined(target: &Target) -> Said {
     })
 }
 
-/// Four times as many streams as the server allows, none of which ends.
+/// More streams than the server allows, none of which ends.
 pub(super) fn open_streams(target: &Target) -> Said {
-    const ALLOWED: usize = 256;
-    let requests: Vec<u8> = hello().into_iter().chain(streams(1_000).flat_map(|stream| headers(stream, ADD))).collect();
+    const ALLOWED: usize = 256 + 1_024;
+    const OPENED: u32 = 2_000;
+    let requests: Vec<u8> =
+        hello().into_iter().chain(streams(OPENED).flat_map(|stream| headers(stream, ADD))).collect();
     again(target, |peer| {
         peer.send(&requests)?;
         let refused = |heard: &[u8]| frames(heard).filter(Frame::is_refused).count();
-        let end = peer.hear(SLACK, |heard| refused(heard) == 1_000 - ALLOWED || went_away(heard).is_some())?;
+        let end =
+            peer.hear(SLACK, |heard| refused(heard) == OPENED as usize - ALLOWED || went_away(heard).is_some())?;
         if let Some(code) = went_away(&peer.heard) {
             return Ok(code.to_owned());
         }
