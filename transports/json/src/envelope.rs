@@ -60,7 +60,7 @@ impl<'a> Message<'a> {
 
 /// The text of a message, without the byte order mark that .NET and PowerShell put before it (RFC 8259, section 8.1).
 fn text_of(bytes: &[u8]) -> Result<&str, Fault> {
-    // JSON in UTF-8 begins with two ASCII characters, neither of which is NUL.
+    // No JSON in UTF-8 begins so: it has no NUL, and UTF-8 has no 0xFE and 0xFF.
     if let [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] | [0, ..] | [_, 0, ..] = bytes {
         return Err(Fault::parse(&"the message is UTF-16 or UTF-32; expected UTF-8"));
     }
