@@ -135,11 +135,11 @@ impl<'de, E: Error> Deserializer<'de> for Absent<E> {
     }
 }
 
-/// Reads arguments once more that could not be decoded: leniently, or to name the one at fault in the error.
+/// Decodes arguments a second time, leniently; if that fails too, the error names the argument at fault.
 ///
-/// A wire calls this after its ordinary decoding failed, so that ordinary calls pay for neither. Lenient means that a
-/// whole float is taken for an integer, up to 2^53, where floats stop being exact. JSON has no other integers than those,
-/// and JavaScript libraries of other formats write large integers as floats.
+/// A wire calls this after its ordinary decoding failed, so that ordinary calls pay for neither. Lenient means that a whole
+/// float is read as an integer, as long as both are exact, which is below 2^53: JSON does not tell `3` from `3.0`, and
+/// JavaScript libraries of other formats write large integers as floats.
 pub fn decode_again<'de, A: DeserializeOwned>(arguments: impl Deserializer<'de>) -> Result<A> {
     let found = Cell::new(false);
     let mut message = match serde_path_to_error::deserialize(WholeFloats { inner: arguments, found: &found }) {

@@ -23,7 +23,7 @@ pub const FREE_BYTES: usize = 8 << 10;
 #[derive(Debug)]
 pub struct Budget {
     limits: Limits,
-    /// Calls in flight but for those that wait.
+    /// Calls in flight, not counting those that wait.
     running: AtomicUsize,
     waiting: AtomicUsize,
     bytes: AtomicUsize,
@@ -111,11 +111,11 @@ impl fmt::Display for Budget {
     }
 }
 
-/// One call among those that are counted.
+/// One counted call; dropping it takes it off the count.
 pub(crate) struct CallPermit<'a>(&'a AtomicUsize);
 
 impl<'a> CallPermit<'a> {
-    /// Counts one more, unless `limit` are counted already.
+    /// Counts one more call, unless the count has reached `limit`.
     pub(crate) fn take(count: &'a AtomicUsize, limit: usize) -> Option<Self> {
         let permit = Self(count);
         // A permit over the limit is dropped here, which takes it off the count again.

@@ -29,8 +29,8 @@ pub trait Caller: Send + Sync + 'static {
     ) -> impl Future<Output = Result<R>> + Send;
 }
 
-/// How many calls a client has in flight; more wait for a slot. Calls that [wait](Method::waits) for other calls have as
-/// many slots of their own, so that they never keep out the call that ends their wait. For the clients of wires.
+/// Limits how many calls a client has in flight; further calls wait for a slot. Calls that [wait](Method::waits) for other
+/// calls have as many slots of their own, so that they never keep out the call that ends their wait. For the clients of wires.
 #[derive(Debug)]
 pub struct CallSlots {
     running: Semaphore,
@@ -38,7 +38,7 @@ pub struct CallSlots {
 }
 
 impl CallSlots {
-    /// Slots for `calls`, at least one, and for as many that wait.
+    /// As many slots as `calls`, at least one, and as many again for calls that wait.
     pub fn new(calls: usize) -> Self {
         let slots = || Semaphore::new(calls.clamp(1, Semaphore::MAX_PERMITS));
         Self { running: slots(), waiting: slots() }

@@ -17,7 +17,7 @@ pub struct ServiceDescriptor {
     name: &'static str,
     docs: &'static str,
     methods: Vec<Method>,
-    /// The names of the methods that wait: few, and looked up for every call.
+    /// The names of the methods that wait. They are few, so that this is faster to search, for every call, than `methods`.
     waiting: Vec<&'static str>,
     types: Types,
     definitions: Map<String, Value>,

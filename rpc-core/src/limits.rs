@@ -70,13 +70,13 @@ limits! {
     buffered_bytes: usize = 32 << 20, BufferedBytes;
     /// How deep values may nest inside one another. Default 64.
     depth: usize = 64, Depth;
-    /// Calls that one connection may have in flight, not counting those that [wait](crate::Method::waits); more of them
-    /// are read later. Default 256.
+    /// Calls that one connection may have in flight, not counting those that [wait](crate::Method::waits). Further calls
+    /// begin later. Default 256.
     calls_in_flight: usize = 256, CallsInFlight;
     /// Calls of one connection that may [wait](crate::Method::waits) at the same time. One more is rejected. Default 1,024.
     waiting_calls: usize = 1_024, WaitingCalls;
-    /// Calls in flight over all connections of all wires, and apart from them as many that [wait](crate::Method::waits).
-    /// One more of either is rejected. Default 8,192.
+    /// Calls in flight over all connections of all wires, and separately as many that [wait](crate::Method::waits). One
+    /// more of either is rejected. Default 8,192.
     calls_in_all: usize = 8_192, CallsInAll;
     /// Time for one call. A method that is not done is cut off where it waits. Default 65 min, more than the longest wait
     /// for a lock.

@@ -48,8 +48,8 @@ pub trait Call: Send {
 
     /// Decodes the arguments; called at most once.
     ///
-    /// `A` is a struct whose fields are the arguments, to be read by position or by name. Arguments that do not fit are
-    /// read by [`decode_again`](crate::decode_again).
+    /// `A` is a struct whose fields are the arguments, to be read by position or by name. If that fails,
+    /// [`decode_again`](crate::decode_again) reads them leniently or makes the error.
     fn args<A: DeserializeOwned>(&mut self) -> Result<A>;
 
     /// How many bytes [`args`](Self::args) decodes: many are decoded [`aside`](crate::aside), where they hold up no other

@@ -1,4 +1,4 @@
-//! Events that are counted, and logged now and then.
+//! Counts events, and limits how often they are logged.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering::Relaxed},
@@ -9,11 +9,11 @@ use std::{
 /// does not flood its log.
 const LOG_PAUSE_MS: u64 = 1_000;
 
-/// How often something happened, to be logged at most once a second.
+/// A count of events of one kind, which are logged at most once a second.
 #[derive(Debug)]
 pub struct Tally {
     times: AtomicU64,
-    /// When it was logged last, in milliseconds since the start; 0 for never.
+    /// When an event was last logged, in milliseconds since the start; 0 for never.
     logged_ms: AtomicU64,
     start: Instant,
 }
@@ -25,12 +25,12 @@ impl Default for Tally {
 }
 
 impl Tally {
-    /// How often it happened.
+    /// How many events were counted.
     pub fn times(&self) -> u64 {
         self.times.load(Relaxed)
     }
 
-    /// Counts one more, and calls `log` with the count unless the last line of the log is too recent.
+    /// Counts one more event, and calls `log` with the count unless it was called within the last second.
     pub fn count(&self, log: impl FnOnce(u64)) {
         let times = self.times.fetch_add(1, Relaxed) + 1;
         let now = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1);

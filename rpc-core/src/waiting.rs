@@ -9,14 +9,13 @@ use crate::{Budget, Call, Limit, Result, Service, ServiceDescriptor, budget::Cal
 
 /// The calls of one connection that [wait](crate::Method::waits).
 ///
-/// A call that waits ends when another call ends its wait, and that one may come over the same connection. So a waiting
-/// call never takes up what the other one needs: it counts as one of [`waiting_calls`](crate::Limits::waiting_calls), and
-/// not as one of `calls_in_flight`, nor its connection as one of `connections`.
+/// A call that waits ends when another call ends its wait, and that one may come over the same connection. So a waiting call
+/// must not use up what the other one needs: it counts as one of [`waiting_calls`](crate::Limits::waiting_calls) and not of
+/// `calls_in_flight`, and its connection does not count as one of `connections`.
 ///
 /// # Notes for implementers
-/// A wire makes one of these for each connection and calls the service through a [`PerConnection`]. It may stop starting
-/// calls while the [running](Self::running) ones reach `calls_in_flight`. It reads pings, closes and cancellations all the
-/// same.
+/// A wire makes one of these for each connection and calls the service through a [`PerConnection`]. It may hold back calls
+/// while as many as `calls_in_flight` are [running](Self::running), but must still read pings, closes and heartbeats.
 #[derive(Debug, Clone)]
 pub struct Waiting {
     calls: Arc<AtomicUsize>,
@@ -34,7 +33,7 @@ impl Waiting {
         self.calls.load(Relaxed)
     }
 
-    /// How many of a connection's calls in flight do not wait.
+    /// How many of the connection's `in_flight` calls do not wait.
     pub fn running(&self, in_flight: usize) -> usize {
         in_flight.saturating_sub(self.calls())
     }
@@ -45,7 +44,7 @@ impl Waiting {
     }
 }
 
-/// A service as one connection calls it: it counts the connection's [`Waiting`] calls, and rejects one too many with
+/// A service as one connection calls it. It counts the connection's [`Waiting`] calls, and rejects one too many with
 /// `RESOURCE_EXHAUSTED`.
 #[derive(Debug)]
 pub struct PerConnection<S> {
@@ -54,7 +53,7 @@ pub struct PerConnection<S> {
 }
 
 impl<S> PerConnection<S> {
-    /// The `service` for the connection whose waiting calls are `waiting`.
+    /// Wraps `service` for the connection whose waiting calls are counted by `waiting`.
     pub fn new(service: Arc<S>, waiting: Waiting) -> Self {
         Self { service, waiting }
     }

@@ -10,10 +10,11 @@ use serde::{
     de::{DeserializeSeed, EnumAccess, Error, MapAccess, SeqAccess, VariantAccess, Visitor},
 };
 
-/// The greatest float up to which every whole number is a float of its own: ECMAScript's `Number.MAX_SAFE_INTEGER`.
+/// The greatest whole number that no other one rounds to as a float: ECMAScript's `Number.MAX_SAFE_INTEGER`.
 const GREATEST_EXACT: f64 = 9_007_199_254_740_991.0;
 
-/// A part of serde's conversation in which an integer may be written as a whole float. `found` is set when one is.
+/// Wraps a deserializer, visitor, seed or access so that it reads whole floats where an integer is wanted. Sets `found` when
+/// it reads one.
 pub(crate) struct WholeFloats<'f, T> {
     pub(crate) inner: T,
     pub(crate) found: &'f Cell<bool>,
@@ -39,7 +40,7 @@ macro_rules! forward {
 macro_rules! integers {
     ($($method:ident)+) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-            self.inner.$method(Integer { visitor, found: self.found })
+            self.inner.$method(Integer { inner: visitor, found: self.found })
         }
     )+};
 }
@@ -81,7 +82,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for WholeFloats<'_, D> {
     }
 }
 
-/// Forwards scalars.
+/// Forwards a visitor's methods that get a scalar.
 macro_rules! scalars {
     ($($method:ident: $type:ty,)+) => {$(
         fn $method<E: Error>(self, value: $type) -> Result<V::Value, E> {
@@ -233,24 +234,15 @@ impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for WholeFloats<'_, A> {
 
 /// A visitor that expects an integer.
 struct Integer<'f, V> {
-    visitor: V,
+    inner: V,
     found: &'f Cell<bool>,
-}
-
-/// Forwards what is no float.
-macro_rules! others {
-    ($($method:ident: $type:ty,)+) => {$(
-        fn $method<E: Error>(self, value: $type) -> Result<V::Value, E> {
-            self.visitor.$method(value)
-        }
-    )+};
 }
 
 impl<'de, V: Visitor<'de>> Visitor<'de> for Integer<'_, V> {
     type Value = V::Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.visitor.expecting(f)
+        self.inner.expecting(f)
     }
 
     fn visit_f32<E: Error>(self, value: f32) -> Result<V::Value, E> {
@@ -260,13 +252,13 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Integer<'_, V> {
     #[expect(clippy::cast_possible_truncation, reason = "the float is whole and within 53 bits")]
     fn visit_f64<E: Error>(self, value: f64) -> Result<V::Value, E> {
         if value.fract() != 0.0 || value.abs() > GREATEST_EXACT {
-            return self.visitor.visit_f64(value);
+            return self.inner.visit_f64(value);
         }
         self.found.set(true);
-        self.visitor.visit_i64(value as i64)
+        self.inner.visit_i64(value as i64)
     }
 
-    others! {
+    scalars! {
         visit_bool: bool,
         visit_i64: i64,
         visit_i128: i128,
@@ -277,18 +269,18 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Integer<'_, V> {
     }
 
     fn visit_unit<E: Error>(self) -> Result<V::Value, E> {
-        self.visitor.visit_unit()
+        self.inner.visit_unit()
     }
 
     fn visit_none<E: Error>(self) -> Result<V::Value, E> {
-        self.visitor.visit_none()
+        self.inner.visit_none()
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, elements: A) -> Result<V::Value, A::Error> {
-        self.visitor.visit_seq(elements)
+        self.inner.visit_seq(elements)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<V::Value, A::Error> {
-        self.visitor.visit_map(entries)
+        self.inner.visit_map(entries)
     }
 }

@@ -28,8 +28,8 @@ impl Embedded {
         Self { locks: Arc::default(), ids: ids.into(), uuids: Uuids::default(), limiter: Limiter::default() }
     }
 
-    /// A toolkit whose fencing tokens and ids never repeat after a restart: `dir` keeps their marks. Ids of other servers are
-    /// another matter: see [`Ids::scope`].
+    /// A toolkit whose fencing tokens and ids never repeat after a restart: `dir` keeps their marks. Among which servers ids are
+    /// unique is up to [`Ids::scope`].
     pub fn durable(ids: impl Into<Ids>, dir: &DataDir) -> Result<Self> {
         let locks = Backend::from(MemoryLocks::durable(dir)?);
         Ok(Self::new(ids.into().durable(dir)?).locks(locks))

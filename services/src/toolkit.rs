@@ -32,12 +32,12 @@ pub trait Toolkit {
     /// them need the same epoch, layout and secret.
     ///
     /// Snowflake, the default (41 bits of milliseconds, 10 of worker, 12 of sequence): unique among servers with different
-    /// worker ids, and k-sorted, which is sorted by time to the millisecond. With `--lock URL` worker ids are leased, and differ
+    /// worker ids, and k-sorted, which means by time to the millisecond. With `--lock URL` worker ids are leased, and differ
     /// as long as the servers' clocks differ by less than 40 s; without, a server is worker 0 unless `--worker` says otherwise.
-    /// Segments of a database: unique among the servers on that database; those of one server grow. Redis, and a
-    /// database's counter: unique, k-sorted and globally monotonic among the servers on that engine; globally monotonic is that
-    /// a later call gets a greater id, at whichever of them. An engine's promises hold as long as it keeps what it
-    /// wrote. With `--id-secret` ids are only unique.
+    /// Segments of a database: unique among the servers on that database; those of one server ascend. Redis, and a
+    /// database's counter: unique, k-sorted and globally monotonic among the servers on that engine, which means that a later
+    /// call gets a greater id at any of them. An engine's promises hold as long as it keeps what it wrote. With
+    /// `--id-secret` ids are only unique.
     async fn next_id(&self) -> Result<u64>;
 
     /// The next `count` ids (1 to 100,000), with the promises of `next_id`, among the same servers. They ascend, unless the

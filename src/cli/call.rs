@@ -20,7 +20,7 @@ use super::probe;
 #[derive(Debug, Clone, Args)]
 #[command(after_help = methods())]
 pub(crate) struct Call {
-    /// The server, such as <xmlrpc://127.0.0.1:4242>, or as it prints its URL, such as <http://127.0.0.1:4242>
+    /// The server, such as <xmlrpc://127.0.0.1:4242>, or a URL that a server prints, such as <http://127.0.0.1:4242>
     url: String,
     /// The method, such as add
     method: String,
@@ -49,7 +49,7 @@ impl Call {
     async fn answered(&self) -> Result<()> {
         let Self { url, timeout, .. } = self;
         let (scheme, location) = url.split_once("://").ok_or_else(|| bad_url(url))?;
-        // A server at `*` is at every address.
+        // A server at `*` listens on every address, loopback included.
         let location = &location.strip_prefix('*').map_or(location.to_owned(), |rest| format!("127.0.0.1{rest}"));
         let wire = if scheme == "http" { probe::scheme_at(location).await? } else { scheme };
         match wire {

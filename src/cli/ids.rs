@@ -21,11 +21,11 @@ use super::of_flag;
 #[command(next_help_heading = "Ids")]
 pub(crate) struct IdFlags {
     /// What makes the ids, and what they promise, among servers with the same --id, --id-epoch, --id-layout and --id-secret.
-    /// snowflake, this process: unique among servers with different worker ids, and k-sorted, which is by time to the
-    /// millisecond. redis://HOST:PORT, its clock and a counter: globally monotonic too, which is that a later call gets a
-    /// greater id at any server. segment+postgres://… or segment+mysql://…, ranges of numbers: unique.
-    /// increment+postgres://… or increment+mysql://…, the database's counter: all three. Those of an engine hold among the
-    /// servers on it, as long as it keeps what it wrote
+    /// snowflake, this process: unique among servers with different worker ids, and k-sorted, which means by time to the
+    /// millisecond. redis://HOST:PORT, its clock and a counter: also globally monotonic, which means that a later call gets
+    /// a greater id at any server. segment+postgres://… or segment+mysql://…, ranges of numbers: unique.
+    /// increment+postgres://… or increment+mysql://…, the database's counter: all three. The promises of an engine hold among
+    /// the servers on it, as long as it keeps what it wrote
     #[arg(long, value_name = "SCHEME", default_value = "snowflake")]
     id: String,
     /// The worker id of snowflake, 0 to 1023 with the default layout: ids are unique as long as no two servers have the same
@@ -93,7 +93,7 @@ fn can_lease(locks: &Backend) -> bool {
     }
 }
 
-/// The error of a lease that no flag asked for.
+/// The error of a lease that is only the default: it says how to do without.
 fn of_default(error: &RpcError) -> RpcError {
     let how = "with --lock a worker id is leased there, unless --worker N sets one";
     RpcError::new(error.code(), format!("{how}: {}", error.message()))
@@ -117,7 +117,7 @@ impl IdFlags {
         })
     }
 
-    /// Whether other servers have to be told of flags that change every id.
+    /// Whether flags change every id, so that all servers need the same ones.
     pub(crate) fn are_special(&self) -> bool {
         let Settings { epoch, layout, .. } = Settings::default();
         (self.id_epoch, self.id_layout) != (epoch, layout) || self.id_secret.is_some()

@@ -21,12 +21,11 @@ pub(crate) struct LimiterFlags {
     /// TIME / N. redis://HOST:PORT: never more than N in any TIME, over all servers with that Redis; without it, none
     #[arg(long, value_name = "slot|gcra|URL", default_value = "slot")]
     limiter: Kind,
-    /// Share slots with other servers: tell them at this address, HOST:PORT or tcp://HOST:PORT, what is granted here. Whoever
-    /// reaches it may listen
+    /// Share slots with other servers: tell them at this address, HOST:PORT or tcp://HOST:PORT, what is granted here. Any
+    /// client that reaches it can listen
     #[arg(long, value_name = "ADDR")]
     limiter_mesh_bind: Option<String>,
-    /// Count what another server of the mesh grants, which tells it at this address, HOST:PORT or tcp://HOST:PORT; once for
-    /// each
+    /// Count what another server of the mesh grants, as it tells at this address, HOST:PORT or tcp://HOST:PORT; repeatable
     #[arg(long, value_name = "ADDR", requires = "limiter_mesh_bind")]
     limiter_peer: Vec<String>,
 }
@@ -74,7 +73,9 @@ async fn mesh(slots: SlotLimiter, address: &str, peers: &[String]) -> Result<(Li
         mesh = mesh.peer(&peer).map_err(of_flag("--limiter-peer"))?;
     }
     if !at.ip().to_canonical().is_loopback() {
-        tracing::warn!("the limiter's mesh is at {at}, and there is no authentication: whoever reaches it may listen");
+        tracing::warn!(
+            "the limiter's mesh is at {at}, and there is no authentication: any client that reaches it can listen"
+        );
     }
     let others = if peers.len() == 1 { "1 peer".to_owned() } else { format!("{} peers", peers.len()) };
     let all = if at.ip().is_unspecified() { " and every other address of this machine" } else { "" };
@@ -82,7 +83,7 @@ async fn mesh(slots: SlotLimiter, address: &str, peers: &[String]) -> Result<(Li
     Ok((mesh.into(), Some(listed)))
 }
 
-/// The first address that a host has, as other servers bind it.
+/// The first address of the host, which is what the other servers bind as well.
 async fn resolved(address: &str) -> Result<SocketAddr> {
     let wanted: Address = address.parse()?;
     let found = lookup_host(wanted.host_and_port()).await;
@@ -90,7 +91,7 @@ async fn resolved(address: &str) -> Result<SocketAddr> {
     found.map_err(|error| none(error.to_string()))?.next().ok_or_else(|| none("the host has no address".to_owned()))
 }
 
-/// Where to hear the peers of a limiter that is bound to `own`.
+/// The URLs of the `peers` of a limiter that is bound to `own`.
 fn peers_of(own: SocketAddr, peers: &[String]) -> Result<Vec<String>> {
     let itself = [own, reachable(own)].map(|own| format!("tcp://{own}"));
     let mut urls = Vec::new();

@@ -7,9 +7,9 @@ use rpc_core::{Code, Limits, Result};
 
 use super::of_flag;
 
-/// It binds a wire and notes it. What it prints can be pasted into a shell.
+/// Binds each wire and adds it to the listing. The commands in it can be pasted into a shell.
 pub(crate) struct Listing {
-    /// What its service keeps, promises and gives.
+    /// Notes on the service: where its locks are, what its ids promise, what its limiter does.
     notes: Vec<String>,
     wires: Vec<String>,
 }
@@ -19,7 +19,7 @@ impl Listing {
         Self { notes, wires: Vec::new() }
     }
 
-    /// How many wires it has noted.
+    /// How many wires are listed.
     pub(crate) fn wires(&self) -> usize {
         self.wires.len()
     }
@@ -53,7 +53,7 @@ impl Listing {
         let server = zerorpc::Server::bind(address).await?;
         let url = server.url();
         let python = format!("import zerorpc; c = zerorpc.Client('{url}'); print(c.add(3, 4)); c.close()");
-        // libzmq connects to IPv6 addresses only where the socket is told so, and Python's client has no option for that.
+        // libzmq connects to IPv6 addresses only if a socket option allows it, and Python's client can't set that option.
         let try_it = match server.address() {
             SocketAddr::V4(_) => format!("python3 -c \"{python}\""),
             SocketAddr::V6(_) => add_3_4(&url.replacen("tcp", "zerorpc", 1)),
@@ -72,7 +72,7 @@ impl Listing {
         Ok(server)
     }
 
-    /// Nothing if there is no broker and nobody is to wait for one. A broker that rejects the URL is an error.
+    /// `None` if there is no broker and the server is not to wait for one. A broker that rejects the URL is an error.
     pub(crate) async fn amqp(&mut self, url: &str, wait: bool, limits: &Limits) -> Result<Option<amqp::Server>> {
         let subscribed = async {
             let server = amqp::Server::connect(url).await?;
@@ -88,7 +88,7 @@ impl Listing {
             Err(error) => (None, format!("off: {}", error.message())),
         };
         if server.is_none() {
-            tracing::warn!("AMQP is {listed}; with --amqp-wait it would try again");
+            tracing::warn!("AMQP is {listed}; with --amqp-wait the server tries again");
         }
         self.wires.push(format!("  AMQP      {listed}"));
         Ok(server)
@@ -99,11 +99,13 @@ impl Listing {
         let all = if ip.is_unspecified() { format!("  (listens on {at}, every address)") } else { String::new() };
         self.wires.push(format!("  {wire:<9} {urls}{all}\n            {try_it}"));
         if !ip.is_loopback() {
-            tracing::warn!("{wire} listens on {at}, and there is no authentication: whoever reaches it may call it");
+            tracing::warn!(
+                "{wire} listens on {at}, and there is no authentication: any client that reaches it can call it"
+            );
         }
     }
 
-    /// A reader who has gone away, as in `everywire | head -1`, is no reason to end.
+    /// Ignores a reader that is gone, as in `everywire | head -1`.
     pub(crate) fn print(&self) {
         let mut out = std::io::stdout().lock();
         let _ = write!(out, "{self}").and_then(|()| out.flush());
@@ -118,7 +120,7 @@ impl fmt::Display for Listing {
     }
 }
 
-/// The command that calls `add` at `url`, with this program as it was called itself.
+/// The command that calls `add` at `url`, by the name under which this program was started.
 fn add_3_4(url: &str) -> String {
     let program = std::env::args().next().unwrap_or_else(|| "everywire".to_owned());
     format!("{} call {} add 3 4", word(&program), word(url))
@@ -133,7 +135,7 @@ fn word(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
-/// A broker's URL with the words `USER:PASSWORD` in place of both.
+/// A broker's URL with the literal `USER:PASSWORD` in place of the user and the password.
 fn without_password(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
     let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));

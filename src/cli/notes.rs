@@ -1,8 +1,8 @@
-//! What the listing says of locks and ids: what they promise, among which servers, and what a restart does to that.
+//! The listing's notes on locks and ids: what they promise, among which servers, and what a restart changes.
 
 use everywire::services::id::{Ids, Promises, Scope};
 
-/// Where the locks are, and what a restart does to them; `file` keeps marks.
+/// Where the locks are, and what a restart does to them. `file` keeps the marks of tokens.
 pub(crate) fn of_locks(engine: Option<&str>, file: Option<&str>) -> String {
     match (engine, file) {
         (Some(engine), _) => format!("Locks are in {engine}, for all servers there."),
@@ -13,7 +13,8 @@ pub(crate) fn of_locks(engine: Option<&str>, file: Option<&str>) -> String {
     }
 }
 
-/// What the ids promise, among which servers and how long; `file` keeps marks. `are_special` says that flags change them.
+/// What the ids promise, among which servers and under which condition. `file` keeps their mark; `are_special` if all servers
+/// need the same flags.
 pub(crate) fn of_ids(ids: &Ids, are_special: bool, file: Option<&str>) -> Vec<String> {
     let scope = ids.scope();
     let mut notes = vec![format!("Ids are unique {}.{}{}", among(scope), sorted(ids.promises()), restart(scope, file))];

@@ -5,9 +5,9 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// What is open besides connections: standard streams, listeners, the data directory and the runtime's own.
 const RESERVE: u64 = 32;
 
-/// Lets the process have as many files open as `wires` of so many `connections` need, and `waiting` calls with a connection
-/// each, as far as the system allows. Warns if that is not enough for the connections. Then connections beyond it wait in
-/// the system's queue until others are closed.
+/// Raises the limit of open files to what `wires` with that many `connections` each need, and as many `waiting` calls with a
+/// connection each, as far as the system allows. Warns if that is not enough for the connections; further ones then wait in the
+/// system's queue until others are closed.
 pub(crate) fn allow(wires: usize, connections: usize, waiting: usize) {
     let count = |files: usize| u64::try_from(files).unwrap_or(u64::MAX);
     let needed = count(wires.saturating_mul(connections)).saturating_add(RESERVE);

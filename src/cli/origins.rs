@@ -9,18 +9,18 @@ use super::of_flag;
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Web pages")]
 pub(crate) struct OriginFlags {
-    /// Let pages of this origin call through a browser, over XML-RPC and JSON-RPC, such as https://app.example; repeatable.
-    /// Without it only pages that this server itself is the host of may, under an IP address or localhost
+    /// Let web pages of this origin, such as `https://app.example`, call over XML-RPC and JSON-RPC; repeatable. By default only
+    /// the server's own pages may call, under an IP address or localhost
     #[arg(long, value_name = "ORIGIN")]
     allow_origin: Vec<String>,
-    /// Take requests whose Origin and Host both have this name, such as rpc.example; repeatable. Programs that are no
+    /// Accept requests whose Origin and Host are both this name, such as rpc.example; repeatable. Some programs other than
     /// browsers send such an Origin too
     #[arg(long, value_name = "NAME")]
     allow_host: Vec<String>,
 }
 
 impl OriginFlags {
-    /// `server`, which has `origin` and `host` to allow one more, with all that the flags allow.
+    /// Lets `server` accept what the flags allow: `origin` and `host` each allow one more.
     pub(crate) fn allow<S>(
         &self,
         server: S,
@@ -53,10 +53,10 @@ mod tests {
         let flags = Flags::parse_from(arguments.split(' ')).origins;
         let note = |kind: char| move |noted: String, name: &str| Ok(format!("{noted}{kind} {name}; "));
         assert_eq!(flags.allow(String::new(), note('o'), note('h')).unwrap(), "o https://a; o https://b; h h; ");
-        let refuse = |_: String, name: &str| Err(RpcError::invalid_argument(format!("not {name}")));
-        let error = flags.allow(String::new(), refuse, note('h')).unwrap_err();
+        let reject = |_: String, name: &str| Err(RpcError::invalid_argument(format!("not {name}")));
+        let error = flags.allow(String::new(), reject, note('h')).unwrap_err();
         assert_eq!(error.message(), "--allow-origin: not https://a");
-        let error = flags.allow(String::new(), note('o'), refuse).unwrap_err();
+        let error = flags.allow(String::new(), note('o'), reject).unwrap_err();
         assert_eq!(error.message(), "--allow-host: not h");
     }
 }

@@ -1,4 +1,4 @@
-//! Which wire serves at an `http://` URL, as a server prints it: XML-RPC, JSON-RPC and gRPC all do.
+//! Finds out which wire serves at an `http://` URL: servers print such URLs for XML-RPC, JSON-RPC and gRPC.
 
 use everywire_net::Address;
 use rpc_core::{Result, RpcError};
@@ -7,9 +7,9 @@ use tokio::{
     net::TcpStream,
 };
 
-/// No message of any wire, so no server runs a method. Each reports the error in its own format.
+/// Not a message of any wire, so no server runs a method, and each reports the error in its own format.
 const NO_MESSAGE: &str = "?";
-/// A response's head has no more bytes.
+/// The most bytes that are read of a response's head.
 const MOST_BYTES: u64 = 16 * 1024;
 
 /// The scheme of the wire at `location`, which is `HOST:PORT` and perhaps a path: `xmlrpc`, `jsonrpc` or `grpc`.
@@ -30,10 +30,10 @@ pub(crate) async fn scheme_at(location: &str) -> Result<&'static str> {
     })
 }
 
-/// What a server says before its body, or until it closes the connection.
+/// Reads a response up to its body, or to the end of the connection.
 async fn head(stream: TcpStream) -> Vec<u8> {
     let (mut stream, mut head) = (stream.take(MOST_BYTES), Vec::new());
-    // A server of HTTP/2 alone may reset the connection after what it has to say.
+    // A server that speaks only HTTP/2 may reset the connection after its first frames.
     while !head.windows(4).any(|end| end == b"\r\n\r\n") && stream.read_buf(&mut head).await.is_ok_and(|read| read > 0)
     {
     }
@@ -42,7 +42,7 @@ async fn head(stream: TcpStream) -> Vec<u8> {
 
 fn scheme_of(head: &[u8]) -> Option<&'static str> {
     if !head.starts_with(b"HTTP/1.") {
-        // An HTTP/2 server begins with a SETTINGS frame, whatever it has received.
+        // An HTTP/2 server begins with a SETTINGS frame before it reads anything.
         return head.get(3).filter(|kind| **kind == 4).map(|_| "grpc");
     }
     let head = String::from_utf8_lossy(head).to_ascii_lowercase();

@@ -27,8 +27,8 @@ const SIGNALS: &str = "Signals:
   INT, TERM  Stop: no new call, calls in flight have the grace time to finish. The second one ends at once
   USR1       Print to standard error what is used of the limits, and how often each was met
 
-An ADDR is HOST:PORT, with an IPv6 address in brackets, or as ZeroMQ writes it: tcp://HOST:PORT, and *:PORT for every
-IPv4 address. Port 0 takes a free one.
+An ADDR is HOST:PORT, with an IPv6 address in brackets, or in ZeroMQ's form tcp://HOST:PORT, where the host may be * for
+every IPv4 address. Port 0 takes a free one.
 
 The exit code is 0 after a stop that cut off no call. There is no authentication: keep the addresses on loopback, or
 behind something that has it.";
@@ -40,8 +40,8 @@ pub(crate) struct Serve {
     /// XML-RPC over HTTP
     #[arg(long, value_name = "ADDR|off", default_value = "127.0.0.1:4242")]
     xmlrpc: Wire,
-    /// XML-RPC: answer `<nil/>` for what is absent in a struct to every client, as Python's server does with
-    /// `allow_none=True`. Without it the member is left out, unless the request has a `<nil/>` itself
+    /// XML-RPC: write `<nil/>` for absent struct members to every client, as Python's server does with `allow_none=True`.
+    /// By default they are left out unless the client is known to read nil
     #[arg(long)]
     xmlrpc_nil: bool,
     /// ZeroMQ, the zerorpc protocol
@@ -56,11 +56,11 @@ pub(crate) struct Serve {
     /// ZeroMQ, plain REQ and REP: go or sorry, the limiter's resource `locker`
     #[arg(long, value_name = "ADDR|off", default_value = "127.0.0.1:7777")]
     locker: Wire,
-    /// RabbitMQ: the broker at amqp://USER:PASSWORD@HOST:PORT/VHOST, the queue everywire.v1.Toolkit. If no broker is there,
+    /// RabbitMQ: the broker at amqp://USER:PASSWORD@HOST:PORT/VHOST, the queue everywire.v1.Toolkit. If there is no broker,
     /// this wire is off, and a warning says so; if it rejects the user or the virtual host, the start fails
     #[arg(long, value_name = "URL")]
     amqp: Option<String>,
-    /// If no broker is there, try again until there is one
+    /// If there is no broker, try again until there is one
     #[arg(long, requires = "amqp")]
     amqp_wait: bool,
     /// Keep the locks in an engine that several servers share, instead of in this process: redis://HOST:PORT,

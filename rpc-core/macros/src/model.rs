@@ -201,7 +201,7 @@ fn parse_method(method: &TraitItemFn, errors: &mut Errors) -> Option<Method> {
     })
 }
 
-/// Whether `#[name]` is among `attributes`, from which it is taken out.
+/// Removes `#[name]` from `attributes`, and returns whether it was there.
 fn take_mark(attributes: &mut Vec<Attribute>, name: &str, alone_because: &str, errors: &mut Errors) -> bool {
     let marks: Vec<_> = attributes.extract_if(.., |attribute| attribute.path().is_ident(name)).collect();
     for mark in marks.iter().filter(|mark| mark.meta.require_path_only().is_err()) {

@@ -123,7 +123,7 @@ impl Ids {
         Self { secret: Some(secret), ..self }
     }
 
-    /// The engine's address, without a password. Nothing if this process makes them.
+    /// The engine's address, without a password. `None` if this process makes the ids.
     pub fn engine(&self) -> Option<&str> {
         match self.scope() {
             Scope::Engine(name) => Some(name),

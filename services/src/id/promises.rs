@@ -30,10 +30,10 @@ impl fmt::Display for Promises {
     }
 }
 
-/// Among which servers ids are unique, and how long.
+/// Among which servers ids are unique, and under which condition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope<'a> {
-    /// Servers whose worker ids differ. Nothing checks it: the person who starts them gives each another one.
+    /// Servers whose worker ids differ. Nothing checks this: give each server another one.
     Worker(u64),
     /// Servers that lease their worker ids from this engine, as long as their clocks differ by less than a lease rests.
     Lease {

@@ -45,10 +45,10 @@ impl Default for LeaseTimes {
 #[derive(Debug)]
 pub struct WorkerLease {
     held: Arc<RwLock<Held>>,
-    /// Where the locks are, for people who start the server.
+    /// The address of the engine of the locks, for the operator.
     engine: String,
     rest: Duration,
-    /// What callers know the place of the locks by.
+    /// What callers are told in place of that address.
     role: String,
     /// Ends with this.
     _keeper: JoinSet<()>,
@@ -130,7 +130,8 @@ impl Keeper {
         )))
     }
 
-    /// Renews the lease for ever; one that was lost is followed by another. Of a failure that lasts, the begin and the end are logged.
+    /// Renews the lease forever, and takes another one when it is lost. Of a failure that lasts, the beginning and the end are
+    /// logged.
     async fn keep(self, held: Arc<RwLock<Held>>) {
         let publish = |own| *held.write().unwrap_or_else(PoisonError::into_inner) = own;
         let mut own = *held.read().unwrap_or_else(PoisonError::into_inner);

@@ -85,7 +85,7 @@ impl Backend {
         }
     }
 
-    /// What callers know the place of the locks by.
+    /// What callers are told in place of the engine's address.
     pub(crate) fn role(&self) -> &str {
         match self {
             Self::Memory(_) => "this process",
@@ -112,7 +112,7 @@ impl Backend {
     }
 }
 
-/// What to do about a URL of an engine that is served otherwise.
+/// What to write instead of a URL with this `scheme`, if it is that of a Redis in a form that is not supported.
 pub(crate) fn instead_of(scheme: &str) -> Option<&'static str> {
     Some(match scheme {
         _ if scheme.contains("sentinel") => {

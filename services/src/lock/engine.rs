@@ -36,7 +36,7 @@ pub(super) trait Engine: Send + Sync + 'static {
     /// A call's place in a queue. It is known to the engine from the first `take` with it on.
     type Place: Send + Sync + 'static;
 
-    /// What messages call the engine.
+    /// What the engine is called in messages.
     fn names(&self) -> &Names;
 
     /// A place for a call that may wait.

@@ -1,4 +1,4 @@
-//! Why an engine does not do what it is asked, and who is told what of it.
+//! Failures of an engine, and what callers, operators and the log are told about them.
 
 use std::{
     fmt::Write,
@@ -10,15 +10,15 @@ use std::{
 use rpc_core::RpcError;
 use tokio::time::Instant;
 
-/// The same words of an engine that rejects steps are logged once in so long.
+/// A message with which an engine keeps rejecting steps is logged again after this time.
 const LOGGED_AGAIN: Duration = Duration::from_mins(1);
 
 /// Why a step or a connection failed, in the engine's words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Failure {
-    /// The engine rejects the step, and the connection is as good as before.
+    /// The engine rejects the step; the connection can still be used.
     Rejected(String),
-    /// The connection is of no use any more, or there is none.
+    /// The connection can't be used any more, or there is none.
     Lost(String),
     /// The engine can't do what it is needed for.
     Unfit(String),
@@ -31,14 +31,14 @@ impl Failure {
     }
 }
 
-/// What messages call an engine.
+/// What an engine is called in messages.
 #[derive(Debug)]
 pub(crate) struct Names {
-    /// Where it is, without a password: for the log, and whoever starts the server.
+    /// Its address without a password, for the log and the operator.
     pub(crate) address: String,
-    /// What it is: for callers, such as `the Redis that keeps the locks`.
+    /// What it is for, such as `the Redis that keeps the locks`, for callers.
     pub(crate) role: String,
-    /// What was logged last of rejected steps, and when.
+    /// The last message that was logged for a rejected step, and when.
     logged: Mutex<Option<(String, Instant)>>,
 }
 
@@ -47,7 +47,7 @@ impl Names {
         Self { address, role: role.into(), logged: Mutex::default() }
     }
 
-    /// What whoever starts the server is told.
+    /// The error that ends the start of the server.
     pub(crate) fn at_start(&self, failure: &Failure) -> RpcError {
         let message = format!("{}: {}", self.address, failure.why());
         match failure {
@@ -56,12 +56,12 @@ impl Names {
         }
     }
 
-    /// What callers are told of an engine that is away.
+    /// The error of a call whose engine is away.
     pub(crate) fn unavailable(&self, why: &str) -> RpcError {
         RpcError::unavailable(format!("{} is unavailable: {}", self.role, without_addresses(why)))
     }
 
-    /// What callers are told of an engine that is there and says no; the log has the address.
+    /// The error of a call that the engine rejects. The log gets the address as well.
     pub(crate) fn rejected(&self, why: &str) -> RpcError {
         self.log_rejected(why);
         RpcError::unavailable(format!("{} rejects this: {}", self.role, without_addresses(why)))
@@ -77,20 +77,18 @@ impl Names {
     }
 }
 
-/// The same text with `…` for each address: where an engine is, is no matter of callers.
+/// Replaces each address in `why` by `…`: callers must not learn where an engine is.
 fn without_addresses(why: &str) -> String {
+    let ends_word = |c: char| c.is_whitespace() || "\"'`(),;=@/".contains(c);
     let mut text = String::with_capacity(why.len());
-    for part in why.split_inclusive(|c: char| c.is_whitespace() || "\"'`(),;=@/".contains(c)) {
-        let (word, end) = match part.char_indices().last() {
-            Some((at, c)) if c.is_whitespace() || "\"'`(),;=@/".contains(c) => part.split_at(at),
-            _ => (part, ""),
-        };
+    for part in why.split_inclusive(ends_word) {
+        let (word, end) = part.split_at(part.trim_end_matches(ends_word).len());
         let _ = write!(text, "{}{end}", if is_address(word.trim_end_matches(['.', ':'])) { "…" } else { word });
     }
     text
 }
 
-/// An address of a host, or HOST:PORT.
+/// Whether `word` is an IP address or HOST:PORT.
 fn is_address(word: &str) -> bool {
     let is_port = |port: &str| port.parse::<u16>().is_ok_and(|port| port >= 1_024);
     word.parse::<SocketAddr>().is_ok()
@@ -118,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn who_starts_a_server_sees_the_address_and_a_caller_the_role() {
+    fn the_operator_sees_the_address_and_a_caller_the_role() {
         let names = Names::new("redis://127.0.0.1:6379".into(), "the Redis that keeps the locks");
         let unfit = names.at_start(&Failure::Unfit("is a replica".into()));
         assert_eq!(unfit.to_string(), "FAILED_PRECONDITION: redis://127.0.0.1:6379: is a replica");

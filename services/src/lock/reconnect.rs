@@ -1,7 +1,7 @@
-//! A connection to an engine: it is checked when it is made, and made again when it is of no use any more.
+//! A connection to an engine. It is checked when it is made, and replaced when it can't be used any more.
 //!
-//! One task keeps it. Calls use the present connection, or fail with the reason why there is none; right after a loss they
-//! wait for the first attempt. That an engine goes away is logged once, and that it is back.
+//! One task keeps it. Calls use the current connection, or fail with the reason why there is none; right after a loss they
+//! wait for the first attempt. One line is logged when an engine goes away, and one when it is back.
 
 use std::{
     fmt,
@@ -26,24 +26,24 @@ use super::{
 
 /// How to connect to an engine.
 pub(crate) trait Connect: Send + Sync + 'static {
-    /// What the steps of the engine need. One that was replaced ends with its last step.
+    /// What the steps of the engine need. A connection that was replaced lives until its last step ends.
     type Connection: Clone + Send + Sync + 'static;
 
-    /// Connects, and checks that the engine can do what it is needed for; within [`STEP_TIME`]. `last` is what was lost, if
-    /// that is any help. `health` is the new connection's.
+    /// Connects, and checks that the engine can do what it is needed for, within [`STEP_TIME`]. `last` is the connection that
+    /// was lost, and `health` that of the new one.
     fn connect(
         &self,
         last: Option<&Self::Connection>,
         health: &Health,
     ) -> impl Future<Output = Result<Self::Connection, Failure>> + Send;
 
-    /// False if a connection is known to have ended.
+    /// Whether the connection is not known to have ended.
     fn is_usable(_: &Self::Connection) -> bool {
         true
     }
 }
 
-/// Whether a connection is of any use.
+/// Whether a connection can be used.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Health(Arc<Vitals>);
 
@@ -51,14 +51,14 @@ pub(crate) struct Health(Arc<Vitals>);
 struct Vitals {
     is_lost: CancellationToken,
     why: OnceLock<String>,
-    /// A call failed when the connection was lost.
+    /// Whether a call failed when the connection was lost.
     failed_a_call: AtomicBool,
-    /// A step has succeeded.
+    /// Whether a step has succeeded.
     has_served: AtomicBool,
 }
 
 impl Health {
-    /// The connection has ended, and maybe nobody has noticed.
+    /// Notes that the connection has ended, perhaps before any call has noticed.
     pub(crate) fn ended(&self) {
         self.lost("the connection has ended");
     }
@@ -74,7 +74,7 @@ impl Health {
     }
 }
 
-/// An engine that is connected to again and again.
+/// An engine with a connection that is replaced whenever it is lost.
 pub(crate) struct Reconnecting<C: Connect> {
     kept: Arc<Kept<C>>,
     /// Ends with this.
@@ -88,7 +88,7 @@ struct Kept<C: Connect> {
 }
 
 enum State<T> {
-    /// For the first time since the last connection was lost.
+    /// The first attempt since the last connection was lost.
     Connecting,
     Connected(T, Health),
     Away(String),
@@ -115,7 +115,7 @@ impl<C: Connect> Reconnecting<C> {
         &self.kept.names
     }
 
-    /// Runs one step with the connection. What fails is `UNAVAILABLE`, and its outcome is unknown.
+    /// Runs one step with the connection. A failure is `UNAVAILABLE`, and the outcome of the step is then unknown.
     pub(crate) async fn run<T, F>(&self, step: impl FnOnce(C::Connection) -> F) -> Result<T>
     where
         F: Future<Output = Result<T, Failure>>,
@@ -126,7 +126,7 @@ impl<C: Connect> Reconnecting<C> {
         })
     }
 
-    /// Runs one step for whoever starts the server.
+    /// Runs one step at the start of the server; its error has the engine's address.
     #[cfg(feature = "sql")]
     pub(crate) async fn run_at_start<T, F>(&self, step: impl FnOnce(C::Connection) -> F) -> Result<T>
     where
@@ -157,7 +157,7 @@ impl<C: Connect> Reconnecting<C> {
 }
 
 impl<C: Connect> Kept<C> {
-    /// The present connection; the next one if that is being made.
+    /// The current connection, or the next one while that is being made.
     async fn connection(&self) -> Result<(C::Connection, Health), Failure> {
         if let Some(now) = self.present() {
             return now;
@@ -172,7 +172,7 @@ impl<C: Connect> Kept<C> {
         }
     }
 
-    /// Nothing while it is being made.
+    /// `None` while the connection is being made.
     fn present(&self) -> Option<Result<(C::Connection, Health), Failure>> {
         match &*self.state.borrow() {
             State::Connected(connection, health) if !health.0.is_lost.is_cancelled() => {
@@ -194,7 +194,7 @@ impl<C: Connect> Kept<C> {
         Ok((connection, health))
     }
 
-    /// Makes the connection again whenever it is lost.
+    /// Replaces the connection whenever it is lost.
     async fn keep(self: Arc<Self>, mut connection: C::Connection, mut health: Health) {
         let mut pause = FIRST_RETRY;
         loop {
@@ -236,7 +236,7 @@ impl<C: Connect> Kept<C> {
     }
 }
 
-/// Waits before the next attempt: how long to wait before the one after it.
+/// Waits before the next attempt, and returns the pause before the one after it.
 async fn paused(pause: Duration) -> Duration {
     sleep(pause).await;
     longer(pause)
@@ -255,7 +255,7 @@ mod tests {
 
     use super::*;
 
-    /// An engine that is there, or fails so.
+    /// An engine that can be connected to, or fails in this way.
     #[derive(Debug, Clone, Default)]
     struct Fake {
         fails: Arc<Mutex<Option<Failure>>>,
@@ -354,7 +354,7 @@ mod tests {
         sleep(Duration::from_secs(1)).await;
         step(&engine, Ok(())).await.unwrap();
         step(&engine, Err(lost())).await.unwrap_err();
-        step(&engine, Ok(())).await.expect("who calls right after a loss waits for the next connection");
+        step(&engine, Ok(())).await.expect("a call right after a loss waits for the next connection");
     }
 
     #[tokio::test(start_paused = true)]

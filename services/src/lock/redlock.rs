@@ -108,8 +108,8 @@ impl Redlock {
     }
 }
 
-/// The answer of one server. A question that nobody waits for any longer goes on: its end shows whether the connection is any
-/// good.
+/// The answer of one server, or `None` after `time`. The question then goes on by itself, for a few seconds at most, because
+/// its end shows whether the connection can still be used.
 async fn in_time<T: Send + 'static>(
     time: Duration,
     question: impl Future<Output = Result<T>> + Send + 'static,

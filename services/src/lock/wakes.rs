@@ -80,7 +80,7 @@ impl Wakes {
         }
     }
 
-    /// Wakes the places whose turn it is, as the engine counted; 0 is all.
+    /// Wakes the places whose turn it is according to the engine; 0 stands for all.
     #[cfg(feature = "sql")]
     pub(super) fn turns(&self, places: &[i64]) {
         for place in places {

@@ -1,4 +1,4 @@
-//! The channel of answers.
+//! The channel on which answers are sent.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,26 +8,26 @@ use lapin::{
     types::ShortString,
 };
 
-/// The beginning of the names that the broker makes for direct reply-to. They are no queues: an answer that has to arrive
-/// in a queue (`mandatory`) comes back from there although it was delivered.
+/// The prefix of the names that the broker makes for direct reply-to. They are not queues: an answer that has to reach a queue
+/// (`mandatory`) is returned although it was delivered.
 const DIRECT_REPLY_TO: &str = "amq.rabbitmq.reply-to";
 
-/// Sends answers. The broker closes the channel of a message that it rejects, so they have one without requests.
+/// Sends answers. The broker closes the channel of a message that it rejects, so answers don't share one with requests.
 pub(crate) struct Answers {
     channel: Mutex<Arc<Channel>>,
-    /// Held while there is a new channel to be opened.
+    /// Held while a new channel is opened.
     opening: tokio::sync::Mutex<()>,
 }
 
 impl Answers {
-    /// Opens the channel. An error if the user may not send answers.
+    /// Opens the channel. An error if the user has no right to send answers.
     pub(crate) async fn open(connection: &Connection) -> Result<Self> {
         let channel = open(connection).await?;
         Ok(Self { channel: Mutex::new(channel), opening: tokio::sync::Mutex::default() })
     }
 
-    /// Sends an answer to the queue `caller`, and waits until it is sent. If the broker has closed the channel, because of
-    /// an answer before, it goes out on a new one.
+    /// Sends an answer to the queue `caller`, and waits until it is sent. If the broker has closed the channel because of an
+    /// earlier answer, opens a new one.
     pub(crate) async fn send(
         &self,
         connection: &Connection,
@@ -48,7 +48,7 @@ impl Answers {
         Arc::clone(&self.channel.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The channel that replaces `closed`: one for all who find it closed.
+    /// The channel that replaces `closed`: the same one for all calls that find it closed.
     async fn instead_of(&self, closed: &Arc<Channel>, connection: &Connection) -> Result<Arc<Channel>> {
         let _opening = self.opening.lock().await;
         let current = self.current();
@@ -62,7 +62,7 @@ impl Answers {
     }
 }
 
-/// Opens a channel and sends a message to nobody on it. If that is rejected, so is what follows on the channel.
+/// Opens a channel and sends a message to no queue on it. If the broker rejects that, the next request on the channel fails.
 async fn open(connection: &Connection) -> Result<Arc<Channel>> {
     let channel = connection.create_channel().await?;
     let (nowhere, options) = (ShortString::default(), BasicPublishOptions::default());
@@ -76,9 +76,9 @@ async fn publish(channel: &Channel, caller: &ShortString, answer: &[u8], propert
     let options = BasicPublishOptions { mandatory, ..Default::default() };
     // lapin sends acknowledgements before messages, so this waits until the answer is sent.
     channel.basic_publish(ShortString::default(), caller.clone(), options, answer, properties).await?;
-    // Answers whose callers have gone come back, and lapin keeps them until they are taken.
+    // Answers whose callers are gone are returned, and lapin keeps them until they are taken.
     for returned in channel.wait_for_confirms().await.into_iter().flatten() {
-        tracing::debug!(caller = %returned.delivery.routing_key, "an answer came too late: its caller has gone");
+        tracing::debug!(caller = %returned.delivery.routing_key, "an answer came too late: its caller is gone");
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Bodies that are compressed, as the property `content_encoding` says.
+//! Compressed bodies, as named by the property `content_encoding`.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use everywire_net::{encoding::Encoding, http1::Received};
 use lapin::{BasicProperties, message::Delivery};
 use rpc_core::{Budget, Result, RpcError};
 
-/// The decoded body of a message, or nothing if it is not compressed.
+/// The decoded body of a message, or `None` if it is not compressed.
 pub(crate) fn decoded(delivery: &Delivery, budget: &Arc<Budget>) -> Result<Option<Received>> {
     match coding(&delivery.properties, &delivery.data)? {
         Encoding::Identity => Ok(None),

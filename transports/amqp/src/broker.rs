@@ -54,7 +54,7 @@ impl Broker {
         {
             uri.authority.host = address.to_string();
         }
-        // By the letter, `amqp://host/` names the virtual host with the empty name. Nobody has one.
+        // Strictly, `amqp://host/` names the virtual host with the empty name, which does not occur.
         if uri.vhost.is_empty() {
             DEFAULT_VHOST.clone_into(&mut uri.vhost);
         }
@@ -106,7 +106,7 @@ impl Broker {
         }
     }
 
-    /// The error of a call, or of a server, that the broker let down: by the end of a channel or of the connection.
+    /// The error of a call or a server whose channel or connection the broker ended.
     pub(crate) fn lost(&self, error: &Error) -> RpcError {
         if is_forbidden(error) {
             return RpcError::permission_denied(format!("the broker at {self} rejects it: {}", reason(error)));
@@ -114,19 +114,19 @@ impl Broker {
         self.closed(reason(error))
     }
 
-    /// The same, without an error of the broker's.
+    /// The same, without an error from the broker.
     pub(crate) fn closed(&self, reason: impl fmt::Display) -> RpcError {
         RpcError::unavailable(format!("the connection to the broker at {self} is lost: {reason}"))
     }
 
-    /// The error of a server whose user may not `act`, or for whom that failed.
+    /// The error of a server whose user has no right to `act`, or that failed to.
     pub(crate) fn failed(&self, act: impl fmt::Display, error: &Error) -> RpcError {
         let code = if is_forbidden(error) { Code::PermissionDenied } else { Code::Unavailable };
         RpcError::new(code, format!("the broker at {self} does not let the server {act}: {}", reason(error)))
     }
 }
 
-/// The broker's words, if it said any.
+/// The broker's message, if there is one.
 fn reason(error: &Error) -> String {
     match error.kind() {
         ErrorKind::ProtocolError(error) => error.get_message().to_string(),
@@ -142,7 +142,7 @@ pub(crate) fn rejection(error: &Error) -> Option<&AMQPErrorKind> {
     }
 }
 
-/// Whether trying again is no use until somebody gives the user a right, or a queue free.
+/// Whether a retry fails too until the user is given a right, or another connection releases a queue.
 fn is_forbidden(error: &Error) -> bool {
     use AMQPSoftError::{ACCESSREFUSED, RESOURCELOCKED};
     matches!(rejection(error), Some(AMQPErrorKind::Soft(ACCESSREFUSED | RESOURCELOCKED)))

@@ -1,4 +1,4 @@
-//! Callers whose calls take long: are they still there?
+//! Finds out whether the callers of long calls are still there.
 
 use std::{
     collections::HashMap,
@@ -16,17 +16,17 @@ use crate::queue::{Presence, look};
 /// How long a call runs before its caller is looked for, and the pause between two looks.
 const PERIOD: Duration = Duration::from_secs(5);
 
-/// The longest pause between two looks that the broker logs as errors: they double.
+/// The longest pause between two looks that the broker logs as errors. The pauses double up to this.
 const LONGEST_PERIOD: Duration = Duration::from_mins(5);
 
-/// How often it is asked who is due.
+/// How often due callers are looked for.
 const TICK: Duration = Duration::from_millis(250);
 
-/// Callers without long calls of which it is kept how often they are looked for.
+/// The most callers without long calls whose pause is remembered.
 const REMEMBERED: usize = 1_024;
 
-/// The callers of long calls, by the queue of their answers. One look is for all the calls of a caller: a queue that is
-/// missing, or that belongs to another connection, costs a line in the broker's log each time.
+/// The callers of long calls, by the queue of their answers. A look at a queue that is missing, or that belongs to another
+/// connection, is a line in the broker's log each time, so there is one look for all calls of a caller.
 #[derive(Default)]
 pub(crate) struct Callers(Mutex<HashMap<ShortString, Caller>>);
 
@@ -45,7 +45,8 @@ struct LongCall<'a> {
 }
 
 impl Callers {
-    /// Ends when the call has taken long and `caller` has no queue any more. A caller that wants no answer is never gone.
+    /// Completes once the call has taken long and the queue of `caller` is gone. Never completes for a caller that wants no
+    /// answer.
     pub(crate) async fn gone(&self, caller: Option<&ShortString>) {
         let Some(caller) = caller else { return pending().await };
         sleep(PERIOD).await;
@@ -59,7 +60,7 @@ impl Callers {
             for caller in self.due() {
                 match look(connection, &caller).await {
                     Ok(presence) => self.found(&caller, &presence),
-                    // The connection is lost, which ends the calls too, or the broker has no channel left.
+                    // Either the connection is lost, which ends the calls as well, or the broker has no channel left.
                     Err(error) => tracing::debug!(%caller, %error, "a caller can't be looked for"),
                 }
             }
@@ -82,7 +83,7 @@ impl Callers {
         LongCall { callers: self, caller, gone: entry.gone.clone() }
     }
 
-    /// Who is to be looked for now. Forgets those that have not been due for long.
+    /// The callers to look for now. Forgets those whose last long call ended a while ago.
     fn due(&self) -> Vec<ShortString> {
         let (now, mut callers) = (Instant::now(), self.lock());
         callers.retain(|_, caller| caller.long_calls > 0 || now < caller.due + LONGEST_PERIOD);
@@ -97,7 +98,7 @@ impl Callers {
             Presence::Here => {}
             Presence::Locked => entry.pause = LONGEST_PERIOD.min(entry.pause * 2),
             Presence::Missing => {
-                tracing::debug!(%caller, calls = entry.long_calls, "calls are given up: their caller has gone");
+                tracing::debug!(%caller, calls = entry.long_calls, "calls are given up: their caller is gone");
                 entry.gone.cancel();
                 callers.remove(caller);
             }
@@ -109,7 +110,7 @@ impl Drop for LongCall<'_> {
     fn drop(&mut self) {
         let mut callers = self.callers.lock();
         let is_full = callers.len() > REMEMBERED;
-        // After the caller was gone, another one may have its name.
+        // Once the caller is gone, another one may have its name.
         let Some(entry) = callers.get_mut(self.caller).filter(|_| !self.gone.is_cancelled()) else { return };
         entry.long_calls -= 1;
         if entry.long_calls == 0 && (entry.pause == PERIOD || is_full) {

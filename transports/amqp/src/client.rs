@@ -11,12 +11,12 @@ use crate::{
     link::Link,
 };
 
-/// Calls in flight, and as many that wait for other calls.
+/// Calls in flight, and as many again that wait for other calls.
 const CALLS: usize = 1_024;
 
 /// A client of the servers at one broker, ours or others that speak JSON-RPC from a queue.
 ///
-/// At most 1,024 calls are in flight at a time, and apart from them as many of methods that [wait](Method::waits); more are
+/// At most 1,024 calls are in flight at a time, and as many again of methods that [wait](Method::waits). Further calls are
 /// sent later.
 ///
 /// It connects again by itself: a call that finds the connection lost makes a new one. Calls that wait when the connection
@@ -51,8 +51,8 @@ impl Client {
         Ok(client)
     }
 
-    /// Sets the queue of requests, whose name has at most 255 bytes: with a longer one, calls fail. Default: the service's full
-    /// name, such as `everywire.v1.Toolkit`.
+    /// Sets the queue of requests. Calls fail if its name has more than 255 bytes. Default: the service's full name, such as
+    /// `everywire.v1.Toolkit`.
     #[must_use]
     pub fn queue(self, queue: &str) -> Self {
         Self { queue: Some(queue.to_owned()), ..self }

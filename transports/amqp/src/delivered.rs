@@ -20,9 +20,9 @@ pub(crate) struct Delivered<S> {
     pub(crate) redelivered: bool,
     /// How long its caller waits.
     pub(crate) time: Option<Duration>,
-    /// Of its body.
+    /// The length of its body.
     pub(crate) bytes: usize,
-    /// Told when a call of it waits.
+    /// Notified when a call of it waits.
     pub(crate) waits: Notify,
 }
 
@@ -37,7 +37,7 @@ impl<S: Service> Service for Delivered<S> {
             let text = "the call may have run: the server that had it was lost before its answer; it is not run again";
             return call.reply::<()>(Err(RpcError::aborted(text)));
         }
-        // What waits is acknowledged, and then only this bounds how much of it there is.
+        // Messages whose calls wait are acknowledged, so nothing but this bounds their bytes.
         let mut share = self.budget.share();
         if known.is_some_and(Method::waits) {
             if let Err(rejected) = share.hold(self.bytes) {
@@ -68,7 +68,7 @@ impl<'a> Receipt<'a> {
         Self { channel, tag, is_sent: AtomicBool::new(false) }
     }
 
-    /// Sends it, unless it is sent. Once this is polled it is on its way, even if it is dropped then.
+    /// Sends it unless it was sent already. Once this has been polled, the acknowledgement is sent even if this is dropped.
     pub(crate) async fn send(&self) -> lapin::Result<()> {
         if self.is_sent.swap(true, Relaxed) {
             return Ok(());

@@ -23,24 +23,24 @@
 //!
 //! # What is declared
 //! The server looks for its queue, and declares it if it is missing: durable, and with a bound: `x-max-length` 65,536,
-//! `x-max-length-bytes` 256 MiB and `x-overflow` `reject-publish`, by which a client that asks for confirmations learns that
-//! it is full. A queue that is there with other settings, a quorum queue for example, is used as it is. Nothing else is
+//! `x-max-length-bytes` 256 MiB and `x-overflow` `reject-publish`, so that a client that asks for confirmations learns that
+//! it is full. An existing queue with other settings, such as a quorum queue, is used as it is. Nothing else is
 //! declared: no exchange, no binding, and no queue of answers, since the client uses direct reply-to. Several servers may
 //! share a queue.
 //!
 //! # Rights
-//! A server's user needs the right to read the queue, to write to the default exchange (`amq.default`), where the answers
-//! go, and to configure the queue if it is missing. A client's user needs to write to the default exchange. What is missing
-//! is `PERMISSION_DENIED`: at the start, with the broker's words, and for a server with [`Server::subscribe`] before it
-//! serves. A server whose user loses a right tries again, every 10 s at most.
+//! The user of a server needs the rights to read the queue, to write to the default exchange (`amq.default`), where the
+//! answers go, and to configure the queue if it is missing. The user of a client needs the right to write to the default
+//! exchange. A missing right is `PERMISSION_DENIED` with the broker's message: for a server when it begins to serve, or before
+//! that in [`Server::subscribe`]. A server whose user loses a right later keeps trying, at most 10 s apart.
 //!
 //! # Calls that wait
 //! At most [`calls_in_flight`](rpc_core::Limits::calls_in_flight) requests are unacknowledged (prefetch). A request whose
 //! call waits for other calls ([`Method::waits`](rpc_core::Method::waits)), or has taken 1 s, is acknowledged at once rather
-//! than after its answer. So however many calls wait, the one that ends their wait is delivered and runs, and no call meets
-//! the broker's time for an acknowledgement (`consumer_timeout`, 30 min by default). Instead there may be
-//! [`waiting_calls`](rpc_core::Limits::waiting_calls) of the first kind, one more is `RESOURCE_EXHAUSTED`, and as many of the
-//! second kind as `calls_in_flight`: beyond those, calls that take long stay unacknowledged.
+//! than after its answer. So however many calls wait, the one that ends their wait is delivered and runs, and no call exceeds
+//! the broker's time for an acknowledgement (`consumer_timeout`, 30 min by default). Calls that wait are bounded by
+//! [`waiting_calls`](rpc_core::Limits::waiting_calls) instead; one more is `RESOURCE_EXHAUSTED`. As many other calls as
+//! `calls_in_flight` may be acknowledged early; beyond those, calls that take long stay unacknowledged.
 //!
 //! # At most once, or at least once
 //! A request is acknowledged once its answer is sent. If the server or the broker dies before, the broker delivers the
@@ -50,9 +50,9 @@
 //!   have waited beside one that ran, so it is answered with `ABORTED` and does not run.
 //! - One that is marked `#[idempotent]` runs again, so that its caller gets an answer after all.
 //!
-//! A request that is acknowledged earlier, as [above](#calls-that-wait), is never delivered again, whatever its method is
-//! marked with. If its server dies, or loses its connection, its caller gets no `ABORTED` and no answer of another server,
-//! but runs into its deadline.
+//! A request that is acknowledged early, as described [above](#calls-that-wait), is never delivered again, not even if its
+//! method is `#[idempotent]`. If its server dies or loses its connection, its caller gets no `ABORTED` and no answer from
+//! another server, and its deadline passes.
 //!
 //! The flag is there whenever the message may have been at a server before: the broker sets it on whatever it had delivered
 //! and got no acknowledgement for, and after a crash of its own on every message that it reads back from the disk, delivered
@@ -68,23 +68,23 @@
 //!
 //! # What goes wrong
 //! What is no request is answered as JSON-RPC asks for, with the `id` `null`, and acknowledged, so that it does not come
-//! again. So is a body that its `content_encoding` does not fit: gzip and deflate are decoded, on both sides, and a name of a
-//! character set does no harm. An answer whose caller has gone is dropped: it is published `mandatory`, so that the server
+//! again. So is a body that does not match its `content_encoding`. Server and client decode gzip and deflate, and ignore the
+//! name of a character set there. An answer whose caller is gone is dropped: it is published `mandatory`, so that the server
 //! learns of it; with direct reply-to it is not, since the broker then returns even what it delivered.
 //!
-//! A call that takes long is given up once the queue of its answer is gone. The server looks for it after 5 s and then every
-//! 5 s, once for all calls of a caller. A look at a queue that is gone, or that is exclusive to the caller, is a line in the
-//! broker's log, so at exclusive queues it looks less and less often, every 5 min in the end; direct reply-to costs no line
-//! while the caller is there.
+//! A call that takes long is given up once the queue for its answer is gone. The server looks for that queue after 5 s and
+//! every 5 s from then on, once for all calls of a caller. A look at a queue that is gone, or that is exclusive to the caller,
+//! is a line in the broker's log, so the server looks at exclusive queues less and less often, down to every 5 min. With direct
+//! reply-to there is no such line while the caller is there.
 //!
 //! If the queue of requests is deleted, the server declares it again and goes on; calls in flight are answered, requests that
-//! were in the queue are lost, and their callers run into their deadlines. Going away and coming back, of the broker or of
-//! the queue, is a line each in the server's log.
+//! were in the queue are lost, and their callers' deadlines pass. The server logs one line when the broker or the queue goes
+//! away, and one when it is back.
 //!
 //! # Limits
-//! The peers of a server are the broker's, so most limits are its settings. Here are kept `calls_in_flight`, `waiting_calls`,
-//! `calls_in_all`, `call_time`, `decompressed_bytes`, those of [`everywire_json`], and `message_bytes`, which has to be less than the broker's `max_message_size`: a request
-//! is measured once it is there, and an answer must fit too.
+//! The peers of a server are the broker's, so most limits are its settings. The server keeps `calls_in_flight`,
+//! `waiting_calls`, `calls_in_all`, `call_time`, `decompressed_bytes`, those of [`everywire_json`], and `message_bytes`, which
+//! has to be less than the broker's `max_message_size`: a request is measured once it is there, and an answer must fit too.
 //!
 //! Specifications: [AMQP 0-9-1](https://www.rabbitmq.com/amqp-0-9-1-reference), [direct
 //! reply-to](https://www.rabbitmq.com/docs/direct-reply-to), [JSON-RPC 2.0](https://www.jsonrpc.org/specification).

@@ -1,4 +1,4 @@
-//! Something that went away and is to come back: how soon it is tried again, and what the log says.
+//! Retries of what is away, a broker or a queue: the pauses between them, and the log.
 
 use std::time::{Duration, Instant};
 
@@ -7,14 +7,14 @@ use rpc_core::{Code, RpcError};
 /// The pause before the first new try, and the longest one.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
-/// The longest pause where the broker rejects what is tried: it logs each try as an error.
+/// The longest pause after the broker rejected a try, which it logs as an error each time.
 const LONGEST_AFTER_REJECTION: Duration = Duration::from_secs(10);
 
-/// What lasted for less time goes on with the pauses it had.
+/// After a return that was shorter than this, the pauses continue where they were.
 const STABLE: Duration = Duration::from_secs(10);
 
-/// Doubles the pauses between tries. The log gets one line when it goes away, one when there is another reason, and one
-/// when it is back.
+/// Doubles the pauses between tries. Logs one line when the thing goes away, one when the reason changes, and one when it is
+/// back.
 #[derive(Debug, Clone)]
 pub(crate) struct Outage {
     what: &'static str,
@@ -25,12 +25,12 @@ pub(crate) struct Outage {
 }
 
 impl Outage {
-    /// `what` is there.
+    /// Begins with `what` being there.
     pub(crate) fn of(what: &'static str) -> Self {
         Self { what, pause: PAUSES.0, reason: None, back: Instant::now() }
     }
 
-    /// It is away. Returns the pause before the next try.
+    /// Notes that it is away, and returns the pause before the next try.
     pub(crate) fn failed(&mut self, error: &RpcError) -> Duration {
         if self.reason.is_none() && self.back.elapsed() >= STABLE {
             self.pause = PAUSES.0;
@@ -44,7 +44,7 @@ impl Outage {
         pause
     }
 
-    /// It is there.
+    /// Notes that it is there.
     pub(crate) fn over(&mut self) {
         if self.reason.take().is_some() {
             self.back = Instant::now();

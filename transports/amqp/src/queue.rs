@@ -6,7 +6,7 @@ use lapin::{
     protocol::{AMQPErrorKind, AMQPSoftError},
     types::{AMQPValue, FieldTable, LongInt, ShortString},
 };
-use rpc_core::Result;
+use rpc_core::{Result, RpcError};
 
 use crate::broker::{Broker, rejection};
 
@@ -29,7 +29,7 @@ pub(crate) struct Queue {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Presence {
     Here,
-    /// It is there for another connection only. The broker logs each look at it as an error.
+    /// It exists, exclusive to another connection. The broker logs each look at it as an error.
     Locked,
     Missing,
 }
@@ -48,8 +48,8 @@ impl Queue {
         Ok(Self { broker, name, connection, channel })
     }
 
-    /// Begins to consume, and declares the queue before if it is missing. It looks first, because a user may be allowed to
-    /// read a queue and not to declare it.
+    /// Begins to consume the queue, and declares it first if it is missing. It looks before it declares, because a user may have
+    /// the right to read a queue and not to declare it.
     pub(crate) async fn consume(&self) -> Result<Consumer> {
         let looked = look(&self.connection, &self.name).await;
         if looked.map_err(|error| self.failed("look for", &error))? == Presence::Missing {
@@ -61,13 +61,13 @@ impl Queue {
         consumed.map_err(|error| self.failed("read from the", &error))
     }
 
-    fn failed(&self, act: &str, error: &Error) -> rpc_core::RpcError {
+    fn failed(&self, act: &str, error: &Error) -> RpcError {
         self.broker.failed(format_args!("{act} queue `{}`", self.name), error)
     }
 }
 
-/// Whether there is a queue of this name; a name of direct reply-to counts as one while its caller is there. On a channel
-/// of its own, which the broker closes if there is none.
+/// Whether there is a queue of this name. A name of direct reply-to counts as one while its caller is there. Uses a channel of
+/// its own, because the broker closes it if there is no such queue.
 pub(crate) async fn look(connection: &Connection, queue: &ShortString) -> lapin::Result<Presence> {
     use AMQPSoftError::{NOTFOUND, RESOURCELOCKED};
     let channel = connection.create_channel().await?;
@@ -82,8 +82,8 @@ pub(crate) async fn look(connection: &Connection, queue: &ShortString) -> lapin:
     }
 }
 
-/// Declares the queue of requests: durable, bounded, and rejecting what is too much rather than losing the oldest. If
-/// another server has declared it in the meantime, with settings of its own, it is used as it is.
+/// Declares the queue of requests: durable, bounded, and rejecting new messages when full rather than dropping the oldest. If
+/// it has been declared in the meantime with other settings, it is used as it is.
 async fn declare(connection: &Connection, queue: &ShortString) -> lapin::Result<()> {
     let mut arguments = FieldTable::default();
     arguments.insert("x-max-length".into(), WAITING_REQUESTS.into());

@@ -9,8 +9,8 @@ use tokio::time::sleep;
 
 use crate::{outage::Outage, queue::Queue};
 
-/// The requests from a queue, until the channel is lost. The broker ends a subscription when the queue is deleted; then they
-/// go on with a new one, and the calls in flight are not disturbed.
+/// The requests from a queue, until the channel is lost. When the queue is deleted, the broker ends the subscription; a new one
+/// is made, and the calls in flight go on.
 pub(crate) struct Requests {
     queue: Arc<Queue>,
     source: Source,
@@ -21,7 +21,7 @@ type Consuming = Pin<Box<dyn Future<Output = Result<(Consumer, Outage)>> + Send>
 
 enum Source {
     Consumer(Consumer),
-    /// Until there is a new consumer. It is kept here so that a dropped [`Requests::next`] loses nothing.
+    /// A new consumer is being made. Kept here so that a dropped [`Requests::next`] loses nothing.
     Consuming(Consuming),
 }
 
@@ -31,7 +31,7 @@ impl Requests {
         Ok(Self { queue, source, outage: Outage::of("the queue of requests") })
     }
 
-    /// The next request. It may be dropped before it is there.
+    /// The next request. Cancel safe.
     pub(crate) async fn next(&mut self) -> Result<Delivery> {
         loop {
             match &mut self.source {
@@ -51,7 +51,8 @@ impl Requests {
         }
     }
 
-    /// Ends the subscription, and returns what has arrived by its end: given back, it would count as redelivered.
+    /// Ends the subscription, and returns the requests that have arrived by then. If they were left to the broker, it would
+    /// deliver them as redelivered.
     pub(crate) async fn end(self) -> Result<Vec<Delivery>> {
         let Source::Consumer(mut consumer) = self.source else { return Ok(Vec::new()) };
         let broker = &self.queue.broker;
@@ -65,7 +66,7 @@ impl Requests {
     }
 }
 
-/// Consumes the queue again, for as long as the channel is there.
+/// Tries to consume the queue again until that works or the channel is lost.
 async fn consume_again(queue: Arc<Queue>, mut outage: Outage) -> Result<(Consumer, Outage)> {
     let text =
         format!("the broker ended the subscription to the queue `{}`, as it does to one that is deleted", queue.name);

@@ -14,7 +14,8 @@ use crate::{
 
 /// A server that takes its requests from a queue of a broker.
 ///
-/// It declares the queue if it is missing, connects again when the broker was away, and stops on demand after the calls in flight.
+/// It declares the queue if it is missing, connects again after the broker was away, and stops on demand once the calls in
+/// flight are done.
 ///
 /// ```no_run
 /// # async fn mount(service: impl rpc_core::Service) -> rpc_core::Result<()> {
@@ -29,25 +30,22 @@ pub struct Server {
     state: State,
 }
 
-/// How far it is.
+/// How far it is on the way to serve.
 enum State {
-    /// It connects when it serves, and tries for as long as it takes.
-    Waiting,
+    Unconnected,
     Connected(Connection),
     Subscribed(Subscription),
-    /// It was connected once.
-    Lost,
 }
 
 impl Server {
     /// A server of the broker at `url`, such as `amqp://user:password@host:5672/vhost`. It connects once it serves, and
     /// tries for as long as it takes.
     pub fn new(url: &str) -> Result<Self> {
-        Ok(Self { broker: Broker::parse(url)?, queue: None, state: State::Waiting })
+        Ok(Self { broker: Broker::parse(url)?, queue: None, state: State::Unconnected })
     }
 
-    /// The same, connected: a broker that is not there is `UNAVAILABLE` now. If its user lacks a right that the server
-    /// needs, that is `PERMISSION_DENIED` when it [subscribes](Self::subscribe), or when it begins to serve.
+    /// Like [`new`](Self::new), but connects at once: `UNAVAILABLE` if there is no broker. A right that the user lacks is
+    /// `PERMISSION_DENIED` when the server [subscribes](Self::subscribe) or begins to serve.
     pub async fn connect(url: &str) -> Result<Self> {
         let server = Self::new(url)?;
         let connection = server.broker.connect(CONNECTION_NAME).await?;
@@ -59,16 +57,15 @@ impl Server {
         self.broker.to_string()
     }
 
-    /// Sets the queue of requests, whose name has at most 255 bytes: a longer one is an error when the server is mounted.
-    /// Default: the service's full name, such as `everywire.v1.Toolkit`.
+    /// Sets the queue of requests. A name of more than 255 bytes is an error when the server is mounted. Default: the service's
+    /// full name, such as `everywire.v1.Toolkit`.
     #[must_use]
     pub fn queue(self, queue: &str) -> Self {
         Self { queue: Some(queue.to_owned()), ..self }
     }
 
-    /// Declares the queue, unless it is there, and begins to consume it, within the `limits` that the server will have. So a
-    /// right that the user lacks is an error now, rather than when the server serves. Requests that arrive meanwhile are
-    /// served then.
+    /// Declares the queue if it is missing, and begins to consume it, within the `limits` that the server will have. A right
+    /// that the user lacks is an error here rather than when the server begins to serve. Requests that arrive until then wait.
     pub async fn subscribe(mut self, service: &ServiceDescriptor, limits: &Limits) -> Result<Self> {
         let subscription = self.open(service, limits.calls_in_flight.max(1)).await?;
         Ok(Self { state: State::Subscribed(subscription), ..self })
@@ -91,7 +88,7 @@ impl Transport for Server {
         budget: Arc<Budget>,
         shutdown: CancellationToken,
     ) -> Result<()> {
-        let is_connected = !matches!(self.state, State::Waiting);
+        let was_connected = !matches!(self.state, State::Unconnected);
         let mut outage = Outage::of("the broker");
         let mut has_served = false;
         let prefetch = budget.limits().calls_in_flight;
@@ -106,7 +103,7 @@ impl Transport for Server {
                     let Err(lost) = served.await else { return Ok(()) };
                     lost
                 }
-                Some(Err(rejected)) if is_connected && !has_served && rejected.code() == Code::PermissionDenied => {
+                Some(Err(rejected)) if was_connected && !has_served && rejected.code() == Code::PermissionDenied => {
                     return Err(rejected);
                 }
                 Some(Err(error)) => error,
@@ -119,13 +116,13 @@ impl Transport for Server {
 }
 
 impl Server {
-    /// Connects and begins to consume, as far as that is not done.
+    /// Connects and begins to consume, unless that is done already.
     async fn open(&mut self, service: &ServiceDescriptor, prefetch: usize) -> Result<Subscription> {
         let queue = self.queue_of(service)?;
-        let connection = match std::mem::replace(&mut self.state, State::Lost) {
+        let connection = match std::mem::replace(&mut self.state, State::Unconnected) {
             State::Subscribed(subscription) => return Ok(subscription),
             State::Connected(connection) => connection,
-            State::Waiting | State::Lost => self.broker.connect(CONNECTION_NAME).await?,
+            State::Unconnected => self.broker.connect(CONNECTION_NAME).await?,
         };
         Subscription::open(&self.broker, connection, queue, prefetch).await
     }

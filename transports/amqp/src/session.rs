@@ -22,8 +22,8 @@ use crate::{
     requests::Requests,
 };
 
-/// A call that takes longer is acknowledged before its answer: the broker counts it no longer among the unacknowledged, of
-/// which there are at most `calls_in_flight`, and does not close the channel when it takes half an hour
+/// A call that takes longer is acknowledged before its answer. It then no longer counts among the unacknowledged requests, of
+/// which there are at most `calls_in_flight`, and the broker does not close the channel when it takes half an hour
 /// (`consumer_timeout`).
 const LONG: Duration = Duration::from_secs(1);
 
@@ -61,8 +61,8 @@ struct Session<S> {
     queue: Arc<Queue>,
     answers: Answers,
     callers: Callers,
-    /// For calls that are acknowledged before their answers because they take long, and not because their method waits: as
-    /// many as there may be unacknowledged ones.
+    /// Permits for calls that are acknowledged early because they take long, not because their method waits. As many as
+    /// `calls_in_flight`.
     long_calls: Semaphore,
 }
 
@@ -156,7 +156,7 @@ impl<S: Service> Session<S> {
         }
     }
 
-    /// Acknowledges a message once its call waits or has taken long. Ends only if that fails.
+    /// Acknowledges a message once its call waits or has taken long. Completes only if that fails.
     async fn acknowledge_early(
         &self,
         delivered: &Delivered<PerConnection<S>>,
@@ -169,7 +169,7 @@ impl<S: Service> Session<S> {
                 sleep(LONG).await;
                 self.long_calls.acquire().await
             } => {
-                // Without room for its body it stays unacknowledged, and the broker sends less.
+                // If the budget has no room for its body it stays unacknowledged, so the broker sends fewer requests.
                 if share.hold(delivered.bytes).is_err() {
                     return pending().await;
                 }

@@ -32,7 +32,7 @@ use crate::{
 /// Calls of these services that one connection may have open: their streams have no end, and tonic buffers for each.
 pub(crate) const CALLS: usize = 16;
 
-/// Bytes of one message that is sent to these services, decompressed too: it is little more than a name.
+/// The most bytes of one message to these services, compressed or not: it is little more than a name.
 const MESSAGE_BYTES: usize = 4 << 10;
 
 pub(crate) type Companion = BoxCloneSyncService<Request<Incoming>, Response<TonicBody>, Infallible>;
@@ -77,7 +77,7 @@ impl Companions {
         let Ok(mut response) = companion.clone().oneshot(request).await;
         response.headers_mut().insert(compression::ACCEPT_ENCODING, compression::ACCEPTED);
         Ok(response.map(|inner| {
-            // An error without a message, whose headers end the stream.
+            // An error without a message: its headers end the stream.
             if inner.is_end_stream() {
                 return Body::Empty;
             }
@@ -86,14 +86,14 @@ impl Companions {
         }))
     }
 
-    /// Tells health's watchers of the stop, then ends all streams: nobody else would.
+    /// Tells health's watchers of the stop, then ends all streams, which have no other end.
     pub(crate) fn stop(&self) {
         self.status.send_replace(ServingStatus::NotServing);
         self.stopped.cancel();
     }
 }
 
-/// What reflection tells of: the service and those beside it.
+/// The files that reflection knows: that of the service, and those of health and reflection.
 fn files(descriptor: &ServiceDescriptor) -> Result<Vec<FileDescriptorProto>> {
     let mut files = vec![schema::file(descriptor)?];
     for encoded in [

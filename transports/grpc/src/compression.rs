@@ -1,28 +1,25 @@
 //! Compressed messages: gzip, in requests and replies.
 //!
-//! A client may compress any message; the flag in front of it says so, and `grpc-encoding` names how. A reply longer than
-//! [`THRESHOLD`] is compressed for a client that sends `grpc-encoding: gzip` itself and accepts it: every common client
-//! lists gzip in `grpc-accept-encoding`, but only this one has asked for it.
+//! A client may compress any message: a flag in front of the message says so, and `grpc-encoding` names the compression. A
+//! reply longer than [`THRESHOLD`] is compressed if the client accepts gzip and compresses its own request with it. Accepting
+//! alone is not enough, since every common client lists gzip in `grpc-accept-encoding`, wanted or not.
 //!
 //! Specification: <https://github.com/grpc/grpc/blob/master/doc/compression.md>.
 
-use std::io::Write;
-
 use everywire_net::{encoding, http1::Received};
-use flate2::{Compression, write::GzEncoder};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use rpc_core::{Budget, Code, Result, RpcError};
 
-/// The header that names how the messages with the flag are compressed.
+/// The header that names the compression of messages with the flag.
 pub(crate) const ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 
-/// The header that lists how the other side may compress its messages.
+/// The header that lists the compressions that the other side may use.
 pub(crate) const ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
 
 /// What this server and this client read.
 pub(crate) const ACCEPTED: HeaderValue = HeaderValue::from_static("identity,gzip");
 
-/// The one encoding that is written.
+/// The one compression that is written.
 pub(crate) const GZIP: HeaderValue = HeaderValue::from_static("gzip");
 
 /// A reply of this many bytes fits into one packet and is not worth the work.
@@ -31,10 +28,10 @@ pub(crate) const THRESHOLD: usize = 1 << 10;
 /// What `grpc-encoding` names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Encoding {
-    /// No compression: no message may have the flag.
+    /// No compression: a message with the flag is an error.
     Identity,
     Gzip,
-    /// Any other; messages without the flag can be read all the same.
+    /// Any other. Messages without the flag can still be read.
     Unknown,
 }
 
@@ -64,12 +61,6 @@ impl Encoding {
 
 fn internal(message: impl Into<String>) -> RpcError {
     RpcError::new(Code::Internal, message.into())
-}
-
-/// Writes `message` to `out` as gzip, at the fastest level.
-pub(crate) fn compress(message: &[u8], out: Vec<u8>) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(out, Compression::fast());
-    encoder.write_all(message).and_then(|()| encoder.finish()).expect("writing to memory does not fail")
 }
 
 /// Whether the sender of these headers accepts gzip.
@@ -105,7 +96,7 @@ mod tests {
 
     #[test]
     fn decompression_stops_at_the_limit() {
-        let bomb = compress(&vec![0; 1 << 20], vec![]);
+        let bomb = encoding::gzip(&vec![0; 1 << 20], vec![]);
         assert!(bomb.len() < 8_192, "{}", bomb.len());
         let decoded = |encoding: Encoding, message: &[u8], decompressed_bytes| {
             let budget = Budget::new(Limits { decompressed_bytes, ..Limits::default() });
@@ -119,7 +110,7 @@ mod tests {
         assert_eq!(decoded(Encoding::Gzip, &bomb[..bomb.len() / 2], 1 << 20), Err(Code::Internal));
         assert_eq!(decoded(Encoding::Gzip, b"plain", 100), Err(Code::Internal));
         assert_eq!(decoded(Encoding::Gzip, b"", 100), Err(Code::Internal));
-        assert_eq!(decoded(Encoding::Gzip, &compress(b"", vec![]), 0), Ok(0));
+        assert_eq!(decoded(Encoding::Gzip, &encoding::gzip(b"", vec![]), 0), Ok(0));
         assert_eq!(decoded(Encoding::Identity, &bomb, 1 << 20), Err(Code::Internal));
         assert_eq!(decoded(Encoding::Unknown, &bomb, 1 << 20), Err(Code::Unimplemented));
     }

@@ -35,8 +35,8 @@ use crate::{
 /// Calls that one connection begins before the others have their turn.
 const TURN_CALLS: usize = 32;
 
-/// Headers of one request in bytes, as HTTP/2 counts them. It is more than a call may have, so that a call with too many
-/// gets an error of gRPC. Beyond it h2 answers 431, and beyond four times as many it ends the connection.
+/// The most bytes of headers in one request, as HTTP/2 counts them. It is more than a call may have, so that a call with too
+/// many gets a gRPC status. Beyond it h2 answers 431, and beyond four times as many it ends the connection.
 const HEADER_BYTES: u32 = 64 << 10;
 
 /// Bytes that a peer may send before its calls have read them, on one stream and on all.
@@ -282,8 +282,8 @@ pub(crate) fn after(start: Instant, time: Duration) -> Instant {
     start + time.min(FOREVER)
 }
 
-/// The calls that a peer may have open. It counts them itself, so those that wait are not told apart here: there is room
-/// for as many as may wait, and for the others beside them.
+/// How many streams a peer may have open. HTTP/2 has one such number, which the peer keeps to and which knows nothing of
+/// waiting calls, so it is the sum of both limits.
 fn streams(limits: &Limits) -> usize {
     limits.calls_in_flight.saturating_add(limits.waiting_calls)
 }

@@ -5,7 +5,7 @@
 use std::{fmt, future::poll_fn, pin::Pin, sync::Arc, task::Poll, time::Duration};
 
 use bytes::{Buf, Bytes};
-use everywire_net::http1;
+use everywire_net::{encoding, http1};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use hyper::body::Body as HttpBody;
 use rpc_core::{Budget, FREE_BYTES, Limit, Result, RpcError, Share, aside};
@@ -126,7 +126,7 @@ impl Received {
         &self.trailers
     }
 
-    /// The message, which is decompressed as `encoding` says if its flag is set.
+    /// The message, decompressed with `encoding` if its flag is set.
     pub(crate) fn into_message(self, encoding: Encoding, budget: &Budget) -> Result<Message> {
         let whole = announced(self.bytes())?.is_some_and(|length| self.bytes().len() == PREFIX + length);
         let is_compressed = self.bytes().first() == Some(&COMPRESSED);
@@ -217,7 +217,7 @@ pub(crate) fn response(message: Bytes) -> http::Response<Body> {
     response
 }
 
-/// The same response for a client that asks for gzip: it is compressed if that is worth the work.
+/// The same response for a client that asks for gzip. Compressed if the message is long and gets shorter.
 pub(crate) fn gzip_response(message: Bytes) -> http::Response<Body> {
     let gzip = (message.len() > compression::THRESHOLD).then(|| aside(message.len(), || gzip(&message)));
     let smaller = gzip.filter(|gzip| gzip.len() < message.len());
@@ -231,10 +231,11 @@ pub(crate) fn gzip_response(message: Bytes) -> http::Response<Body> {
     response
 }
 
-/// `framed`, which is a message with its prefix, as a compressed one.
+/// Compresses `framed`, a message with its prefix.
 fn gzip(framed: &[u8]) -> Vec<u8> {
-    let mut gzip = compression::compress(&framed[PREFIX..], vec![COMPRESSED; PREFIX]);
-    // The fastest level makes nothing longer by more than a few bytes, and longer ones are not sent.
+    let mut gzip = encoding::gzip(&framed[PREFIX..], vec![COMPRESSED; PREFIX]);
+    // Incompressible bytes grow by a few bytes only, and a message that grows is not sent, so a length that does not fit is
+    // never seen.
     let length = u32::try_from(gzip.len() - PREFIX).unwrap_or(u32::MAX);
     gzip[1..PREFIX].copy_from_slice(&length.to_be_bytes());
     gzip

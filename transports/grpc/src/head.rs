@@ -1,4 +1,4 @@
-//! What the headers of a request must be before its call begins.
+//! Checks a request's headers before its call begins.
 
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
@@ -8,17 +8,17 @@ use rpc_core::{Code, RpcError};
 
 use crate::{envelope::Body, fault};
 
-/// Metadata of one request in bytes, as HTTP/2 counts them. The connection reads four times as much, so that a client
-/// with too much of it gets an error of gRPC.
+/// The most bytes of metadata in one request, as HTTP/2 counts them. The connection reads four times as many, so that a
+/// client with too much metadata gets a gRPC status.
 const METADATA_BYTES: usize = 16 << 10;
 
-/// What HTTP/2 counts for each field beside its name and value (RFC 9113, section 6.5.2).
+/// What HTTP/2 adds for each field to the bytes of its name and value (RFC 9113, section 6.5.2).
 const FIELD_BYTES: usize = 32;
 
 /// The response to a request that can't be a call.
 ///
-/// Other clients than those of gRPC look at the HTTP status, and grpc-go sends these two statuses as well.
-pub(crate) fn refused<B>(request: &Request<B>) -> Option<Response<Body>> {
+/// Clients that don't speak gRPC look at the HTTP status, so 405 and 415 are set as grpc-go sets them.
+pub(crate) fn rejection<B>(request: &Request<B>) -> Option<Response<Body>> {
     let headers = request.headers();
     let Some(format) = format(headers) else {
         let error = RpcError::invalid_argument("expected the content type application/grpc");
@@ -43,12 +43,12 @@ pub(crate) fn refused<B>(request: &Request<B>) -> Option<Response<Body>> {
     })
 }
 
-/// Whether the content type is that of gRPC, whatever its messages are.
+/// Whether the content type is that of gRPC, with any message format.
 pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
     format(headers).is_some()
 }
 
-/// How messages are written: what follows `application/grpc`, such as `+proto`, without parameters.
+/// The message format: what follows `application/grpc` in the content type, such as `+proto`, without parameters.
 fn format(headers: &HeaderMap) -> Option<&[u8]> {
     let format = headers.get(CONTENT_TYPE)?.as_bytes().strip_prefix(b"application/grpc")?;
     let format = format.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();

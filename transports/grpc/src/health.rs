@@ -1,6 +1,6 @@
 //! `grpc.health.v1.Health`, with the `Watch` of
-//! [health.proto](https://github.com/grpc/grpc-proto/blob/master/grpc/health/v1/health.proto): the stream of a service
-//! that is not there stays open.
+//! [health.proto](https://github.com/grpc/grpc-proto/blob/master/grpc/health/v1/health.proto): for an unknown service the
+//! stream says `SERVICE_UNKNOWN` and stays open.
 
 use std::pin::Pin;
 
@@ -19,7 +19,7 @@ pub(crate) struct Statuses {
     status: watch::Receiver<ServingStatus>,
 }
 
-/// The service, and what changes the status.
+/// The health service, and the sender that changes its status.
 pub(crate) fn health(service: &'static str) -> (watch::Sender<ServingStatus>, HealthServer<Statuses>) {
     let (sender, status) = watch::channel(ServingStatus::Serving);
     (sender, HealthServer::new(Statuses { service, status }))

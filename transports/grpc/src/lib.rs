@@ -39,8 +39,8 @@
 //! [`Client`] is tonic's `Channel`.
 //!
 //! Arguments that a request leaves out are zero, as proto3 has it, and fields that are not known are skipped: a gRPC
-//! server can't refuse a call for having too few or too many. Messages may be compressed with gzip; long replies are for
-//! clients that compress their requests.
+//! server can't reject a call for having too few or too many. Messages may be compressed with gzip; long replies are
+//! compressed for clients that compress their requests.
 //!
 //! Specifications: [gRPC over HTTP/2](https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md),
 //! [status codes](https://github.com/grpc/grpc/blob/master/doc/statuscodes.md),

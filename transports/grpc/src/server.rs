@@ -25,10 +25,11 @@ use crate::{
 ///
 /// It also answers `grpc.health.v1.Health` and server reflection (`v1` and `v1alpha`).
 ///
-/// It keeps every limit but `batch_calls`, as gRPC has no batches. `calls_in_flight` and `waiting_calls` together are a
-/// connection's streams; one more is reset with `REFUSED_STREAM`. At `unsent_bytes` the calls of a connection wait, while its windows are still read. A
-/// stream whose reply is not taken within `message_time` is reset with `ENHANCE_YOUR_CALM`. An idle connection gets a
-/// GOAWAY; health's `Watch` and reflection are calls that keep it open, 16 on a connection.
+/// It keeps every limit except `batch_calls`, as gRPC has no batches. A connection may have as many streams as
+/// `calls_in_flight` and `waiting_calls` together; one more is reset with `REFUSED_STREAM`. At `unsent_bytes` the calls of a
+/// connection wait, while its windows are still read. A stream whose reply is not taken within `message_time` is reset with
+/// `ENHANCE_YOUR_CALM`. An idle connection gets a GOAWAY; health's `Watch` and reflection are calls that keep it open, 16 on
+/// a connection.
 ///
 /// Requests may be compressed with gzip. A reply longer than 1 KiB is compressed if its request has `grpc-encoding: gzip`
 /// and accepts it. Metadata beyond 16 KiB is `RESOURCE_EXHAUSTED`.
@@ -48,7 +49,7 @@ impl Server {
         self.listener.address()
     }
 
-    /// Where clients on this machine find it, such as `http://127.0.0.1:50051`.
+    /// The URL at which clients on this machine can connect, such as `http://127.0.0.1:50051`.
     pub fn url(&self) -> String {
         self.listener.url("http")
     }
@@ -82,7 +83,7 @@ impl Transport for Server {
     }
 }
 
-/// What every call needs.
+/// What the calls of all connections share.
 struct Host {
     descriptor: &'static ServiceDescriptor,
     companions: Companions,
@@ -104,8 +105,8 @@ impl<S: Service> Session<S> {
     }
 
     pub(crate) async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
-        if let Some(refused) = head::refused(&request) {
-            return refused;
+        if let Some(rejection) = head::rejection(&request) {
+            return rejection;
         }
         let path = request.uri().path();
         let answer = match self.host.descriptor.methods().iter().find(|method| method.path() == path) {
@@ -141,7 +142,7 @@ impl<S: Service> Session<S> {
         let budget = &self.host.budget;
         let encoding = Encoding::of(request.headers());
         let gzip = encoding == Encoding::Gzip && compression::accepts_gzip(request.headers());
-        // The headers are dropped here: a call may wait for long.
+        // The headers are dropped here, since the call may wait for a long time.
         let received = arrived(Received::read(request.into_body(), budget), budget, &self.stop).await?;
         let mut call = GrpcCall { message: Some(received.into_message(encoding, budget)?), budget, gzip };
         Ok(self.service.dispatch(method.name(), &mut call).await)

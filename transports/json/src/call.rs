@@ -17,8 +17,8 @@ pub async fn answer<S: Service>(service: &S, message: &[u8], budget: &Arc<Budget
     answer_among(service, message, budget, None).await
 }
 
-/// The same for a message of a connection that may carry other calls meanwhile: a later message can cancel a call of this
-/// one if both are given the same `calls`.
+/// Does the same for a connection that carries several messages at a time. A later message can cancel a call of this one if
+/// both get the same `calls`.
 pub async fn answer_among<S: Service>(
     service: &S,
     message: &[u8],

@@ -1,4 +1,4 @@
-//! `$/cancelRequest`: a notification that ends a call before its time, as language servers and `StreamJsonRpc` know it.
+//! `$/cancelRequest`: the notification of language servers and `StreamJsonRpc` that cancels a call.
 
 use std::{
     collections::BTreeMap,
@@ -12,11 +12,11 @@ use rpc_core::CancellationToken;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// The name of the notification. Its parameters are `{"id": …}`, with the id as the call has it.
+/// The name of the notification. Its parameters are `{"id": …}`, with the id of the call.
 pub(crate) const METHOD: &str = "$/cancelRequest";
 
-/// The calls of one connection that its peer can cancel. They are known by the text of their ids, and only from the moment
-/// on at which they have to wait for something.
+/// The calls of one connection that its peer can cancel: those that have begun and are not done. They are found by the JSON
+/// text of their ids.
 #[derive(Debug, Default)]
 pub struct Cancellable {
     calls: Mutex<Calls>,
@@ -24,16 +24,16 @@ pub struct Cancellable {
 
 #[derive(Debug, Default)]
 struct Calls {
-    /// A peer may use an id twice, so each call has a number besides.
+    /// By id, and by a number, since a peer may use an id twice.
     tokens: BTreeMap<(String, u64), CancellationToken>,
     last: u64,
 }
 
 impl Cancellable {
-    /// Runs the call with this `id`. Nothing if it is cancelled first; then it is dropped.
+    /// Runs the call with this `id`. Returns `None`, and drops the call, if it is cancelled first.
     pub(crate) async fn run<T>(&self, id: &str, call: impl Future<Output = T>) -> Option<T> {
         let mut call = pin!(call);
-        // Most calls are done at once and cost no entry.
+        // Most calls finish at the first poll and need no entry.
         if let Poll::Ready(done) = poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await {
             return Some(done);
         }
@@ -41,8 +41,7 @@ impl Cancellable {
         entry.token.run_until_cancelled(call).await
     }
 
-    /// Cancels the calls with the id that `params` name. Others that there may be are left alone, and so are ids that
-    /// nobody has: a call may have ended in the meantime.
+    /// Cancels the calls with the id in `params`. An id that no call has is ignored: the call may have ended in the meantime.
     pub(crate) fn cancel(&self, params: &str) {
         let Ok(Params { id }) = serde_json::from_str(params) else {
             return tracing::debug!("{METHOD} without an id");
@@ -113,7 +112,7 @@ mod tests {
         calls.cancel(r#"{"id":1}"#);
         assert!(waiting.as_mut().now_or_never().is_none());
         assert_eq!(calls.calls().tokens.keys().map(|(id, _)| &**id).collect::<Vec<_>>(), [text, second]);
-        assert!(calls.run("1", pending::<()>()).now_or_never().is_none(), "a later call has its own life");
+        assert!(calls.run("1", pending::<()>()).now_or_never().is_none(), "a later call is not cancelled");
         calls.cancel(r#"{"id":"1"}"#);
         calls.cancel(r#"{"reason":"late","id":2}"#);
         assert_eq!(waiting.await, (None, None, None, None));

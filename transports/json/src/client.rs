@@ -35,7 +35,7 @@ pub fn reply<R: DeserializeOwned>(body: &[u8]) -> Result<R> {
     }
 }
 
-/// Reads the `result` of a response. A whole float is taken for an integer, as in arguments.
+/// Reads the `result` of a response. Like arguments, it may have whole floats in place of integers.
 pub fn read_value<R: DeserializeOwned>(text: &str) -> serde_json::Result<R> {
     let again = || decode_again(&mut serde_json::Deserializer::from_str(text)).ok();
     serde_json::from_str(text).or_else(|error| again().ok_or(error))

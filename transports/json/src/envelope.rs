@@ -60,14 +60,14 @@ impl<'a> Message<'a> {
 
 /// The text of a message, without the byte order mark that .NET and PowerShell put before it (RFC 8259, section 8.1).
 fn text_of(bytes: &[u8]) -> Result<&str, Fault> {
-    // JSON begins with two characters of ASCII, or with one that is all of it.
+    // No JSON in UTF-8 begins so: it has no NUL, and UTF-8 has no 0xFE and 0xFF.
     if let [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] | [0, ..] | [_, 0, ..] = bytes {
         return Err(Fault::parse(&"the message is UTF-16 or UTF-32; expected UTF-8"));
     }
     str::from_utf8(without_mark(bytes)).map_err(|error| Fault::parse(&error))
 }
 
-/// What stands behind the byte order mark, if there is one.
+/// Skips the byte order mark, if there is one.
 pub(crate) fn without_mark(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix("\u{FEFF}".as_bytes()).unwrap_or(bytes)
 }

@@ -52,11 +52,11 @@ pub(crate) fn object(error: &RpcError) -> impl Serialize {
     ErrorObject { code: error.code().fault_number(), message: error.message(), data }
 }
 
-/// The number for a call that its caller cancelled by `$/cancelRequest`: the one of the Language Server Protocol, which
-/// clients that send this notification look for.
+/// The number for a call that its caller cancelled with `$/cancelRequest`. It is that of the Language Server Protocol, which
+/// clients that send this notification expect.
 const REQUEST_CANCELLED: i32 = -32800;
 
-/// The error object of such a call.
+/// The error object for a call that was cancelled with `$/cancelRequest`.
 pub(crate) fn request_cancelled() -> impl Serialize {
     let data = ErrorData { code: Code::Cancelled.name().into(), details: None };
     ErrorObject { code: REQUEST_CANCELLED, message: "the call was cancelled by its caller", data }

@@ -29,10 +29,10 @@
 //!
 //! {"jsonrpc":"2.0","id":1,"error":{"code":-32800,"message":"the call was cancelled by its caller","data":{"code":"CANCELLED"}}}
 //! ```
-//! Where a connection carries calls at the same time, [`answer_among`] knows this notification of the Language Server
-//! Protocol. It drops the calls with this id that wait, also in a batch; each is answered once, with this error and the
-//! protocol's number, or with its reply if that was there first. The id has to be spelled as the call has it. An id without
-//! such a call is ignored.
+//! Where a connection carries several calls at a time, [`answer_among`] supports this notification of the Language Server
+//! Protocol. It drops the calls with this id that are not done, also in a batch. Each is answered once: with this error and
+//! the protocol's number, or with its reply if that was there first. The id has to be written as in the call. An id that no
+//! call has is ignored.
 //!
 //! # Limits
 //! | limit | what is over it |

@@ -80,12 +80,12 @@ impl<S: Service> Connection<S> {
         let door = Door { host: Arc::clone(&self.host), is_stopping: self.stop.is_cancelled() };
         match answer(&door, &body.bytes, budget).await {
             Some(answer) => self.sent(answer, &head.headers),
-            // An empty 200 is what clients understand; half of them take a 204 for a failure.
+            // Every client accepts an empty 200; half of them take a 204 for a failure.
             None => json(Response::default()),
         }
     }
 
-    /// The response with this answer, compressed if the request's `headers` accept that and there is room for it.
+    /// The response with this answer, compressed if the request's `headers` accept gzip and the budget has room for it.
     fn sent(&self, answer: Answer, headers: &HeaderMap) -> Response<Full<Bytes>> {
         let compressed = encoding::compressed(answer.as_ref(), headers);
         let compressed = compressed.and_then(|bytes| buffered(bytes, &self.host.budget).ok());
@@ -126,10 +126,10 @@ impl<S: Service> Connection<S> {
 /// Sixteen bytes in base64.
 const KEY_BYTES: usize = 24;
 
-/// The names that clients have for messages of JSON-RPC 2.0. None is registered.
+/// The names that clients use for JSON-RPC 2.0. None is registered.
 const SUBPROTOCOLS: [&str; 4] = ["jsonrpc", "jsonrpc2", "jsonrpc2.0", "jsonrpc-2.0"];
 
-/// HTTP/1.0 has no upgrades (RFC 9110, section 7.8).
+/// Whether it opens a WebSocket. HTTP/1.0 has no upgrades (RFC 9110, section 7.8).
 fn is_handshake<T>(request: &Request<T>) -> bool {
     request.method() == Method::GET
         && request.version() == Version::HTTP_11
@@ -154,7 +154,7 @@ fn entries<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item 
 }
 
 fn json(mut response: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
-    // Without a charset: RFC 8259, section 11, has none, and exact matchers reject it.
+    // Without a charset: RFC 8259, section 11, defines none, and clients that compare the whole value reject it.
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }

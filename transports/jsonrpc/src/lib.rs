@@ -15,11 +15,11 @@
 //!
 //! {"jsonrpc":"2.0","id":1,"result":7}
 //! ```
-//! A notification, and a batch of nothing else, is answered with a 200 whose body is empty. Of other methods OPTIONS is
-//! answered with the methods that there are, and the rest is 405. A body that could not be received has an error object too:
-//! 413 for one over `message_bytes`, `decompressed_bytes` or `buffered_bytes`, 408 for one over `message_time`, 415 for a
-//! `Content-Encoding` besides gzip and deflate, 400 for a body that is not in it, 503 during a stop. An answer over
-//! 1,400 bytes is compressed with gzip if the request accepts that.
+//! A notification, or a batch of notifications only, is answered with an empty 200. OPTIONS is answered with the allowed
+//! methods; any other method is 405. A body that can't be received is answered with an error object: 413 over
+//! `message_bytes`, `decompressed_bytes` or `buffered_bytes`, 408 over `message_time`, 415 for a `Content-Encoding` other than
+//! gzip and deflate, 400 for a body that is not in that encoding, 503 during a stop. An answer over 1,400 bytes is compressed
+//! with gzip if the request accepts it.
 //!
 //! Over WebSocket (RFC 6455) the same two texts are one message each way, and answers come in the order in which calls
 //! finish. Binary messages are taken like texts, fragments are put together, and nothing is compressed. A session is closed
@@ -28,12 +28,12 @@
 //!
 //! The notification `$/cancelRequest` ends a call of the same session: see [cancellation](everywire_json#cancellation).
 //!
-//! A handshake that offers one of the subprotocols `jsonrpc`, `jsonrpc2`, `jsonrpc2.0` and `jsonrpc-2.0` gets the first of
-//! them; none has to be offered. Compression on offer is not accepted.
+//! A handshake may offer the subprotocols `jsonrpc`, `jsonrpc2`, `jsonrpc2.0` and `jsonrpc-2.0`; the first one offered is
+//! chosen. An offer of compression is not accepted.
 //!
-//! A `Content-Type` that is wrong or missing is forgiven. A web page of another origin, or of a host that is a name, is
-//! refused with 403, unless [`Server::allow_origin`] or [`Server::allow_host`] allows it; then preflights (CORS) are answered
-//! and the page may read the answers. A request of HTTP/1.1 without exactly one `Host` is 400.
+//! A `Content-Type` that is wrong or missing is ignored. A request of a web page of another origin, or of a host that is a
+//! name, is rejected with 403 unless [`Server::allow_origin`] or [`Server::allow_host`] allows it; then preflights (CORS) are
+//! answered, and the page may read the answers. An HTTP/1.1 request without exactly one `Host` is 400.
 //!
 //! `rpc.discover` answers with the service's [OpenRPC] document, which [`schema::openrpc`] makes.
 //!
@@ -46,6 +46,7 @@ mod frames;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;
+mod held;
 mod link;
 mod output;
 pub mod schema;

@@ -16,8 +16,8 @@ use rpc_core::{Limits, Result};
 
 use crate::fault;
 
-/// Calls in flight, and as many that wait for other calls; one more waits for a slot, and its time runs. Over HTTP each
-/// takes a connection.
+/// Calls in flight, and as many again that wait for other calls. Further calls wait for a slot, and their time runs. Over HTTP
+/// each call takes a connection.
 pub(crate) const CALLS: usize = 512;
 
 /// How often a WebSocket is asked for a sign of life.

@@ -15,8 +15,9 @@ const DISCOVER: &str = "rpc.discover";
 
 /// A JSON-RPC server, bound to its port: HTTP and WebSocket.
 ///
-/// It keeps every one of [`Limits`](rpc_core::Limits). `decompressed_bytes` has a place only over HTTP. `calls_in_flight` and
-/// `unsent_bytes` have one only in WebSocket sessions: over HTTP a connection has one call, and one answer, at a time. A batch counts as one call in flight, because its calls run one after the other.
+/// It keeps all [`Limits`](rpc_core::Limits). `decompressed_bytes` applies only over HTTP, `calls_in_flight` and `unsent_bytes`
+/// only in WebSocket sessions: over HTTP a connection has one call, and one answer, at a time. A batch counts as one call in
+/// flight, because its calls run one after the other.
 ///
 /// ```no_run
 /// # async fn mount(service: impl rpc_core::Service) -> rpc_core::Result<()> {
@@ -37,17 +38,17 @@ impl Server {
         Ok(Self { listener: Listener::bind("jsonrpc", address).await?, origins: WebOrigins::default() })
     }
 
-    /// Lets web pages of `origin`, such as `https://app.example`, call this server through a browser; say it once for each.
-    /// By default only pages that are the server's own may, under an IP address or `localhost`.
+    /// Lets web pages of `origin`, such as `https://app.example`, call this server through a browser. Can be called more than
+    /// once. By default only the server's own pages may call it, under an IP address or `localhost`.
     ///
-    /// `INVALID_ARGUMENT` for what is not a scheme and a host. There is no wildcard.
+    /// `INVALID_ARGUMENT` unless `origin` is a scheme and a host. There is no wildcard.
     pub fn allow_origin(mut self, origin: &str) -> Result<Self> {
         self.origins.allow_origin(origin)?;
         Ok(self)
     }
 
-    /// Lets web pages that this server is the host of call it under the name `host` too, such as `rpc.example`; say it once
-    /// for each. Programs need it that send an `Origin` made of the URL that they call.
+    /// Lets web pages that come from this server call it under the name `host` too, such as `rpc.example`. Can be called more
+    /// than once. Programs that send an `Origin` made from the URL that they call need this as well.
     ///
     /// `INVALID_ARGUMENT` for a name with a scheme or a port.
     pub fn allow_host(mut self, host: &str) -> Result<Self> {
@@ -60,7 +61,7 @@ impl Server {
         self.listener.address()
     }
 
-    /// Where clients on this machine find it, such as `http://127.0.0.1:4244`.
+    /// The URL at which clients on this machine can connect, such as `http://127.0.0.1:4244`.
     pub fn url(&self) -> String {
         self.listener.url("http")
     }

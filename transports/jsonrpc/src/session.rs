@@ -1,7 +1,6 @@
 //! A WebSocket session: one task owns the socket and the calls.
 
 use std::{
-    collections::VecDeque,
     future::poll_fn,
     io,
     pin::Pin,
@@ -26,14 +25,12 @@ use tokio::{
 
 use crate::{
     frames::{Close, Input, PING, PONG, Taken},
+    held::Held,
     output::Output,
 };
 
-/// What is read ahead by a session whose peer reads no answers, which is how it notices that the peer has left.
+/// How much a session still reads while its peer reads no answers, so as to notice that the peer has left.
 const AHEAD_BYTES: usize = 16 << 10;
-
-/// What the calls that are held back may take in memory. Beyond it nothing is read.
-const HELD_BYTES: usize = 1 << 20;
 
 /// How often a session is pinged, and looked at for being idle; more often if that is a large part of `idle_time`.
 const PING_INTERVAL: Duration = Duration::from_secs(5);
@@ -151,7 +148,7 @@ where
                 return Poll::Ready(Ok(close));
             }
             let is_stuck = self.is_stuck();
-            let can_start = !self.is_full() && !self.held.messages.is_empty();
+            let can_start = !self.is_full() && !self.held.is_empty();
             if can_start || (was_stuck && !is_stuck) {
                 continue;
             }
@@ -224,7 +221,7 @@ where
 
     /// Whether no more may be read now. While calls are only held back, reading goes on: a ping or a close may come.
     fn is_stuck(&self) -> bool {
-        self.output_is_full() || self.held.bytes >= HELD_BYTES
+        self.output_is_full() || self.held.is_full()
     }
 
     fn output_is_full(&self) -> bool {
@@ -237,7 +234,7 @@ where
 
     /// Counts what is buffered.
     fn count(&mut self) -> Result<(), Close> {
-        let held = self.share.hold(self.input.len() + self.held.bytes + self.output.short_len());
+        let held = self.share.hold(self.input.len() + self.held.bytes() + self.output.short_len());
         held.map_err(|error| over(Close::TRY_LATER, &error))
     }
 
@@ -275,31 +272,6 @@ where
 
 fn over(code: u16, error: &RpcError) -> Close {
     Close::new(code, error.message())
-}
-
-/// Messages whose calls have not begun, because as many as may run at the same time do.
-#[derive(Default)]
-struct Held {
-    messages: VecDeque<BytesMut>,
-    /// What they take in memory.
-    bytes: usize,
-}
-
-impl Held {
-    fn push(&mut self, message: BytesMut) {
-        self.bytes += Self::cost(&message);
-        self.messages.push_back(message);
-    }
-
-    fn pop(&mut self) -> Option<BytesMut> {
-        let message = self.messages.pop_front()?;
-        self.bytes -= Self::cost(&message);
-        Some(message)
-    }
-
-    fn cost(message: &BytesMut) -> usize {
-        message.len() + size_of::<BytesMut>()
-    }
 }
 
 /// Signs of life, looked at with every tick.

@@ -46,7 +46,7 @@ impl Server {
         self.listener.address()
     }
 
-    /// Where clients on this machine find it, such as `tcp://127.0.0.1:7777`.
+    /// The URL at which clients on this machine can connect, such as `tcp://127.0.0.1:7777`.
     pub fn url(&self) -> String {
         self.listener.url("tcp")
     }

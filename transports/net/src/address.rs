@@ -54,7 +54,7 @@ impl Address {
     }
 }
 
-/// The error is `INVALID_ARGUMENT` and says what to write instead.
+/// An invalid address is `INVALID_ARGUMENT`, and the message says what to write instead.
 impl FromStr for Address {
     type Err = RpcError;
 
@@ -89,7 +89,7 @@ fn is_number(port: &str) -> bool {
     !port.is_empty() && port.bytes().all(|digit| digit.is_ascii_digit())
 }
 
-/// What `text` was probably meant to be: another URL, an IPv6 address without brackets, a port alone.
+/// The address that `text` probably means, if it is a URL, an IPv6 address without brackets, or a port alone.
 fn suggestion(text: &str) -> Option<Address> {
     if let Some((_, rest)) = text.split_once("://") {
         let rest = rest.split('/').next().unwrap_or(rest);
@@ -104,12 +104,12 @@ fn suggestion(text: &str) -> Option<Address> {
     Address::parse(&format!("{host}:{port}"))
 }
 
-/// `at` as clients on this machine can connect to it: a server that listens on every address is on loopback too.
+/// An address at which clients on this machine reach a server that listens at `at`: loopback if it listens on every address.
 pub fn reachable(at: SocketAddr) -> SocketAddr {
     let ip = match at.ip().to_canonical() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        // It keeps its scope.
+        // Returned whole, since a new address would lose the scope.
         IpAddr::V6(_) => return at,
         ip @ IpAddr::V4(_) => ip,
     };

@@ -1,4 +1,4 @@
-//! Content codings: bodies that are compressed on their way (RFC 9110, section 8.4).
+//! Content codings: compressed bodies (RFC 9110, section 8.4).
 
 use std::{
     io::{Read, Write},
@@ -22,7 +22,7 @@ pub const ACCEPTED: &str = "gzip, deflate";
 /// A response must be longer than this to be compressed: one packet's worth, the threshold of Python's XML-RPC server.
 const GZIP_THRESHOLD: usize = 1_400;
 
-/// How much is decompressed before it is counted.
+/// How much is decompressed before it is counted against the limits.
 const PIECE_BYTES: u64 = 64 << 10;
 
 /// A content coding.
@@ -65,12 +65,12 @@ impl Encoding {
         known.into_iter().find(|(known, _)| name.trim().eq_ignore_ascii_case(known)).map(|(_, encoding)| encoding)
     }
 
-    /// Decodes a body piece by piece, so that a short one can't grow beyond `decompressed_bytes`. A body that is not in this
-    /// coding is `INVALID_ARGUMENT`.
+    /// Decodes a body, and stops once the result is longer than `decompressed_bytes`, which is `RESOURCE_EXHAUSTED`. A body
+    /// that is not in this coding is `INVALID_ARGUMENT`.
     pub fn decode(self, received: Received, budget: &Budget) -> Result<Received> {
         match self {
             Self::Identity => Ok(received),
-            // A short body may hold a long one.
+            // A short body may decompress to a long one, so its own length says nothing about the work.
             Self::Gzip | Self::Deflate => {
                 aside(budget.limits().decompressed_bytes, || self.decompress(received, budget))
             }
@@ -129,16 +129,15 @@ pub async fn collect(headers: &HeaderMap, body: Incoming, budget: &Arc<Budget>) 
     encoding.decode(http1::collect(body, budget).await?, budget)
 }
 
-/// `body` as gzip, if it is long and `headers`, which are those of the request, accept that.
+/// Compresses the `body` of a response as gzip if it is longer than 1,400 bytes and the request's `headers` accept gzip.
 pub fn compressed(body: &[u8], headers: &HeaderMap) -> Option<Vec<u8>> {
-    (body.len() > GZIP_THRESHOLD && accepts_gzip(headers)).then(|| aside(body.len(), || gzip(body)))
+    (body.len() > GZIP_THRESHOLD && accepts_gzip(headers)).then(|| aside(body.len(), || gzip(body, Vec::new())))
 }
 
-/// At the fastest level, which Python's server takes too; writing to memory can't fail.
-fn gzip(body: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    let compressed = encoder.write_all(body).and_then(|()| encoder.finish());
-    compressed.unwrap_or_default()
+/// Appends `bytes` to `out` as gzip, at the fastest level, as Python's XML-RPC server does.
+pub fn gzip(bytes: &[u8], out: Vec<u8>) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(out, Compression::fast());
+    encoder.write_all(bytes).and_then(|()| encoder.finish()).expect("writing to memory does not fail")
 }
 
 /// Whether `Accept-Encoding` allows gzip: named, and not with a quality of zero (RFC 9110, section 12.5.3).
@@ -207,10 +206,10 @@ mod tests {
 
     #[test]
     fn what_encoders_write_is_read() {
-        for text in [&b""[..], b"x", b"<methodCall/>", &b"x".repeat(100_000), &gzip(&[7; 3_000])] {
+        for text in [&b""[..], b"x", b"<methodCall/>", &b"x".repeat(100_000), &gzip(&[7; 3_000], vec![])] {
             assert_eq!(decoded(Encoding::Identity, text, 0).as_deref(), Ok(text));
-            assert_eq!(decoded(Encoding::Gzip, &gzip(text), 200_000).as_deref(), Ok(text));
-            let twice = [gzip(text), gzip(text)].concat();
+            assert_eq!(decoded(Encoding::Gzip, &gzip(text, vec![]), 200_000).as_deref(), Ok(text));
+            let twice = gzip(text, gzip(text, vec![]));
             assert_eq!(decoded(Encoding::Gzip, &twice, 200_000), Ok(text.repeat(2).into()));
             for level in [0, 1, 6, 9] {
                 assert_eq!(decoded(Encoding::Deflate, &zlib(text, level), 200_000).as_deref(), Ok(text), "{level}");
@@ -222,9 +221,11 @@ mod tests {
     #[test]
     fn what_is_not_the_coding_or_too_long_is_an_error() {
         let text = b"x".repeat(1 << 20);
-        for (encoding, body) in
-            [(Encoding::Gzip, gzip(&text)), (Encoding::Deflate, zlib(&text, 6)), (Encoding::Deflate, bare(&text, 6))]
-        {
+        for (encoding, body) in [
+            (Encoding::Gzip, gzip(&text, vec![])),
+            (Encoding::Deflate, zlib(&text, 6)),
+            (Encoding::Deflate, bare(&text, 6)),
+        ] {
             assert!(body.len() < 8_192, "{encoding:?}: {}", body.len());
             assert_eq!(decoded(encoding, &body, (1 << 20) - 1), Err(Code::ResourceExhausted), "{encoding:?}");
             assert_eq!(decoded(encoding, &body, 1 << 20).as_deref(), Ok(&text[..]), "{encoding:?}");

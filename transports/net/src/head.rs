@@ -1,51 +1,72 @@
-//! What is answered by the head of a request, on every wire over HTTP/1: requests that break HTTP, pages of other origins,
-//! and OPTIONS.
+//! Requests that every wire over HTTP/1 answers alike, before their bodies are read: those that break HTTP, those of other
+//! origins' pages, and OPTIONS.
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header};
-use hyper::body::Body;
+use hyper::body::{Body, Incoming};
 
 use crate::{WebOrigins, http1::refusal};
 
-/// The methods that a wire has. A WebSocket handshake, which is a GET, stands outside of them.
+/// The methods that are allowed, besides the GET of a WebSocket handshake.
 pub(crate) const METHODS: HeaderValue = HeaderValue::from_static("POST, OPTIONS");
 
-/// How long a browser may remember a preflight, in seconds: the longest that Chromium does.
+/// How long a browser may cache a preflight, in seconds: the most that Chromium allows.
 const PREFLIGHT_SECONDS: HeaderValue = HeaderValue::from_static("7200");
 
-/// Of the specification of private network access: a page on the internet calls a server that is not.
+/// A page on the internet calls a server on a private network (the specification Private Network Access).
 const ASKS_FOR_PRIVATE_NETWORK: HeaderName = HeaderName::from_static("access-control-request-private-network");
 const ALLOWS_PRIVATE_NETWORK: HeaderName = HeaderName::from_static("access-control-allow-private-network");
 
-/// The answer to a request that no wire needs to see.
-pub(crate) fn answer<B: From<String>>(request: &Request<impl Body>, origins: &WebOrigins) -> Option<Response<B>> {
+/// Responds to a request here, or with the wire's `answer`, and lets pages of allowed origins read the response.
+pub(crate) async fn respond<F, B>(
+    request: Request<Incoming>,
+    origins: &WebOrigins,
+    answer: impl Fn(Request<Incoming>) -> F,
+) -> Response<B>
+where
+    F: Future<Output = Response<B>>,
+    B: From<String>,
+{
+    let origin = request.headers().get(header::ORIGIN).cloned();
+    let mut response = match early(&request, origins) {
+        Some(response) => response,
+        None => answer(request).await,
+    };
+    if let Some(origin) = origin {
+        add_cors(response.headers_mut(), origin, origins);
+    }
+    response
+}
+
+/// The response to a request that is not passed on to the wire.
+fn early<B: From<String>>(request: &Request<impl Body>, origins: &WebOrigins) -> Option<Response<B>> {
     let headers = request.headers();
     let Ok(host) = host(request) else {
         return Some(refusal(StatusCode::BAD_REQUEST, "expected one Host header with a host and perhaps a port"));
     };
     if let Some(origin) = headers.get(header::ORIGIN) {
-        // RFC 9112, section 3.2.2: the host of the target counts, if it has one.
+        // RFC 9112, section 3.2.2: a host in the request target overrides the Host header.
         let host = request.uri().authority().cloned().or_else(|| host?.parse().ok());
-        if !origins.allow(origin, host.as_ref()) {
+        if !origins.allows(origin, host.as_ref()) {
             return Some(refusal(StatusCode::FORBIDDEN, "pages of other origins may not call this server"));
         }
     }
     if request.method() == Method::OPTIONS {
         return Some(options(headers));
     }
-    // Only a body of unknown length has a transfer coding. hyper undoes `chunked` and leaves the others.
+    // Only a body of unknown length has a transfer coding. hyper decodes `chunked` and leaves the others.
     let is_coded = request.body().size_hint().exact().is_none() && !is_chunked(headers);
-    is_coded.then(|| refusal(StatusCode::NOT_IMPLEMENTED, "the one transfer coding known here is chunked"))
+    is_coded.then(|| refusal(StatusCode::NOT_IMPLEMENTED, "unsupported transfer coding; expected chunked"))
 }
 
-/// Tells the browser that the page of `origin` may read the response.
-pub(crate) fn label(headers: &mut HeaderMap, origin: HeaderValue, origins: &WebOrigins) {
+/// Adds the headers that let a page of `origin`, if it is allowed, read the response.
+fn add_cors(headers: &mut HeaderMap, origin: HeaderValue, origins: &WebOrigins) {
     headers.insert(header::VARY, HeaderValue::from_static("Origin"));
-    if origins.list(&origin) {
+    if origins.lists(&origin) {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     }
 }
 
-/// The host that is called, which only HTTP/1.0 may leave out (RFC 9112, section 3.2).
+/// The Host header, which only HTTP/1.0 may leave out (RFC 9112, section 3.2).
 fn host<T>(request: &Request<T>) -> Result<Option<&str>, ()> {
     let mut hosts = request.headers().get_all(header::HOST).into_iter();
     match (hosts.next(), hosts.next()) {
@@ -55,7 +76,7 @@ fn host<T>(request: &Request<T>) -> Result<Option<&str>, ()> {
     }
 }
 
-/// Whether `host` has none of the characters that end an authority or can't be in one. It may be empty.
+/// Whether `host` is free of characters that end an authority or can't be in one. It may be empty.
 fn is_authority(host: &str) -> bool {
     host.bytes().all(|byte| byte.is_ascii_graphic() && !b"/\\?#@,\"<>".contains(&byte))
 }
@@ -65,7 +86,7 @@ fn is_chunked(headers: &HeaderMap) -> bool {
     codings.next().is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked")) && codings.next().is_none()
 }
 
-/// Health checks ask for the options, and browsers for what a page may do: a preflight (of the Fetch standard).
+/// Answers OPTIONS, which health checks send, and browsers as a preflight (Fetch standard) before a page's call.
 fn options<B: From<String>>(asked: &HeaderMap) -> Response<B> {
     let mut response = Response::new(B::from(String::new()));
     *response.status_mut() = StatusCode::NO_CONTENT;
@@ -74,7 +95,7 @@ fn options<B: From<String>>(asked: &HeaderMap) -> Response<B> {
     if asked.contains_key(header::ORIGIN) && asked.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) {
         headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST"));
         headers.insert(header::ACCESS_CONTROL_MAX_AGE, PREFLIGHT_SECONDS);
-        // A page that is allowed may send any header: none means anything here.
+        // An allowed page may send any header: none has a meaning here.
         let asked_for = asked.get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
         headers.extend(asked_for.map(|names| (header::ACCESS_CONTROL_ALLOW_HEADERS, names)));
         if asked.contains_key(ASKS_FOR_PRIVATE_NETWORK) {

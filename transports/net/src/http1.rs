@@ -35,8 +35,8 @@ const BUFFER_BYTES: usize = 64 << 10;
 
 /// Serves one connection until the peer closes it, or until `stop` and the answer to the request in hand; a request whose
 /// head has not arrived by then is not waited for. An answer with `Connection: close` ends it too. Upgrades are served to
-/// their beginning. Pages that are not among the `origins` are refused; OPTIONS, and requests that break HTTP, are answered
-/// here as well.
+/// their beginning. Requests of pages that `origins` does not allow, requests that break HTTP, and OPTIONS
+/// are answered here.
 pub async fn serve<F, B>(
     socket: Socket,
     budget: &Arc<Budget>,
@@ -50,14 +50,7 @@ where
 {
     let pulse = Arc::new(Pulse::default());
     let service = service_fn(async |request: Request<Incoming>| {
-        let origin = request.headers().get(header::ORIGIN).cloned();
-        let mut response = match head::answer(&request, origins) {
-            Some(response) => response,
-            None => answer(request).await,
-        };
-        if let Some(origin) = origin {
-            head::label(response.headers_mut(), origin, origins);
-        }
+        let response = head::respond(request, origins, &answer).await;
         let closes = response.headers().contains_key(header::CONNECTION);
         pulse.answered(closes);
         Ok::<_, Infallible>(response)
@@ -150,7 +143,7 @@ pub fn not_post<B: From<String>>(wire: &str) -> Response<B> {
     response
 }
 
-/// The [`refusal`] of a body that could not be received. `UNIMPLEMENTED` is a content coding that is not
+/// The [`refusal`] of a body that could not be received. `UNIMPLEMENTED` means a content coding that is not
 /// [accepted](ACCEPTED).
 pub fn not_received<B: From<String>>(error: &RpcError) -> Response<B> {
     let status = match error.code() {

@@ -55,7 +55,7 @@ impl Listener {
         self.address
     }
 
-    /// Where clients on this machine find it: `scheme`, and an address that they can connect to.
+    /// The URL at which clients on this machine can connect, with this `scheme`.
     pub fn url(&self, scheme: &str) -> String {
         format!("{scheme}://{}", reachable(self.address))
     }
@@ -137,18 +137,18 @@ struct Open(Mutex<Connections>);
 struct Connections {
     by_address: HashMap<IpAddr, HashMap<u64, Waiting>>,
     all: usize,
-    /// The number of the next one.
+    /// The number of the next connection.
     next: u64,
 }
 
 impl Connections {
-    /// Whether `limit` of all connections are open, not counting those with calls that wait. They are looked at only at
-    /// the limit.
+    /// Whether at least `limit` connections are open, not counting those with a waiting call. Below the limit none is looked
+    /// at.
     fn are_full(&self, limit: usize) -> bool {
         self.all >= limit && self.by_address.values().map(busy).sum::<usize>() >= limit
     }
 
-    /// The same for those of one address.
+    /// The same for the connections of one address.
     fn are_full_for(&self, address: IpAddr, limit: usize) -> bool {
         let from_there = self.by_address.get(&address);
         from_there.is_some_and(|open| open.len() >= limit && busy(open) >= limit)
@@ -161,7 +161,7 @@ fn busy(connections: &HashMap<u64, Waiting>) -> usize {
 }
 
 impl Open {
-    /// Counts a connection, whose waiting calls are `waiting`, until its permit is dropped; unless a limit is met.
+    /// Counts a connection until its permit is dropped, unless a limit is met. `waiting` counts its waiting calls.
     fn enter(
         self: &Arc<Self>,
         wire: &str,
@@ -213,7 +213,7 @@ impl Drop for ConnectionPermit {
     }
 }
 
-/// Who is taken for one peer: an IPv4 address, or a /64 network of IPv6.
+/// The address that a peer's connections are counted under: its IPv4 address, or its /64 network of IPv6.
 fn holder(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         loopback if loopback.is_loopback() => loopback,

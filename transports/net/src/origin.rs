@@ -5,11 +5,12 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use http::{HeaderValue, Uri, uri::Authority};
 use rpc_core::{Result, RpcError};
 
-/// The web pages that may call a server through a browser. By default these are the server's own, and only under an IP
-/// address or `localhost`: a name that its owner points at this machine (DNS rebinding) would make any page the server's own.
+/// The web pages that may call a server through a browser. By default these are the server's own pages, and only under an IP
+/// address or `localhost`: with any other name, its owner could point it at this machine (DNS rebinding) and pass for the
+/// server.
 ///
 /// A browser sends a WebSocket handshake, and a POST whose content type is one that forms have, for any page. It names the
-/// page in `Origin`. A request without one is not a page's.
+/// page in `Origin`. A request without that header does not come from a page.
 #[derive(Debug, Clone, Default)]
 pub struct WebOrigins {
     origins: Vec<WebOrigin>,
@@ -17,8 +18,8 @@ pub struct WebOrigins {
 }
 
 impl WebOrigins {
-    /// Allows pages of `origin`, such as `https://app.example`, whatever host they call. There is no wildcard, and the
-    /// origin `null` would be one, because every sandboxed page has it.
+    /// Allows pages of `origin`, such as `https://app.example`, to call any host of this server. There is no wildcard, and
+    /// `null` is rejected because every sandboxed page has that origin.
     pub fn allow_origin(&mut self, origin: &str) -> Result<()> {
         let parsed = WebOrigin::parse(origin).ok_or_else(|| {
             RpcError::invalid_argument(format!(
@@ -29,8 +30,8 @@ impl WebOrigins {
         Ok(())
     }
 
-    /// Allows pages that this server is the host of under the name `host`, such as `rpc.example`: their `Origin` and the
-    /// `Host` that they call are both this name, with the same port.
+    /// Allows pages that come from this server under the name `host`, such as `rpc.example`: both their `Origin` and the
+    /// `Host` that they call are this name, with the same port.
     pub fn allow_host(&mut self, host: &str) -> Result<()> {
         let is_host = |authority: &Authority| authority.as_str() == authority.host() && !host.contains('*');
         if !host.parse::<Authority>().is_ok_and(|authority| is_host(&authority)) {
@@ -42,7 +43,7 @@ impl WebOrigins {
     }
 
     /// Whether a page of `origin` may call this server as `host`.
-    pub(crate) fn allow(&self, origin: &HeaderValue, host: Option<&Authority>) -> bool {
+    pub(crate) fn allows(&self, origin: &HeaderValue, host: Option<&Authority>) -> bool {
         let Some(origin) = origin.to_str().ok().and_then(WebOrigin::parse) else { return false };
         self.origins.contains(&origin)
             || host.is_some_and(|host| {
@@ -50,8 +51,8 @@ impl WebOrigins {
             })
     }
 
-    /// Whether `origin` is one that was allowed by itself.
-    pub(crate) fn list(&self, origin: &HeaderValue) -> bool {
+    /// Whether `origin` was allowed by [`allow_origin`](Self::allow_origin).
+    pub(crate) fn lists(&self, origin: &HeaderValue) -> bool {
         !self.origins.is_empty()
             && origin.to_str().ok().and_then(WebOrigin::parse).is_some_and(|origin| self.origins.contains(&origin))
     }
@@ -66,7 +67,7 @@ struct WebOrigin {
 }
 
 impl WebOrigin {
-    /// Nothing for what has no scheme or no host, such as `null`. A `/` at the end is forgiven: programs send it.
+    /// `None` without a scheme and a host, as for `null`. A trailing `/` is accepted, because some programs send it.
     fn parse(text: &str) -> Option<Self> {
         let uri = text.parse::<Uri>().ok()?;
         let (scheme, authority) = (uri.scheme_str()?.to_ascii_lowercase(), uri.authority()?);
@@ -78,13 +79,13 @@ impl WebOrigin {
         Some(Self { host: authority.host().to_ascii_lowercase(), port, scheme })
     }
 
-    /// Whether the page came from `host`. Its scheme does not matter: something with TLS may stand in front of the server.
+    /// Whether the page came from `host`. Its scheme does not matter: a proxy with TLS may stand in front of the server.
     fn is_at(&self, host: &Authority) -> bool {
         self.host.eq_ignore_ascii_case(host.host()) && self.port == port(host, &self.scheme)
     }
 }
 
-/// The port, or the one that the scheme stands for.
+/// The port, or the default port of the scheme.
 fn port(authority: &Authority, scheme: &str) -> Option<u16> {
     authority.port_u16().or(match scheme {
         "http" | "ws" => Some(80),
@@ -106,7 +107,7 @@ mod tests {
 
     fn allows(origins: &WebOrigins, origin: &str, host: &str) -> bool {
         let host = host.parse().ok();
-        origins.allow(&HeaderValue::from_str(origin).unwrap(), host.as_ref())
+        origins.allows(&HeaderValue::from_str(origin).unwrap(), host.as_ref())
     }
 
     #[test]

@@ -59,7 +59,7 @@ impl Socket {
         Self { stream, turn: 0, unread: false, budget, waiting, wait: None, lingers: false, linger_end: None }
     }
 
-    /// Where the calls of this connection that wait are counted, so that the [`Listener`](crate::Listener) knows of them.
+    /// The count of this connection's waiting calls, which the [`Listener`](crate::Listener) reads.
     pub fn waiting(&self) -> Waiting {
         self.waiting.clone()
     }

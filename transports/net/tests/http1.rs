@@ -296,7 +296,7 @@ fn status_of(answer: &str) -> u16 {
 }
 
 #[tokio::test]
-async fn a_head_that_breaks_http_is_refused() {
+async fn a_head_that_breaks_http_is_rejected() {
     let running = start(Limits::default()).await;
     #[rustfmt::skip]
     let cases = [

@@ -2,10 +2,10 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-/// What requests and responses are: without the `charset`, HTTP libraries take text for ISO-8859-1.
+/// The content type of requests and responses. Without the `charset`, HTTP libraries read text as ISO-8859-1.
 pub(crate) const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("text/xml; charset=utf-8");
 
-/// The header in which a client says which extensions it reads: `nil`.
+/// The header in which a client names the extensions that it reads: `nil`.
 pub(crate) const EXTENSIONS: HeaderName = HeaderName::from_static("xmlrpc-extensions");
 
 /// Whether the client says that it reads `<nil/>`.

@@ -12,7 +12,7 @@ use crate::{
     schema,
 };
 
-/// Answers the request in `document`. What is nil in the reply is written as `nil` says, or as the request does.
+/// Answers the request in `document`. `nil` says how nil is written in the reply, unless the request itself uses nil.
 pub(crate) async fn answer<S: Service>(service: &S, document: &str, nil: Nil, budget: &Budget) -> Vec<u8> {
     let nil = nil.or_used_in(document);
     match envelope::read_method(document, budget.limits().depth) {
@@ -27,7 +27,7 @@ pub(crate) async fn answer<S: Service>(service: &S, document: &str, nil: Nil, bu
     }
 }
 
-/// The fault for a document, or a part of one, that can't be read.
+/// Makes the fault for a document, or a part of one, that can't be read, and notes the limit that it met.
 pub(crate) fn fault(frame: Frame, error: Error, budget: &Budget) -> Vec<u8> {
     if let Some(limit) = error.kind().limit() {
         budget.note(limit, &error);
@@ -58,14 +58,14 @@ async fn multicall<S: Service>(service: &S, parser: Parser<'_>, length: usize, n
     envelope::multicall_response(&results)
 }
 
-/// Runs one call of a `system.multicall`. What is wrong with it is the call's own fault.
+/// Runs one call of a `system.multicall`. A call that can't be read gets a fault of its own.
 async fn sub_call<S: Service>(service: &S, call: &str, nil: Nil, budget: &Budget) -> Vec<u8> {
     let SubCall { method_name, params } = match SubCall::read(call, budget.limits().depth) {
         Ok(call) => call,
         Err(error) => return fault(Frame::Batch, error, budget),
     };
     if method_name.trim() == schema::MULTICALL {
-        return Frame::Batch.fault(RpcError::invalid_argument("a multicall inside a multicall is refused"));
+        return Frame::Batch.fault(RpcError::invalid_argument("a multicall inside a multicall is rejected"));
     }
     let source = Source::Batch { params: params.0 };
     dispatch(service, method_name.trim(), &mut XmlrpcCall { source, nil, budget, broken: None }).await
@@ -136,7 +136,7 @@ impl<'a> XmlrpcCall<'a> {
         }
     }
 
-    /// Reads the arguments once more, leniently, unless the document is broken further on.
+    /// Decodes the arguments a second time, leniently, unless the document is broken further on.
     fn decode_again<A: DeserializeOwned>(&self) -> Result<Result<A>, Error> {
         match self.source {
             Source::Request { document, .. } => {

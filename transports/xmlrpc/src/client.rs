@@ -18,8 +18,8 @@ use crate::{
     pool::Pool,
 };
 
-/// Calls in flight, each on a connection, and as many that wait for other calls; one more waits for a slot, and its time
-/// runs.
+/// Calls in flight, each on a connection, and as many again that wait for other calls. Further calls wait for a slot, and
+/// their time runs.
 const CALLS: usize = 512;
 
 /// An XML-RPC client of one server. Calls share it by reference; each takes an idle connection or opens one.
@@ -60,9 +60,9 @@ impl Client {
         Self { timeout, ..self }
     }
 
-    /// Sets how many connections there are at the same time, at least one, and as many for calls of methods that
-    /// [wait](Method::waits). A call beyond them waits for one, and its time runs. Default 512. Python's `SimpleXMLRPCServer` wants fewer: it runs one call at a time, and only five more connections
-    /// can wait for it.
+    /// Sets how many connections there are at a time, at least one, and as many again for calls of methods that
+    /// [wait](Method::waits). A call beyond them waits for one, and its time runs. Default 512. Python's `SimpleXMLRPCServer`
+    /// wants fewer: it runs one call at a time, and only five more connections can wait for it.
     #[must_use]
     pub fn connections(self, most: usize) -> Self {
         Self { slots: CallSlots::new(most), ..self }

@@ -38,7 +38,7 @@
 //!
 //! | error | fault code | fault string |
 //! |---|---|---|
-//! | not well-formed; an encoding that is unknown; bytes that are wrong in it, or a character XML has not | -32700; -32701; -32702 | the problem |
+//! | not well-formed; an unknown encoding; bytes that are invalid in it, or a character XML excludes | -32700; -32701; -32702 | the problem |
 //! | no XML-RPC request, or nested too deep | -32600 | the problem |
 //! | `UNIMPLEMENTED`, an unknown method | -32601 | the message |
 //! | `INVALID_ARGUMENT`, bad arguments | -32602 | the message |
@@ -50,24 +50,24 @@
 //!
 //! # What others send
 //!
-//! - **Encodings.** A byte order mark counts, else the `charset` of the content type, else the `encoding` of the XML
-//!   declaration, else it is UTF-8: every encoding of <https://encoding.spec.whatwg.org>. ISO-8859-1 and US-ASCII are what XML
-//!   parsers take them for: the first has no printable characters from 0x80 to 0x9F, unlike windows-1252, and the second
-//!   nothing beyond 0x7F. A document that calls itself UTF-16 and is evidently not is UTF-8. What is sent is UTF-8.
-//! - **Compression.** Requests and responses may be compressed as gzip or deflate; anything else is 415 with an
+//! - **Encodings.** The encoding is that of the byte order mark, else the `charset` of the content type, else the `encoding`
+//!   of the XML declaration, else UTF-8. All encodings of <https://encoding.spec.whatwg.org> are read. ISO-8859-1 and US-ASCII
+//!   are what XML parsers take them for, not windows-1252: the first has no printable characters from 0x80 to 0x9F, the second
+//!   nothing beyond 0x7F. A document that claims to be UTF-16 and evidently is not is read as UTF-8. What is sent is UTF-8.
+//! - **Compression.** Requests and responses may be compressed with gzip or deflate; any other coding is 415 with an
 //!   `Accept-Encoding`.
-//! - **Nil.** The specification has none, and many clients can't read the extension `<nil/>`. So a member of a struct that is
-//!   `None` is left out of a reply, unless the client is known to read it: its request has a `<nil/>`, or the header
-//!   `XMLRPC-Extensions: nil`, which this crate's client sends, or the server was told so ([`Server::nil`]). An element of an
-//!   array, the value of a map and a reply that is `None` or `()` as a whole can't be left out and have no other honest form:
-//!   they are `<nil/>` to every client. A method for clients without nil returns a struct or a list instead.
-//! - **Long integers.** A client whose integers have 32 bits, such as Python's, sends a longer one as text: where a `u32`, or
-//!   an integer of 64 or 128 bits is expected, a string of decimal digits is one too.
-//! - **Arrays** may lack their `<data>`, and responses their only `<param>`, which is nil then.
-//! - **`system.multicall`.** An entry may lack its `params`. One that is no call, or a bad one, is a fault in its place, and the
-//!   others run; only a document that is not well-formed is one fault for all.
-//! - **`system.methodSignature`** calls every integer `int`, by the name that all clients know, also where greater values
-//!   travel as `<i8>` and `<biginteger>`.
+//! - **Nil.** The specification has none, and many clients can't read the extension `<nil/>`. So a struct member that is
+//!   `None` is left out of a reply unless the client is known to read nil: its request has a `<nil/>` or the header
+//!   `XMLRPC-Extensions: nil`, which this crate's client sends, or [`Server::nil`] says so. An array element, a map's value and
+//!   a reply that is `None` or `()` as a whole can't be left out; they are `<nil/>` to every client. A method for clients
+//!   without nil should return a struct or a list instead.
+//! - **Long integers.** A client whose integers have 32 bits, such as Python's, can send a longer one as a string of decimal
+//!   digits, wherever a `u32` or an integer of 64 or 128 bits is expected.
+//! - **Arrays** may lack their `<data>`, and responses their only `<param>`, which is then nil.
+//! - **`system.multicall`.** An entry may lack its `params`. An entry that is not a valid call gets a fault in its place, and
+//!   the others run; only a document that is not well-formed gets one fault for all.
+//! - **`system.methodSignature`** calls every integer `int`, the name that all clients know, even where greater values travel
+//!   as `<i8>` and `<biginteger>`.
 //!
 //! Spec: <http://xmlrpc.com/spec.md>; fault codes: <http://xmlrpc-epi.sourceforge.net/specs/rfc.fault_codes.php>;
 //! reference behaviour: `Lib/xmlrpc` of Python.

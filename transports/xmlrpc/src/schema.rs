@@ -134,8 +134,8 @@ fn type_name(r#type: &Type, types: &Types) -> &'static str {
     r#type.shape().map_or("undef", |shape| shape_name(shape, types))
 }
 
-/// XML-RPC's name for what a shape is written as. Every integer is an `int`, since most values travel as one and clients
-/// that check their arguments know no other name.
+/// XML-RPC's name of the type that a shape is written as. Every integer is an `int`: most values travel as one, and clients
+/// that check their arguments by the signature know no other name.
 fn shape_name(shape: &Shape, types: &Types) -> &'static str {
     match shape {
         Shape::Bool => "boolean",

@@ -36,25 +36,25 @@ impl Server {
         Ok(Self { listener, nil: Nil::LeftOut, origins: WebOrigins::default() })
     }
 
-    /// Writes `<nil/>` for a member of a struct that is `None`, to every client. Without it such a member is left out, unless
-    /// the request has a `<nil/>` itself: nil is an extension, and clients without it can't read the whole answer. With it
-    /// the server does what Python's `SimpleXMLRPCServer(allow_none=True)` does.
+    /// Writes `<nil/>` to every client for a struct member that is `None`, as Python's `SimpleXMLRPCServer(allow_none=True)`
+    /// does. By default such a member is left out unless the client is known to read nil, because a client that does not know
+    /// this extension can't read any of the answer.
     #[must_use]
     pub fn nil(self) -> Self {
         Self { nil: Nil::Written, ..self }
     }
 
-    /// Lets web pages of `origin`, such as `https://app.example`, call this server through a browser; say it once for each.
-    /// By default only pages that are the server's own may, under an IP address or `localhost`.
+    /// Lets web pages of `origin`, such as `https://app.example`, call this server through a browser. Can be called more than
+    /// once. By default only the server's own pages may call it, under an IP address or `localhost`.
     ///
-    /// `INVALID_ARGUMENT` for what is not a scheme and a host. There is no wildcard.
+    /// `INVALID_ARGUMENT` unless `origin` is a scheme and a host. There is no wildcard.
     pub fn allow_origin(mut self, origin: &str) -> Result<Self> {
         self.origins.allow_origin(origin)?;
         Ok(self)
     }
 
-    /// Lets web pages that this server is the host of call it under the name `host` too, such as `rpc.example`; say it once
-    /// for each. Programs need it that send an `Origin` made of the URL that they call.
+    /// Lets web pages that come from this server call it under the name `host` too, such as `rpc.example`. Can be called more
+    /// than once. Programs that send an `Origin` made from the URL that they call need this as well.
     ///
     /// `INVALID_ARGUMENT` for a name with a scheme or a port.
     pub fn allow_host(mut self, host: &str) -> Result<Self> {
@@ -67,7 +67,7 @@ impl Server {
         self.listener.address()
     }
 
-    /// Where clients on this machine find it, such as `http://127.0.0.1:4242`.
+    /// The URL at which clients on this machine can connect, such as `http://127.0.0.1:4242`.
     pub fn url(&self) -> String {
         self.listener.url("http")
     }

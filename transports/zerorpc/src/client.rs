@@ -35,7 +35,7 @@ pub struct Client {
     slots: CallSlots,
 }
 
-/// Calls in flight, and as many that wait for other calls.
+/// Calls in flight, and as many again that wait for other calls.
 const CALLS: usize = 1_024;
 /// How deep an answer may nest.
 const DEPTH: usize = 64;

@@ -26,7 +26,7 @@
 //! streams only, which are not served here.
 //!
 //! # Heartbeats
-//! While a call is not answered, each side sends an event like this one in its channel every 5 s:
+//! Until a call is answered, each side sends this event in the call's channel every 5 s:
 //! ```text
 //! 01 00  00 6A  93
 //!    83 AA "message_id"  C4 20 <32 bytes>
@@ -35,13 +35,13 @@
 //!    A7 "_zpc_hb"
 //!    91 00
 //! ```
-//! A client that receives none for two periods (10 s) takes the server for lost: Python raises `LostRemote`. This server
-//! cancels a call whose client sent none for two periods, which the third one proves: after 15 s at most. So a client
-//! must send heartbeats for calls that take longer, such as one that waits for a lock. Stopping them is also the way to
-//! cancel a call, since the protocol has no other.
+//! A client that receives none for two periods (10 s) considers the server lost: Python raises `LostRemote`. This server
+//! cancels a call whose client sent none for two whole periods; it checks once per period, so this takes 10 to 15 s. A client
+//! must therefore send heartbeats for calls that take longer, such as one that waits for a lock. To stop sending them is also
+//! the only way to cancel a call.
 //!
-//! They are read and sent at any time, also while calls are held back at `calls_in_flight`. The heartbeats of ZMTP itself
-//! (PING and PONG, `ZMQ_HEARTBEAT_IVL`) watch the connection, not its calls, and are answered at any time too.
+//! Heartbeats are read and sent at any time, even while calls are held back at `calls_in_flight`. The heartbeats of ZMTP
+//! itself (PING and PONG, `ZMQ_HEARTBEAT_IVL`) watch the connection, not its calls, and are answered at any time as well.
 //!
 //! # Values
 //! Structs are maps with the names of their fields, enums without data are strings, `None` and `()` are nil, integers

@@ -36,7 +36,7 @@ impl Server {
         self.listener.address()
     }
 
-    /// Where clients on this machine find it, such as `tcp://127.0.0.1:4243`.
+    /// The URL at which clients on this machine can connect, such as `tcp://127.0.0.1:4243`.
     pub fn url(&self) -> String {
         self.listener.url("tcp")
     }

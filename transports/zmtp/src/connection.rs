@@ -216,7 +216,7 @@ impl<'a, IO: Stream, S: Session> Connection<'a, IO, S> {
         }
     }
 
-    /// Keeps a call of a message of so many `bytes` until others are done.
+    /// Keeps a call until others are done. Its message has `bytes` bytes.
     fn hold_back(&mut self, channel: S::Channel, call: S::Call, bytes: usize) {
         if self.peer.calls.held_bytes() == 0 && !self.is_serial() {
             self.note(Limit::CallsInFlight, "has as many calls in flight as it may, so more are held back");
@@ -224,7 +224,7 @@ impl<'a, IO: Stream, S: Session> Connection<'a, IO, S> {
         self.peer.calls.hold(channel, call, bytes);
     }
 
-    /// Does the same for a call that was held back.
+    /// Starts a call that was held back.
     fn start_held(&mut self, channel: S::Channel, mut call: HeldCall, cx: &mut Context<'_>) {
         match call.as_mut().poll(cx) {
             Poll::Ready(reply) => self.answer(channel, reply),

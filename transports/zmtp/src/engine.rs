@@ -28,7 +28,7 @@ pub struct Engine {
     pub(crate) wire: &'static str,
     pub(crate) socket: SocketType,
     pub(crate) budget: Arc<Budget>,
-    /// Peers that this engine can't talk to, although they speak ZeroMQ.
+    /// Peers whose handshake was rejected.
     rejected: Tally,
 }
 
@@ -89,7 +89,7 @@ impl Engine {
         }
     }
 
-    /// How many peers were rejected in their handshake.
+    /// How many handshakes were rejected.
     pub fn rejected(&self) -> u64 {
         self.rejected.times()
     }

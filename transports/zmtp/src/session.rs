@@ -37,7 +37,7 @@ pub trait Session: Send {
         peer: &mut Peer<Self::Channel>,
     ) -> io::Result<Option<(Self::Channel, Self::Call)>>;
 
-    /// How many of `in_flight` calls count as calls in flight. Those that wait for other calls may be left out.
+    /// How many of the `in_flight` calls count against `calls_in_flight`. Calls that wait for other calls need not.
     fn running(&self, in_flight: usize) -> usize {
         in_flight
     }
@@ -144,11 +144,11 @@ pub(crate) type HeldCall = Pin<Box<dyn Future<Output = Reply> + Send>>;
 pub(crate) struct Held<C> {
     pub(crate) channel: C,
     pub(crate) call: HeldCall,
-    /// What it takes in memory, with its message.
+    /// How much memory it takes, including its message.
     bytes: usize,
 }
 
-/// What the calls that are held back may take in memory. Beyond it nothing is read.
+/// How much memory the calls that are held back may take. Beyond it nothing is read.
 const HELD_BYTES: usize = 1 << 20;
 
 impl<C> Default for Calls<C> {
@@ -190,14 +190,14 @@ impl<C> Calls<C> {
         self.held.push_back(Held { channel, call: Box::pin(call), bytes });
     }
 
-    /// The first of the calls that are held back.
+    /// Takes the first of the calls that are held back.
     pub(crate) fn pop_held(&mut self) -> Option<Held<C>> {
         let held = self.held.pop_front()?;
         self.held_bytes -= held.bytes;
         Some(held)
     }
 
-    /// What the calls that are held back take in memory.
+    /// How much memory the calls that are held back take.
     pub(crate) fn held_bytes(&self) -> usize {
         self.held_bytes
     }

@@ -1,4 +1,4 @@
-//! Connections to one MariaDB, and what it has to be able to do.
+//! Connections to one MariaDB, and the check that it can be written to.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use super::super::{
 
 /// Connections at most.
 const CONNECTIONS: usize = 8;
-/// A step that the engine chose as the victim of a deadlock is begun again so often.
+/// How often a step is tried that the engine chose as the victim of a deadlock.
 const TRIES: usize = 5;
 /// The engine's number for a deadlock.
 const DEADLOCK: u16 = 1213;
@@ -28,15 +28,15 @@ pub(crate) struct Database(Arc<Reconnecting<Connector>>);
 struct Connector(Opts);
 
 impl Database {
-    /// Connects to the MariaDB at a URL, which callers know by its `role`, and runs `install` there, statements that are parted
-    /// by lines of `//`.
+    /// Connects to the MariaDB at a URL and runs the statements of `install` there, which are separated by lines of `//`. Errors
+    /// of calls name it by its `role`.
     pub(crate) async fn connect(url: &str, role: &str, install: &str) -> Result<Self> {
         let bad = |error| RpcError::invalid_argument(format!("no URL of a MariaDB: {error}"));
         let url = url.replacen("mariadb://", "mysql://", 1);
         let opts = Opts::from_url(&url).map_err(bad)?;
         let names = Names::new(format!("mysql://{}:{}", opts.ip_or_hostname(), opts.tcp_port()), role);
         let constraints = PoolConstraints::new(0, CONNECTIONS).expect("zero is less");
-        // The library takes an IPv6 address with its brackets for a name.
+        // The library would resolve an IPv6 address with its brackets as a name.
         let host = opts.ip_or_hostname().trim_matches(['[', ']']).to_owned();
         let opts = OptsBuilder::from_opts(opts)
             .ip_or_hostname(host)
@@ -57,7 +57,7 @@ impl Database {
         Ok(database)
     }
 
-    /// What messages call the engine.
+    /// What the engine is called in messages.
     pub(crate) fn names(&self) -> &Names {
         self.0.names()
     }
@@ -71,7 +71,7 @@ impl Database {
         self.tried(attempt).await
     }
 
-    /// Runs an INSERT: the first number that it drew.
+    /// Runs an INSERT, and returns the first number that it drew.
     pub(crate) async fn insert(&self, insert: &str) -> Result<u64> {
         let attempt = |pool: Pool| async move {
             let mut connection = pool.get_conn().await?;
@@ -101,9 +101,9 @@ impl Database {
 impl Connect for Connector {
     type Connection = Pool;
 
-    /// A pool of its own: nobody gets a connection of before.
+    /// Makes a new pool, so that no step gets a connection from before the loss.
     async fn connect(&self, _: Option<&Pool>, _: &Health) -> Result<Pool, Failure> {
-        // Some versions have words for it, some numbers.
+        // Some versions answer with a word, some with a number.
         const LOOK: &str = "SELECT CONCAT(@@global.read_only)";
         let pool = Pool::new(self.0.clone());
         let mut connection = pool.get_conn().await.map_err(|error| failure(&error))?;
@@ -115,7 +115,7 @@ impl Connect for Connector {
     }
 }
 
-/// The numbers of a server that is read-only, is going, has closed the connection, or has left its cluster.
+/// The errors of a server that is read-only, is shutting down, has closed the connection, or has left its cluster.
 const USELESS: [u16; 9] = [1036, 1047, 1053, 1290, 1792, 1836, 1927, 3032, 4031];
 
 fn failure(error: &Error) -> Failure {

@@ -24,6 +24,7 @@ pub type MariaDbLocks = Shared<MariaDb>;
 
 /// How often a server asks whose turn it is, as long as somebody waits at it. No two servers ask in step for long.
 const ASK: std::ops::Range<u64> = 20..30;
+
 /// One MariaDB.
 #[derive(Debug)]
 pub struct MariaDb {

@@ -1,4 +1,4 @@
-//! Connections to one PostgreSQL, and what it has to be able to do.
+//! Connections to one PostgreSQL, and the check that it can be written to and passes messages on.
 
 use std::{error::Error, future::poll_fn, sync::Arc, time::Duration};
 
@@ -22,11 +22,11 @@ use super::super::{
     wakes::Wakes,
 };
 
-/// Connections for steps at most; each runs one at a time. One more listens.
+/// The most connections for steps; each runs one step at a time. One more connection listens.
 const CONNECTIONS: usize = 4;
-/// A message of the engine's that took longer is taken for lost.
+/// A message from the engine that takes longer is considered lost.
 const MESSAGE_TIME: Duration = Duration::from_secs(2);
-/// What a connection that listens is sent first.
+/// The first message to a connection that listens.
 const LISTENS: &str = "listens";
 
 pub(crate) type Argument<'a> = (&'a (dyn ToSql + Sync), Type);
@@ -38,11 +38,11 @@ pub(crate) struct Pool(Reconnecting<Connector>);
 #[derive(Debug)]
 struct Connector {
     config: Config,
-    /// Who waits for the engine's messages.
+    /// Gets the engine's messages.
     wakes: Option<Arc<Wakes>>,
 }
 
-/// Connections that were made since the engine was lost for the last time.
+/// The connections that were made since the engine was last lost.
 #[derive(Debug)]
 pub(crate) struct Connections {
     config: Config,
@@ -50,7 +50,7 @@ pub(crate) struct Connections {
     _listener: Option<Listener>,
 }
 
-/// A connection that passes messages on.
+/// A connection that passes the engine's messages on.
 #[derive(Debug)]
 struct Listener {
     _client: Client,
@@ -58,8 +58,8 @@ struct Listener {
 }
 
 impl Pool {
-    /// Connects to the PostgreSQL at a URL, which callers know by its `role`, and runs `script` there, if it is not what ran
-    /// last under this name. Its messages go to `wakes`.
+    /// Connects to the PostgreSQL at a URL, and runs `script` there unless it is the last one that ran under this name. Errors of
+    /// calls name it by its `role`. Its messages go to `wakes`.
     pub(crate) async fn connect(
         url: &str,
         role: &str,
@@ -85,7 +85,7 @@ impl Pool {
         Ok(pool)
     }
 
-    /// What messages call the engine.
+    /// What the engine is called in messages.
     pub(crate) fn names(&self) -> &Names {
         self.0.names()
     }
@@ -119,7 +119,7 @@ fn address(config: &Config) -> String {
     format!("postgres://{}", hosts.collect::<Vec<_>>().join(","))
 }
 
-/// One server after the other; all but the first find it done, so that many can start at the same time.
+/// Runs `script` under an advisory lock, so that several servers can start at a time: all but the first find it done.
 async fn install(client: &Client, name: &str, script: &str) -> Result<(), tokio_postgres::Error> {
     const BEGIN: &str = "
         BEGIN;
@@ -151,7 +151,7 @@ impl Connect for Connector {
 }
 
 impl Connections {
-    /// A connection that is idle, or else a new one; if the engine gives no more, the one that has the least to do.
+    /// An idle connection, or a new one. If there can't be more, the one with the fewest steps.
     async fn client(&self) -> Result<Arc<Client>, Failure> {
         let mut clients = self.clients.lock().await;
         clients.retain(|client| !client.is_closed());
@@ -194,7 +194,7 @@ async fn is_read_only(client: &Client) -> Result<[bool; 2], tokio_postgres::Erro
     Ok([row.try_get(0)?, row.try_get(1)?])
 }
 
-/// Makes a connection that passes the engine's messages on, and has `client` send the first.
+/// Makes a connection that passes the engine's messages on, and sends the first one from `client`.
 async fn listen(config: &Config, wakes: &Arc<Wakes>, client: &Client, health: &Health) -> Result<Listener, Failure> {
     let (listener, connection) = config.connect(NoTls).await.map_err(|error| failure(&error))?;
     let (first, mut messages) = (Arc::new(Notify::new()), JoinSet::new());
@@ -202,7 +202,7 @@ async fn listen(config: &Config, wakes: &Arc<Wakes>, client: &Client, health: &H
     let channel = format!("everywire_{}", wakes.session);
     let listen = format!("LISTEN {channel}; LISTEN everywire_all");
     listener.batch_execute(&listen).await.map_err(|error| failure(&error))?;
-    // Of another connection: a pooler that mixes them up loses it, and would not lose a message of the same one.
+    // Sent from another connection: a pooler in transaction mode loses such a message, and not one from the same connection.
     let arguments: [Argument; 2] = [(&channel, Type::TEXT), (&LISTENS, Type::TEXT)];
     client.query_typed("SELECT pg_notify($1, $2)", &arguments).await.map_err(|error| failure(&error))?;
     timeout(MESSAGE_TIME, first.notified()).await.map_err(|_| {
@@ -230,7 +230,7 @@ async fn pass_on(
     health.ended();
 }
 
-/// SQLSTATEs, or how they begin, of a server that can't be written to, is going, or has closed the connection.
+/// SQLSTATEs, or their prefixes, of a server that can't be written to, is shutting down, or has closed the connection.
 const USELESS: [&str; 4] = ["25006", "08", "57P", "25P0"];
 
 fn failure(error: &tokio_postgres::Error) -> Failure {
@@ -241,7 +241,7 @@ fn failure(error: &tokio_postgres::Error) -> Failure {
     }
 }
 
-/// What went wrong in the server's own words; if it said nothing, in the library's, with their causes.
+/// The server's message; without one, the library's with its causes.
 fn words(error: &tokio_postgres::Error) -> String {
     if let Some(said) = error.as_db_error() {
         let hint = said.hint().map_or_else(String::new, |hint| format!("; {hint}"));

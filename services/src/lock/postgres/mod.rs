@@ -47,7 +47,7 @@ impl Postgres {
     }
 }
 
-/// Tells the engine that this server is alive, as long as somebody waits, and asks whose turn it is: a message may be lost.
+/// While calls wait, tells the engine that this server is alive, and asks whose turn it is, since a message may be lost.
 async fn beats(pool: Arc<Pool>, wakes: Arc<Wakes>) {
     let (pool, ttl) = (&pool, &to_millis(SESSION_TTL));
     let waiting = &wakes;

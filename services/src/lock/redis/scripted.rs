@@ -23,7 +23,7 @@ pub(crate) struct Scripted {
     script: Arc<Script>,
 }
 
-/// Who is told of what comes unasked.
+/// Is called with each push message.
 type Told = dyn Fn(&PushKind, &[Value]) + Send + Sync;
 
 /// Where messages of channels go.
@@ -45,12 +45,12 @@ impl fmt::Debug for Scripted {
 }
 
 impl Scripted {
-    /// Connects to `redis://USER:PASSWORD@HOST:PORT/DB`, which callers know by its `role`.
+    /// Connects to `redis://USER:PASSWORD@HOST:PORT/DB`. Errors of calls name it by its `role`.
     pub(crate) async fn connect(url: &str, role: &str, script: &str) -> Result<Self> {
         Self::subscribed(url, role, script, None).await
     }
 
-    /// The same, and messages of channels, too.
+    /// The same with a subscription.
     pub(super) async fn subscribed(
         url: &str,
         role: &str,
@@ -66,7 +66,7 @@ impl Scripted {
         let info = url.into_connection_info().map_err(bad)?;
         let names = Names::new(address(info.addr()), role);
         let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-        // A machine that vanished says nothing: the kernel gives up on it when a step does.
+        // A machine that vanished sends no reset, so the kernel is told to give up when a step does.
         #[cfg(target_os = "linux")]
         let info = {
             let tcp = info.tcp_settings().clone().set_user_timeout(STEP_TIME);
@@ -77,7 +77,7 @@ impl Scripted {
         Ok(Self { engine: engine.into(), script: Script::new(script).into() })
     }
 
-    /// What messages call the engine.
+    /// What the engine is called in messages.
     pub(crate) fn names(&self) -> &Names {
         self.engine.names()
     }
@@ -154,7 +154,7 @@ async fn check(connection: &mut MultiplexedConnection) -> Result<(), Failure> {
     Err(Failure::Unfit(unfit.to_owned()))
 }
 
-/// A script that writes: what an access list, a full memory or a disk that fails forbids is known before the first call.
+/// Runs a script that writes, so that an access list, a full memory or a failing disk is noticed before the first call.
 async fn writes(connection: &mut MultiplexedConnection) -> Result<(), Failure> {
     let script = Script::new("return redis.call('SET', KEYS[1], '', 'PX', 1)");
     let wrote: Result<Value, _> = script.key("everywire:check").invoke_async(connection).await;
@@ -164,7 +164,7 @@ async fn writes(connection: &mut MultiplexedConnection) -> Result<(), Failure> {
     })
 }
 
-/// What a Redis says begins so when it is no primary that can be written to, or not yet.
+/// The error codes of a Redis that is not a primary, can't be written to, or is not ready yet.
 const USELESS: [&str; 7] = ["READONLY", "MASTERDOWN", "CLUSTERDOWN", "LOADING", "MOVED", "CROSSSLOT", "NOAUTH"];
 
 fn failure(error: &RedisError) -> Failure {
@@ -177,7 +177,7 @@ fn failure(error: &RedisError) -> Failure {
 }
 
 fn of_server(words: String) -> Failure {
-    // Until Redis 7 the error of a command in a script stands behind the script's own.
+    // Before Redis 7 the error of a command in a script follows that of the script.
     let inner = words.split(": -").nth(1).unwrap_or(&words);
     let is_useless = USELESS.iter().any(|code| inner.starts_with(code));
     if is_useless { Failure::Lost(words) } else { Failure::Rejected(words) }

@@ -33,7 +33,7 @@ pub type ZooKeeperLocks = Shared<ZooKeeper>;
 
 /// A server that was not heard of for so long loses the places of those who wait at it.
 const SESSION_TTL: Duration = Duration::from_secs(4);
-/// How long a new session may take; the longest step is longer.
+/// How long a new session may take. Shorter than [`STEP_TIME`](super::engine::STEP_TIME), so that the error says what failed.
 const SESSION_TIME: Duration = Duration::from_millis(2_500);
 /// How often a step that others came before is begun again.
 const TRIES: usize = 100;
@@ -81,7 +81,7 @@ impl ZooKeeper {
                     outcome => return outcome.map_err(|error| failure(&error)),
                 }
             }
-            Err(Failure::Rejected(format!("others came before each of {TRIES} tries")))
+            Err(Failure::Rejected(format!("others came first in each of {TRIES} tries")))
         };
         self.0.run(attempts).await
     }
@@ -90,7 +90,7 @@ impl ZooKeeper {
 impl Connect for Connector {
     type Connection = Arc<Client>;
 
-    /// A session lasts longer than its connections, and the places of those who wait last with it.
+    /// Reuses the session if it lasts: it outlives its connections, and the places of waiting calls last as long as it does.
     async fn connect(&self, last: Option<&Arc<Client>>, _: &Health) -> Result<Arc<Client>, Failure> {
         if let Some(last) = last.filter(|last| Self::is_usable(last)) {
             now(last).await.map_err(|error| failure(&error))?;
@@ -115,7 +115,7 @@ async fn session(hosts: &str) -> Result<Client, Failure> {
     let connecting = Client::connector().with_session_timeout(SESSION_TTL).connect(hosts);
     match timeout(SESSION_TIME, connecting).await.unwrap_or(Err(Error::Timeout)) {
         Ok(client) => Ok(client),
-        // A server without a quorum closes a connection without a word, also if it would be read-only.
+        // A server without a quorum closes the connection without a message, even if it serves reads.
         Err(error @ (Error::NoHosts | Error::Timeout | Error::ConnectionLoss)) => {
             Err(Failure::Lost(format!("no server takes a session ({error}): none runs, or none has a quorum")))
         }

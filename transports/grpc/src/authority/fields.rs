@@ -1,32 +1,32 @@
-//! A block of fields (RFC 7541), as far as it takes to find the authority.
+//! Reads a block of fields (RFC 7541) as far as it takes to find the authority.
 
 /// The index of the authority in the static table, and its name (appendix A).
 const INDEX: u8 = 1;
 const NAME: &[u8] = b":authority";
 
-/// What a string's first byte and an integer's other ones say (sections 5.1 and 5.2).
+/// The flags of a string's first byte, and of an integer's further bytes (sections 5.2 and 5.1).
 const HUFFMAN: u8 = 0x80;
 const MORE: u8 = 0x80;
 
-/// For each length in bits, one more than the last Huffman code of it (appendix B). They ascend with their lengths, so a code
-/// below is complete. Those of text have 15 bits at most, but that of the backslash.
+/// For each length in bits, one more than the last Huffman code of that length (appendix B). Codes ascend with their lengths,
+/// so bits below that number are a complete code. The codes of printable ASCII have at most 15 bits, except the backslash's.
 const CODES: [u16; 16] = [0, 0, 0, 0, 0, 0xa, 0x2e, 0x7c, 0xfe, 0, 0x3fd, 0x7fd, 0xffc, 0x1ffe, 0x3ffe, 0x7fff];
 
 /// The length of the code of `%`, and the code.
 const PERCENT: (usize, u16) = (6, 0x15);
 
-/// Where the bytes that were read end within a block.
+/// The position in a block at which the bytes read so far end.
 #[derive(Debug, Default)]
 pub(super) struct Fields {
     next: Next,
     /// How many strings follow in this field: a name and a value, a value, or none.
     strings: usize,
     is_authority: bool,
-    /// The string at hand.
+    /// The current string.
     is_plain: bool,
     left: usize,
     shift: u32,
-    /// The Huffman code at hand and its length.
+    /// The current Huffman code and its length.
     code: u16,
     bits: usize,
 }
@@ -35,7 +35,7 @@ pub(super) struct Fields {
 enum Next {
     #[default]
     Field,
-    /// The rest of an index that nothing here depends on.
+    /// The rest of an index, whose value does not matter here.
     Index,
     Length,
     MoreLength,
@@ -43,7 +43,7 @@ enum Next {
 }
 
 impl Fields {
-    /// Reads the next bytes of the block and changes each `%` of an authority to a point.
+    /// Reads the next bytes of the block and replaces each `%` of an authority by a dot.
     pub(super) fn read(&mut self, mut bytes: &mut [u8]) {
         while let [byte, ..] = *bytes {
             let read = if matches!(self.next, Next::Text) { self.text(bytes) } else { self.byte(byte) };
@@ -103,7 +103,7 @@ impl Fields {
         }
     }
 
-    /// Reads what is there of the string at hand.
+    /// Reads as much of the current string as is there.
     fn text(&mut self, bytes: &mut [u8]) -> usize {
         let read = bytes.len().min(self.left);
         if self.is_authority && self.is_name() {
@@ -120,8 +120,8 @@ impl Fields {
         read
     }
 
-    /// Does the same with a Huffman-coded value, up to a code that no text has. The code of a point differs from that of
-    /// `%` in the last bit but one; if a read ended behind that bit, it stays as it is.
+    /// Does the same with a Huffman-coded value, up to a code of more than 15 bits. The codes of `%` and the dot differ
+    /// in the last bit but one; if that bit belongs to an earlier read, the `%` stays.
     fn coded_text(&mut self, bytes: &mut [u8]) {
         for at in 0..8 * bytes.len() {
             self.code = self.code << 1 | u16::from(bytes[at / 8] >> (7 - at % 8) & 1);

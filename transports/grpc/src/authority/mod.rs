@@ -1,8 +1,9 @@
-//! An authority with a `%`, which h2 does not take.
+//! An authority with a `%`, which h2 rejects.
 //!
 //! gRPC's C library sends the path of a Unix socket as `:authority: %2Ftmp%2Fsock`, and its own servers take any
 //! authority. h2 resets the stream of one that [`http::uri::Authority`] rejects before a server sees the request. Nothing
-//! here looks at the authority, so this reader beneath h2 changes each `%` of it to a point, whose code is as long.
+//! in this crate looks at the authority, so this reader beneath h2 replaces each `%` in it by a dot, whose code has the same
+//! length.
 
 mod fields;
 
@@ -16,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use self::fields::Fields;
 
-/// What every connection of HTTP/2 begins with.
+/// The length of the preface of every HTTP/2 connection.
 pub(crate) const PREFACE: usize = 24;
 
 // RFC 9113, sections 6.2 and 6.10.
@@ -25,7 +26,7 @@ const CONTINUATION: u8 = 9;
 const PADDED: u8 = 8;
 const PRIORITY: u8 = 0x20;
 
-/// A socket from which any authority is read.
+/// A socket that reads authorities in a form that h2 accepts.
 pub(crate) struct AnyAuthority<S> {
     socket: S,
     frames: Frames,
@@ -72,10 +73,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for AnyAuthority<S> {
     }
 }
 
-/// Where the bytes that were read end among the frames.
+/// The position in the frames at which the bytes read so far end.
 pub(crate) struct Frames {
     head: [u8; 9],
-    /// How much of the head has come.
+    /// How many bytes of the head have arrived.
     head_bytes: usize,
     /// What is left of the frame, in this order.
     has_padding: bool,
@@ -105,7 +106,7 @@ impl Frames {
         }
     }
 
-    /// Reads the next part of a frame, or what is there of it; how many bytes that were.
+    /// Reads the next part of a frame, or as much of it as is there, and returns how many bytes that were.
     fn step(&mut self, bytes: &mut [u8]) -> usize {
         if self.has_padding {
             self.has_padding = false;
@@ -133,7 +134,7 @@ impl Frames {
         read
     }
 
-    /// Begins the payload of the frame whose head has come.
+    /// Begins the payload of the frame whose head is complete.
     fn begin(&mut self) {
         self.head_bytes = 0;
         let [a, b, c, kind, flags, ..] = self.head;

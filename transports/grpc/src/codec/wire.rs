@@ -109,7 +109,7 @@ fn skip_value(rest: &mut &[u8], number: u32, wire: Wire, depth: usize) -> Result
     }
 }
 
-/// Skips to behind the tag that ends the group `number`.
+/// Skips the rest of the group `number`, including the tag that ends it.
 fn skip_group(rest: &mut &[u8], number: u32, depth: usize) -> Result<()> {
     loop {
         if rest.is_empty() {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use prost::Message;
 use prost_types::{DescriptorProto, EnumDescriptorProto, FileDescriptorProto, ServiceDescriptorProto};
 
-/// Encoded descriptors and where to find what.
+/// Encoded file descriptors, indexed by file name and by symbol.
 #[derive(Default)]
 pub(super) struct Files {
     encoded: Vec<Vec<u8>>,
@@ -45,7 +45,7 @@ impl Files {
         self.services.iter().map(String::as_str)
     }
 
-    /// Adds `name` in `scope` to the symbols of the file that is read; its full name.
+    /// Adds `name` in `scope` to the symbols of the file being read, and returns its full name.
     fn add(&mut self, scope: &str, name: &str) -> String {
         let full = if scope.is_empty() { name.to_owned() } else { format!("{scope}.{name}") };
         self.symbols.insert(full.clone(), self.encoded.len());

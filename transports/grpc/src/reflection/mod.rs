@@ -1,4 +1,4 @@
-//! Server reflection: a question without an answer gets an `error_response`, and the stream goes on.
+//! Server reflection. A request that can't be answered gets an `error_response`, and the stream goes on.
 //!
 //! `v1` and `v1alpha` differ in their names only, so one service answers both.
 //!
@@ -52,7 +52,7 @@ impl ServerReflection for Reflection {
         request: Request<Streaming<ServerReflectionRequest>>,
     ) -> Result<Response<Self::ServerReflectionInfoStream>, Status> {
         let files = Arc::clone(&self.files);
-        // A question is read when the answer before it is taken.
+        // The next question is read once the answer to the last one is taken.
         let answers = request.into_inner().map(move |question| Ok(respond(&files, question?)));
         Ok(Response::new(Box::pin(answers)))
     }
@@ -97,7 +97,7 @@ fn answer(files: &Files, question: &MessageRequest) -> Result<MessageResponse, S
     })
 }
 
-/// No file here imports another, so each is an answer by itself.
+/// No file here imports another, so one file is a complete answer.
 fn file(found: Option<&[u8]>, what: impl FnOnce() -> String) -> Result<MessageResponse, Status> {
     let file = found.ok_or_else(|| Status::new(Code::NotFound, format!("no {} here", what())))?;
     Ok(MessageResponse::FileDescriptorResponse(FileDescriptorResponse { file_descriptor_proto: vec![file.to_vec()] }))

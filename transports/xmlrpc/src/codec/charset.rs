@@ -1,10 +1,11 @@
 //! From the bytes of a document to its text.
 //!
-//! A byte order mark counts before the `charset` of the content type, and that before the `encoding` of the XML declaration
-//! (RFC 7303, section 3). Without any of them it is UTF-8.
+//! A byte order mark takes precedence over the `charset` of the content type, and that over the `encoding` of the XML
+//! declaration (RFC 7303, section 3). Without any of them the document is UTF-8.
 //!
-//! The encodings and their names are those of <https://encoding.spec.whatwg.org>, but for two, which are what XML parsers take
-//! them for, and not windows-1252: ISO-8859-1 has the control characters U+0080 to U+009F, and US-ASCII nothing beyond 0x7F.
+//! The encodings and their names are those of <https://encoding.spec.whatwg.org>, with two exceptions. There ISO-8859-1 and
+//! US-ASCII are names of windows-1252; here they are what XML parsers take them for: the bytes 0x80 to 0x9F are control
+//! characters in ISO-8859-1, and US-ASCII ends at 0x7F.
 
 use std::borrow::Cow;
 
@@ -24,8 +25,8 @@ enum Charset {
     Other(&'static Encoding),
 }
 
-/// The text of a document whose content type names the encoding `charset`, if it names one. UTF-8 and ASCII stay where they
-/// are; other text may become longer, to at most `limit` bytes.
+/// Decodes a document whose content type names the encoding `charset`, if it names one. UTF-8 and ASCII are borrowed; other
+/// text may get longer, up to `limit` bytes.
 pub(crate) fn decode<'a>(bytes: &'a [u8], charset: Option<&str>, limit: usize) -> Result<Cow<'a, str>, Error> {
     let charset = Charset::of(bytes, charset)?;
     if charset == Charset::Utf8 || charset.extends_ascii() && bytes.is_ascii() {
@@ -55,8 +56,8 @@ impl Charset {
         Self::named(name.trim()).ok_or_else(|| unknown(&name))
     }
 
-    /// What the first bytes leave no doubt about: a byte order mark; or one NUL among two bytes, since XML has no NUL
-    /// (XML 1.0, appendix F).
+    /// The encoding that the first bytes prove: by a byte order mark, or by a NUL as one of two bytes, since XML has no NUL (XML
+    /// 1.0, appendix F).
     fn evident(bytes: &[u8]) -> Result<Option<Self>, Error> {
         Ok(match bytes {
             [0xFF, 0xFE, 0, 0, ..] | [0, 0, 0xFE, 0xFF, ..] => return Err(unknown("UTF-32")),
@@ -78,7 +79,7 @@ impl Charset {
         }
         let encoding = Encoding::for_label(name.as_bytes()).filter(|encoding| *encoding != REPLACEMENT)?;
         if [UTF_8, UTF_16BE, UTF_16LE].contains(&encoding) {
-            // UTF-16 would be evident. Who serializes to a string of 16-bit units writes its name and may send UTF-8.
+            // UTF-16 would be evident. Programs that serialize to a string of 16-bit units declare it and then send UTF-8.
             Some(Self::Utf8)
         } else if encoding != WINDOWS_1252 || is(&["windows-1252", "cp1252", "x-cp1252"]) {
             Some(Self::Other(encoding))
@@ -100,7 +101,7 @@ fn declared(bytes: &[u8]) -> Option<Cow<'_, str>> {
     let declaration = bytes.trim_ascii_start().strip_prefix(b"<?")?;
     let length = memchr::memmem::find(&declaration[..declaration.len().min(DECLARATION_BYTES)], b"?>")?;
     let declaration = std::str::from_utf8(&declaration[..length]).ok()?;
-    // Most have none, which is quickly seen.
+    // Most declarations name no encoding, which is quick to see.
     if !declaration.starts_with("xml") || !declaration.contains("encoding") {
         return None;
     }
@@ -108,7 +109,7 @@ fn declared(bytes: &[u8]) -> Option<Cow<'_, str>> {
     Some(Cow::Owned(declaration.encoding()?.ok()?.into_owned()))
 }
 
-/// Has room for `limit` bytes and no more, but for the four that the decoder wants to be free.
+/// Reserves at most `limit` bytes, and four more that the decoder wants to be free.
 fn decode_with(encoding: &'static Encoding, bytes: &[u8], limit: usize) -> Result<String, Error> {
     let mut decoder = encoding.new_decoder_with_bom_removal();
     let most = decoder.max_utf8_buffer_length_without_replacement(bytes.len()).unwrap_or(usize::MAX);

@@ -62,7 +62,7 @@ impl<'a> Compound<'a> {
         Ok(())
     }
 
-    /// Writes a value and says whether it is nil.
+    /// Writes a value, and returns whether it is nil.
     fn value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<bool, Error> {
         let start = self.out.len();
         value.serialize(Writer::value(self.out, self.nil))?;

@@ -17,7 +17,7 @@ use super::{
     scalar::{Key, base64, boolean, double, integer, is_decimal, visit_text},
 };
 
-/// A `<value>` as it stands in the document, well-formed and no more is known of it, to be read later.
+/// The text of a `<value>`, to be read later. It is well-formed; nothing else was checked.
 #[derive(Default, Deserialize)]
 #[serde(rename = "$everywire::xmlrpc::RawValue")]
 pub(crate) struct RawValue<'a>(pub(crate) &'a str);
@@ -65,8 +65,8 @@ impl<'p, 'de> Value<'p, 'de> {
         Ok(is_array.then_some(Self { content: Some(content), ..self }))
     }
 
-    /// Reads an integer of a type that holds more than an `<int>`. Text of decimal digits is one too: many clients, such as
-    /// Python's, have no other way to send one beyond 32 bits.
+    /// Reads an integer of a type that can hold more than an `<int>`. A string of decimal digits is accepted too: many clients,
+    /// such as Python's, can't send an integer beyond 32 bits in any other way.
     fn long_integer<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, Error> {
         let content = self.content()?;
         let text = match content {
@@ -179,7 +179,7 @@ fn typed<'de, V: Visitor<'de>>(parser: &mut Parser<'de>, tag: Tag, visitor: V) -
     }
 }
 
-/// The specification wants a `<data>`; Python's and Ruby's servers read an array without it.
+/// The specification requires a `<data>`; Python's and Ruby's servers also read an array without it.
 fn array<'de, V: Visitor<'de>>(parser: &mut Parser<'de>, visitor: V) -> Result<V::Value, Error> {
     parser.descend()?;
     let has_data = parser.is_at(Tag::Data)?;

@@ -13,9 +13,9 @@ pub(crate) struct Error(Box<(Kind, String)>);
 pub(crate) enum Kind {
     /// Not well-formed XML.
     Syntax,
-    /// In an encoding that is not known here.
+    /// In an unknown encoding.
     Encoding,
-    /// Bytes that the encoding gives no meaning, or a character that XML 1.0 excludes (section 2.2).
+    /// Bytes that are invalid in the encoding, or a character that XML 1.0 excludes (section 2.2).
     Character,
     /// Well-formed, and not XML-RPC.
     Structure,
@@ -55,7 +55,7 @@ impl Kind {
         }
     }
 
-    /// The limit that was met.
+    /// The limit that was met, if the error is one.
     pub(crate) fn limit(self) -> Option<Limit> {
         match self {
             Self::Depth => Some(Limit::Depth),

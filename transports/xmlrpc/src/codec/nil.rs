@@ -1,4 +1,4 @@
-//! `<nil/>`: an extension, for which not every reader has a value.
+//! `<nil/>`: an extension that not every reader knows.
 
 use std::sync::LazyLock;
 
@@ -9,27 +9,27 @@ use super::lexer::is_name_byte;
 /// How `None` is written.
 pub(super) const NIL: &str = "<value><nil/></value>";
 
-/// How a member of a struct is written that is nil.
+/// How a struct member that is nil is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Nil {
     /// As `<nil/>`.
     Written,
-    /// Not at all, since the reader may not know nil. An element of an array, the value of a map and a whole reply can't be
-    /// left out; they are `<nil/>` in any case.
+    /// Not at all, since the reader may not know nil. An array element, a map's value and a whole reply can't be left out, so
+    /// they are `<nil/>` in any case.
     LeftOut,
 }
 
 impl Nil {
-    /// For the answer to `document`: who writes nil can read it.
+    /// How nil is written in the answer to `document`: a client that writes nil can read it.
     pub(crate) fn or_used_in(self, document: &str) -> Self {
         if self == Self::LeftOut && uses_nil(document) { Self::Written } else { self }
     }
 }
 
-/// The longest prefix of a name space that is looked at.
+/// The longest namespace prefix that is recognised.
 const PREFIX_BYTES: usize = 32;
 
-/// Whether an element `nil` starts in `document`, under whatever prefix.
+/// Whether an element `nil` starts in `document`, with any prefix.
 fn uses_nil(document: &str) -> bool {
     static NAME: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("nil"));
     let bytes = document.as_bytes();

@@ -37,11 +37,11 @@ impl<'de> Deserializer<'de> for Params<'_, 'de> {
     }
 }
 
-/// The arguments of a call in a batch: an array. Without a parser there are none.
+/// The arguments of a call in a batch: an array, or nothing.
 pub(crate) struct BatchParams<'de>(Option<Parser<'de>>);
 
 impl<'de> BatchParams<'de> {
-    /// Those in `params`, a `<value>` or nothing.
+    /// The arguments in `params`, the text of a `<value>`; none if it is empty.
     pub(crate) fn new(params: &'de str, depth: usize) -> Self {
         Self((!params.is_empty()).then(|| Parser::new(params, depth)))
     }

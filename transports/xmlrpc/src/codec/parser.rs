@@ -37,7 +37,7 @@ pub(crate) enum Tag {
 pub(crate) struct Parser<'de> {
     document: &'de str,
     lexer: Lexer<'de>,
-    /// A token that was looked at and not taken, and how much of the document stands from its start.
+    /// A token that was looked at and not taken, and how many bytes are left from its start to the end of the document.
     ahead: Option<(Token<'de>, usize)>,
     /// The names of the elements that are open.
     open: Vec<&'de str>,
@@ -50,7 +50,7 @@ pub(crate) struct Parser<'de> {
 /// Elements that are open at the same time in an ordinary document.
 const ORDINARY_DEPTH: usize = 16;
 
-/// Elements that may be open at the same time where nothing counts the levels of values.
+/// Elements that may be open at a time in what [`Parser::skip`] skips, where the depth of values is not counted.
 const MOST_OPEN: usize = 1_024;
 
 #[derive(Clone, Copy)]
@@ -158,8 +158,7 @@ impl<'de> Parser<'de> {
         Ok(())
     }
 
-    /// Takes the start of `tag` and all up to its end, whatever elements there are, and returns it as it stands in the document.
-    /// Only what is not well-formed is an error.
+    /// Skips the element `tag`, with any content, and returns its text. An error if it is not well-formed or nests too deep.
     pub(crate) fn skip(&mut self, tag: Tag) -> Result<&'de str, Error> {
         let start = self.document.len() - self.left();
         self.open(tag)?;
@@ -178,7 +177,7 @@ impl<'de> Parser<'de> {
         Ok(self.document.get(start..end).unwrap_or_default())
     }
 
-    /// How much of the document is not taken.
+    /// How many bytes of the document are not taken.
     fn left(&self) -> usize {
         self.ahead.map_or(self.lexer.rest().len(), |(_, left)| left)
     }
@@ -207,7 +206,7 @@ impl<'de> Parser<'de> {
         })
     }
 
-    /// The next piece, a start and an end for `<tag/>`; elements end in the order in which they are open.
+    /// The next piece; `<tag/>` is a start and an end. Checks that each end belongs to the element opened last.
     fn piece(&mut self) -> Result<Piece<'de>, Error> {
         if std::mem::take(&mut self.is_empty) {
             return Ok(Piece::End(""));

@@ -93,7 +93,7 @@ pub(super) fn integer<'de, V: Visitor<'de>>(text: &str, visitor: V) -> Result<V:
     }
 }
 
-/// Whether `text` is an integer in its plain form.
+/// Whether `text` is decimal digits, perhaps after a minus sign.
 pub(super) fn is_decimal(text: &str) -> bool {
     let digits = text.strip_prefix('-').unwrap_or(text);
     !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
