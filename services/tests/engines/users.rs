@@ -34,9 +34,9 @@ impl Use {
         let ids = async |prefix: &str| Ids::connect(&format!("{prefix}{url}"), Settings::default()).await;
         Ok(match self {
             Self::Locks => User::Locks(Arc::new(Backend::connect(url).await?)),
-            Self::Ids => User::Ids(ids("").await?),
-            Self::Segments => User::Ids(ids("segment+").await?),
-            Self::Increments => User::Ids(ids("increment+").await?),
+            Self::Ids => User::Ids(Box::new(ids("").await?)),
+            Self::Segments => User::Ids(Box::new(ids("segment+").await?)),
+            Self::Increments => User::Ids(Box::new(ids("increment+").await?)),
             Self::Limiter => User::Limiter(RedisLimiter::connect(url, 1_000, Duration::from_secs(1)).await?),
         })
     }
@@ -44,7 +44,7 @@ impl Use {
 
 pub(crate) enum User {
     Locks(Arc<Backend>),
-    Ids(Ids),
+    Ids(Box<Ids>),
     Limiter(RedisLimiter),
 }
 
