@@ -17,7 +17,7 @@ use everywire_benches::{
 use rpc_core::{CancellationToken, Result, RpcError};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::memory;
+use super::{memory, print};
 
 const METHOD: &str =
     "Each wire is called by everywire's own client, in rounds in which all take turns: in closed loops (each
@@ -105,9 +105,8 @@ impl Bench {
             let file = out.join(name);
             fs::write(&file, content).map_err(|error| cannot("write", &file, &error))?;
         }
-        print!("{}", report::text(&results, changes.as_deref()));
-        println!("\n{}", out.join("report.html").display());
-        Ok(())
+        let (text, file) = (report::text(&results, changes.as_deref()), out.join("report.html"));
+        print(format_args!("{text}\n{}\n", file.display()))
     }
 
     fn request(self) -> Result<Request> {

@@ -14,7 +14,7 @@ use everywire::{
 use rpc_core::{Caller, Method, Result, RpcError, memory, shape::Shape};
 use serde_json::{Map, Value};
 
-use super::probe;
+use super::{print, probe};
 
 /// Call one method over any wire and print its reply as JSON
 #[derive(Debug, Clone, Args)]
@@ -78,8 +78,7 @@ impl Call {
             None => Value::Array(Vec::new()),
         };
         let service = ToolkitService::new(ToolkitClient::new(caller));
-        println!("{}", memory::call(&service, &self.method, arguments).await?);
-        Ok(())
+        print(format_args!("{}\n", memory::call(&service, &self.method, arguments).await?))
     }
 }
 

@@ -16,7 +16,10 @@ mod rate;
 mod schema;
 mod serve;
 
-use std::io::{IsTerminal, stderr};
+use std::{
+    fmt::Display,
+    io::{ErrorKind, IsTerminal, Write, stderr, stdout},
+};
 
 use clap::{Parser, Subcommand};
 use rpc_core::{Result, RpcError};
@@ -60,6 +63,17 @@ impl Cli {
             #[cfg(feature = "bench")]
             Command::BenchServer(server) => server.run().await,
         }
+    }
+}
+
+/// Prints to standard output. A reader that is gone, as in `everywire schema proto | head -1`, is no error.
+fn print(text: impl Display) -> Result<()> {
+    let mut out = stdout().lock();
+    match write!(out, "{text}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(RpcError::data_loss(format!("standard output can't be written: {error}")))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -4,6 +4,8 @@ use clap::{Args, ValueEnum};
 use everywire::{grpc, jsonrpc, services::ToolkitService};
 use rpc_core::{Result, RpcError};
 
+use super::print;
+
 /// Print the service's schema: the .proto for gRPC, or the OpenRPC document for JSON-RPC
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Schema {
@@ -22,12 +24,11 @@ impl Schema {
     pub(crate) fn run(self) -> Result<()> {
         let service = ToolkitService::descriptor();
         match self.format {
-            Format::Proto => print!("{}", grpc::schema::proto(service)),
+            Format::Proto => print(grpc::schema::proto(service)),
             Format::Openrpc => {
                 let document = jsonrpc::schema::openrpc(service, env!("CARGO_PKG_VERSION"));
-                println!("{}", serde_json::to_string_pretty(&document).map_err(RpcError::internal)?);
+                print(serde_json::to_string_pretty(&document).map_err(RpcError::internal)? + "\n")
             }
         }
-        Ok(())
     }
 }

@@ -13,6 +13,9 @@ use tokio::time::Instant;
 /// A message with which an engine keeps rejecting steps is logged again after this time.
 const LOGGED_AGAIN: Duration = Duration::from_mins(1);
 
+/// The pause between two lines of the log about rejected steps, whatever they say.
+const LOG_PAUSE: Duration = Duration::from_secs(1);
+
 /// Why a step or a connection failed, in the engine's words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Failure {
@@ -38,13 +41,16 @@ pub(crate) struct Names {
     pub(crate) address: String,
     /// What it is for, such as `the Redis that keeps the locks`, for callers.
     pub(crate) role: String,
+    /// The hosts in the address.
+    hosts: Vec<String>,
     /// The last message that was logged for a rejected step, and when.
     logged: Mutex<Option<(String, Instant)>>,
 }
 
 impl Names {
     pub(crate) fn new(address: String, role: impl Into<String>) -> Self {
-        Self { address, role: role.into(), logged: Mutex::default() }
+        let hosts = hosts(&address);
+        Self { address, role: role.into(), hosts, logged: Mutex::default() }
     }
 
     /// The error that ends the start of the server.
@@ -58,18 +64,20 @@ impl Names {
 
     /// The error of a call whose engine is away.
     pub(crate) fn unavailable(&self, why: &str) -> RpcError {
-        RpcError::unavailable(format!("{} is unavailable: {}", self.role, without_addresses(why)))
+        RpcError::unavailable(format!("{} is unavailable: {}", self.role, without_addresses(why, &self.hosts)))
     }
 
     /// The error of a call that the engine rejects. The log gets the address as well.
     pub(crate) fn rejected(&self, why: &str) -> RpcError {
         self.log_rejected(why);
-        RpcError::unavailable(format!("{} rejects this: {}", self.role, without_addresses(why)))
+        RpcError::unavailable(format!("{} rejects this: {}", self.role, without_addresses(why, &self.hosts)))
     }
 
     fn log_rejected(&self, why: &str) {
         let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
-        if logged.as_ref().is_some_and(|(words, when)| words == why && when.elapsed() < LOGGED_AGAIN) {
+        if let Some((words, when)) = &*logged
+            && when.elapsed() < if words == why { LOGGED_AGAIN } else { LOG_PAUSE }
+        {
             return;
         }
         *logged = Some((why.to_owned(), Instant::now()));
@@ -77,13 +85,26 @@ impl Names {
     }
 }
 
-/// Replaces each address in `why` by `…`: callers must not learn where an engine is.
-fn without_addresses(why: &str) -> String {
+/// The hosts in an address such as `redis://a:1,b:2/0`.
+fn hosts(address: &str) -> Vec<String> {
+    let authority = address.split_once("://").map_or(address, |(_, rest)| rest).split('/').next().unwrap_or_default();
+    let host = |server: &str| server.rsplit_once(':').map_or(server, |(host, _)| host).to_owned();
+    authority.split(',').map(host).filter(|host| !host.is_empty()).collect()
+}
+
+/// Replaces each of the `hosts`, and whatever else looks like an address, in `why` by `…`: callers must not learn where an
+/// engine is.
+fn without_addresses(why: &str, hosts: &[String]) -> String {
+    let is_host = |word: &str| {
+        let host = word.rsplit_once(':').map_or(word, |(host, _)| host);
+        hosts.iter().any(|known| known.eq_ignore_ascii_case(host) || known.eq_ignore_ascii_case(word))
+    };
     let ends_word = |c: char| c.is_whitespace() || "\"'`(),;=@/".contains(c);
+    let must_go = |word: &str| is_address(word) || is_host(word);
     let mut text = String::with_capacity(why.len());
     for part in why.split_inclusive(ends_word) {
         let (word, end) = part.split_at(part.trim_end_matches(ends_word).len());
-        let _ = write!(text, "{}{end}", if is_address(word.trim_end_matches(['.', ':'])) { "…" } else { word });
+        let _ = write!(text, "{}{end}", if must_go(word.trim_end_matches(['.', ':'])) { "…" } else { word });
     }
     text
 }
@@ -110,8 +131,10 @@ mod tests {
             ("host ::1, 127.0.0.1:80.", "host …, …"),
             ("a::text at 12:3 of @user_script:12.", "a::text at 12:3 of @user_script:12."),
             ("ERROR 1290 (HY000): x", "ERROR 1290 (HY000): x"),
+            ("no route to Db.Internal: gone, db.internal:80", "no route to … gone, …"),
         ] {
-            assert_eq!(without_addresses(why), seen, "{why}");
+            let hosts = hosts("postgres://db.internal:5432,[::1]:7/name");
+            assert_eq!(without_addresses(why, &hosts), seen, "{why}");
         }
     }
 

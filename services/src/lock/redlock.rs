@@ -3,11 +3,18 @@
 //! It is for efficiency only. The servers share no clock and no counter, so a clock that jumps at one of them can give the
 //! lock to two owners, and the tokens have no common order: a grant says `fenced: false`.
 
-use std::{ops::Range, sync::Arc, time::Duration};
+use std::{
+    ops::Range,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use futures_util::future::join_all;
 use rpc_core::{Result, RpcError};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep, timeout},
+};
 
 use super::{
     MAX_TTL, Request,
@@ -23,6 +30,8 @@ pub type RedlockLocks = Shared<Redlock>;
 
 /// How long one server may take: a tenth of a lease, within these.
 const SERVER_TIME: Range<Duration> = Duration::from_millis(50)..Duration::from_secs(1);
+/// Late questions at the same time; one more is dropped.
+const LATE_QUESTIONS: usize = 1_024;
 /// A waiter asks again after so long, at random, so that two don't split the servers for ever.
 const PAUSE: Range<u64> = 50..150;
 
@@ -31,6 +40,8 @@ const PAUSE: Range<u64> = 50..150;
 pub struct Redlock {
     names: Names,
     servers: Vec<Arc<Redis>>,
+    /// Questions that servers answer too late.
+    late: Mutex<JoinSet<()>>,
 }
 
 impl Redlock {
@@ -49,7 +60,26 @@ impl Redlock {
             addresses.push(host.rsplit('@').next().unwrap_or(host));
         }
         let address = format!("redlock://{}", addresses.join(","));
-        Ok(Self { names: Names::new(address, "the Redlock that keeps the locks"), servers })
+        Ok(Self { names: Names::new(address, "the Redlock that keeps the locks"), servers, late: Mutex::default() })
+    }
+
+    /// The answer of one server, or `None` after `time`. The question then goes on by itself, for a few seconds at most,
+    /// because its end shows whether the connection can still be used.
+    async fn in_time<T: Send + 'static>(
+        &self,
+        time: Duration,
+        question: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Option<Result<T>> {
+        let mut question = Box::pin(question);
+        if let Ok(answer) = timeout(time, &mut question).await {
+            return Some(answer);
+        }
+        let mut late = self.late.lock().unwrap_or_else(PoisonError::into_inner);
+        while late.try_join_next().is_some() {}
+        if late.len() < LATE_QUESTIONS {
+            late.spawn(async { drop(question.await) });
+        }
+        None
     }
 
     fn majority(&self) -> usize {
@@ -63,7 +93,7 @@ impl Redlock {
         F: Future<Output = Result<T>> + Send + 'static,
     {
         let time = (ttl / 10).clamp(SERVER_TIME.start, SERVER_TIME.end);
-        let asked = self.servers.iter().map(|server| in_time(time, ask(Arc::clone(server))));
+        let asked = self.servers.iter().map(|server| self.in_time(time, ask(Arc::clone(server))));
         let (mut answers, mut reason) = (Vec::new(), None);
         for answer in join_all(asked).await {
             match answer {
@@ -106,20 +136,6 @@ impl Redlock {
         let (owner, ttl_ms) = (request.owner.clone(), u64::try_from(validity.as_millis()).unwrap_or(u64::MAX));
         (ttl_ms > 0).then_some(LockGrant { granted: true, owner, token, ttl_ms, holds, fenced: false })
     }
-}
-
-/// The answer of one server, or `None` after `time`. The question then goes on by itself, for a few seconds at most, because
-/// its end shows whether the connection can still be used.
-async fn in_time<T: Send + 'static>(
-    time: Duration,
-    question: impl Future<Output = Result<T>> + Send + 'static,
-) -> Option<Result<T>> {
-    let mut question = Box::pin(question);
-    if let Ok(answer) = timeout(time, &mut question).await {
-        return Some(answer);
-    }
-    tokio::spawn(question);
-    None
 }
 
 impl Engine for Redlock {

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use everywire_services::lock::{Backend, Locks};
 use rpc_core::{Code, RpcError};
-use tokio::time::sleep;
+use tokio::{task::JoinSet, time::sleep};
 
 use crate::{
     client,
@@ -228,4 +228,25 @@ async fn a_waiter_has_its_turn_though_no_message_comes() {
     client(&engine, "UPDATE everywire.locks SET owner = NULL, holds = 0, until = 0");
     until("the waiter's turn", async || waiting.is_finished().then_some(())).await;
     assert!(waiting.await.unwrap().unwrap().granted);
+}
+
+/// A Redis that forgets everything, as after FLUSHALL, has the places of those who wait again after a second or so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn waiters_of_a_redis_that_forgets_take_their_places_again() {
+    let engine = Engine::start(Kind::Redis).await;
+    let locks = Arc::new(Backend::connect(&engine.url()).await.unwrap());
+    assert!(locks.lock(request("holder"), Duration::ZERO).await.unwrap().granted);
+    let mut waits = JoinSet::new();
+    for waiter in 0..5_u32 {
+        let locks = Arc::clone(&locks);
+        waits.spawn(async move {
+            let owner = waiter.to_string();
+            let grant = locks.lock(request(&owner), Duration::from_mins(1)).await.unwrap();
+            locks.unlock("user", &owner).await.unwrap() && grant.granted
+        });
+    }
+    until("waiters", async || (locks.state("user").await.unwrap().waiting == 5).then_some(())).await;
+    client(&engine, "flushall");
+    let granted = tokio::time::timeout(Duration::from_secs(20), waits.join_all()).await.expect("their turns");
+    assert_eq!(granted, [true; 5]);
 }

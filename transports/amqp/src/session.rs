@@ -4,6 +4,7 @@ use std::{future::pending, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use everywire_json::{answer, refusal};
+use futures_util::FutureExt;
 use lapin::{BasicProperties, Connection, message::Delivery, protocol::constants::REPLY_SUCCESS, types::ShortString};
 use rpc_core::{Budget, CancellationToken, Limit, PerConnection, Result, Service, Waiting};
 use tokio::{
@@ -85,20 +86,26 @@ pub(crate) async fn serve<S: Service>(
     let mut calls = JoinSet::new();
     let begin = |calls: &mut JoinSet<_>, delivery| {
         let session = Arc::clone(&session);
-        calls.spawn(async move { session.serve(delivery).await });
+        let mut call = Box::pin(async move { session.serve(delivery).await });
+        // Calls begin in the order of their messages. One that has to wait goes on as a task.
+        if let Some(ended) = call.as_mut().now_or_never() {
+            return ended;
+        }
+        calls.spawn(call);
+        Ok(())
     };
     let looking = session.callers.look(&session.queue.connection);
     tokio::pin!(looking);
     loop {
         tokio::select! {
-            delivery = requests.next() => begin(&mut calls, delivery?),
+            delivery = requests.next() => begin(&mut calls, delivery?)?,
             Some(ended) = calls.join_next() => finished(ended)?,
             never = &mut looking => match never {},
             () = shutdown.cancelled() => break,
         }
     }
     for delivery in requests.end().await? {
-        begin(&mut calls, delivery);
+        begin(&mut calls, delivery)?;
     }
     while let Some(ended) = calls.join_next().await {
         finished(ended)?;

@@ -12,6 +12,8 @@ use rpc_core::CancellationToken;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::{answer::Answer, envelope::Request, fault};
+
 /// The name of the notification. Its parameters are `{"id": …}`, with the id of the call.
 pub(crate) const METHOD: &str = "$/cancelRequest";
 
@@ -65,6 +67,22 @@ impl Cancellable {
     }
 }
 
+/// The JSON text of the id that `message` cancels, if it is this notification.
+pub fn cancelled_by(message: &[u8]) -> Option<&str> {
+    // Nearly all messages do not have the name.
+    let text = str::from_utf8(message).ok().filter(|text| text.contains(METHOD))?;
+    let request = Request::read(text).ok().filter(|request| request.id.is_none() && request.method == METHOD)?;
+    serde_json::from_str::<Params<'_>>(request.params?).ok().map(|params| params.id.get())
+}
+
+/// The answer to `message` if it is the call with this `id` and is cancelled before it has begun.
+pub fn cancelled_before(message: &[u8], id: &str) -> Option<Answer> {
+    let call = Request::read(str::from_utf8(message).ok()?).ok()?;
+    let mut answer = Answer::new();
+    (call.id == Some(id)).then(|| answer.put_error(Some(id), &fault::request_cancelled()))?;
+    Some(answer)
+}
+
 #[derive(Deserialize)]
 struct Params<'a> {
     #[serde(borrow)]
@@ -91,6 +109,26 @@ mod tests {
     use futures_util::{FutureExt, future::join4};
 
     use super::*;
+
+    #[test]
+    fn a_cancellation_is_told_from_other_messages() {
+        let cancel = |rest: &str| format!(r#"{{"jsonrpc":"2.0","method":"$/cancelRequest"{rest}}}"#);
+        let cases = [
+            (cancel(r#","params":{"id":"a"}"#), Some("\"a\"")),
+            (cancel(r#","params":{"id":7}"#), Some("7")),
+            (cancel(r#","id":1,"params":{"id":7}"#), None),
+            (cancel(""), None),
+            (r#"{"jsonrpc":"2.0","method":"echo","params":["$/cancelRequest"]}"#.to_owned(), None),
+            ("$/cancelRequest".to_owned(), None),
+        ];
+        for (message, id) in cases {
+            assert_eq!(cancelled_by(message.as_bytes()), id, "{message}");
+        }
+        let call = br#"{"jsonrpc":"2.0","id":7,"method":"wait"}"#;
+        assert!(cancelled_before(call, "\"7\"").is_none());
+        let answer = cancelled_before(call, "7").expect("it is that call");
+        assert!(answer.as_ref().starts_with(br#"{"jsonrpc":"2.0","id":7,"error":{"code":-32800"#));
+    }
 
     #[tokio::test]
     async fn calls_with_the_id_are_dropped_and_no_others() {

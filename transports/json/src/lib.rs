@@ -45,7 +45,8 @@
 //! Each is answered with `RESOURCE_EXHAUSTED`. A carrier keeps `message_bytes` for requests.
 //!
 //! # Numbers
-//! Integers are exact over the whole of `i64` and `u64`, although many JavaScript clients round beyond 2^53. JSON has no
+//! Integers are exact over the whole of `i64` and `u64`, although many JavaScript clients round beyond 2^53. A number with a
+//! point or an exponent is taken for an integer if it is a whole one below 2^53, as `3.0` and `1e3` are. JSON has no
 //! infinite numbers: an infinity or a NaN becomes `null`.
 //!
 //! Specification: [JSON-RPC 2.0](https://www.jsonrpc.org/specification).
@@ -66,7 +67,7 @@ mod tests;
 
 pub use answer::Answer;
 pub use call::{answer, answer_among};
-pub use cancel::Cancellable;
+pub use cancel::{Cancellable, cancelled_before, cancelled_by};
 pub use client::{read_value, reply, request};
 pub use fault::{refusal, reported};
 #[doc(hidden)]

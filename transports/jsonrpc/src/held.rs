@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use bytes::BytesMut;
+use everywire_json::Answer;
 
 /// How much memory the messages of calls that are held back may take. Beyond it nothing is read.
 const HELD_BYTES: usize = 1 << 20;
@@ -24,6 +25,20 @@ impl Held {
         let message = self.messages.pop_front()?;
         self.bytes -= cost(&message);
         Some(message)
+    }
+
+    /// Takes out the messages for which `answer` has an answer, and returns the answers.
+    pub(crate) fn take_answered(&mut self, answer: impl Fn(&[u8]) -> Option<Answer>) -> Vec<Answer> {
+        let mut answers = Vec::new();
+        self.messages.retain(|message| match answer(message) {
+            Some(answer) => {
+                self.bytes -= cost(message);
+                answers.push(answer);
+                false
+            }
+            None => true,
+        });
+        answers
     }
 
     pub(crate) fn is_empty(&self) -> bool {

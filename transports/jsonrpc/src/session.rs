@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::BytesMut;
-use everywire_json::Answer;
+use everywire_json::{Answer, cancelled_before, cancelled_by};
 use everywire_net::poll_read_more;
 use futures_util::{
     future::OptionFuture,
@@ -181,10 +181,7 @@ where
         while !self.is_stuck() {
             match self.input.take(self.budget.limits().message_bytes) {
                 Ok(Taken::Nothing) => return Ok(false),
-                Ok(Taken::Message(message)) if self.is_full() => {
-                    self.message_deadline = None;
-                    self.held.push(message);
-                }
+                Ok(Taken::Message(message)) if self.is_full() => self.hold_back(message, cx),
                 Ok(Taken::Message(message)) => self.start(message, cx),
                 Ok(Taken::Ping(payload)) => self.output.push_control(PONG, &payload),
                 Ok(Taken::Pong) => {}
@@ -212,6 +209,15 @@ where
             }
             Poll::Pending => self.calls.push(std::mem::replace(&mut self.place, Box::pin(None.into()))),
         }
+    }
+
+    /// Keeps a message until other calls are done. A cancellation takes effect at once, also on calls that are held back.
+    fn hold_back(&mut self, message: BytesMut, cx: &mut Context<'_>) {
+        self.message_deadline = None;
+        let Some(id) = cancelled_by(&message) else { return self.held.push(message) };
+        let answers = self.held.take_answered(|held| cancelled_before(held, id));
+        self.output.extend(answers);
+        self.start(message, cx);
     }
 
     /// Whether no more calls may be started now.

@@ -43,10 +43,11 @@ fn early<B: From<String>>(request: &Request<impl Body>, origins: &WebOrigins) ->
     let Ok(host) = host(request) else {
         return Some(refusal(StatusCode::BAD_REQUEST, "expected one Host header with a host and perhaps a port"));
     };
-    if let Some(origin) = headers.get(header::ORIGIN) {
+    let mut named = headers.get_all(header::ORIGIN).into_iter();
+    if let Some(origin) = named.next() {
         // RFC 9112, section 3.2.2: a host in the request target overrides the Host header.
         let host = request.uri().authority().cloned().or_else(|| host?.parse().ok());
-        if !origins.allows(origin, host.as_ref()) {
+        if named.next().is_some() || !origins.allows(origin, host.as_ref()) {
             return Some(refusal(StatusCode::FORBIDDEN, "pages of other origins may not call this server"));
         }
     }

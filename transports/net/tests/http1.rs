@@ -363,6 +363,7 @@ async fn pages_that_are_allowed_may_call_and_read_the_answer() {
         ("POST / HTTP/1.1", "host: x\r\norigin: null\r\n", 403, ""),
         ("POST / HTTP/1.1", "host: rpc.example:1\r\norigin: http://rpc.example:1\r\n", 200, ""),
         ("POST / HTTP/1.1", "host: evil.example\r\norigin: http://evil.example\r\n", 403, ""),
+        ("POST / HTTP/1.1", "host: rpc.example:1\r\norigin: http://rpc.example:1\r\norigin: https://evil.example\r\n", 403, ""),
         ("POST http://evil.example/ HTTP/1.1", "host: rpc.example\r\norigin: http://rpc.example\r\n", 403, ""),
         ("POST http://rpc.example/ HTTP/1.1", "host: x\r\norigin: http://rpc.example\r\n", 200, ""),
         ("POST / HTTP/1.0", "origin: http://rpc.example\r\n", 403, ""),

@@ -103,6 +103,8 @@ function step.take()
             for _, other in ipairs(redis.call('ZRANGE', queue, 0, -1)) do
                 if owner_of(other) == owner then wake(other) end
             end
+            -- The first waiter now learns when this lease ends, to look again then.
+            wake_first()
         end
         return granted
     end
@@ -169,6 +171,8 @@ end
 
 -- session
 function step.beat(session)
+    -- Whoever takes a session out tells it. If nobody did, the engine has lost what it knew, and the places with it.
+    if not redis.call('ZSCORE', sessions, session) then redis.call('PUBLISH', 'everywire:wake:' .. session, 'all') end
     alive(session)
     local time = now()
     -- Nobody is alive for longer, unless the clock was set back.

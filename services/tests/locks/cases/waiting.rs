@@ -28,6 +28,20 @@ cases! {
         assert!(answer(wait).await.granted);
     }
 
+    Waits a_lease_that_runs_out_is_passed_on_as_often_as_somebody_waits(bench) {
+        bench.first().take("a", LONG).await;
+        let mut waits = Vec::new();
+        for owner in ["b", "c", "d"] {
+            waits.push(bench.first().queue(owner, SHORT, LONG).await);
+        }
+        waits.push(bench.second().queue("e", SHORT, LONG).await);
+        assert!(bench.first().unlock("a").await);
+        // Nobody gives it back.
+        for wait in waits {
+            assert!(answer(wait).await.granted);
+        }
+    }
+
     Waits a_wait_ends_at_its_deadline(bench) {
         bench.first().take("a", LONG).await;
         let start = Instant::now();

@@ -111,6 +111,24 @@ async fn a_call_is_cancelled_by_its_id_and_answered_once() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_that_are_held_back_can_be_cancelled_and_so_can_those_before_them() {
+    let server = Running::start(Limits { calls_in_flight: 1, ..Limits::default() }).await;
+    let mut peer = Peer::connect(server.address).await;
+    for id in 1..=3 {
+        peer.send(&format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"wait"}}"#)).await;
+    }
+    server.state.begun(1).await;
+    for id in [2, 1] {
+        peer.send(&format!(r#"{{"jsonrpc":"2.0","method":"$/cancelRequest","params":{{"id":{id}}}}}"#)).await;
+        let answer = peer.receive().await.unwrap();
+        assert!(answer.starts_with(&format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":-32800"#)), "{answer}");
+    }
+    server.state.begun(2).await;
+    server.state.go_on.add_permits(1);
+    assert_eq!(peer.receive().await.as_deref(), Some(r#"{"jsonrpc":"2.0","id":3,"result":2}"#));
+}
+
 /// As many as fit into 1 MiB are held back, and the others are not read.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_at_its_limit_of_calls_is_not_read() {
