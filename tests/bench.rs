@@ -73,7 +73,7 @@ async fn bench_measures_every_wire_and_compares() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().to_str().unwrap();
     let broker = &broker().await.url;
-    let flags = ["bench", "--rounds", "1", "--seconds", "2", "--concurrency", "1,4", "--out", out, "--amqp", broker];
+    let flags = ["bench", "--rounds", "1", "--seconds", "6", "--concurrency", "1,4", "--out", out, "--amqp", broker];
     let (success, text, err) = run(&flags).await;
     assert!(success, "{err}");
     let results = results(dir.path());
