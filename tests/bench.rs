@@ -11,7 +11,12 @@ use everywire_benches::{
 };
 use tokio::process::Command;
 
-use crate::{harness::broker, program::run, serving::PROGRAM, soon::soon};
+use crate::{
+    harness::broker,
+    program::{run, run_long},
+    serving::PROGRAM,
+    soon::soon,
+};
 
 /// The program's server, and the wires on it.
 async fn server() -> (Process, Vec<Target>) {
@@ -74,7 +79,7 @@ async fn bench_measures_every_wire_and_compares() {
     let out = dir.path().to_str().unwrap();
     let broker = &broker().await.url;
     let flags = ["bench", "--rounds", "1", "--seconds", "6", "--concurrency", "1,4", "--out", out, "--amqp", broker];
-    let (success, text, err) = run(&flags).await;
+    let (success, text, err) = run_long(&flags).await;
     assert!(success, "{err}");
     let results = results(dir.path());
     assert!(!results.interrupted && results.missing.is_empty(), "{:?}", results.missing);
@@ -116,7 +121,7 @@ async fn bench_measures_every_wire_and_compares() {
 
     let old = dir.path().join("results.json");
     let flags = [&flags[..], &["--wires", "zerorpc", "--compare", old.to_str().unwrap()]].concat();
-    let (success, text, err) = run(&flags).await;
+    let (success, text, err) = run_long(&flags).await;
     assert!(success && text.contains("changed"), "{text}{err}");
 }
 

@@ -1,11 +1,12 @@
 //! The program as a person meets it: what it prints, its errors, its end.
 
-use std::{net::TcpListener, process::Stdio};
+use std::{net::TcpListener, process::Stdio, time::Duration};
 
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::TcpStream,
     process::{Child, Command},
+    time::timeout,
 };
 use zeromq::{ReqSocket, Socket, SocketRecv, SocketSend};
 
@@ -53,8 +54,20 @@ pub(crate) async fn run_after(setup: &str, arguments: &[&str]) -> (bool, String,
     outcome(after(setup), arguments).await
 }
 
-async fn outcome(mut program: Command, arguments: &[&str]) -> (bool, String, String) {
-    let output = soon("the program", program.args(arguments).kill_on_drop(true).output()).await.unwrap();
+/// The same for a command that takes its time.
+pub(crate) async fn run_long(arguments: &[&str]) -> (bool, String, String) {
+    timeout(LONG, finished(Command::new(PROGRAM), arguments)).await.expect("the end of a long command")
+}
+
+/// Longer than any command takes on a busy machine.
+const LONG: Duration = Duration::from_mins(5);
+
+async fn outcome(program: Command, arguments: &[&str]) -> (bool, String, String) {
+    soon("the program", finished(program, arguments)).await
+}
+
+async fn finished(mut program: Command, arguments: &[&str]) -> (bool, String, String) {
+    let output = program.args(arguments).kill_on_drop(true).output().await.unwrap();
     (output.status.success(), String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
 }
 

@@ -67,8 +67,12 @@ async fn one_too_many(locks: &Locks, caller: impl Caller, wire: &str, reason: &s
     let client = Arc::new(ToolkitClient::new(caller));
     let holder = || "holder".to_owned();
     assert!(client.lock(wire.into(), MINUTE_MS, None, Some(holder())).await.unwrap().granted, "{wire}");
-    let waits: Vec<_> = (0..3).map(|wait| wait_as(&client, wire, wait.to_string())).collect();
-    locks.waiting(wire, 3..=3).await;
+    let mut waits = Vec::new();
+    for waiting in 1..=3 {
+        waits.push(wait_as(&client, wire, waiting.to_string()));
+        // Before its call waits, a connection counts.
+        locks.waiting(wire, waiting..=waiting).await;
+    }
     let error = client.lock(wire.into(), MINUTE_MS, Some(MINUTE_MS), None).await.unwrap_err();
     assert_eq!((error.code(), error.message()), (Code::ResourceExhausted, reason), "{wire}");
     assert!(client.renew(wire.into(), holder(), MINUTE_MS).await.unwrap().granted, "{wire}");
