@@ -68,22 +68,25 @@ async fn run(mut stage: Stage, faults: u64, seed: u64, looks: bool) -> Outcome {
     }
 }
 
-/// A run, printed.
-async fn survives(name: &str, stage: Stage, looks: bool) -> Outcome {
+/// A run, printed. One in which too little was granted proves nothing, so another one follows, up to three.
+async fn survives(name: &str, stage: impl AsyncFn() -> Stage, looks: bool) -> Outcome {
     let faults = from_env("EVERYWIRE_FAULTS").unwrap_or(60);
-    let seed = seed();
-    println!("{name}: EVERYWIRE_FAULTS={faults} EVERYWIRE_SEED={seed}");
-    let outcome = run(stage, faults, seed, looks).await;
-    let Outcome { calls, grants, writes, stale, refused, lost, .. } = outcome;
-    println!(
-        "{name}: {faults} faults, {calls} answers, {grants} grants, {writes} writes, {refused} refused by their token, {stale} stale accepted, {lost} updates lost"
-    );
-    assert!(grants as u64 > faults / 4, "{name}: too little was granted to prove anything");
-    outcome
+    for seed in (seed()..).take(3) {
+        println!("{name}: EVERYWIRE_FAULTS={faults} EVERYWIRE_SEED={seed}");
+        let outcome = run(stage().await, faults, seed, looks).await;
+        let Outcome { calls, grants, writes, stale, refused, lost, .. } = outcome;
+        println!(
+            "{name}: {faults} faults, {calls} answers, {grants} grants, {writes} writes, {refused} refused by their token, {stale} stale accepted, {lost} updates lost"
+        );
+        if grants as u64 > faults / 4 || stale + lost > 0 {
+            return outcome;
+        }
+    }
+    panic!("{name}: too little was granted to prove anything");
 }
 
 /// Whatever happens, tokens grow, and a store that looks at them loses nothing.
-async fn fenced(name: &str, stage: Stage) -> Outcome {
+async fn fenced(name: &str, stage: impl AsyncFn() -> Stage) -> Outcome {
     let outcome = survives(name, stage, true).await;
     assert_eq!((outcome.stale, outcome.lost), (0, 0), "{name}");
     outcome.tokens.as_ref().unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -91,53 +94,53 @@ async fn fenced(name: &str, stage: Stage) -> Outcome {
 }
 
 /// And leases last as long as they should.
-async fn fenced_and_exclusive(name: &str, stage: Stage) {
+async fn fenced_and_exclusive(name: &str, stage: impl AsyncFn() -> Stage) {
     fenced(name, stage).await.history.unwrap_or_else(|error| panic!("{name}: {error}"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redis_survives() {
-    fenced_and_exclusive("Redis", Stage::engine(Kind::Redis).await).await;
+    fenced_and_exclusive("Redis", async || Stage::engine(Kind::Redis).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgres_survives() {
-    fenced_and_exclusive("PostgreSQL", Stage::engine(Kind::Postgres).await).await;
+    fenced_and_exclusive("PostgreSQL", async || Stage::engine(Kind::Postgres).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mariadb_survives() {
-    fenced_and_exclusive("MariaDB", Stage::engine(Kind::MariaDb).await).await;
+    fenced_and_exclusive("MariaDB", async || Stage::engine(Kind::MariaDb).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn zookeeper_survives() {
-    fenced_and_exclusive("ZooKeeper", Stage::engine(Kind::ZooKeeper).await).await;
+    fenced_and_exclusive("ZooKeeper", async || Stage::engine(Kind::ZooKeeper).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_ensemble_survives_its_leaders() {
-    fenced_and_exclusive("ZooKeeper, three servers", Stage::ensemble().await).await;
+    fenced_and_exclusive("ZooKeeper, three servers", async || Stage::ensemble().await).await;
 }
 
 /// A server that is killed forgets who had its locks.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn memory_keeps_its_tokens() {
-    fenced("memory", Stage::memory().await).await;
+    fenced("memory", async || Stage::memory().await).await;
 }
 
 /// A clock that is set forth ends leases.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clocks_that_jump_break_no_fence() {
     for kind in [Kind::Redis, Kind::Postgres, Kind::MariaDb] {
-        fenced(&format!("{kind:?} with a clock that jumps"), Stage::engine_with_clock(kind).await).await;
+        fenced(&format!("{kind:?} with a clock that jumps"), async || Stage::engine_with_clock(kind).await).await;
     }
 }
 
 /// Redlock has no tokens for the store to look at, so clients that sleep through their leases undo the writes of others.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redlock_survives() {
-    let outcome = survives("Redlock", Stage::redlock().await, false).await;
+    let outcome = survives("Redlock", async || Stage::redlock().await, false).await;
     assert!(outcome.lost > 0, "the workload finds what fencing is for");
 }
 
