@@ -46,7 +46,7 @@ struct Siege {
 
 impl Siege {
     async fn begin(form: Form) -> Self {
-        let server = Server::start().await;
+        let server = Server::start(form.server).await;
         let callers = Callers::start(&server).await;
         // The first calls of a connection are slower.
         sleep(form.quiet).await;
@@ -119,7 +119,7 @@ impl Siege {
     ) -> Vec<String> {
         self.server.forget_peak();
         self.callers.turn().await;
-        let said = self.attacked(number, form.attack).await;
+        let said = self.attacked(number, form).await;
         calls.add(self.callers.turn().await, usize::MAX);
         let settled = self.settled().await;
         let (p99, peak) = (calls.p99(), self.server.peak());
@@ -157,12 +157,12 @@ impl Siege {
     }
 
     /// Runs the attackers: what the server said to them, or what was wrong with that.
-    async fn attacked(&self, number: usize, time: Duration) -> Result<String, String> {
+    async fn attacked(&self, number: usize, form: Form) -> Result<String, String> {
         let attackers = Command::new("chrt")
-            .args(["--idle", "0"])
+            .args(form.attackers)
             .arg(env::current_exe().unwrap())
             .args([ATTACK, &number.to_string(), &self.server.address(ATTACKS[number].wire).to_string()])
-            .arg(time.as_millis().to_string())
+            .arg(form.attack.as_millis().to_string())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()

@@ -43,7 +43,7 @@ impl Count {
 /// Runs `all` calls and prints how it goes; true if the memory stayed.
 pub(crate) fn soak(all: u64) -> bool {
     runtime().block_on(async {
-        let mut server = Server::start().await;
+        let mut server = Server::start(["--other", "0"]).await;
         let count = Arc::new(Count { next: AtomicU64::new(0), done: AtomicU64::new(0), all });
         let mut callers = callers(&server, &count).await;
         let first = watch(&server, &count, &mut callers).await;
