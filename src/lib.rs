@@ -5,10 +5,11 @@
 //!
 #![doc = include_str!("../README.md")]
 
-pub use everywire_services as services;
-pub use rpc_core;
-pub use rpc_core::{
-    Code, Limits, Origin, Result, RpcError, Server, Service, ServiceDescriptor, Transport, schemars, serde, service,
+pub use everywire_core;
+pub use everywire_core::*;
+pub use everywire_core::{
+    Code, Limits, Origin, Result, RpcError, Server, Service, Transport, descriptor::ServiceDescriptor, schemars, serde,
+    service,
 };
 
 #[cfg(feature = "amqp")]
@@ -17,8 +18,6 @@ pub use everywire_amqp as amqp;
 pub use everywire_grpc as grpc;
 #[cfg(feature = "jsonrpc")]
 pub use everywire_jsonrpc as jsonrpc;
-#[cfg(feature = "locker")]
-pub use everywire_locker as locker;
 #[cfg(feature = "xmlrpc")]
 pub use everywire_xmlrpc as xmlrpc;
 #[cfg(feature = "zerorpc")]

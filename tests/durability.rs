@@ -14,12 +14,8 @@ use std::{
     time::Duration,
 };
 
-use everywire::{
-    Result, grpc, jsonrpc,
-    rpc_core::Caller,
-    services::{Toolkit, ToolkitClient, id::DEFAULT_EPOCH_MS},
-    xmlrpc, zerorpc,
-};
+use everywire::{Caller, Result, grpc, jsonrpc, xmlrpc, zerorpc};
+use everywire_services::{Toolkit, ToolkitClient, id::DEFAULT_EPOCH_MS};
 use tokio::time::sleep;
 
 use crate::{

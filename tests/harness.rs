@@ -10,9 +10,7 @@ use std::{
 };
 
 use everywire::{
-    Code, Limits, Server, Service, amqp, grpc, jsonrpc,
-    rpc_core::{Caller, CancellationToken, memory},
-    xmlrpc, zerorpc,
+    Caller, Code, Limits, Server, Service, amqp, grpc, jsonrpc, memory, wire::CancellationToken, xmlrpc, zerorpc,
 };
 use serde_json::{Value, json};
 use tokio::{sync::OnceCell, task::JoinHandle, time::sleep};

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rpc_core::Result;
+use everywire::Result;
 use tokio::process::Command;
 
 use crate::{

@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 
+use everywire::{Limits, Result, RpcError, Server};
 use everywire_amqp as amqp;
 use everywire_grpc as grpc;
 use everywire_jsonrpc as jsonrpc;
 use everywire_xmlrpc as xmlrpc;
 use everywire_zerorpc as zerorpc;
-use rpc_core::{Limits, Result, RpcError, Server};
 use tokio::net::TcpListener;
 
 use crate::{EchoService, Plain, stdin_closed, tcp};

@@ -9,8 +9,13 @@ mod lesson;
 
 use std::{env, io, path::PathBuf, process, sync::Arc};
 
-use everywire::{Code, Result, RpcError, Server, Service, Transport, rpc_core, serde, services};
-use rpc_core::{Budget, Call, Caller, CancellationToken, DEFAULT_TIMEOUT, Limits, Method, answer_within, decode_again};
+use everywire::{
+    Budget, Caller, DEFAULT_TIMEOUT, Limits,
+    descriptor::Method,
+    wire::{Call, CancellationToken, answer_within, decode_again},
+};
+use everywire::{Code, Result, RpcError, Server, Service, Transport, serde};
+use everywire_services as services;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};

@@ -6,7 +6,7 @@ use futures_util::future::poll_immediate;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Budget, Call, Limit, RpcError, Service, ServiceDescriptor};
+use crate::{Budget, Limit, RpcError, Service, descriptor::ServiceDescriptor, wire::Call};
 
 /// Why [`in_time`] gave up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use std::{
 
 use bytes::Bytes;
 
-use crate::{Code, Limit, Limits, Result, RpcError, Tally};
+use crate::{Code, Limit, Limits, Result, RpcError, wire::Tally};
 
 /// Buffers up to this size are not counted: every connection has one.
 pub const FREE_BYTES: usize = 8 << 10;

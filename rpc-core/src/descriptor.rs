@@ -1,13 +1,13 @@
 //! What a service looks like from outside: the source of every schema and introspection answer.
 
+pub mod shape;
+
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
-use crate::{
-    Result, RpcError,
-    shape::{Shape, Types},
-};
+use self::shape::{Shape, Types};
+use crate::{Result, RpcError};
 
 /// A service: its names, methods, types and documentation. Made once per trait, by the code that `#[service]` writes.
 #[derive(Debug)]
@@ -242,7 +242,7 @@ impl Type {
 /// Collects the methods of a [`ServiceDescriptor`].
 ///
 /// ```
-/// use rpc_core::ServiceDescriptor;
+/// use everywire_core::descriptor::ServiceDescriptor;
 ///
 /// let mut service = ServiceDescriptor::builder("demo.v1", "Calculator", "Adds.");
 /// service.method("add", "Adds two integers.").argument::<i64>("a", "i64").argument::<i64>("b", "i64").reply::<i64>("i64");

@@ -5,7 +5,11 @@ use std::sync::Arc;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use crate::{Call, Caller, Method, Result, RpcError, Service, decode_again};
+use crate::{
+    Caller, Result, RpcError, Service,
+    descriptor::Method,
+    wire::{Call, decode_again},
+};
 
 /// Calls `method` with `args`, an array (by position) or an object (by name).
 pub async fn call<S: Service>(service: &S, method: &str, args: Value) -> Result<Value> {

@@ -5,7 +5,7 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Budget, Limits, Result, RpcError, Service, ServiceDescriptor, bounded::Bounded};
+use crate::{Budget, Limits, Result, RpcError, Service, bounded::Bounded, descriptor::ServiceDescriptor};
 
 /// A server of one wire, bound and not yet serving.
 ///

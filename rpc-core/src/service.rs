@@ -10,9 +10,10 @@ use futures_util::FutureExt;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    Code, Method, Result, RpcError, ServiceDescriptor,
+    Code, Result, RpcError,
     arguments::Arguments,
     aside::{LONG_BYTES, aside, aside_if},
+    descriptor::{Method, ServiceDescriptor},
     weight::is_heavier,
 };
 
@@ -49,10 +50,10 @@ pub trait Call: Send {
     /// Decodes the arguments; called at most once.
     ///
     /// `A` is a struct whose fields are the arguments, to be read by position or by name. If that fails,
-    /// [`decode_again`](crate::decode_again) reads them leniently or makes the error.
+    /// [`decode_again`](crate::wire::decode_again) reads them leniently or makes the error.
     fn args<A: DeserializeOwned>(&mut self) -> Result<A>;
 
-    /// How many bytes [`args`](Self::args) decodes: many are decoded [`aside`](crate::aside), where they hold up no other
+    /// How many bytes [`args`](Self::args) decodes: many are decoded [`aside`](crate::wire::aside), where they hold up no other
     /// call, as long replies are encoded. A wire that doesn't say so decodes in place.
     fn args_bytes(&self) -> usize {
         0
@@ -64,8 +65,8 @@ pub trait Call: Send {
 
 /// What a method returns: [`Result<T>`](crate::Result), under any alias.
 #[diagnostic::on_unimplemented(
-    message = "a service's method returns `rpc_core::Result<T>`, not `{Self}`",
-    label = "not an `rpc_core::Result`",
+    message = "a service's method returns `everywire::Result<T>`, not `{Self}`",
+    label = "not an `everywire::Result`",
     note = "every remote call can fail, so the error belongs to the signature"
 )]
 pub trait Outcome {

@@ -5,9 +5,9 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
-use crate::{Budget, Call, Limit, Result, Service, ServiceDescriptor, budget::CallPermit};
+use crate::{Budget, Limit, Result, Service, budget::CallPermit, descriptor::ServiceDescriptor, wire::Call};
 
-/// The calls of one connection that [wait](crate::Method::waits).
+/// The calls of one connection that [wait](crate::descriptor::Method::waits).
 ///
 /// A call that waits ends when another call ends its wait, and that one may come over the same connection. So a waiting call
 /// must not use up what the other one needs: it counts as one of [`waiting_calls`](crate::Limits::waiting_calls) and not of

@@ -2,14 +2,15 @@
 
 use std::{future::pending, sync::Arc, time::Duration};
 
-use rpc_core::{
-    Budget, CancellationToken, Code, Limit, Limits, Result, RpcError, Server, Service, Transport, memory, schemars,
+use everywire_core::{
+    Budget, Code, Limit, Limits, Result, RpcError, Server, Service, Transport, memory, schemars,
+    wire::CancellationToken,
 };
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 /// Three methods that go wrong.
-#[rpc_core::service(package = "demo.v1")]
+#[everywire_core::service(package = "demo.v1")]
 pub trait Trouble {
     /// Never returns.
     async fn hang(&self) -> Result<()>;

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, ops::Sub, time::Duration};
 
-use rpc_core::{Result, RpcError};
+use everywire_core::{Result, RpcError};
 use tokio::time::Instant;
 
 /// The memory of one map. It is full from there on, until something in it ends.

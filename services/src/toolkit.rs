@@ -1,11 +1,11 @@
 //! The trait that every wire serves, and its types.
 
-use rpc_core::Result;
+use everywire_core::Result;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A distributed lock, distributed ids, a rate limiter, and an adder to begin with.
-#[rpc_core::service(package = "everywire.v1")]
+#[everywire_core::service(package = "everywire.v1")]
 pub trait Toolkit {
     /// Adds two integers. A sum beyond 64 bits is `OUT_OF_RANGE`.
     #[idempotent]

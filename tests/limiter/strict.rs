@@ -2,10 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use everywire::{
-    Code,
-    services::limiter::{MOST_PERMITS, RedisLimiter},
-};
+use everywire::Code;
+use everywire_services::limiter::{MOST_PERMITS, RedisLimiter};
 use tokio::{process::Command, task::JoinSet, time::sleep};
 
 use crate::{

@@ -2,11 +2,8 @@
 
 use std::{collections::HashSet, process::Stdio};
 
-use everywire::{
-    Result, grpc, jsonrpc,
-    services::{IdParts, Toolkit, ToolkitClient},
-    xmlrpc, zerorpc,
-};
+use everywire::{Result, grpc, jsonrpc, xmlrpc, zerorpc};
+use everywire_services::{IdParts, Toolkit, ToolkitClient};
 
 use tokio::{
     io::{AsyncBufReadExt, BufReader},

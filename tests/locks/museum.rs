@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use everywire::services::lock::{Backend, Locks, Request};
+use everywire_services::lock::{Backend, Locks, Request};
 use tokio::time::sleep;
 
 use crate::{

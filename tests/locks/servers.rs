@@ -2,11 +2,8 @@
 
 use std::{fs, fs::File, process::Stdio, time::Duration};
 
-use everywire::{
-    Result, RpcError, grpc, jsonrpc,
-    services::{LockGrant, Toolkit, ToolkitClient},
-    xmlrpc, zerorpc,
-};
+use everywire::{Result, RpcError, grpc, jsonrpc, xmlrpc, zerorpc};
+use everywire_services::{LockGrant, Toolkit, ToolkitClient};
 use tempfile::NamedTempFile;
 use tokio::{
     process::{Child, Command},

@@ -5,11 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use everywire::{
-    grpc,
-    services::{ToolkitClient, lock::LockGuard},
-    xmlrpc,
-};
+use everywire::{grpc, xmlrpc};
+use everywire_services::{ToolkitClient, lock::LockGuard};
 
 use crate::{
     engine::{Engine, Kind},

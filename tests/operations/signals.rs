@@ -2,7 +2,8 @@
 
 use std::process::Stdio;
 
-use everywire::{Code, Origin, services::Toolkit};
+use everywire::{Code, Origin};
+use everywire_services::Toolkit;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,

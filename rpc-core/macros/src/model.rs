@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use proc_macro_crate::{FoundCrate, crate_name};
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, format_ident};
 use syn::{
@@ -15,7 +16,8 @@ use syn::{
 /// The parameters of the attribute.
 pub(crate) struct Parameters {
     pub(crate) package: LitStr,
-    pub(crate) rpc_core: Path,
+    /// The crate that the generated code refers to.
+    pub(crate) krate: Path,
 }
 
 /// A trait that can be served.
@@ -93,12 +95,12 @@ fn doc_line(attribute: &Attribute) -> Option<String> {
 impl Parse for Parameters {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
         let mut package = None;
-        let mut rpc_core: Path = parse_quote!(::rpc_core);
+        let mut krate = None;
         while !input.is_empty() {
             if input.peek(Token![crate]) {
                 input.parse::<Token![crate]>()?;
                 input.parse::<Token![=]>()?;
-                rpc_core = input.call(Path::parse_mod_style)?;
+                krate = Some(input.call(Path::parse_mod_style)?);
             } else {
                 let key: Ident = input.parse()?;
                 if key != "package" {
@@ -114,8 +116,19 @@ impl Parse for Parameters {
         let package = package.ok_or_else(|| {
             Error::new(Span::call_site(), "a service needs the package of its name: #[service(package = \"demo.v1\")]")
         })?;
-        Ok(Self { package, rpc_core })
+        Ok(Self { package, krate: krate.unwrap_or_else(found_crate) })
     }
+}
+
+/// `everywire`, or `everywire-core` in a crate that depends on that alone, under the name that it has there.
+fn found_crate() -> Path {
+    let find = |package: &str| match crate_name(package).ok()? {
+        FoundCrate::Itself => Some(package.replace('-', "_")),
+        FoundCrate::Name(name) => Some(name),
+    };
+    let name = find("everywire").or_else(|| find("everywire-core")).unwrap_or_else(|| "everywire".to_owned());
+    let name = format_ident!("{name}");
+    parse_quote!(::#name)
 }
 
 fn dotted_name(package: LitStr) -> Result<LitStr> {

@@ -41,21 +41,21 @@ impl<C> CalculatorClient<C> {
     }
 }
 const _: () = {
-    #[derive(::rpc_core::serde::Serialize, ::rpc_core::serde::Deserialize)]
-    #[serde(crate = "::rpc_core::serde", deny_unknown_fields)]
+    #[derive(::everywire_core::serde::Serialize, ::everywire_core::serde::Deserialize)]
+    #[serde(crate = "::everywire_core::serde", deny_unknown_fields)]
     struct __AddArguments {
         a: i64,
         b: i64,
     }
-    #[derive(::rpc_core::serde::Serialize, ::rpc_core::serde::Deserialize)]
-    #[serde(crate = "::rpc_core::serde", deny_unknown_fields)]
+    #[derive(::everywire_core::serde::Serialize, ::everywire_core::serde::Deserialize)]
+    #[serde(crate = "::everywire_core::serde", deny_unknown_fields)]
     struct __SumArguments {
         numbers: Vec<i64>,
         start: Option<i64>,
     }
-    static __DESCRIPTOR: ::std::sync::LazyLock<::rpc_core::ServiceDescriptor> = ::std::sync::LazyLock::new(||
+    static __DESCRIPTOR: ::std::sync::LazyLock<::everywire_core::descriptor::ServiceDescriptor> = ::std::sync::LazyLock::new(||
     {
-        let mut service = ::rpc_core::ServiceDescriptor::builder(
+        let mut service = ::everywire_core::descriptor::ServiceDescriptor::builder(
             "demo.v1",
             "Calculator",
             "Adds.",
@@ -65,33 +65,33 @@ const _: () = {
             .idempotent()
             .argument::<i64>("a", "i64")
             .argument::<i64>("b", "i64")
-            .reply::<<Result<i64> as ::rpc_core::Outcome>::Reply>("i64");
+            .reply::<<Result<i64> as ::everywire_core::__private::Outcome>::Reply>("i64");
         service
             .method("sum", "Adds any number of integers, and `start` if it is there.")
             .argument::<Vec<i64>>("numbers", "Vec<i64>")
             .argument::<Option<i64>>("start", "Option<i64>")
-            .reply::<<Result<i64> as ::rpc_core::Outcome>::Reply>("i64");
+            .reply::<<Result<i64> as ::everywire_core::__private::Outcome>::Reply>("i64");
         service.build()
     });
     #[allow(dead_code)]
     impl CalculatorService<()> {
         /// The names, types and documentation of the service.
-        pub fn descriptor() -> &'static ::rpc_core::ServiceDescriptor {
+        pub fn descriptor() -> &'static ::everywire_core::descriptor::ServiceDescriptor {
             &__DESCRIPTOR
         }
     }
-    impl<__Inner: Calculator> ::rpc_core::Service for CalculatorService<__Inner> {
-        fn descriptor(&self) -> &'static ::rpc_core::ServiceDescriptor {
+    impl<__Inner: Calculator> ::everywire_core::Service for CalculatorService<__Inner> {
+        fn descriptor(&self) -> &'static ::everywire_core::descriptor::ServiceDescriptor {
             &__DESCRIPTOR
         }
-        async fn dispatch<__Call: ::rpc_core::Call>(
+        async fn dispatch<__Call: ::everywire_core::wire::Call>(
             &self,
             method: &str,
             call: &mut __Call,
         ) -> __Call::Reply {
             match method {
                 "add" => {
-                    ::rpc_core::invoke(
+                    ::everywire_core::__private::invoke(
                             &__DESCRIPTOR.methods()[0],
                             call,
                             |__AddArguments { a, b }| self.inner.add(a, b),
@@ -99,7 +99,7 @@ const _: () = {
                         .await
                 }
                 "sum" => {
-                    ::rpc_core::invoke(
+                    ::everywire_core::__private::invoke(
                             &__DESCRIPTOR.methods()[1],
                             call,
                             |__SumArguments { numbers, start }| {
@@ -108,11 +108,11 @@ const _: () = {
                         )
                         .await
                 }
-                _ => ::rpc_core::unknown_method(&__DESCRIPTOR, method, call),
+                _ => ::everywire_core::__private::unknown_method(&__DESCRIPTOR, method, call),
             }
         }
     }
-    impl<__Caller: ::rpc_core::Caller> Calculator for CalculatorClient<__Caller> {
+    impl<__Caller: ::everywire_core::Caller> Calculator for CalculatorClient<__Caller> {
         async fn add(&self, a: i64, b: i64) -> Result<i64> {
             self.caller.call(&__DESCRIPTOR.methods()[0], &__AddArguments { a, b }).await
         }

@@ -2,8 +2,11 @@
 
 use std::{iter, sync::Arc};
 
+use everywire_core::{
+    Result, RpcError,
+    wire::{Call, decode_again},
+};
 use everywire_zmtp::{Envelope, Reply};
-use rpc_core::{Call, Result, RpcError, decode_again};
 use serde::{
     Serialize,
     de::{

@@ -1,8 +1,11 @@
 //! The one method that this wire calls.
 
-use rpc_core::{
-    Result, RpcError, ServiceDescriptor,
-    shape::{Container, Shape},
+use everywire_core::{
+    Result, RpcError,
+    descriptor::{
+        ServiceDescriptor,
+        shape::{Container, Shape},
+    },
 };
 
 /// The method behind every message.
@@ -47,7 +50,7 @@ fn has_go(descriptor: &ServiceDescriptor, reply: Option<&Shape>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use rpc_core::{Builder, MethodBuilder};
+    use everywire_core::descriptor::{Builder, MethodBuilder};
     use schemars::JsonSchema;
     use serde::{Deserialize, Serialize};
 

@@ -3,9 +3,11 @@
 use std::{io, net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
+use everywire_core::{
+    Budget, Result, RpcError, Service, Transport, descriptor::ServiceDescriptor, wire::CancellationToken,
+};
 use everywire_net::{Listener, Socket};
 use everywire_zmtp::{Engine, Envelope, Peer, Reply, Session, SocketType};
-use rpc_core::{Budget, CancellationToken, Result, RpcError, Service, ServiceDescriptor, Transport};
 
 use crate::{
     call::{LockerCall, NO},

@@ -12,12 +12,12 @@ use std::{
 };
 
 use bytes::Bytes;
+use everywire_core::{Budget, Limit, Limits, Result, RpcError, Transport, wire::CancellationToken};
 use everywire_locker::Server;
 use everywire_zmtp::{
     SocketType,
     frames::{GREETING, put_ready},
 };
-use rpc_core::{Budget, CancellationToken, Limit, Limits, Result, RpcError, Transport};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 use tokio::{
@@ -32,7 +32,7 @@ use zeromq::{ReqSocket, Socket, SocketRecv, SocketSend, ZmqMessage};
 /// Longer than anything here takes.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-#[rpc_core::service(package = "test.v1")]
+#[everywire_core::service(package = "test.v1")]
 trait Gate {
     /// The `resource` says how it goes.
     async fn acquire(&self, resource: String, permits: Option<u32>) -> Result<Permit>;
@@ -112,7 +112,7 @@ impl Running {
             dropped: AtomicU32::new(0),
         });
         let service = Arc::new(GateService::new(Arc::clone(&script)));
-        listening.check(rpc_core::Service::descriptor(&*service)).unwrap();
+        listening.check(everywire_core::Service::descriptor(&*service)).unwrap();
         let served = tokio::spawn(listening.serve(service, Arc::clone(&budget), stop.clone()));
         Self { address, budget, script, stop, served }
     }

@@ -8,8 +8,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use everywire_core::{Result, RpcError};
 use redb::{Builder, Database, DatabaseError, ReadableDatabase, StorageError, TableDefinition};
-use rpc_core::{Result, RpcError};
 
 use super::HighWater;
 
@@ -187,7 +187,7 @@ fn damaged(file: &Path, reason: impl std::fmt::Display) -> RpcError {
 mod tests {
     use std::fs;
 
-    use rpc_core::Code;
+    use everywire_core::Code;
     use tempfile::TempDir;
 
     use super::{super::life, *};

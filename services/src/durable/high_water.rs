@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use rpc_core::{Result, RpcError};
+use everywire_core::{Result, RpcError};
 use tokio::{
     sync::watch,
     task::spawn_blocking,
@@ -199,7 +199,7 @@ mod tests {
         assert_eq!(*written.lock().unwrap(), [1_101]);
         drop(gate);
         let error = soon("the panic", mark.cover(5_000)).await.unwrap_err();
-        assert_eq!(error.code(), rpc_core::Code::Internal);
+        assert_eq!(error.code(), everywire_core::Code::Internal);
         assert!(mark.covers(1_101) && !mark.covers(1_102));
     }
 

@@ -1,8 +1,8 @@
 //! The databases that keep ids, and what each step is in their language.
 
-use rpc_core::Result;
+use everywire_core::Result;
 #[cfg(feature = "postgres")]
-use rpc_core::RpcError;
+use everywire_core::RpcError;
 #[cfg(feature = "postgres")]
 use tokio_postgres::types::Type;
 

@@ -1,6 +1,6 @@
 //! The scheme that a URL chooses, and the secret over it.
 
-use rpc_core::{Result, RpcError};
+use everywire_core::{Result, RpcError};
 
 #[cfg(feature = "redis")]
 use super::RedisIds;
@@ -215,7 +215,7 @@ impl Ids {
 mod tests {
     use std::collections::HashSet;
 
-    use rpc_core::Code;
+    use everywire_core::Code;
 
     use super::*;
 

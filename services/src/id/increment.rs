@@ -1,7 +1,7 @@
 //! The counter of a database: PostgreSQL's sequence, MariaDB's `AUTO_INCREMENT`. Each id is a call to the database, and all
 //! of them are in one order.
 
-use rpc_core::Result;
+use everywire_core::Result;
 
 use super::{Database, Promises};
 use crate::IdParts;

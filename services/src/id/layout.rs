@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use rpc_core::{Result, RpcError};
+use everywire_core::{Result, RpcError};
 
 /// The widths of an id's fields, from the highest down; what is left of 64 bits, at least the sign, is 0.
 ///

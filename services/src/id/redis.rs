@@ -3,7 +3,7 @@
 //! One Redis makes all ids, so they are in one order, and a clock set back does no harm as long as the Redis keeps what it
 //! wrote. If it forgets, the ids go on with its clock.
 
-use rpc_core::{Result, RpcError};
+use everywire_core::{Result, RpcError};
 
 use super::{Layout, Promises, Settings, snowflake::unix_ms};
 use crate::{IdParts, lock::redis::Scripted};

@@ -8,7 +8,7 @@
 
 use std::{fmt, str::FromStr};
 
-use rpc_core::{Result, RpcError};
+use everywire_core::{Result, RpcError};
 use siphasher::sip::SipHasher24;
 
 const ROUNDS: u64 = 10;

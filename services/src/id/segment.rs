@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use rpc_core::{Result, RpcError};
+use everywire_core::{Result, RpcError};
 use tokio::{
     sync::watch,
     time::{Instant, sleep, timeout},
@@ -296,7 +296,7 @@ mod tests {
         ids(&segments, 990).await;
         for _ in 0..20 {
             let error = segments.next_many(1).await.unwrap_err();
-            assert_eq!(error.code(), rpc_core::Code::Unavailable);
+            assert_eq!(error.code(), everywire_core::Code::Unavailable);
             assert_eq!(error.message(), "the segment of ids has run out, and there is no other: row: away");
         }
         row.away.store(false, Ordering::Relaxed);

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use rpc_core::{Result, RpcError};
+use everywire_core::{Result, RpcError};
 
 use super::{Clock, Layout, Promises, Scope, SystemClock, WorkerLease};
 use crate::{

@@ -1,6 +1,6 @@
 //! UUIDs (RFC 9562) of versions 1 and 7.
 
-use rpc_core::{Result, RpcError};
+use everywire_core::{Result, RpcError};
 use uuid::Uuid;
 
 use super::Promises;

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use rpc_core::{Result, RpcError};
+use everywire_core::{Result, RpcError};
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep, sleep_until},
@@ -191,7 +191,7 @@ impl Keeper {
 mod tests {
     use std::collections::BTreeSet;
 
-    use rpc_core::Code;
+    use everywire_core::Code;
     use tokio::time::advance;
 
     use super::*;

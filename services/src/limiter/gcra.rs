@@ -10,8 +10,8 @@ use std::{
     time::Duration,
 };
 
+use everywire_core::Result;
 use quanta::{Clock, Instant};
-use rpc_core::Result;
 
 use super::check;
 use crate::{

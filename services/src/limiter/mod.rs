@@ -14,12 +14,12 @@ mod mesh;
 mod redis;
 mod slot;
 
+use everywire_core::{Result, RpcError};
 pub use gcra::GcraLimiter;
 #[cfg(feature = "mesh")]
 pub use mesh::MeshLimiter;
 #[cfg(feature = "redis")]
 pub use redis::{MOST_PERMITS, RedisLimiter};
-use rpc_core::{Result, RpcError};
 pub use slot::SlotLimiter;
 
 use crate::{Permit, lock::check_name};

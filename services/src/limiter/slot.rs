@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use rpc_core::Result;
+use everywire_core::Result;
 use tokio::time::Instant;
 
 use super::check;

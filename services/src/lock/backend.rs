@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use rpc_core::{Result, RpcError};
+use everywire_core::{Result, RpcError};
 
 use super::{Locks, MemoryLocks, Request};
 #[cfg(feature = "shared")]

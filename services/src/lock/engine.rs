@@ -6,7 +6,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use rpc_core::{CancellationToken, Result, RpcError};
+use everywire_core::{Result, RpcError, wire::CancellationToken};
 use tokio::{
     runtime::Handle,
     sync::{OwnedSemaphorePermit, Semaphore},

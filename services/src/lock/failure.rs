@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use rpc_core::RpcError;
+use everywire_core::RpcError;
 use tokio::time::Instant;
 
 /// A message with which an engine keeps rejecting steps is logged again after this time.

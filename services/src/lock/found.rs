@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rpc_core::Result;
+use everywire_core::Result;
 
 use super::{
     Request,

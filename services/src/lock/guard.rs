@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use rpc_core::{CancellationToken, Result, RpcError};
+use everywire_core::{Result, RpcError, wire::CancellationToken};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::table::millis;
@@ -14,7 +14,7 @@ use crate::{LockGrant, Toolkit};
 /// # use std::{sync::Arc, time::Duration};
 /// # use everywire_services::{Embedded, id::Snowflake, lock::LockGuard};
 /// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> rpc_core::Result<()> {
+/// # async fn main() -> everywire_core::Result<()> {
 /// let toolkit = Arc::new(Embedded::new(Snowflake::with(Default::default())?)); // or a client of any wire
 /// let wait = Duration::from_secs(5);
 /// let Some(guard) = LockGuard::acquire(&toolkit, "stock", Duration::from_secs(10), wait).await? else {

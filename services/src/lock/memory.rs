@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use rpc_core::Result;
+use everywire_core::Result;
 use tokio::{
     sync::Notify,
     time::{Instant, sleep_until},

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use rpc_core::{Result, RpcError};
+use everywire_core::{Result, RpcError};
 
 mod backend;
 #[cfg(feature = "shared")]

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use rpc_core::{CancellationToken, Result};
+use everywire_core::{Result, wire::CancellationToken};
 use tokio::{
     sync::watch,
     task::JoinSet,
@@ -250,7 +250,7 @@ fn no_answer() -> Failure {
 mod tests {
     use std::sync::{Mutex, atomic::AtomicU32};
 
-    use rpc_core::Code;
+    use everywire_core::Code;
     use tracing_subscriber::fmt::MakeWriter;
 
     use super::*;

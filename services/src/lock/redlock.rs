@@ -9,8 +9,8 @@ use std::{
     time::Duration,
 };
 
+use everywire_core::{Result, RpcError};
 use futures_util::future::join_all;
-use rpc_core::{Result, RpcError};
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep, timeout},

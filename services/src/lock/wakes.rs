@@ -93,7 +93,11 @@ impl Wakes {
 
     /// Runs `beat` every so often as long as somebody waits: it tells the engine that this session lives. The waiters are
     /// silent.
-    pub(super) async fn beat<F: Future<Output = rpc_core::Result<()>>>(&self, every: Duration, beat: impl Fn() -> F) {
+    pub(super) async fn beat<F: Future<Output = everywire_core::Result<()>>>(
+        &self,
+        every: Duration,
+        beat: impl Fn() -> F,
+    ) {
         loop {
             while self.guard().is_empty() {
                 self.some.notified().await;
@@ -111,7 +115,7 @@ impl Wakes {
 }
 
 /// Lets `forget` take out each stray as long as messages come.
-pub(super) async fn take_out<F: Future<Output = rpc_core::Result<()>>>(
+pub(super) async fn take_out<F: Future<Output = everywire_core::Result<()>>>(
     mut strays: Strays,
     forget: impl Fn(String) -> F,
 ) {

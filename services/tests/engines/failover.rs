@@ -2,8 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use everywire_core::{Code, RpcError};
 use everywire_services::lock::{Backend, Locks};
-use rpc_core::{Code, RpcError};
 use tokio::{task::JoinSet, time::sleep};
 
 use crate::{

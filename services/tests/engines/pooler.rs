@@ -2,7 +2,7 @@
 
 use std::{fmt::Write, fs, os::unix::fs::PermissionsExt, process::Stdio};
 
-use rpc_core::Code;
+use everywire_core::Code;
 use tempfile::TempDir;
 use tokio::{
     net::TcpStream,

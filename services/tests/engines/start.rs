@@ -2,11 +2,11 @@
 
 use std::{fs, process::Stdio};
 
+use everywire_core::{Code, RpcError};
 use everywire_services::{
     id::{Ids, Settings},
     lock::Backend,
 };
-use rpc_core::{Code, RpcError};
 use tokio::{net::TcpListener, process::Command, time::timeout};
 
 use crate::{

@@ -2,12 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
+use everywire_core::Result;
 use everywire_services::{
     id::{Ids, Settings},
     limiter::RedisLimiter,
     lock::{Backend, Locks, Request},
 };
-use rpc_core::Result;
 
 /// One of them, by its flag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,8 +6,8 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
+use everywire_core::{Code, Result, RpcError};
 use everywire_services::id::{Ids, Promises, Settings};
-use rpc_core::{Code, Result, RpcError};
 use tokio::{
     task::JoinSet,
     time::{sleep, timeout},

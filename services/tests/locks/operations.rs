@@ -6,8 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use everywire_core::Code;
 use everywire_services::lock::{Backend, Locks};
-use rpc_core::Code;
 use tokio::time::sleep;
 
 use crate::{

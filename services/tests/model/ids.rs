@@ -8,9 +8,9 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use everywire_core::Code;
 use everywire_services::id::{Clock, Settings, Snowflake};
 use proptest::prelude::*;
-use rpc_core::Code;
 use tokio::time::{Instant, sleep};
 
 use crate::{Difference, check_sequences, millisecond, same};

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use everywire::services::limiter::{MeshLimiter, SlotLimiter};
+use everywire_services::limiter::{MeshLimiter, SlotLimiter};
 use tokio::time::{Instant, sleep};
 
 use crate::{engine::free_port, proxy::Proxy, soon::soon};

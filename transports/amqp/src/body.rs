@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use everywire_core::{Budget, Result, RpcError};
 use everywire_net::{encoding::Encoding, http1::Received};
 use lapin::{BasicProperties, message::Delivery};
-use rpc_core::{Budget, Result, RpcError};
 
 /// The decoded body of a message, or `None` if it is not compressed.
 pub(crate) fn decoded(delivery: &Delivery, budget: &Arc<Budget>) -> Result<Option<Received>> {

@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
+use everywire_core::{
+    Caller, DEFAULT_TIMEOUT, Limits, Result, RpcError,
+    descriptor::Method,
+    wire::{CallSlots, answer_within},
+};
 use everywire_net::Shared;
-use rpc_core::{CallSlots, Caller, DEFAULT_TIMEOUT, Limits, Method, Result, RpcError, answer_within};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{

@@ -8,8 +8,12 @@ use std::{
     time::Duration,
 };
 
+use everywire_core::{
+    Budget, RpcError, Service,
+    descriptor::{Method, ServiceDescriptor},
+    wire::Call,
+};
 use lapin::{Channel, options::BasicAckOptions, types::DeliveryTag};
-use rpc_core::{Budget, Call, Method, RpcError, Service, ServiceDescriptor};
 use tokio::{sync::Notify, time::timeout};
 
 /// A service for the calls of one message.

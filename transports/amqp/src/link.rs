@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use everywire_core::{Budget, Limits, Result, RpcError};
 use futures_util::StreamExt;
 use lapin::{
     BasicProperties, Channel, Confirmation, Connection, Consumer,
@@ -17,7 +18,6 @@ use lapin::{
     options::{BasicConsumeOptions, BasicPublishOptions, ConfirmSelectOptions},
     types::{FieldTable, ShortString},
 };
-use rpc_core::{Budget, Limits, Result, RpcError};
 use tokio::sync::oneshot;
 use tokio_util::task::AbortOnDropHandle;
 

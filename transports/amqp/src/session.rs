@@ -3,10 +3,13 @@
 use std::{future::pending, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use everywire_core::{
+    Budget, Limit, Result, Service,
+    wire::{CancellationToken, PerConnection, Waiting},
+};
 use everywire_json::{answer, refusal};
 use futures_util::FutureExt;
 use lapin::{BasicProperties, Connection, message::Delivery, protocol::constants::REPLY_SUCCESS, types::ShortString};
-use rpc_core::{Budget, CancellationToken, Limit, PerConnection, Result, Service, Waiting};
 use tokio::{
     sync::{Notify, Semaphore},
     task::{JoinError, JoinSet},

@@ -8,9 +8,9 @@ use std::{
 };
 
 use bytes::Bytes;
+use everywire_core::{Budget, Limit, wire::CancellationToken};
 use h2::{Reason, RecvStream, SendStream};
 use hyper::body::{Body as HttpBody, Frame};
-use rpc_core::{Budget, CancellationToken, Limit};
 use tokio::time::sleep;
 use tonic::Status;
 

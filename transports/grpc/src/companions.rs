@@ -9,11 +9,11 @@ use std::{
 };
 
 use bytes::Bytes;
+use everywire_core::{Result, RpcError, descriptor::ServiceDescriptor};
 use http::{HeaderMap, Request, Response};
 use hyper::body::{Body as _, Frame};
 use prost::Message;
 use prost_types::{FileDescriptorProto, FileDescriptorSet};
-use rpc_core::{Result, RpcError, ServiceDescriptor};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::{Status, body::Body as TonicBody, codec::CompressionEncoding::Gzip, server::NamedService};

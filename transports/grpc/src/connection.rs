@@ -11,13 +11,13 @@ use std::{
     time::Duration,
 };
 
+use everywire_core::{Budget, Limit, Limits, Service, wire::CancellationToken};
 use everywire_net::Socket;
 use h2::{
     Ping, PingPong, RecvStream,
     server::{self, Builder, SendResponse},
 };
 use http::{Request, Response};
-use rpc_core::{Budget, CancellationToken, Limit, Limits, Service};
 use tokio::{
     task::JoinSet,
     time::{Instant, Sleep, sleep_until, timeout},

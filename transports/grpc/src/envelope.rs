@@ -5,10 +5,13 @@
 use std::{fmt, future::poll_fn, pin::Pin, sync::Arc, task::Poll, time::Duration};
 
 use bytes::{Buf, Bytes};
+use everywire_core::{
+    Budget, Limit, Result, RpcError,
+    wire::{FREE_BYTES, Share, aside},
+};
 use everywire_net::{encoding, http1};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use hyper::body::Body as HttpBody;
-use rpc_core::{Budget, FREE_BYTES, Limit, Result, RpcError, Share, aside};
 use serde::Serialize;
 use tonic::Status;
 
@@ -150,7 +153,7 @@ fn announced(bytes: &[u8]) -> Result<Option<usize>> {
     match *bytes {
         [0 | COMPRESSED, a, b, c, d, ..] => Ok(usize::try_from(u32::from_be_bytes([a, b, c, d])).ok()),
         [0 | COMPRESSED, ..] | [] => Ok(None),
-        _ => Err(RpcError::new(rpc_core::Code::Internal, "the body does not begin with a message's prefix")),
+        _ => Err(RpcError::new(everywire_core::Code::Internal, "the body does not begin with a message's prefix")),
     }
 }
 
@@ -271,7 +274,7 @@ mod tests {
         for text in ["", "1", "S", "1s", "-1S", "1.5S", "123456789S", "1S "] {
             let Ok(header) = HeaderValue::from_str(text) else { continue };
             let headers = HeaderMap::from_iter([(TIMEOUT, header)]);
-            assert_eq!(deadline(&headers).unwrap_err().code(), rpc_core::Code::InvalidArgument, "{text:?}");
+            assert_eq!(deadline(&headers).unwrap_err().code(), everywire_core::Code::InvalidArgument, "{text:?}");
         }
     }
 

@@ -6,10 +6,10 @@ use std::sync::{
 };
 
 use bytes::{Buf, Bytes};
+use everywire_core::{Budget, Limit, wire::Share};
 use everywire_net::LEAST_TAKEN_BYTES;
 use h2::{Reason, SendStream, server::SendResponse};
 use http::Response;
-use rpc_core::{Budget, Limit, Share};
 use tokio::time::Instant;
 
 use crate::{connection::after, envelope, fault};

@@ -2,12 +2,14 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use everywire_core::{
+    __private::unknown_method,
+    Budget, Limit, Result, RpcError, Service, Transport,
+    descriptor::{Method, ServiceDescriptor},
+    wire::{Call, CancellationToken, PerConnection, decode_again},
+};
 use everywire_net::{Listener, Socket, arrived};
 use http::{Request, Response};
-use rpc_core::{
-    Budget, Call, CancellationToken, Limit, Method, PerConnection, Result, RpcError, Service, ServiceDescriptor,
-    Transport, decode_again, unknown_method,
-};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{sync::Semaphore, time::timeout};
 

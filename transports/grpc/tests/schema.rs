@@ -4,9 +4,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use everywire_core::{Result, descriptor::ServiceDescriptor};
 use everywire_grpc::schema;
 use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorSet};
-use rpc_core::{Result, ServiceDescriptor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -54,7 +54,7 @@ struct Inner {
 }
 
 /// The service of this test.
-#[rpc_core::service(package = "test.v1")]
+#[everywire_core::service(package = "test.v1")]
 trait Demo {
     /// Adds two integers.
     #[idempotent]

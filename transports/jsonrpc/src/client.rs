@@ -6,10 +6,14 @@ use std::{
     time::Duration,
 };
 
+use everywire_core::{
+    Caller, Code, DEFAULT_TIMEOUT, Limits, Result, RpcError,
+    descriptor::Method,
+    wire::{CallSlots, answer_within},
+};
 use http::Uri;
 use jsonrpsee_core::middleware::Request;
 use jsonrpsee_http_client::types::Id;
-use rpc_core::{CallSlots, Caller, Code, DEFAULT_TIMEOUT, Limits, Method, Result, RpcError, answer_within};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::{RawValue, to_raw_value};
 
@@ -30,7 +34,7 @@ const ENVELOPE_BYTES: usize = 80;
 /// with other calls in flight takes no new ones and is closed with the last of them; until then the dropped call runs on.
 ///
 /// ```no_run
-/// # async fn connect() -> rpc_core::Result<()> {
+/// # async fn connect() -> everywire_core::Result<()> {
 /// let client = everywire_jsonrpc::Client::connect("ws://127.0.0.1:4244").await?;
 /// # Ok(()) }
 /// ```

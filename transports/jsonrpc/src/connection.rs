@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use everywire_core::{Service, wire::CancellationToken};
 use everywire_json::{Answer, Cancellable, answer, answer_among};
 use everywire_net::{
     Socket, buffered, encoding,
@@ -15,7 +16,6 @@ use hyper::{
     upgrade::{self, OnUpgrade},
 };
 use hyper_util::rt::TokioIo;
-use rpc_core::{CancellationToken, Service};
 
 use crate::{
     frames::accept_key,

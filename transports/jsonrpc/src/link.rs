@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use everywire_core::{Limits, Result};
 use everywire_net::Shared;
 use jsonrpsee_core::{
     client::{Error, MiddlewareMethodResponse, async_client},
@@ -12,7 +13,6 @@ use jsonrpsee_core::{
 };
 use jsonrpsee_http_client::{HttpBackend, RpcService, transport::HttpTransportClientBuilder};
 use jsonrpsee_ws_client::{PingConfig, WsClient, WsClientBuilder};
-use rpc_core::{Limits, Result};
 
 use crate::fault;
 

@@ -8,8 +8,8 @@ use std::{
 };
 
 use bytes::{Buf, Bytes, BytesMut};
+use everywire_core::wire::FREE_BYTES;
 use everywire_json::Answer;
-use rpc_core::FREE_BYTES;
 use tokio::io::AsyncWrite;
 
 use crate::frames::{Close, TEXT, put_header};

@@ -1,6 +1,9 @@
 //! The service as an [OpenRPC 1.3](https://spec.open-rpc.org) document: what `rpc.discover` answers.
 
-use rpc_core::{Argument, Code, Method, ServiceDescriptor, Type};
+use everywire_core::{
+    Code,
+    descriptor::{Argument, Method, ServiceDescriptor, Type},
+};
 use serde_json::{Map, Value, json};
 
 /// The version of the `OpenRPC` specification that [`openrpc`] follows.

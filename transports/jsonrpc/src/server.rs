@@ -2,10 +2,12 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use everywire_net::{Listener, Socket, WebOrigins};
-use rpc_core::{
-    Budget, Call, CancellationToken, PerConnection, Result, RpcError, Service, ServiceDescriptor, Transport, Waiting,
+use everywire_core::{
+    Budget, Result, RpcError, Service, Transport,
+    descriptor::ServiceDescriptor,
+    wire::{Call, CancellationToken, PerConnection, Waiting},
 };
+use everywire_net::{Listener, Socket, WebOrigins};
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::{connection::Connection, schema};
@@ -15,15 +17,15 @@ const DISCOVER: &str = "rpc.discover";
 
 /// A JSON-RPC server, bound to its port: HTTP and WebSocket.
 ///
-/// It keeps all [`Limits`](rpc_core::Limits). `decompressed_bytes` applies only over HTTP, `calls_in_flight` and `unsent_bytes`
+/// It keeps all [`Limits`](everywire_core::Limits). `decompressed_bytes` applies only over HTTP, `calls_in_flight` and `unsent_bytes`
 /// only in WebSocket sessions: over HTTP a connection has one call, and one answer, at a time. A batch counts as one call in
 /// flight, because its calls run one after the other.
 ///
 /// ```no_run
-/// # async fn mount(service: impl rpc_core::Service) -> rpc_core::Result<()> {
+/// # async fn mount(service: impl everywire_core::Service) -> everywire_core::Result<()> {
 /// use everywire_jsonrpc as jsonrpc;
 ///
-/// let server = rpc_core::Server::new(service).mount(jsonrpc::Server::bind("127.0.0.1:4244").await?);
+/// let server = everywire_core::Server::new(service).mount(jsonrpc::Server::bind("127.0.0.1:4244").await?);
 /// # Ok(()) }
 /// ```
 #[derive(Debug)]

@@ -10,13 +10,16 @@ use std::{
 };
 
 use bytes::BytesMut;
+use everywire_core::{
+    Budget, Limit, RpcError,
+    wire::{CancellationToken, FREE_BYTES, Share, Waiting},
+};
 use everywire_json::{Answer, cancelled_before, cancelled_by};
 use everywire_net::poll_read_more;
 use futures_util::{
     future::OptionFuture,
     stream::{FuturesUnordered, StreamExt},
 };
-use rpc_core::{Budget, CancellationToken, FREE_BYTES, Limit, RpcError, Share, Waiting};
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt},
     task::yield_now,

@@ -2,7 +2,11 @@
 
 use std::borrow::Cow;
 
-use rpc_core::{Budget, Call, Code, Limit, Result, RpcError, Service, ServiceDescriptor, aside, decode_again};
+use everywire_core::{
+    Budget, Code, Limit, Result, RpcError, Service,
+    descriptor::ServiceDescriptor,
+    wire::{Call, aside, decode_again},
+};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{

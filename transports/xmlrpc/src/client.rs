@@ -3,12 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use everywire_core::{
+    Budget, Caller, Code, DEFAULT_TIMEOUT, Limit, Limits, Result, RpcError,
+    descriptor::Method,
+    wire::{CallSlots, answer_within},
+};
 use everywire_net::code_of_status;
 use http::{HeaderValue, Request, Response, StatusCode, Uri, header, uri::PathAndQuery};
 use http_body_util::Full;
-use rpc_core::{
-    Budget, CallSlots, Caller, Code, DEFAULT_TIMEOUT, Limit, Limits, Method, Result, RpcError, answer_within,
-};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{

@@ -7,7 +7,7 @@
 //!
 //! Source: <http://xmlrpc-epi.sourceforge.net/specs/rfc.fault_codes.php>.
 
-use rpc_core::{Code, RpcError};
+use everywire_core::{Code, RpcError};
 use serde::{Deserialize, Serialize};
 
 use crate::codec::{Error, Kind, sanitized};
@@ -68,7 +68,7 @@ pub(crate) fn unreadable(error: &Error) -> RpcError {
 
 #[cfg(test)]
 mod tests {
-    use rpc_core::Origin;
+    use everywire_core::Origin;
 
     use super::*;
 

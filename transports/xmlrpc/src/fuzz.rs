@@ -10,9 +10,9 @@ use std::{
 };
 
 use bytes::Bytes;
+use everywire_core::{Budget, Limits, Origin};
 use everywire_net::{encoding::Encoding, http1::Received};
-use rpc_core::{Budget, Limits, Origin};
-use rpc_core_specimen::{Choice, Echo, EchoClient, EchoService, Echoing, Several, Specimen, assert_same, at_once};
+use everywire_testing::{Choice, Echo, EchoClient, EchoService, Echoing, Several, Specimen, assert_same, at_once};
 use serde::{Serialize, de::DeserializeOwned, de::IgnoredAny};
 
 use crate::{
@@ -124,5 +124,5 @@ fn response<T: Serialize + DeserializeOwned + Debug>(response: &[u8]) {
 #[cfg(test)]
 #[test]
 fn the_corpus_breaks_nothing() {
-    rpc_core_specimen::replay("xmlrpc", xmlrpc);
+    everywire_testing::replay("xmlrpc", xmlrpc);
 }

@@ -8,12 +8,12 @@ use std::{
 };
 
 use bytes::Bytes;
+use everywire_core::{Budget, Result, RpcError};
 use everywire_net::encoding;
 use http::{Request, Response};
 use http_body_util::Full;
 use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
-use rpc_core::{Budget, Result, RpcError};
 use tokio::net::TcpStream;
 
 /// A connection that runs only while a call is on it, inside that call's own task: an answer wakes no other task on its

@@ -5,9 +5,13 @@
 
 use std::collections::BTreeMap;
 
-use rpc_core::{
-    Call, Method, Result, RpcError, ServiceDescriptor, Type,
-    shape::{Container, Shape, Types},
+use everywire_core::{
+    Result, RpcError,
+    descriptor::{
+        Method, ServiceDescriptor, Type,
+        shape::{Container, Shape, Types},
+    },
+    wire::Call,
 };
 use serde::{Deserialize, Serialize};
 

@@ -3,6 +3,11 @@
 use std::{borrow::Cow, net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
+use everywire_core::{
+    Budget, Result, RpcError, Service, Transport,
+    descriptor::ServiceDescriptor,
+    wire::{CancellationToken, PerConnection, aside},
+};
 use everywire_net::{
     Listener, Socket, WebOrigins, buffered, encoding,
     http1::{self, Received, not_post, not_received, refusal},
@@ -10,9 +15,6 @@ use everywire_net::{
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use rpc_core::{
-    Budget, CancellationToken, PerConnection, Result, RpcError, Service, ServiceDescriptor, Transport, aside,
-};
 
 use crate::{
     body, call,

@@ -1,9 +1,13 @@
 //! One request: its arguments to the method, the method's outcome to the answer.
 
 use bytes::Bytes;
+use everywire_core::{
+    Result, RpcError,
+    descriptor::Method,
+    wire::{Call, decode_again},
+};
 use everywire_zmtp::{Envelope, Reply};
 use rmp_serde::decode;
-use rpc_core::{Call, Method, Result, RpcError, decode_again};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{

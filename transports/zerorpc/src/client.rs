@@ -3,8 +3,12 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use everywire_core::{
+    Caller, Code, DEFAULT_TIMEOUT, Result, RpcError,
+    descriptor::Method,
+    wire::{CallSlots, answer_within, decode_again},
+};
 use everywire_net::Shared;
-use rpc_core::{CallSlots, Caller, Code, DEFAULT_TIMEOUT, Method, Result, RpcError, answer_within, decode_again};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
@@ -119,7 +123,7 @@ fn address(url: &str) -> Result<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rpc_core::Origin;
+    use everywire_core::Origin;
 
     #[test]
     fn urls() {

@@ -10,7 +10,7 @@
 //! The traceback is nil: Python's `RemoteError` shows a traceback instead of `name: message`. There is no place for
 //! [`RpcError::data`].
 
-use rpc_core::{Code, RpcError};
+use everywire_core::{Code, RpcError};
 
 use crate::msgpack::{get_value, put_value};
 
@@ -63,7 +63,7 @@ fn code(found: &str) -> Option<Code> {
 
 #[cfg(test)]
 mod tests {
-    use rpc_core::Origin;
+    use everywire_core::Origin;
 
     use super::*;
 

@@ -10,8 +10,8 @@ use std::{
 };
 
 use bytes::Bytes;
+use everywire_core::{Result, RpcError};
 use futures_util::{FutureExt, StreamExt};
-use rpc_core::{Result, RpcError};
 use serde::Serialize;
 use tokio::{
     net::TcpStream,

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use everywire_core::{Caller, Limits, Result, RpcError, Service, descriptor::Method};
 use everywire_zmtp::Envelope;
-use rpc_core::{Caller, Limits, Method, Result, RpcError, Service};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{

@@ -3,8 +3,8 @@
 use std::{io, time::Duration};
 
 use bytes::Bytes;
+use everywire_core::{__private::unknown_method, RpcError, descriptor::ServiceDescriptor, wire::Waiting};
 use everywire_zmtp::{Envelope, Peer, Reply, Session, frames::violation};
-use rpc_core::{RpcError, ServiceDescriptor, Waiting, unknown_method};
 
 use crate::{
     call::{Asker, ZerorpcCall},

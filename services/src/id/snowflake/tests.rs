@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, atomic::AtomicI64},
 };
 
-use rpc_core::Code;
+use everywire_core::Code;
 use tokio::time::{Instant, advance};
 
 use super::*;

@@ -44,7 +44,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use rpc_core::{Result, RpcError};
+use everywire_core::{Result, RpcError};
 use tokio::{
     runtime::{Builder, Handle},
     sync::{mpsc, oneshot},

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use rpc_core::{Result, RpcError};
+use everywire_core::{Result, RpcError};
 
 use super::check;
 use crate::{Permit, lock::redis::Scripted};

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use everywire_core::{Result, RpcError};
 use mysql_async::{
     Error, Opts, OptsBuilder, Params, Pool, PoolConstraints, PoolOpts,
     prelude::{FromRow, Queryable},
 };
-use rpc_core::{Result, RpcError};
 
 use super::super::{
     failure::{Failure, Names},

@@ -5,8 +5,8 @@ mod connections;
 
 use std::{sync::Arc, time::Duration};
 
+use everywire_core::{Result, RpcError};
 use mysql_async::{Params, Row};
-use rpc_core::{Result, RpcError};
 use tokio::task::JoinSet;
 
 pub(crate) use self::connections::Database;

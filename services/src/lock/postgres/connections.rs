@@ -2,7 +2,7 @@
 
 use std::{error::Error, future::poll_fn, sync::Arc, time::Duration};
 
-use rpc_core::{Result, RpcError};
+use everywire_core::{Result, RpcError};
 use tokio::{
     sync::{Mutex, Notify},
     task::JoinSet,

@@ -4,7 +4,7 @@ mod connections;
 
 use std::sync::Arc;
 
-use rpc_core::{Result, RpcError};
+use everywire_core::{Result, RpcError};
 use tokio::task::JoinSet;
 use tokio_postgres::types::Type;
 

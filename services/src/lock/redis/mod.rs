@@ -4,8 +4,8 @@ mod scripted;
 
 use std::sync::Arc;
 
+use everywire_core::Result;
 use redis::{FromRedisValue, PushKind, ToRedisArgs, Value};
-use rpc_core::Result;
 use tokio::task::JoinSet;
 
 use super::{

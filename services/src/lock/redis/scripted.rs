@@ -2,12 +2,12 @@
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
+use everywire_core::{Result, RpcError};
 use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, FromRedisValue, IntoConnectionInfo, ProtocolVersion,
     PushInfo, PushKind, RedisError, Script, ScriptInvocation, Value,
     aio::{MultiplexedConnection, SendError},
 };
-use rpc_core::{Result, RpcError};
 
 use super::super::{
     engine::STEP_TIME,

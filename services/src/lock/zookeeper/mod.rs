@@ -14,7 +14,7 @@ mod nodes;
 
 use std::{sync::Arc, time::Duration};
 
-use rpc_core::{Result, RpcError};
+use everywire_core::{Result, RpcError};
 use tokio::{sync::Mutex, time::timeout};
 use zookeeper_client::{Acls, Client, CreateMode, CreateOptions, Error, OneshotWatcher};
 

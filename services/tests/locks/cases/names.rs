@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use everywire_core::Code;
 use everywire_services::lock::{Locks, Request};
-use rpc_core::Code;
 
 use crate::bench::{Bench, LONG, cases};
 

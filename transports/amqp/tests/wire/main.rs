@@ -22,7 +22,7 @@ use std::{
 
 use broker::Broker;
 use everywire_amqp::{Client, Server};
-use rpc_core::{Budget, CancellationToken, Code, Limits, Origin, Result, Service, Transport};
+use everywire_core::{Budget, Code, Limits, Origin, Result, Service, Transport, wire::CancellationToken};
 use tokio::{
     sync::{Notify, OnceCell},
     task::{JoinHandle, JoinSet},
@@ -33,7 +33,7 @@ use tokio::{
 const DEADLINE: Duration = Duration::from_mins(1);
 
 /// Calls that are counted.
-#[rpc_core::service(package = "demo.v1")]
+#[everywire_core::service(package = "demo.v1")]
 trait Demo {
     /// Adds two integers.
     #[idempotent]

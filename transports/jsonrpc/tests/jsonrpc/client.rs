@@ -2,11 +2,11 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use everywire_core::{Code, Limits, Origin, Result};
 use everywire_jsonrpc::{Client, schema};
 use jsonrpsee_core::{client::ClientT, params::ArrayParams};
 use jsonrpsee_http_client::HttpClientBuilder;
 use jsonrpsee_ws_client::WsClientBuilder;
-use rpc_core::{Code, Limits, Origin, Result};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},

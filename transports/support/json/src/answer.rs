@@ -3,7 +3,10 @@
 use std::{io, sync::Arc};
 
 use bytes::Bytes;
-use rpc_core::{Budget, FREE_BYTES, Limit, Result, RpcError, Share};
+use everywire_core::{
+    Budget, Limit, Result, RpcError,
+    wire::{FREE_BYTES, Share},
+};
 use serde::Serialize;
 
 use crate::fault;

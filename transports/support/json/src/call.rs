@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use rpc_core::{Budget, Call, Limit, Result, RpcError, Service, aside, decode_again};
+use everywire_core::{
+    Budget, Limit, Result, RpcError, Service,
+    wire::{Call, aside, decode_again},
+};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{

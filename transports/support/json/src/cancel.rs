@@ -8,7 +8,7 @@ use std::{
     task::Poll,
 };
 
-use rpc_core::CancellationToken;
+use everywire_core::wire::CancellationToken;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, fmt::Display};
 
-use rpc_core::{Code, Method, Result, RpcError, decode_again};
+use everywire_core::{Code, Result, RpcError, descriptor::Method, wire::decode_again};
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
@@ -66,7 +66,7 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de Raw
 
 #[cfg(test)]
 mod tests {
-    use rpc_core::Origin;
+    use everywire_core::Origin;
 
     use super::*;
 

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, fmt::Display};
 
-use rpc_core::{Code, RpcError, fault_number};
+use everywire_core::{Code, RpcError, wire::fault_number};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -105,7 +105,7 @@ pub(crate) fn put(bytes: &mut Vec<u8>, id: Option<&str>, object: &impl Serialize
 
 #[cfg(test)]
 mod tests {
-    use rpc_core::Origin;
+    use everywire_core::Origin;
     use serde_json::json;
 
     use super::*;

@@ -7,8 +7,8 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
-use rpc_core::{Budget, Code, Limits, Origin, Result, RpcError};
-use rpc_core_specimen::{Choice, Echo, EchoClient, EchoService, Echoing, Several, Specimen, assert_same, at_once};
+use everywire_core::{Budget, Code, Limits, Origin, Result, RpcError};
+use everywire_testing::{Choice, Echo, EchoClient, EchoService, Echoing, Several, Specimen, assert_same, at_once};
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::{Value, value::RawValue};
 
@@ -130,5 +130,5 @@ fn error(code: i32, message: &str, data: Option<&RawValue>) {
 #[cfg(test)]
 #[test]
 fn the_corpus_breaks_nothing() {
-    rpc_core_specimen::replay("json", json);
+    everywire_testing::replay("json", json);
 }

@@ -17,10 +17,10 @@
 //! {"jsonrpc":"2.0","id":1,"error":{"code":5,"message":"no such lock","data":{"code":"NOT_FOUND","details":{"name":"a"}}}}
 //! {"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"Invalid Request","data":"`jsonrpc` is not \"2.0\""}}
 //! ```
-//! `code` is [`Code::fault_number`](rpc_core::Code::fault_number): -32601 for an unknown method, -32602 for arguments
+//! `code` is [`Code::fault_number`](everywire_core::Code::fault_number): -32601 for an unknown method, -32602 for arguments
 //! that do not fit, -32603 for an internal error, and for every other code its own small number, which lies outside of
 //! the range that the specification reserves. `data.code` is the name of the code, and `data.details` the error's
-//! [data](rpc_core::RpcError::data), if it has any. What is no request has no `data.code` but a text that says what is
+//! [data](everywire_core::RpcError::data), if it has any. What is no request has no `data.code` but a text that says what is
 //! wrong: -32700 is not JSON, -32600 is JSON and not a request.
 //!
 //! # Cancellation

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rpc_core::{Budget, Caller, Method, Result, RpcError, Service};
+use everywire_core::{Budget, Caller, Result, RpcError, Service, descriptor::Method};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{answer, reply, request};

@@ -1,8 +1,11 @@
 //! Which services JSON carries.
 
-use rpc_core::{
-    Result, ServiceDescriptor,
-    shape::{Shape, Types},
+use everywire_core::{
+    Result,
+    descriptor::{
+        ServiceDescriptor,
+        shape::{Shape, Types},
+    },
 };
 
 /// Refuses types that JSON loses or can't write, in the name of `wire`. One without a shape is fine: JSON describes itself.

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use rpc_core::{Budget, FREE_BYTES, Limit, Limits, Result, RpcError};
+use everywire_core::{Budget, Limit, Limits, Result, RpcError, wire::FREE_BYTES};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
-#[rpc_core::service(package = "test.v1")]
+#[everywire_core::service(package = "test.v1")]
 trait Probe {
     async fn add(&self, a: i64, b: i64) -> Result<i64>;
     async fn echo(&self, value: Value) -> Result<Value>;

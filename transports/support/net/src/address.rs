@@ -6,7 +6,7 @@ use std::{
     str::FromStr,
 };
 
-use rpc_core::{Result, RpcError};
+use everywire_core::{Result, RpcError};
 
 /// What ZeroMQ's `*` stands for as a host: every IPv4 address of the machine.
 const EVERY_HOST: &str = "0.0.0.0";
@@ -21,7 +21,7 @@ const EVERY_HOST: &str = "0.0.0.0";
 ///
 /// assert_eq!("tcp://*:7777".parse::<Address>()?.to_string(), "0.0.0.0:7777");
 /// assert_eq!("[::1]:4242".parse::<Address>()?.to_string(), "[::1]:4242");
-/// # Ok::<_, rpc_core::RpcError>(())
+/// # Ok::<_, everywire_core::RpcError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address {
@@ -118,7 +118,7 @@ pub fn reachable(at: SocketAddr) -> SocketAddr {
 
 #[cfg(test)]
 mod tests {
-    use rpc_core::Code;
+    use everywire_core::Code;
 
     use super::*;
 

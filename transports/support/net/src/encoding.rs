@@ -5,6 +5,10 @@ use std::{
     sync::Arc,
 };
 
+use everywire_core::{
+    Budget, Limit, Result, RpcError,
+    wire::{CancellationToken, aside},
+};
 use flate2::{
     Compression,
     read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder},
@@ -12,7 +16,6 @@ use flate2::{
 };
 use http::{HeaderMap, header};
 use hyper::body::Incoming;
-use rpc_core::{Budget, CancellationToken, Limit, Result, RpcError, aside};
 
 use crate::http1::{self, Received};
 
@@ -153,8 +156,8 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use everywire_core::{Code, Limits};
     use flate2::write::{DeflateEncoder, ZlibEncoder};
-    use rpc_core::{Code, Limits};
 
     use super::*;
 

@@ -13,6 +13,10 @@ use std::{
 };
 
 use bytes::Bytes;
+use everywire_core::{
+    Budget, Code, Limit, Result, RpcError,
+    wire::{CancellationToken, Share},
+};
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use hyper::{
@@ -22,7 +26,6 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::TokioIo;
-use rpc_core::{Budget, CancellationToken, Code, Limit, Result, RpcError, Share};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::{Sleep, sleep_until},

@@ -8,7 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rpc_core::{Budget, CancellationToken, Limit, Result, RpcError, Waiting};
+use everywire_core::{
+    Budget, Limit, Result, RpcError,
+    wire::{CancellationToken, Waiting},
+};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -224,7 +227,7 @@ fn holder(address: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
-    use rpc_core::Limits;
+    use everywire_core::Limits;
 
     use super::*;
 

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rpc_core::{Budget, CancellationToken, Cut, FREE_BYTES, Limit, Result, RpcError, in_time};
+use everywire_core::{
+    Budget, Limit, Result, RpcError,
+    wire::{CancellationToken, Cut, FREE_BYTES, in_time},
+};
 
 /// Waits for a message that `arriving` reads: at most for `message_time`, and no longer than until the stop. A message that
 /// is there costs no timer.
@@ -30,7 +33,7 @@ pub fn buffered(reply: Vec<u8>, budget: &Arc<Budget>) -> Result<Bytes> {
 
 #[cfg(test)]
 mod tests {
-    use rpc_core::{Code, Limits};
+    use everywire_core::{Code, Limits};
 
     use super::*;
 

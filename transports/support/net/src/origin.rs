@@ -2,8 +2,8 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use everywire_core::{Result, RpcError};
 use http::{HeaderValue, Uri, uri::Authority};
-use rpc_core::{Result, RpcError};
 
 /// The web pages that may call a server through a browser. By default these are the server's own pages, and only under an IP
 /// address or `localhost`: with any other name, its owner could point it at this machine (DNS rebinding) and pass for the

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use rpc_core::{Result, RpcError};
+use everywire_core::{Result, RpcError};
 use tokio::time::{Instant, sleep_until};
 
 /// The least time between two tries to connect.

@@ -8,8 +8,8 @@ use std::{
     time::Duration,
 };
 
+use everywire_core::{Budget, Limit, wire::Waiting};
 use futures_util::FutureExt;
-use rpc_core::{Budget, Limit, Waiting};
 use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready},
@@ -182,7 +182,7 @@ impl AsyncWrite for Socket {
 mod tests {
     use std::{future::poll_fn, time::Duration};
 
-    use rpc_core::Limits;
+    use everywire_core::Limits;
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
         net::TcpListener,

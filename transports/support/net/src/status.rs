@@ -1,6 +1,6 @@
 //! What an answer of HTTP means where the wire's own answer is missing.
 
-use rpc_core::Code;
+use everywire_core::Code;
 
 /// The code behind an HTTP status: some proxy or another server stands there, or the wire below refused the request.
 ///

@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use everywire_core::{Budget, Limit, Limits, wire::CancellationToken};
 use everywire_net::{
     Listener, Socket, WebOrigins,
     http1::{not_post, not_received, receive, serve},
@@ -14,7 +15,6 @@ use everywire_net::{
 use http::{Method, Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use rpc_core::{Budget, CancellationToken, Limit, Limits};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpSocket, TcpStream},

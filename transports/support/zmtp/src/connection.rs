@@ -10,8 +10,11 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
+use everywire_core::{
+    Code, Limit, Limits, RpcError,
+    wire::{FREE_BYTES, Share},
+};
 use everywire_net::poll_read_more;
-use rpc_core::{Code, FREE_BYTES, Limit, Limits, RpcError, Share};
 use tokio::{
     io::AsyncWriteExt,
     time::{Instant, Sleep, sleep, sleep_until},

@@ -2,7 +2,10 @@
 
 use std::{future::poll_fn, io, net::SocketAddr, pin::pin, sync::Arc};
 
-use rpc_core::{Budget, CancellationToken, Limit, Tally};
+use everywire_core::{
+    Budget, Limit,
+    wire::{CancellationToken, Tally},
+};
 use tokio::{io::AsyncWriteExt, task::yield_now, time::timeout};
 
 use crate::{Session, SocketType, Stream, connection::Connection};

@@ -13,7 +13,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use rpc_core::{Budget, CancellationToken, Limits, RpcError};
+use everywire_core::{Budget, Limits, RpcError, wire::CancellationToken};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     runtime::{Builder, Runtime},
@@ -244,5 +244,5 @@ impl AsyncWrite for Script<'_> {
 #[cfg(test)]
 #[test]
 fn the_corpus_breaks_nothing() {
-    rpc_core_specimen::replay("zmtp", zmtp);
+    everywire_testing::replay("zmtp", zmtp);
 }

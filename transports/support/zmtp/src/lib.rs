@@ -25,7 +25,7 @@
 //!
 //! use bytes::Bytes;
 //! use everywire_zmtp::{Engine, Envelope, Peer, Reply, Session, SocketType};
-//! use rpc_core::{Budget, CancellationToken, Limits, RpcError};
+//! use everywire_core::{Budget, Limits, RpcError, wire::CancellationToken};
 //!
 //! struct Lengths;
 //!

@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use rpc_core::{FREE_BYTES, RpcError};
+use everywire_core::{RpcError, wire::FREE_BYTES};
 use tokio::{
     io::AsyncWrite,
     task::{AbortHandle, Id, JoinError, JoinSet},

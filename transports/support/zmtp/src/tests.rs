@@ -15,7 +15,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use rpc_core::{Budget, CancellationToken, Limits, RpcError};
+use everywire_core::{Budget, Limits, RpcError, wire::CancellationToken};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex},
     task::JoinHandle,

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use rpc_core::{Budget, FREE_BYTES, Limit, Limits};
+use everywire_core::{Budget, Limit, Limits, wire::FREE_BYTES};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, duplex},
     time::{Instant, advance, sleep, timeout},

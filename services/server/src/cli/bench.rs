@@ -8,13 +8,13 @@ use std::{
 };
 
 use clap::Args;
+use everywire::{Result, RpcError, wire::CancellationToken};
 use everywire_benches::{
     compare, report,
     result::Results,
     run::{Request, Servers, run},
     server,
 };
-use rpc_core::{CancellationToken, Result, RpcError};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{memory, print};

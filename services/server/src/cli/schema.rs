@@ -1,8 +1,9 @@
 //! `everywire schema`: the service as other tools read it.
 
 use clap::{Args, ValueEnum};
-use everywire::{grpc, jsonrpc, services::ToolkitService};
-use rpc_core::{Result, RpcError};
+use everywire::{Result, RpcError};
+use everywire::{grpc, jsonrpc};
+use everywire_services::ToolkitService;
 
 use super::print;
 

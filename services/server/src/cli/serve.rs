@@ -10,12 +10,9 @@ use std::{
 };
 
 use clap::Args;
-use everywire::{
-    jsonrpc,
-    services::{Embedded, ToolkitService, durable::DataDir, id::Ids, lock::Backend},
-    xmlrpc,
-};
-use rpc_core::{Budget, CancellationToken, Limit, Limits, Result, RpcError, Server, Service};
+use everywire::{Budget, Limit, Limits, Result, RpcError, Server, Service, wire::CancellationToken};
+use everywire::{jsonrpc, xmlrpc};
+use everywire_services::{Embedded, ToolkitService, durable::DataDir, id::Ids, lock::Backend};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{

@@ -9,12 +9,12 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use rpc_core::Result;
+use everywire_core::Result;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Gives back what it is given.
-#[rpc_core::service(package = "specimen.v1")]
+#[everywire_core::service(package = "specimen.v1")]
 pub trait Echo {
     /// A value with everything that all wires carry.
     async fn specimen(&self, value: Specimen) -> Result<Specimen>;

@@ -2,8 +2,10 @@
 
 use std::{fmt, io::Write, net::SocketAddr};
 
-use everywire::{amqp, grpc, jsonrpc, locker, services::ToolkitService, xmlrpc, zerorpc};
-use rpc_core::{Code, Limits, Result};
+use everywire::{Code, Limits, Result};
+use everywire::{amqp, grpc, jsonrpc, xmlrpc, zerorpc};
+use everywire_locker as locker;
+use everywire_services::ToolkitService;
 
 use super::of_flag;
 

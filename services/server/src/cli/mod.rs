@@ -22,7 +22,7 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
-use rpc_core::{Result, RpcError};
+use everywire::{Result, RpcError};
 use tracing_subscriber::EnvFilter;
 
 /// One service on every wire: XML-RPC, JSON-RPC, gRPC, ZeroMQ (zerorpc) and RabbitMQ. Without a command it serves.

@@ -1,7 +1,7 @@
 //! The web pages that may call, as flags.
 
 use clap::Args;
-use rpc_core::Result;
+use everywire::Result;
 
 use super::of_flag;
 
@@ -37,7 +37,7 @@ impl OriginFlags {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
-    use rpc_core::RpcError;
+    use everywire::RpcError;
 
     use super::*;
 

@@ -8,11 +8,11 @@ use std::{
 };
 
 use clap::Args;
-use everywire::services::{
+use everywire::RpcError;
+use everywire_services::{
     id::{Ids, Layout, LeaseTimes, Secret, Settings, Snowflake, WorkerLease},
     lock::Backend,
 };
-use rpc_core::RpcError;
 
 use super::of_flag;
 
@@ -101,7 +101,7 @@ fn of_default(error: &RpcError) -> RpcError {
 
 impl IdFlags {
     /// The ids that the flags say; `locks` are those of `--lock`.
-    pub(crate) async fn connect(&self, locks: Option<&Arc<Backend>>) -> rpc_core::Result<Ids> {
+    pub(crate) async fn connect(&self, locks: Option<&Arc<Backend>>) -> everywire::Result<Ids> {
         let ids = match (self.id.as_str(), self.worker) {
             ("snowflake", Some(Worker::Leased)) => self.leased(locks).await.map_err(of_flag("--worker auto"))?.into(),
             ("snowflake", None) if locks.is_some_and(|locks| can_lease(locks)) => {
@@ -123,7 +123,7 @@ impl IdFlags {
         (self.id_epoch, self.id_layout) != (epoch, layout) || self.id_secret.is_some()
     }
 
-    async fn leased(&self, locks: Option<&Arc<Backend>>) -> rpc_core::Result<Snowflake> {
+    async fn leased(&self, locks: Option<&Arc<Backend>>) -> everywire::Result<Snowflake> {
         let locks =
             locks.ok_or_else(|| RpcError::invalid_argument("it leases a worker id from the engine of --lock"))?;
         let (locks, most) = (Arc::clone(locks), self.id_layout.max_worker());

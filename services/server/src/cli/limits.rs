@@ -1,8 +1,8 @@
 //! The limits of every wire as flags.
 
 use clap::Args;
+use everywire::Limits;
 use humantime::Duration;
-use rpc_core::Limits;
 
 /// Writes the flags and what becomes of them: name, help, and the field of [`Limits`].
 macro_rules! flags {

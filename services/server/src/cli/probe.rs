@@ -1,7 +1,7 @@
 //! Finds out which wire serves at an `http://` URL: servers print such URLs for XML-RPC, JSON-RPC and gRPC.
 
+use everywire::{Result, RpcError};
 use everywire_net::Address;
-use rpc_core::{Result, RpcError};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,

@@ -1,17 +1,18 @@
 //! `everywire call`: one call over any wire.
 //!
 //! The words of the command line become JSON, and the service's own argument decoding does the rest: a client is a
-//! [`Toolkit`](everywire::services::Toolkit), so it can be served like one, in memory.
+//! [`Toolkit`](everywire_services::Toolkit), so it can be served like one, in memory.
 
 use std::time::Duration;
 
 use clap::Args;
 use everywire::{
-    amqp, grpc, jsonrpc,
-    services::{ToolkitClient, ToolkitService},
-    xmlrpc, zerorpc,
+    Caller, Result, RpcError,
+    descriptor::{Method, shape::Shape},
+    memory,
 };
-use rpc_core::{Caller, Method, Result, RpcError, memory, shape::Shape};
+use everywire::{amqp, grpc, jsonrpc, xmlrpc, zerorpc};
+use everywire_services::{ToolkitClient, ToolkitService};
 use serde_json::{Map, Value};
 
 use super::{print, probe};
