@@ -6,7 +6,8 @@ use std::{
 };
 
 use everywire::Code;
-use everywire_services::{Embedded, Toolkit, ToolkitClient, ToolkitService, id::Snowflake};
+use everywire_id::Snowflake;
+use everywire_toolkit::{Embedded, Toolkit, ToolkitClient, ToolkitService};
 use tokio::time::{Instant, sleep};
 
 use crate::harness::{Wires, on_every_wire, soon};

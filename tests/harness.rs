@@ -15,9 +15,9 @@ use everywire::{
 use serde_json::{Value, json};
 use tokio::{sync::OnceCell, task::JoinHandle, time::sleep};
 
-use crate::broker::Broker;
+use everywire_testing::broker::Broker;
 
-pub(crate) use crate::soon::soon;
+pub(crate) use everywire_testing::soon;
 
 /// A running server. It stops when this is dropped.
 pub(crate) struct Wires<S> {

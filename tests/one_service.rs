@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use everywire::{Code, Limits, Origin};
-use everywire_services::{Toolkit, ToolkitClient, ToolkitService};
+use everywire_toolkit::{Toolkit, ToolkitClient, ToolkitService};
 use tokio::time::timeout;
 
 use crate::{

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use everywire::grpc;
-use everywire_services::ToolkitService;
+use everywire_toolkit::ToolkitService;
 
 const COMMITTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../services/toolkit.proto");
 

@@ -11,7 +11,7 @@ use std::{
 };
 
 use everywire::{Caller, Code, Limits, grpc, jsonrpc, memory, zerorpc};
-use everywire_services::{Embedded, Toolkit, ToolkitClient, ToolkitService};
+use everywire_toolkit::{Embedded, Toolkit, ToolkitClient, ToolkitService};
 use tokio::{
     net::{TcpListener, TcpStream},
     process::{Child, Command},

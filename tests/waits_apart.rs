@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use everywire::{Caller, Code, Limits};
-use everywire_services::{Toolkit, ToolkitClient, ToolkitService};
+use everywire_toolkit::{Toolkit, ToolkitClient, ToolkitService};
 use tokio::task::JoinHandle;
 
 use crate::{

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use everywire::{Result, RpcError};
-use everywire_services::id::Snowflake;
+use everywire_id::Snowflake;
 
 /// Methods that do next to nothing, so that what is measured is the call; and ids, to be compared with those of others.
 #[everywire::service(package = "everywire.v1")]

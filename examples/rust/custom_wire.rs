@@ -15,7 +15,8 @@ use everywire::{
     wire::{Call, CancellationToken, answer_within, decode_again},
 };
 use everywire::{Code, Result, RpcError, Server, Service, Transport, serde};
-use everywire_services as services;
+use everywire_id::Snowflake;
+use everywire_toolkit::{Embedded, ToolkitClient, ToolkitService};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -112,10 +113,10 @@ async fn next_line(stream: &mut BufReader<UnixStream>, max: &Limits) -> io::Resu
 async fn main() -> Result<()> {
     let path = env::temp_dir().join(format!("everywire-{}", process::id()));
     let wire = LineServer(UnixListener::bind(&path).map_err(RpcError::internal)?);
-    let service = services::ToolkitService::new(services::Embedded::new(services::id::Snowflake::new(1)?));
+    let service = ToolkitService::new(Embedded::new(Snowflake::new(1)?));
     let stop = CancellationToken::new();
     let serving = tokio::spawn(Server::new(service).mount(wire).serve_until(stop.clone().cancelled_owned()));
-    lesson::lesson(&services::ToolkitClient::new(LineClient(path.clone())), "custom_wire.rs").await?;
+    lesson::lesson(&ToolkitClient::new(LineClient(path.clone())), "custom_wire.rs").await?;
     stop.cancel();
     std::fs::remove_file(path).map_err(RpcError::internal)?;
     serving.await.map_err(RpcError::internal)?

@@ -7,7 +7,7 @@ mod lesson;
 use std::{env, time::Duration};
 
 use everywire::{Code, Result, grpc};
-use everywire_services::{Toolkit, ToolkitClient};
+use everywire_toolkit::{Toolkit, ToolkitClient};
 
 #[tokio::main]
 async fn main() -> Result<()> {

@@ -7,7 +7,7 @@ mod lesson;
 use std::{env, net::TcpListener, time::Duration};
 
 use everywire::{Code, Origin, Result, RpcError, jsonrpc};
-use everywire_services::{Toolkit, ToolkitClient};
+use everywire_toolkit::{Toolkit, ToolkitClient};
 
 #[tokio::main]
 async fn main() -> Result<()> {

@@ -12,7 +12,7 @@ use std::{
 };
 
 use everywire::{Result, xmlrpc};
-use everywire_services::{Toolkit, ToolkitClient};
+use everywire_toolkit::{Toolkit, ToolkitClient};
 use tokio::{task::JoinSet, time::sleep};
 
 #[tokio::main]

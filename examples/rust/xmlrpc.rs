@@ -7,7 +7,7 @@ mod lesson;
 use std::{env, sync::Arc};
 
 use everywire::{Result, xmlrpc};
-use everywire_services::{Toolkit, ToolkitClient};
+use everywire_toolkit::{Toolkit, ToolkitClient};
 use tokio::task::JoinSet;
 
 #[tokio::main]

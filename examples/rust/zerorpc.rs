@@ -7,7 +7,7 @@ mod lesson;
 use std::{env, time::Duration};
 
 use everywire::{Result, zerorpc};
-use everywire_services::{Toolkit, ToolkitClient};
+use everywire_toolkit::{Toolkit, ToolkitClient};
 use tokio::time::timeout;
 
 #[tokio::main]

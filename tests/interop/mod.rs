@@ -11,7 +11,7 @@ mod service;
 
 use std::{path::Path, process::Stdio, time::Duration};
 
-use everywire_services::{Embedded, ToolkitService};
+use everywire_toolkit::{Embedded, ToolkitService};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},

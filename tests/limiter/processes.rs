@@ -3,7 +3,7 @@
 use std::process::Stdio;
 
 use everywire::grpc;
-use everywire_services::{Permit, Toolkit, ToolkitClient};
+use everywire_toolkit::{Permit, Toolkit, ToolkitClient};
 use tokio::process::Command;
 
 use crate::serving::{PROGRAM, Serving, on_free_ports};

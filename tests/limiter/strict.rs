@@ -3,15 +3,17 @@
 use std::time::{Duration, Instant};
 
 use everywire::Code;
-use everywire_services::limiter::{MOST_PERMITS, RedisLimiter};
+use everywire_limiter::{MOST_PERMITS, RedisLimiter};
 use tokio::{process::Command, task::JoinSet, time::sleep};
 
 use crate::{
-    engine::{Engine, Kind},
     processes::Process,
     serving::PROGRAM,
-    soon::soon,
     windows::{Granted, most_within},
+};
+use everywire_testing::{
+    engine::{Engine, Kind},
+    soon,
 };
 
 const SERVERS: usize = 4;

@@ -3,7 +3,7 @@
 use std::{collections::HashSet, process::Stdio};
 
 use everywire::{Result, grpc, jsonrpc, xmlrpc, zerorpc};
-use everywire_services::{IdParts, Toolkit, ToolkitClient};
+use everywire_toolkit::{IdParts, Toolkit, ToolkitClient};
 
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -11,10 +11,12 @@ use tokio::{
 };
 
 use crate::{
-    engine::{Engine, Kind},
     servers::{Server, WIRES},
     serving::{PROGRAM, on_free_ports},
-    soon::soon,
+};
+use everywire_testing::{
+    engine::{Engine, Kind},
+    soon,
 };
 
 const SECRET: &str = "00112233445566778899aabbccddeeff";

@@ -6,12 +6,12 @@ use std::{
 };
 
 use everywire::{grpc, xmlrpc};
-use everywire_services::{ToolkitClient, lock::LockGuard};
+use everywire_toolkit::{LockGuard, ToolkitClient};
 
-use crate::{
+use crate::servers::{AnyClient, Server, WIRES};
+use everywire_testing::{
     engine::{Engine, Kind},
-    servers::{AnyClient, Server, WIRES},
-    soon::soon,
+    soon,
 };
 
 const KINDS: [Kind; 4] = [Kind::Redis, Kind::Postgres, Kind::MariaDb, Kind::ZooKeeper];

@@ -7,7 +7,7 @@ use std::{
 };
 
 use everywire::{Caller, Code};
-use everywire_services::{Toolkit, ToolkitClient};
+use everywire_toolkit::{Toolkit, ToolkitClient};
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use tokio::process::Command;
 

@@ -8,7 +8,7 @@ mod stop;
 use std::{fs, time::Duration};
 
 use everywire::{Caller, grpc, jsonrpc, xmlrpc, zerorpc};
-use everywire_services::{Toolkit, ToolkitClient};
+use everywire_toolkit::{Toolkit, ToolkitClient};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines},
     process::{Child, ChildStderr, Command},

@@ -3,7 +3,7 @@
 use std::process::Stdio;
 
 use everywire::{Code, Origin};
-use everywire_services::Toolkit;
+use everywire_toolkit::Toolkit;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,

@@ -10,7 +10,7 @@ use std::{
 };
 
 use everywire::{Caller, Code, Result, RpcError};
-use everywire_services::{Toolkit, ToolkitClient};
+use everywire_toolkit::{Toolkit, ToolkitClient};
 use tokio::{
     io::AsyncWriteExt,
     net::TcpSocket,

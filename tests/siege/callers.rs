@@ -8,7 +8,7 @@ use std::{
 };
 
 use everywire::{Caller, Result, RpcError, grpc, jsonrpc, xmlrpc, zerorpc};
-use everywire_services::{Toolkit, ToolkitClient};
+use everywire_toolkit::{Toolkit, ToolkitClient};
 use tokio::{runtime::Handle, time::timeout};
 use zeromq::{ReqSocket, Socket, SocketRecv, SocketSend};
 

@@ -9,7 +9,7 @@ use std::{
 };
 
 use everywire::{Caller, Code, Result, RpcError, grpc, jsonrpc, xmlrpc, zerorpc};
-use everywire_services::{Toolkit, ToolkitClient};
+use everywire_toolkit::{Toolkit, ToolkitClient};
 use tokio::task::JoinSet;
 use zeromq::{ReqSocket, Socket, SocketRecv, SocketSend};
 

@@ -15,10 +15,8 @@ use std::{
 
 use everywire::{Result, RpcError};
 use everywire_benches::{argument, process};
-use everywire_services::{
-    durable::DataDir,
-    id::{Layout, Settings, Snowflake},
-};
+use everywire_engines::durable::DataDir;
+use everywire_id::{Layout, Settings, Snowflake};
 use tokio::runtime::Builder;
 
 /// What one worker of the default layout can have.

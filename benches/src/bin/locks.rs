@@ -10,7 +10,7 @@ use std::{
 
 use everywire::{Result, RpcError};
 use everywire_benches::argument;
-use everywire_services::lock::{Backend, Locks, Request};
+use everywire_lock::{Backend, Locks, Request};
 use redis::{Client, Script, aio::MultiplexedConnection};
 use tokio::sync::mpsc;
 

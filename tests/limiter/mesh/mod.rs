@@ -3,10 +3,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use everywire_services::limiter::{MeshLimiter, SlotLimiter};
+use everywire_limiter::{MeshLimiter, SlotLimiter};
 use tokio::time::{Instant, sleep};
 
-use crate::{engine::free_port, proxy::Proxy, soon::soon};
+use everywire_testing::{engine::free_port, proxy::Proxy, soon};
 
 mod measured;
 mod promise;

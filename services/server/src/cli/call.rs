@@ -1,7 +1,7 @@
 //! `everywire call`: one call over any wire.
 //!
 //! The words of the command line become JSON, and the service's own argument decoding does the rest: a client is a
-//! [`Toolkit`](everywire_services::Toolkit), so it can be served like one, in memory.
+//! [`Toolkit`](everywire_toolkit::Toolkit), so it can be served like one, in memory.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use everywire::{
     memory,
 };
 use everywire::{amqp, grpc, jsonrpc, xmlrpc, zerorpc};
-use everywire_services::{ToolkitClient, ToolkitService};
+use everywire_toolkit::{ToolkitClient, ToolkitService};
 use serde_json::{Map, Value};
 
 use super::{print, probe};

@@ -9,10 +9,8 @@ use std::{
 
 use clap::Args;
 use everywire::RpcError;
-use everywire_services::{
-    id::{Ids, Layout, LeaseTimes, Secret, Settings, Snowflake, WorkerLease},
-    lock::Backend,
-};
+use everywire_id::{Ids, Layout, LeaseTimes, Secret, Settings, Snowflake, WorkerLease};
+use everywire_lock::Backend;
 
 use super::of_flag;
 

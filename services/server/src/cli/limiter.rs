@@ -4,8 +4,8 @@ use std::{net::SocketAddr, str::FromStr};
 
 use clap::Args;
 use everywire::{Result, RpcError};
+use everywire_limiter::{GcraLimiter, Limiter, MeshLimiter, SlotLimiter};
 use everywire_net::{Address, reachable};
-use everywire_services::limiter::{GcraLimiter, Limiter, MeshLimiter, SlotLimiter};
 use tokio::net::lookup_host;
 
 use super::{of_flag, rate::Rate};
@@ -112,7 +112,7 @@ fn peers_of(own: SocketAddr, peers: &[String]) -> Result<Vec<String>> {
 
 #[cfg(feature = "redis")]
 async fn shared(url: &str, Rate { permits, slot }: Rate) -> Result<(Limiter, Option<String>)> {
-    use everywire_services::limiter::RedisLimiter;
+    use everywire_limiter::RedisLimiter;
 
     let limiter = RedisLimiter::connect(url, permits, slot).await.map_err(of_flag("--limiter"))?;
     let listed = format!("The limiter counts in {}, for all servers there with this rate.", limiter.engine());

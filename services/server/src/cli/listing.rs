@@ -5,7 +5,7 @@ use std::{fmt, io::Write, net::SocketAddr};
 use everywire::{Code, Limits, Result};
 use everywire::{amqp, grpc, jsonrpc, xmlrpc, zerorpc};
 use everywire_locker as locker;
-use everywire_services::ToolkitService;
+use everywire_toolkit::ToolkitService;
 
 use super::of_flag;
 

@@ -1,6 +1,6 @@
 //! The listing's notes on locks and ids: what they promise, among which servers, and what a restart changes.
 
-use everywire_services::id::{Ids, Promises, Scope};
+use everywire_id::{Ids, Promises, Scope};
 
 /// Where the locks are, and what a restart does to them. `file` keeps the marks of tokens.
 pub(crate) fn of_locks(engine: Option<&str>, file: Option<&str>) -> String {

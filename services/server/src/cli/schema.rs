@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 use everywire::{Result, RpcError};
 use everywire::{grpc, jsonrpc};
-use everywire_services::ToolkitService;
+use everywire_toolkit::ToolkitService;
 
 use super::print;
 

@@ -12,7 +12,10 @@ use std::{
 use clap::Args;
 use everywire::{Budget, Limit, Limits, Result, RpcError, Server, Service, wire::CancellationToken};
 use everywire::{jsonrpc, xmlrpc};
-use everywire_services::{Embedded, ToolkitService, durable::DataDir, id::Ids, lock::Backend};
+use everywire_engines::durable::DataDir;
+use everywire_id::Ids;
+use everywire_lock::Backend;
+use everywire_toolkit::{Embedded, ToolkitService};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{

@@ -2,7 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests are outside of test functions")]
 
-mod broker;
 mod outage;
 mod raw;
 mod rights;
@@ -20,9 +19,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use broker::Broker;
 use everywire_amqp::{Client, Server};
 use everywire_core::{Budget, Code, Limits, Origin, Result, Service, Transport, wire::CancellationToken};
+use everywire_testing::broker::Broker;
 use tokio::{
     sync::{Notify, OnceCell},
     task::{JoinHandle, JoinSet},

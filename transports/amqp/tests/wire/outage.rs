@@ -3,7 +3,8 @@
 use std::{collections::HashSet, sync::atomic::AtomicBool};
 
 use everywire_core::RpcError;
-use everywire_services::{Embedded, Toolkit, ToolkitClient, ToolkitService, id::Snowflake};
+use everywire_id::Snowflake;
+use everywire_toolkit::{Embedded, Toolkit, ToolkitClient, ToolkitService};
 use futures_util::TryFutureExt;
 use lapin::{
     BasicProperties, Connection, ConnectionProperties,
