@@ -69,10 +69,12 @@ async fn talk(stream: UnixStream, service: &impl Service, max: &Limits, stop: &C
     let mut stream = BufReader::new(stream);
     while let Some(line) = stop.run_until_cancelled(timeout(max.idle_time, next_line(&mut stream, max))).await {
         let mut call = LineCall(serde_json::from_slice(&line??)?);
-        let method = call.0["method"].as_str().unwrap_or_default().to_owned();
-        let answer = tokio::select! {
-            answer = service.dispatch(&method, &mut call) => answer,
-            _ = stream.fill_buf() => break, // who hangs up, or doesn't wait for the answer, is served no more
+        let answer = match service.descriptor().find(call.0["method"].as_str().unwrap_or_default()) {
+            Err(unknown) => call.reply::<()>(Err(unknown)),
+            Ok(method) => tokio::select! {
+                answer = service.dispatch(method, &mut call) => answer,
+                _ = stream.fill_buf() => break, // a client that hangs up, or doesn't wait for the answer, is served no more
+            },
         };
         timeout(max.message_time, stream.write_all(&answer)).await??;
     }

@@ -6,7 +6,11 @@ use futures_util::future::poll_immediate;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Budget, Limit, RpcError, Service, descriptor::ServiceDescriptor, wire::Call};
+use crate::{
+    Budget, Limit, RpcError, Service,
+    descriptor::{Method, ServiceDescriptor},
+    wire::Call,
+};
 
 /// Why [`in_time`] gave up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,15 +51,15 @@ impl<S: Service> Service for Bounded<S> {
         self.service.descriptor()
     }
 
-    async fn dispatch<C: Call>(&self, method: &str, call: &mut C) -> C::Reply {
-        let _permit = match self.budget.start_call(self.descriptor().waits(method)) {
+    async fn dispatch<C: Call>(&self, method: &Method, call: &mut C) -> C::Reply {
+        let _permit = match self.budget.start_call(method.waits()) {
             Ok(permit) => permit,
             Err(rejected) => return call.reply::<()>(Err(rejected)),
         };
         let cut_off =
             match in_time(self.service.dispatch(method, call), self.budget.limits().call_time, &self.end).await {
                 Ok(reply) => return reply,
-                Err(Cut::Late) => self.budget.over(Limit::CallTime, format_args!("{method} was cut off")),
+                Err(Cut::Late) => self.budget.over(Limit::CallTime, format_args!("{} was cut off", method.name())),
                 Err(Cut::Stopped) => RpcError::unavailable("the server stopped before the call was done"),
             };
         call.reply::<()>(Err(cut_off))

@@ -17,8 +17,6 @@ pub struct ServiceDescriptor {
     name: &'static str,
     docs: &'static str,
     methods: Vec<Method>,
-    /// The names of the methods that wait. They are few, so that this is faster to search, for every call, than `methods`.
-    waiting: Vec<&'static str>,
     types: Types,
     definitions: Map<String, Value>,
 }
@@ -63,7 +61,6 @@ impl ServiceDescriptor {
                 name,
                 docs,
                 methods: Vec::new(),
-                waiting: Vec::new(),
                 types: Types::new(),
                 definitions: Map::new(),
             },
@@ -101,9 +98,16 @@ impl ServiceDescriptor {
         self.methods.iter().find(|method| method.name == name)
     }
 
-    /// Whether the method `name` [waits](Method::waits).
-    pub(crate) fn waits(&self, name: &str) -> bool {
-        self.waiting.contains(&name)
+    /// The method with this name. There being none is `UNIMPLEMENTED`, with the names of those that there are.
+    pub fn find(&self, name: &str) -> Result<&Method> {
+        self.method(name).ok_or_else(|| self.unknown(name))
+    }
+
+    /// The error for a call of a method that the service doesn't have.
+    pub fn unknown(&self, name: &str) -> RpcError {
+        let known: Vec<_> = self.methods.iter().map(Method::name).collect();
+        let name = name[..name.floor_char_boundary(NAME_BYTES)].escape_debug();
+        RpcError::unimplemented(format!("no method `{name}` in {}; it has {}", self.full_name, known.join(", ")))
     }
 
     /// The shapes of all named types.
@@ -143,6 +147,9 @@ impl ServiceDescriptor {
         Ok(())
     }
 }
+
+/// What is repeated of an unknown method's name, in bytes.
+const NAME_BYTES: usize = 64;
 
 /// Where [`ServiceDescriptor::definitions`] is to be placed in a document, so that references find it.
 const DEFINITIONS_PATH: &str = "/components/schemas";
@@ -332,9 +339,6 @@ impl MethodBuilder<'_> {
         let arguments_text: Vec<_> =
             arguments.iter().map(|argument| format!("{}: {}", argument.name, argument.r#type.rust)).collect();
         let descriptor = &mut service.descriptor;
-        if waits {
-            descriptor.waiting.push(name);
-        }
         descriptor.methods.push(Method {
             index: descriptor.methods.len(),
             name,

@@ -53,7 +53,7 @@ pub mod __private {
 
     pub use crate::{
         client::Caller,
-        descriptor::ServiceDescriptor,
-        service::{Call, Outcome, Service, invoke, unknown_method},
+        descriptor::{Method, ServiceDescriptor},
+        service::{Call, Outcome, Service, foreign_method, invoke},
     };
 }

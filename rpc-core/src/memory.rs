@@ -13,7 +13,7 @@ use crate::{
 
 /// Calls `method` with `args`, an array (by position) or an object (by name).
 pub async fn call<S: Service>(service: &S, method: &str, args: Value) -> Result<Value> {
-    service.dispatch(method, &mut MemoryCall { args }).await
+    service.dispatch(service.descriptor().find(method)?, &mut MemoryCall { args }).await
 }
 
 /// A client of a service in the same process.

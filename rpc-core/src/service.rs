@@ -22,10 +22,11 @@ pub trait Service: Send + Sync + 'static {
     /// Names, argument names and types, documentation.
     fn descriptor(&self) -> &'static ServiceDescriptor;
 
-    /// Runs `method` on the arguments of `call` and lets `call` put the outcome into its wire's form.
+    /// Runs `method`, one of the descriptor's, on the arguments of `call` and lets `call` put the outcome into its wire's form.
     ///
+    /// A wire looks the method up once, with [`ServiceDescriptor::find`], and answers an unknown one itself.
     /// It never panics: a panic of the method is an `INTERNAL` error.
-    fn dispatch<C: Call>(&self, method: &str, call: &mut C) -> impl Future<Output = C::Reply> + Send;
+    fn dispatch<C: Call>(&self, method: &Method, call: &mut C) -> impl Future<Output = C::Reply> + Send;
 }
 
 impl<S: Service> Service for Arc<S> {
@@ -33,7 +34,7 @@ impl<S: Service> Service for Arc<S> {
         (**self).descriptor()
     }
 
-    fn dispatch<C: Call>(&self, method: &str, call: &mut C) -> impl Future<Output = C::Reply> + Send {
+    fn dispatch<C: Call>(&self, method: &Method, call: &mut C) -> impl Future<Output = C::Reply> + Send {
         (**self).dispatch(method, call)
     }
 }
@@ -79,7 +80,7 @@ impl<T> Outcome for Result<T> {
 }
 
 /// Runs one method: decodes its arguments, calls it, encodes the outcome. Generated code calls this.
-pub async fn invoke<C, A, R, F>(method: &'static Method, call: &mut C, run: impl FnOnce(A) -> F + Send) -> C::Reply
+pub async fn invoke<C, A, R, F>(method: &Method, call: &mut C, run: impl FnOnce(A) -> F + Send) -> C::Reply
 where
     C: Call,
     A: DeserializeOwned + Send,
@@ -102,20 +103,10 @@ where
         .unwrap_or_else(|panic| call.reply::<()>(Err(panicked(method, panic.as_ref()))))
 }
 
-/// Answers a call of a method that `descriptor` doesn't have. Generated code calls this.
-pub fn unknown_method<C: Call>(descriptor: &ServiceDescriptor, method: &str, call: &mut C) -> C::Reply {
-    let known: Vec<_> = descriptor.methods().iter().map(Method::name).collect();
-    let name = &method[..method.floor_char_boundary(NAME_BYTES)];
-    call.reply::<()>(Err(RpcError::unimplemented(format!(
-        "no method `{}` in {}; it has {}",
-        name.escape_debug(),
-        descriptor.full_name(),
-        known.join(", ")
-    ))))
+/// Answers a call of a method of another service, which a wire never makes. Generated code calls this.
+pub fn foreign_method<C: Call>(descriptor: &ServiceDescriptor, method: &Method, call: &mut C) -> C::Reply {
+    call.reply::<()>(Err(descriptor.unknown(method.name())))
 }
-
-/// What is repeated of an unknown method's name, in bytes.
-const NAME_BYTES: usize = 64;
 
 /// Says what the method takes, where its arguments did not fit.
 fn explain(method: &Method, error: RpcError) -> RpcError {

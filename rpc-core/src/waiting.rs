@@ -5,7 +5,12 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
-use crate::{Budget, Limit, Result, Service, budget::CallPermit, descriptor::ServiceDescriptor, wire::Call};
+use crate::{
+    Budget, Limit, Result, Service,
+    budget::CallPermit,
+    descriptor::{Method, ServiceDescriptor},
+    wire::Call,
+};
 
 /// The calls of one connection that [wait](crate::descriptor::Method::waits).
 ///
@@ -64,8 +69,8 @@ impl<S: Service> Service for PerConnection<S> {
         self.service.descriptor()
     }
 
-    async fn dispatch<C: Call>(&self, method: &str, call: &mut C) -> C::Reply {
-        if !self.descriptor().waits(method) {
+    async fn dispatch<C: Call>(&self, method: &Method, call: &mut C) -> C::Reply {
+        if !method.waits() {
             return self.service.dispatch(method, call).await;
         }
         match self.waiting.enter() {

@@ -163,13 +163,13 @@ fn service_impl(krate: &Path, service: &Service) -> TokenStream {
     let trait_name = &service.name;
     let service_name = service.service_name();
     let arms = service.methods.iter().enumerate().map(|(index, method)| {
-        let (index, wire_name) = (Literal::usize_unsuffixed(index), method.wire_name());
+        let index = Literal::usize_unsuffixed(index);
         let (name, arguments_name) = (&method.name, method.arguments_name());
         let names: Vec<_> = method.arguments.iter().map(|argument| &argument.name).collect();
         quote! {
-            #wire_name => {
+            #index => {
                 #krate::__private::invoke(
-                    &__DESCRIPTOR.methods()[#index],
+                    method,
                     call,
                     |#arguments_name { #(#names),* }| self.inner.#name(#(#names),*),
                 )
@@ -183,10 +183,14 @@ fn service_impl(krate: &Path, service: &Service) -> TokenStream {
                 &__DESCRIPTOR
             }
 
-            async fn dispatch<__Call: #krate::__private::Call>(&self, method: &str, call: &mut __Call) -> __Call::Reply {
-                match method {
+            async fn dispatch<__Call: #krate::__private::Call>(
+                &self,
+                method: &#krate::__private::Method,
+                call: &mut __Call,
+            ) -> __Call::Reply {
+                match method.index() {
                     #(#arms)*
-                    _ => #krate::__private::unknown_method(&__DESCRIPTOR, method, call),
+                    _ => #krate::__private::foreign_method(&__DESCRIPTOR, method, call),
                 }
             }
         }

@@ -30,13 +30,16 @@ const LISTENS: &str = "listens";
 /// An argument of a statement, and its type.
 pub type Argument<'a> = (&'a (dyn ToSql + Sync), Type);
 
+/// Is called with each message, and with nothing when a connection begins: messages before it may be lost.
+type Told = dyn Fn(Option<&str>) + Send + Sync;
+
 /// Where messages of channels go.
 #[derive(Clone)]
 pub struct Subscription {
     /// The channels, of which at least the first is of this server alone.
     pub channels: Vec<String>,
-    /// Is called with each message, and with nothing when a connection begins: messages before it may be lost.
-    pub message: Arc<dyn Fn(Option<&str>) + Send + Sync>,
+    /// Is called with each message, and with nothing when a connection begins, because messages before it may be lost.
+    pub message: Arc<Told>,
 }
 
 impl fmt::Debug for Subscription {
@@ -235,12 +238,7 @@ async fn listen(
     Ok(Listener { _client: listener, _messages: messages })
 }
 
-async fn pass_on(
-    mut connection: Connection<Socket, NoTlsStream>,
-    told: Arc<dyn Fn(Option<&str>) + Send + Sync>,
-    first: Arc<Notify>,
-    health: Health,
-) {
+async fn pass_on(mut connection: Connection<Socket, NoTlsStream>, told: Arc<Told>, first: Arc<Notify>, health: Health) {
     while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
         match message {
             AsyncMessage::Notification(message) if message.payload() == LISTENS => first.notify_one(),

@@ -4,6 +4,7 @@ use std::{iter, sync::Arc};
 
 use everywire_core::{
     Result, RpcError,
+    descriptor::Method,
     wire::{Call, decode_again},
 };
 use everywire_zmtp::{Envelope, Reply};
@@ -25,6 +26,7 @@ pub(crate) const NO: &[u8] = b"sorry";
 /// One message, without what it said.
 pub(crate) struct LockerCall {
     pub(crate) envelope: Envelope,
+    pub(crate) method: &'static Method,
     pub(crate) resource: Arc<str>,
 }
 

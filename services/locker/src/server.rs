@@ -66,13 +66,14 @@ impl Transport for Server {
     }
 
     async fn serve<S: Service>(self, service: Arc<S>, budget: Arc<Budget>, shutdown: CancellationToken) -> Result<()> {
+        let method = service.descriptor().find(METHOD)?;
         let engine = Arc::new(Engine::new("locker", SocketType::Rep, Arc::clone(&budget)));
         let connection = |stream: Socket, peer: SocketAddr, stop: CancellationToken| {
             let (engine, service, resource) = (Arc::clone(&engine), Arc::clone(&service), Arc::clone(&self.resource));
             let dispatch = move |envelope| {
                 let service = Arc::clone(&service);
-                let mut call = LockerCall { envelope, resource: Arc::clone(&resource) };
-                async move { service.dispatch(METHOD, &mut call).await }
+                let mut call = LockerCall { envelope, method, resource: Arc::clone(&resource) };
+                async move { service.dispatch(call.method, &mut call).await }
             };
             async move {
                 if let Err(error) = engine.serve(stream, peer, LockerSession { dispatch }, stop).await {

@@ -161,8 +161,6 @@ mod tests {
     use super::*;
     use everywire_id::Snowflake;
 
-    use everywire_id::Snowflake;
-
     use crate::Embedded;
 
     const TTL: Duration = Duration::from_secs(3);

@@ -1,4 +1,4 @@
-//! Limiters that tell each other, over real connections. `services/src/limiter/mesh/simulated.rs` has every order in which
+//! Limiters that tell each other, over real connections. `services/limiter/src/mesh/simulated.rs` has every order in which
 //! news can arrive; here is what the network does to it.
 
 use std::{sync::Arc, time::Duration};

@@ -35,15 +35,14 @@ impl<S: Service> Service for Delivered<S> {
         self.service.descriptor()
     }
 
-    async fn dispatch<C: Call>(&self, method: &str, call: &mut C) -> C::Reply {
-        let known = self.descriptor().method(method);
-        if self.redelivered && !known.is_none_or(Method::is_idempotent) {
+    async fn dispatch<C: Call>(&self, method: &Method, call: &mut C) -> C::Reply {
+        if self.redelivered && !method.is_idempotent() {
             let text = "the call may have run: the server that had it was lost before its answer; it is not run again";
             return call.reply::<()>(Err(RpcError::aborted(text)));
         }
         // Messages whose calls wait are acknowledged, so nothing but this bounds their bytes.
         let mut share = self.budget.share();
-        if known.is_some_and(Method::waits) {
+        if method.waits() {
             if let Err(rejected) = share.hold(self.bytes) {
                 return call.reply::<()>(Err(rejected));
             }

@@ -128,7 +128,7 @@ async fn answered<R: DeserializeOwned>(method: &Method, framed: &[u8]) -> Result
     let message =
         Received::read(Pieces::new(framed, usize::MAX), &AMPLE).await?.into_message(Encoding::Gzip, &AMPLE)?;
     let mut call = GrpcCall { message: Some(message), budget: &AMPLE, gzip: false };
-    let (head, body) = SERVICE.dispatch(method.name(), &mut call).await.into_parts();
+    let (head, body) = SERVICE.dispatch(method, &mut call).await.into_parts();
     let (rest, trailers) = match &body {
         envelope::Body::Message(message) => (&message[..], Some(envelope::success())),
         _ => (&[][..], None),

@@ -3,7 +3,6 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use everywire_core::{
-    __private::unknown_method,
     Budget, Limit, Result, RpcError, Service, Transport,
     descriptor::{Method, ServiceDescriptor},
     wire::{Call, CancellationToken, PerConnection, decode_again},
@@ -147,7 +146,7 @@ impl<S: Service> Session<S> {
         // The headers are dropped here, since the call may wait for a long time.
         let received = arrived(Received::read(request.into_body(), budget), budget, &self.stop).await?;
         let mut call = GrpcCall { message: Some(received.into_message(encoding, budget)?), budget, gzip };
-        Ok(self.service.dispatch(method.name(), &mut call).await)
+        Ok(self.service.dispatch(method, &mut call).await)
     }
 
     async fn answer_other(&self, request: Request<Incoming>) -> Result<Response<Body>> {
@@ -160,7 +159,7 @@ impl<S: Service> Session<S> {
             return arrived(answering, budget, &self.stop).await;
         }
         if service == descriptor.full_name() {
-            return Ok(unknown_method(descriptor, method, &mut GrpcCall { message: None, budget, gzip: false }));
+            return Err(descriptor.unknown(method));
         }
         Err(RpcError::unimplemented(format!(
             "no service `{}` here; there is {}",

@@ -5,8 +5,9 @@ use std::{net::SocketAddr, sync::Arc};
 use everywire_core::{
     Budget, Result, RpcError, Service, Transport,
     descriptor::ServiceDescriptor,
-    wire::{Call, CancellationToken, PerConnection, Waiting},
+    wire::{CancellationToken, PerConnection, Waiting},
 };
+use everywire_json::{Cancellable, Endpoint};
 use everywire_net::{Listener, Socket, WebOrigins};
 use serde_json::value::{RawValue, to_raw_value};
 
@@ -84,14 +85,14 @@ impl Transport for Server {
         let origins = Arc::new(self.origins);
         let connection = |socket: Socket, _, stop| {
             let waiting = socket.waiting();
-            let host = Host {
+            let shared = Shared {
                 service: PerConnection::new(Arc::clone(&service), waiting.clone()),
                 document: Arc::clone(&document),
                 origins: Arc::clone(&origins),
                 budget: Arc::clone(&budget),
                 waiting,
             };
-            Connection::new(Arc::new(host), stop).serve(socket)
+            Connection::new(Arc::new(shared), stop).serve(socket)
         };
         self.listener.serve(&budget, shutdown, connection).await;
         Ok(())
@@ -99,7 +100,7 @@ impl Transport for Server {
 }
 
 /// What the calls of one connection share.
-pub(crate) struct Host<S> {
+pub(crate) struct Shared<S> {
     service: PerConnection<S>,
     /// The service's `OpenRPC` document.
     document: Arc<RawValue>,
@@ -108,25 +109,34 @@ pub(crate) struct Host<S> {
     pub(crate) waiting: Waiting,
 }
 
-/// The service as one message meets it.
-pub(crate) struct Door<S> {
-    pub(crate) host: Arc<Host<S>>,
+/// What one message is addressed to.
+pub(crate) struct Gate<'a, S> {
+    pub(crate) shared: &'a Shared<S>,
+    /// The calls of a WebSocket, which later messages can cancel.
+    pub(crate) calls: Option<&'a Cancellable>,
     /// The server takes no new calls.
     pub(crate) is_stopping: bool,
 }
 
-impl<S: Service> Service for Door<S> {
-    fn descriptor(&self) -> &'static ServiceDescriptor {
-        self.host.service.descriptor()
+impl<S: Service> Endpoint for Gate<'_, S> {
+    type Service = PerConnection<S>;
+
+    fn service(&self) -> &PerConnection<S> {
+        &self.shared.service
     }
 
-    async fn dispatch<C: Call>(&self, method: &str, call: &mut C) -> C::Reply {
+    fn budget(&self) -> &Arc<Budget> {
+        &self.shared.budget
+    }
+
+    fn cancellable(&self) -> Option<&Cancellable> {
+        self.calls
+    }
+
+    fn answer_itself(&self, method: &str) -> Option<Result<&RawValue>> {
         if self.is_stopping {
-            return call.reply::<()>(Err(RpcError::unavailable("the server is stopping")));
+            return Some(Err(RpcError::unavailable("the server is stopping")));
         }
-        if method == DISCOVER {
-            return call.reply(Ok(&*self.host.document));
-        }
-        self.host.service.dispatch(method, call).await
+        (method == DISCOVER).then_some(Ok(&self.shared.document))
     }
 }

@@ -99,9 +99,12 @@ impl<'a> SubCall<'a> {
 
 async fn dispatch<S: Service>(service: &S, method: &str, call: &mut XmlrpcCall<'_>) -> Vec<u8> {
     let descriptor = service.descriptor();
-    match method.strip_prefix("system.") {
-        Some(_) => schema::answer(descriptor, method, call),
-        None => service.dispatch(local_name(descriptor, method), call).await,
+    if method.starts_with("system.") {
+        return schema::answer(descriptor, method, call);
+    }
+    match descriptor.find(local_name(descriptor, method)) {
+        Ok(method) => service.dispatch(method, call).await,
+        Err(unknown) => call.reply::<()>(Err(unknown)),
     }
 }
 

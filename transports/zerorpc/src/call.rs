@@ -28,8 +28,7 @@ pub(crate) struct ZerorpcCall {
     /// The id of the answer.
     id: MessageId,
     asker: Asker,
-    /// The method's name; empty for one that the service does not have.
-    method: &'static str,
+    method: &'static Method,
     /// The arguments, as MessagePack; a part of the read buffer, let go as soon as they are decoded.
     args: Bytes,
     /// How deep the arguments may nest.
@@ -41,11 +40,11 @@ pub(crate) struct ZerorpcCall {
 }
 
 impl ZerorpcCall {
-    pub(crate) fn new(id: MessageId, asker: Asker, method: Option<&'static Method>, args: Bytes, depth: usize) -> Self {
-        Self { id, asker, method: method.map_or("", Method::name), args, depth, unreadable: false, too_deep: false }
+    pub(crate) fn new(id: MessageId, asker: Asker, method: &'static Method, args: Bytes, depth: usize) -> Self {
+        Self { id, asker, method, args, depth, unreadable: false, too_deep: false }
     }
 
-    pub(crate) fn method(&self) -> &'static str {
+    pub(crate) fn method(&self) -> &'static Method {
         self.method
     }
 

@@ -43,8 +43,8 @@ impl<S: Service> Caller for Loopback<S> {
         let asker = Asker { envelope: Envelope::delimiter(), channel };
         let args = request.slice_ref(event.args);
         let id = self.answering.next().1;
-        let mut call = ZerorpcCall::new(id, asker, Some(method), args, Limits::default().depth);
-        let reply = self.service.dispatch(event.name, &mut call).await;
+        let mut call = ZerorpcCall::new(id, asker, method, args, Limits::default().depth);
+        let reply = self.service.dispatch(method, &mut call).await;
         decode(method.name(), &reply.body)
     }
 }

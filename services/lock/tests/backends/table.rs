@@ -1,10 +1,10 @@
 //! The table of docs/locks.md: what each backend can, as the suite finds it.
 //!
-//! `UPDATE_LOCKS=1 cargo test -p everywire-services --features engines --test locks` writes it.
+//! `UPDATE_LOCKS=1 cargo test -p everywire-lock --features engines --test backends` writes it.
 
 use std::{env, fs, sync::Mutex};
 
-const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/locks.md");
+const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/locks.md");
 
 /// One at a time changes the file.
 static FILE_LOCK: Mutex<()> = Mutex::new(());

@@ -7,6 +7,7 @@ use everywire_core::{
     wire::{Call, aside, decode_again},
 };
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::value::RawValue;
 
 use crate::{
     answer::Answer,
@@ -15,24 +16,59 @@ use crate::{
     fault,
 };
 
-/// Runs the requests in `message` and answers them; `None` if they are notifications only.
-pub async fn answer<S: Service>(service: &S, message: &[u8], budget: &Arc<Budget>) -> Option<Answer> {
-    answer_among(service, message, budget, None).await
+/// What the requests on one connection are addressed to.
+pub trait Endpoint: Sync {
+    /// The type of the service.
+    type Service: Service;
+
+    /// The service.
+    fn service(&self) -> &Self::Service;
+
+    /// The limits, and what is used of them.
+    fn budget(&self) -> &Arc<Budget>;
+
+    /// The calls that later messages can cancel, on a connection that carries several messages at a time.
+    fn cancellable(&self) -> Option<&Cancellable> {
+        None
+    }
+
+    /// The outcome of a call that does not reach the service: of a method that the server has besides it, or the reason why no
+    /// method is called now.
+    fn answer_itself(&self, _method: &str) -> Option<Result<&RawValue>> {
+        None
+    }
 }
 
-/// Does the same for a connection that carries several messages at a time. A later message can cancel a call of this one if
-/// both get the same `calls`.
-pub async fn answer_among<S: Service>(
-    service: &S,
-    message: &[u8],
-    budget: &Arc<Budget>,
-    calls: Option<&Cancellable>,
-) -> Option<Answer> {
-    let mut answer = Answer::new();
+/// A service and its budget, and nothing else.
+struct Plain<'a, S> {
+    service: &'a S,
+    budget: &'a Arc<Budget>,
+}
+
+impl<S: Service> Endpoint for Plain<'_, S> {
+    type Service = S;
+
+    fn service(&self) -> &S {
+        self.service
+    }
+
+    fn budget(&self) -> &Arc<Budget> {
+        self.budget
+    }
+}
+
+/// Runs the requests in `message` and answers them; `None` if they are notifications only.
+pub async fn answer<S: Service>(service: &S, message: &[u8], budget: &Arc<Budget>) -> Option<Answer> {
+    answer_at(&Plain { service, budget }, message).await
+}
+
+/// Does the same for requests to an endpoint.
+pub async fn answer_at<E: Endpoint>(endpoint: &E, message: &[u8]) -> Option<Answer> {
+    let (mut answer, budget) = (Answer::new(), endpoint.budget());
     match aside(message.len(), || Message::read(message, budget.limits().batch_calls)) {
-        Message::One(request) => run(service, request, &mut answer, budget, calls).await,
+        Message::One(request) => run(endpoint, request, &mut answer).await,
         // Batches are rare, so they are boxed and do not enlarge the future of each call.
-        Message::Batch(entries) => Box::pin(run_batch(service, entries, &mut answer, budget, calls)).await,
+        Message::Batch(entries) => Box::pin(run_batch(endpoint, entries, &mut answer)).await,
         Message::LongBatch => {
             let error = budget.over(Limit::BatchCalls, "the batch has too many calls");
             answer.put_error(None, &fault::object(&error));
@@ -42,16 +78,10 @@ pub async fn answer_among<S: Service>(
 }
 
 /// Runs one request after the other, so that a batch weighs no more than a call.
-async fn run_batch<S: Service>(
-    service: &S,
-    entries: Vec<&str>,
-    answer: &mut Answer,
-    budget: &Arc<Budget>,
-    calls: Option<&Cancellable>,
-) {
+async fn run_batch<E: Endpoint>(endpoint: &E, entries: Vec<&str>, answer: &mut Answer) {
     answer.bytes.push(b'[');
     for entry in entries {
-        run(service, Request::read(entry), answer, budget, calls).await;
+        run(endpoint, Request::read(entry), answer).await;
     }
     // Section 6: nothing is returned for notifications only.
     if answer.bytes == b"[" {
@@ -61,28 +91,31 @@ async fn run_batch<S: Service>(
     }
 }
 
-async fn run<S: Service>(
-    service: &S,
-    request: Result<Request<'_>, NoRequest<'_>>,
-    answer: &mut Answer,
-    budget: &Arc<Budget>,
-    calls: Option<&Cancellable>,
-) {
-    match request {
-        Ok(Request { id, method, params }) => {
-            let (start, params) = (answer.bytes.len(), params.unwrap_or("[]"));
-            let mut call = JsonCall { id, params, answer, start, budget };
-            match (calls, id) {
-                (Some(calls), Some(id)) => {
-                    if calls.run(id, service.dispatch(&method, &mut call)).await.is_none() {
-                        call.cancelled(id);
-                    }
-                }
-                (Some(calls), None) if method == cancel::METHOD => calls.cancel(params),
-                _ => service.dispatch(&method, &mut call).await,
+async fn run<E: Endpoint>(endpoint: &E, request: Result<Request<'_>, NoRequest<'_>>, answer: &mut Answer) {
+    let Request { id, method, params } = match request {
+        Ok(request) => request,
+        Err(NoRequest { id, fault }) => return answer.put_error(id, &fault.object()),
+    };
+    let (start, params) = (answer.bytes.len(), params.unwrap_or("[]"));
+    if let (Some(calls), None, cancel::METHOD) = (endpoint.cancellable(), id, &*method) {
+        return calls.cancel(params);
+    }
+    let service = endpoint.service();
+    let mut call = JsonCall { id, params, answer, start, budget: endpoint.budget() };
+    if let Some(outcome) = endpoint.answer_itself(&method) {
+        return call.reply(outcome);
+    }
+    let running = match service.descriptor().find(&method) {
+        Ok(method) => service.dispatch(method, &mut call),
+        Err(unknown) => return call.reply::<()>(Err(unknown)),
+    };
+    match (endpoint.cancellable(), id) {
+        (Some(calls), Some(id)) => {
+            if calls.run(id, running).await.is_none() {
+                call.cancelled(id);
             }
         }
-        Err(NoRequest { id, fault }) => answer.put_error(id, &fault.object()),
+        _ => running.await,
     }
 }
 

@@ -29,7 +29,7 @@
 //!
 //! {"jsonrpc":"2.0","id":1,"error":{"code":-32800,"message":"the call was cancelled by its caller","data":{"code":"CANCELLED"}}}
 //! ```
-//! Where a connection carries several calls at a time, [`answer_among`] supports this notification of the Language Server
+//! Where a connection carries several calls at a time, [`answer_at`] supports this notification of the Language Server
 //! Protocol. It drops the calls with this id that are not done, also in a batch. Each is answered once: with this error and
 //! the protocol's number, or with its reply if that was there first. The id has to be written as in the call. An id that no
 //! call has is ignored.
@@ -66,7 +66,7 @@ mod schema;
 mod tests;
 
 pub use answer::Answer;
-pub use call::{answer, answer_among};
+pub use call::{Endpoint, answer, answer_at};
 pub use cancel::{Cancellable, cancelled_before, cancelled_by};
 pub use client::{read_value, reply, request};
 pub use fault::{refusal, reported};
