@@ -56,7 +56,7 @@ impl<S: Service> Wires<S> {
         let rabbit = amqp::Server::connect(&broker().await.url).await.unwrap().queue(&queue);
         let stop = CancellationToken::new();
         let (xmlrpc, jsonrpc, grpc, zerorpc) = (xml.address(), json.address(), proto.address(), zero.address());
-        let server = Server::new(Arc::clone(&service)).limits(limits);
+        let server = Server::with_limits(Arc::clone(&service), limits);
         let server = server.mount(xml).mount(json).mount(proto).mount(zero).mount(rabbit);
         let serving = server.serve_until(stop.clone().cancelled_owned());
         let serving = Some(tokio::spawn(async { serving.await.inspect_err(|error| eprintln!("the server: {error}")) }));

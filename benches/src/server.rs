@@ -43,7 +43,7 @@ impl Bound {
         ];
         let mut addresses: Addresses =
             addresses.into_iter().map(|(name, address)| (name.to_owned(), address.to_string())).collect();
-        let mut server = Server::new(EchoService::new(Plain::default())).limits(limits());
+        let mut server = Server::with_limits(EchoService::new(Plain::default()), limits());
         server = server.mount(xmlrpc).mount(jsonrpc).mount(grpc).mount(zerorpc);
         if let Some(url) = broker {
             server = server.mount(amqp::Server::connect(url).await?);

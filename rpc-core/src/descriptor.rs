@@ -16,6 +16,7 @@ pub struct ServiceDescriptor {
     package: &'static str,
     name: &'static str,
     docs: &'static str,
+    version: &'static str,
     methods: Vec<Method>,
     types: Types,
     definitions: Map<String, Value>,
@@ -60,6 +61,7 @@ impl ServiceDescriptor {
                 package,
                 name,
                 docs,
+                version: "",
                 methods: Vec::new(),
                 types: Types::new(),
                 definitions: Map::new(),
@@ -86,6 +88,11 @@ impl ServiceDescriptor {
     /// The trait's documentation.
     pub fn docs(&self) -> &'static str {
         self.docs
+    }
+
+    /// The version of the service, such as `1.2.0`; it may be empty.
+    pub fn version(&self) -> &'static str {
+        self.version
     }
 
     /// The methods in the order of their declaration.
@@ -128,23 +135,22 @@ impl ServiceDescriptor {
         })
     }
 
-    /// Checks every argument's and reply's type with `carries`; the error names the wire, the method, the place and the
-    /// reason.
+    /// Checks every argument's and reply's type with `carries`. The error has every problem, with the wire, the method, the
+    /// place and the reason.
     ///
     /// For wires that know types before calls: their [`check`](crate::Transport::check) is this.
     pub fn check_types(&self, wire: &str, carries: impl Fn(&Type, &Types) -> Result<(), String>) -> Result<()> {
+        let mut problems = Vec::new();
         for method in &self.methods {
             let arguments = method.arguments.iter().map(|argument| (argument.name, &argument.r#type));
             for (place, r#type) in arguments.chain([("reply", &method.reply)]) {
-                carries(r#type, &self.types).map_err(|reason| {
-                    RpcError::failed_precondition(format!(
-                        "{wire} can't carry {}.{}, {place}: {}: {reason}",
-                        self.full_name, method.name, r#type.rust
-                    ))
-                })?;
+                if let Err(reason) = carries(r#type, &self.types) {
+                    let (service, method, r#type) = (&self.full_name, method.name, r#type.rust);
+                    problems.push(format!("{wire} can't carry {service}.{method}, {place}: {type}: {reason}"));
+                }
             }
         }
-        Ok(())
+        if problems.is_empty() { Ok(()) } else { Err(RpcError::failed_precondition(problems.join("; "))) }
     }
 }
 
@@ -275,6 +281,13 @@ pub struct MethodBuilder<'a> {
 }
 
 impl Builder {
+    /// Sets the version of the service.
+    #[must_use]
+    pub fn version(mut self, version: &'static str) -> Self {
+        self.descriptor.version = version;
+        self
+    }
+
     /// Starts the next method.
     pub fn method(&mut self, name: &'static str, docs: &'static str) -> MethodBuilder<'_> {
         MethodBuilder { service: self, name, docs, idempotent: false, waits: false, arguments: Vec::new() }
@@ -356,7 +369,12 @@ impl MethodBuilder<'_> {
 /// `next_id` as `NextId`.
 fn camel_case(name: &str) -> String {
     let words = name.split('_').filter(|word| !word.is_empty());
-    words.map(|word| word[..1].to_uppercase() + &word[1..]).collect()
+    words
+        .map(|word| {
+            let mut characters = word.chars();
+            characters.next().into_iter().flat_map(char::to_uppercase).chain(characters).collect::<String>()
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -376,6 +394,13 @@ mod tests {
         assert_eq!(service.full_name(), "Demo");
         assert_eq!(service.methods()[0].camel_name(), "WaitFor");
         assert_eq!(service.methods()[0].required_arguments(), 2);
+    }
+
+    #[test]
+    fn a_name_need_not_be_ascii() {
+        let mut service = ServiceDescriptor::builder("demo.v1", "Demo", "");
+        service.method("größe_ändern", "").reply::<()>("()");
+        assert_eq!(service.build().methods()[0].path(), "/demo.v1.Demo/GrößeÄndern");
     }
 
     #[test]

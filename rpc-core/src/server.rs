@@ -54,9 +54,14 @@ pub struct Server<S> {
 }
 
 impl<S: Service> Server<S> {
-    /// A server of `service`, on no wire yet.
+    /// A server of `service` with the default limits, on no wire yet.
     pub fn new(service: S) -> Self {
-        let budget = Budget::new(Limits::default());
+        Self::with_limits(service, Limits::default())
+    }
+
+    /// A server of `service`, on no wire yet. `limits` are what a peer may cost, on every wire.
+    pub fn with_limits(service: S, limits: Limits) -> Self {
+        let budget = Budget::new(limits);
         Self { service: Arc::new(service), mounts: Vec::new(), budget, grace: DEFAULT_GRACE }
     }
 
@@ -70,13 +75,6 @@ impl<S: Service> Server<S> {
                 Box::pin(transport.serve(service, Arc::clone(budget), shutdown))
             }),
         });
-        self
-    }
-
-    /// Sets what a peer may cost, on every wire.
-    #[must_use]
-    pub fn limits(mut self, limits: Limits) -> Self {
-        self.budget = Budget::new(limits);
         self
     }
 
@@ -99,14 +97,16 @@ impl<S: Service> Server<S> {
 
     /// Serves on every wire until `shutdown` completes, then lets calls in flight finish within the grace time.
     ///
-    /// If a wire refuses the service, no wire serves. If a wire fails later, all are stopped and its error returned. Calls
+    /// If a wire rejects the service, no wire serves, and the error has every reason of every wire. If a wire fails later, all are stopped and its error returned. Calls
     /// that outlast the grace time are answered `UNAVAILABLE`, which is an error here too.
     pub async fn serve_until(self, shutdown: impl Future<Output = ()>) -> Result<()> {
         if self.mounts.is_empty() {
             return Err(RpcError::failed_precondition("the server has no wire to serve on"));
         }
-        for mount in &self.mounts {
-            mount.checked.clone()?;
+        let problems: Vec<_> = self.mounts.iter().filter_map(|mount| mount.checked.as_ref().err()).collect();
+        if let Some(first) = problems.first() {
+            let all: Vec<_> = problems.iter().map(|problem| problem.message()).collect();
+            return Err(RpcError::new(first.code(), all.join("; ")));
         }
         let stop = CancellationToken::new();
         let end = CancellationToken::new();

@@ -71,7 +71,7 @@ impl Transport for Peer {
 async fn run(limits: Limits, calls: &[&'static str]) -> (Vec<Result<Value>>, Result<()>, Arc<Budget>) {
     let (outcomes, mut received) = mpsc::channel(calls.len());
     let peer = Peer { calls: calls.to_vec(), outcomes };
-    let server = Server::new(TroubleService::new(Troubled)).limits(limits).mount(peer).grace(Duration::from_secs(1));
+    let server = Server::with_limits(TroubleService::new(Troubled), limits).mount(peer).grace(Duration::from_secs(1));
     let budget = server.budget();
     let mut seen = Vec::new();
     let all = async {

@@ -119,7 +119,9 @@ fn arguments_struct(krate: &Path, method: &Method) -> TokenStream {
 }
 
 fn descriptor(parameters: &Parameters, service: &Service) -> TokenStream {
-    let Parameters { package, krate } = parameters;
+    let Parameters { package, version, krate } = parameters;
+    let version =
+        version.as_ref().map_or_else(|| quote!(::core::env!("CARGO_PKG_VERSION")), |version| quote!(#version));
     let Service { visibility, .. } = service;
     let service_name = service.service_name();
     let name = plain(&service.name);
@@ -127,7 +129,7 @@ fn descriptor(parameters: &Parameters, service: &Service) -> TokenStream {
     let methods = service.methods.iter().map(|method| described_method(krate, method));
     quote! {
         static __DESCRIPTOR: ::std::sync::LazyLock<#krate::__private::ServiceDescriptor> = ::std::sync::LazyLock::new(|| {
-            let mut service = #krate::__private::ServiceDescriptor::builder(#package, #name, #docs_text);
+            let mut service = #krate::__private::ServiceDescriptor::builder(#package, #name, #docs_text).version(#version);
             #(#methods)*
             service.build()
         });
@@ -265,7 +267,7 @@ mod tests {
     #[test]
     fn the_committed_expansion_is_the_present_one() {
         let expanded = service(
-            quote!(package = "demo.v1", crate = ::everywire_core),
+            quote!(package = "demo.v1", version = "1.2.0", crate = ::everywire_core),
             quote! {
                 /// Adds.
                 pub trait Calculator {

@@ -38,6 +38,7 @@ mod model;
 ///
 /// # Parameters
 /// - `package`: a dotted name that comes before the trait's in the world, such as `demo.v1`. Required.
+/// - `version`: the version of the service, which OpenRPC shows. Default: that of the crate that declares it.
 /// - `crate`: the path of a re-export of `everywire`. By default the macro finds `everywire` or `everywire-core` among the
 ///   crate's dependencies.
 #[proc_macro_attribute]

@@ -16,6 +16,7 @@ use syn::{
 /// The parameters of the attribute.
 pub(crate) struct Parameters {
     pub(crate) package: LitStr,
+    pub(crate) version: Option<LitStr>,
     /// The crate that the generated code refers to.
     pub(crate) krate: Path,
 }
@@ -75,7 +76,12 @@ pub(crate) fn plain(name: &Ident) -> String {
 
 fn camel_case(name: &str) -> String {
     let words = name.split('_').filter(|word| !word.is_empty());
-    words.map(|word| word[..1].to_uppercase() + &word[1..]).collect()
+    words
+        .map(|word| {
+            let mut characters = word.chars();
+            characters.next().into_iter().flat_map(char::to_uppercase).chain(characters).collect::<String>()
+        })
+        .collect()
 }
 
 /// The lines of the documentation comments among `attributes`, without their indentation.
@@ -94,7 +100,7 @@ fn doc_line(attribute: &Attribute) -> Option<String> {
 
 impl Parse for Parameters {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
-        let mut package = None;
+        let (mut package, mut version) = (None, None);
         let mut krate = None;
         while !input.is_empty() {
             if input.peek(Token![crate]) {
@@ -103,11 +109,15 @@ impl Parse for Parameters {
                 krate = Some(input.call(Path::parse_mod_style)?);
             } else {
                 let key: Ident = input.parse()?;
-                if key != "package" {
-                    return Err(Error::new(key.span(), "expected `package = \"…\"` or `crate = path`"));
-                }
                 input.parse::<Token![=]>()?;
-                package = Some(dotted_name(input.parse()?)?);
+                match key.to_string().as_str() {
+                    "package" => package = Some(dotted_name(input.parse()?)?),
+                    "version" => version = Some(input.parse()?),
+                    _ => {
+                        let expected = "expected `package = \"…\"`, `version = \"…\"` or `crate = path`";
+                        return Err(Error::new(key.span(), expected));
+                    }
+                }
             }
             if !input.is_empty() {
                 input.parse::<Token![,]>()?;
@@ -116,7 +126,7 @@ impl Parse for Parameters {
         let package = package.ok_or_else(|| {
             Error::new(Span::call_site(), "a service needs the package of its name: #[service(package = \"demo.v1\")]")
         })?;
-        Ok(Self { package, krate: krate.unwrap_or_else(found_crate) })
+        Ok(Self { package, version, krate: krate.unwrap_or_else(found_crate) })
     }
 }
 

@@ -100,10 +100,10 @@ impl Kind {
             }
             Self::MariaDb => {
                 r#"
-                [ -d data ] || mariadb-install-db --no-defaults --datadir="$HOME/data" --user="$(id -un)" \
+                [ -d data ] || mariadb-install-db --no-defaults --tmpdir="$HOME" --datadir="$HOME/data" --user="$(id -un)" \
                     --auth-root-authentication-method=normal
                 exec $FAKED mariadbd --no-defaults --user="$(id -un)" --datadir="$HOME/data" --port=$PORT --socket="$HOME/socket" \
-                    --bind-address=127.0.0.1 --skip-name-resolve --innodb-buffer-pool-size=32M --innodb-flush-log-at-trx-commit=2 \
+                    --bind-address=127.0.0.1 --skip-name-resolve --innodb-buffer-pool-size=32M --innodb-flush-log-at-trx-commit=2 --tmpdir="$HOME" \
                     --max-connections=500
                 "#
             }

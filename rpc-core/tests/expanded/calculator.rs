@@ -63,10 +63,11 @@ const _: () = {
         ::everywire_core::__private::ServiceDescriptor,
     > = ::std::sync::LazyLock::new(|| {
         let mut service = ::everywire_core::__private::ServiceDescriptor::builder(
-            "demo.v1",
-            "Calculator",
-            "Adds.",
-        );
+                "demo.v1",
+                "Calculator",
+                "Adds.",
+            )
+            .version("1.2.0");
         service
             .method("add", "Adds two integers.")
             .idempotent()

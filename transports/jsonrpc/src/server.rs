@@ -80,7 +80,7 @@ impl Transport for Server {
     }
 
     async fn serve<S: Service>(self, service: Arc<S>, budget: Arc<Budget>, shutdown: CancellationToken) -> Result<()> {
-        let document = schema::openrpc(service.descriptor(), env!("CARGO_PKG_VERSION"));
+        let document = schema::openrpc(service.descriptor());
         let document: Arc<RawValue> = to_raw_value(&document).map_err(RpcError::internal)?.into();
         let origins = Arc::new(self.origins);
         let connection = |socket: Socket, _, stop| {

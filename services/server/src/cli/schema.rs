@@ -27,7 +27,7 @@ impl Schema {
         match self.format {
             Format::Proto => print(grpc::schema::proto(service)),
             Format::Openrpc => {
-                let document = jsonrpc::schema::openrpc(service, env!("CARGO_PKG_VERSION"));
+                let document = jsonrpc::schema::openrpc(service);
                 print(serde_json::to_string_pretty(&document).map_err(RpcError::internal)? + "\n")
             }
         }

@@ -117,7 +117,7 @@ impl Serve {
         notes.extend(counted);
         let limits = Limits::from(self.limits);
         let (connections, waiting) = (limits.connections, limits.calls_in_all);
-        let mut server = Server::new(ToolkitService::new(toolkit)).limits(limits).grace(self.grace);
+        let mut server = Server::with_limits(ToolkitService::new(toolkit), limits).grace(self.grace);
         let mut listing = Listing::new(notes);
         if let Wire(Some(address)) = &self.xmlrpc {
             let wire = listing.xmlrpc(address, self.xmlrpc_nil).await?;

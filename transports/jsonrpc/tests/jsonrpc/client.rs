@@ -227,7 +227,7 @@ async fn discovery_answers_with_the_openrpc_document() {
     let request = r#"{"jsonrpc":"2.0","id":1,"method":"rpc.discover"}"#;
     let (_, response) = post(server.address, "", request).await;
     let answer: Value = serde_json::from_str(&response).unwrap();
-    let document = schema::openrpc(ProbeService::descriptor(), env!("CARGO_PKG_VERSION"));
+    let document = schema::openrpc(ProbeService::descriptor());
     assert_eq!(answer["result"], document);
 }
 
