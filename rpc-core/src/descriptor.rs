@@ -1,4 +1,4 @@
-//! What a service looks like from outside: the source of every schema and introspection answer.
+//! What a service looks like from outside: the source of every schema and of introspection.
 
 pub mod shape;
 
@@ -171,7 +171,7 @@ impl Method {
         self.name
     }
 
-    /// The name in the world, such as `/everywire.v1.Toolkit/NextId`.
+    /// The fully qualified method path, such as `/everywire.v1.Toolkit/NextId`.
     pub fn path(&self) -> &str {
         &self.path
     }
@@ -212,7 +212,7 @@ impl Method {
         self.arguments.iter().rposition(|argument| !argument.is_optional()).map_or(0, |last| last + 1)
     }
 
-    /// The method in one line for people, such as `add(a: i64, b: i64) -> i64`.
+    /// The method in one line, such as `add(a: i64, b: i64) -> i64`.
     pub fn signature(&self) -> &str {
         &self.signature
     }

@@ -5,14 +5,14 @@
 //! the author of a wire needs.
 
 mod arguments;
-mod aside;
-mod bounded;
 mod budget;
 mod client;
 pub mod descriptor;
 mod error;
+mod limited;
 mod limits;
 pub mod memory;
+mod offload;
 mod server;
 mod service;
 mod tally;
@@ -35,11 +35,11 @@ pub mod wire {
 
     pub use crate::{
         arguments::decode_again,
-        aside::aside,
-        bounded::{Cut, in_time},
-        budget::{FREE_BYTES, Share},
+        budget::{FREE_BYTES, Reservation},
         client::{CallSlots, answer_within},
         error::fault_number,
+        limited::{Interrupted, run_until},
+        offload::offload,
         service::Call,
         tally::Tally,
         waiting::{PerConnection, Waiting},

@@ -5,23 +5,24 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Budget, Limits, Result, RpcError, Service, bounded::Bounded, descriptor::ServiceDescriptor};
+use crate::{Budget, Limits, Result, RpcError, Service, descriptor::ServiceDescriptor, limited::Limited};
 
 /// A server of one wire, bound and not yet serving.
 ///
 /// # Notes for implementers
-/// Binding happens in a constructor, so that a taken port is an error before anything runs. [`serve`](Self::serve) owns
-/// every task that it starts: dropping its future ends all of them.
+/// Bind in a constructor, so that a port in use is an error before anything runs. [`serve`](Self::serve) owns every task that it
+/// starts: dropping its future ends them.
 pub trait Transport: Send + 'static {
-    /// Where it can be reached, for people: `xmlrpc http://127.0.0.1:4242`.
+    /// Where it can be reached, for people to read: `xmlrpc http://127.0.0.1:4242`.
     fn endpoint(&self) -> String;
 
-    /// Refuses a service whose types or names this wire can't carry. Runs before any wire serves.
+    /// Rejects a service whose types or names this wire can't carry. Called before any wire serves.
     fn check(&self, _descriptor: &ServiceDescriptor) -> Result<()> {
         Ok(())
     }
 
-    /// Serves within the limits of `budget` until `shutdown`; then takes no new call, finishes those in flight and returns.
+    /// Serves within the limits of `budget` until `shutdown` is cancelled. Then accepts no new call, finishes those in flight and
+    /// returns.
     fn serve<S: Service>(
         self,
         service: Arc<S>,
@@ -30,13 +31,13 @@ pub trait Transport: Send + 'static {
     ) -> impl Future<Output = Result<()>> + Send;
 }
 
-/// How long calls in flight may take to finish after the stop, unless it is told otherwise.
+/// How long calls in flight may take to finish during a shutdown, by default.
 pub const DEFAULT_GRACE: Duration = Duration::from_secs(10);
 
-/// How long after the grace time the wires have to tell it to the callers that are cut off.
+/// How long the wires have after the grace period to answer the calls that it cut off.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-type Serve<S> = dyn FnOnce(Arc<Bounded<S>>, &Arc<Budget>, CancellationToken) -> Serving + Send;
+type Serve<S> = dyn FnOnce(Arc<Limited<S>>, &Arc<Budget>, CancellationToken) -> Serving + Send;
 type Serving = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
 
 struct Mount<S> {
@@ -45,7 +46,7 @@ struct Mount<S> {
     serve: Box<Serve<S>>,
 }
 
-/// One service value, mounted on any number of wires.
+/// A service, mounted on any number of wires.
 pub struct Server<S> {
     service: Arc<S>,
     mounts: Vec<Mount<S>>,
@@ -78,14 +79,14 @@ impl<S: Service> Server<S> {
         self
     }
 
-    /// Sets how long calls in flight may take to finish after the stop.
+    /// Sets how long calls in flight may take to finish during a shutdown. Default 10 s.
     #[must_use]
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
     }
 
-    /// The limits, and how often they were met: to look at while the server serves.
+    /// The limits, current usage, and how often each was exceeded. Can be read while the server runs.
     pub fn budget(&self) -> Arc<Budget> {
         Arc::clone(&self.budget)
     }
@@ -95,7 +96,7 @@ impl<S: Service> Server<S> {
         self.mounts.iter().map(|mount| mount.endpoint.as_str())
     }
 
-    /// Serves on every wire until `shutdown` completes, then lets calls in flight finish within the grace time.
+    /// Serves on every wire until `shutdown` completes, then lets calls in flight finish within the grace period.
     ///
     /// If a wire rejects the service, no wire serves, and the error has every reason of every wire. If a wire fails later, all are stopped and its error returned. Calls
     /// that outlast the grace time are answered `UNAVAILABLE`, which is an error here too.
@@ -110,7 +111,7 @@ impl<S: Service> Server<S> {
         }
         let stop = CancellationToken::new();
         let end = CancellationToken::new();
-        let service = Arc::new(Bounded::new(self.service, Arc::clone(&self.budget), end.clone()));
+        let service = Arc::new(Limited::new(self.service, Arc::clone(&self.budget), end.clone()));
         let mut serving = JoinSet::new();
         for Mount { endpoint, serve, .. } in self.mounts {
             let wire = serve(Arc::clone(&service), &self.budget, stop.clone());

@@ -1,4 +1,4 @@
-//! Calls that wait for other calls, counted apart from those that run.
+//! Calls that wait for other calls. They are counted separately from those that run.
 
 use std::sync::{
     Arc,
@@ -45,7 +45,7 @@ impl Waiting {
 
     fn enter(&self) -> Result<CallPermit<'_>> {
         CallPermit::take(&self.calls, self.budget.limits().waiting_calls)
-            .ok_or_else(|| self.budget.over(Limit::WaitingCalls, "the connection has too many waiting calls"))
+            .ok_or_else(|| self.budget.exceeded(Limit::WaitingCalls, "the connection has too many waiting calls"))
     }
 }
 

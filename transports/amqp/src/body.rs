@@ -12,7 +12,7 @@ pub(crate) fn decoded(delivery: &Delivery, budget: &Arc<Budget>) -> Result<Optio
     match coding(&delivery.properties, &delivery.data)? {
         Encoding::Identity => Ok(None),
         encoding => {
-            let received = Received { bytes: Bytes::copy_from_slice(&delivery.data), share: budget.share() };
+            let received = Received { bytes: Bytes::copy_from_slice(&delivery.data), reservation: budget.reserve() };
             encoding.decode(received, budget).map(Some)
         }
     }

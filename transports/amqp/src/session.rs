@@ -21,8 +21,8 @@ use crate::{
     body::decoded,
     broker::{Broker, CONNECT_TIME, CONTENT_TYPE},
     callers::Callers,
-    delivered::{Delivered, Receipt},
     queue::Queue,
+    redelivery::{Delivered, Receipt},
     requests::Requests,
 };
 
@@ -154,7 +154,7 @@ impl<S: Service> Session<S> {
     async fn answer(&self, delivered: &Delivered<PerConnection<S>>, delivery: &Delivery) -> Option<Bytes> {
         let length = delivery.data.len();
         if length > self.budget.limits().message_bytes {
-            let error = self.budget.over(Limit::MessageBytes, format_args!("a request of {length} bytes"));
+            let error = self.budget.exceeded(Limit::MessageBytes, format_args!("a request of {length} bytes"));
             return Some(refusal(&error).into());
         }
         match decoded(delivery, &self.budget) {
@@ -172,7 +172,7 @@ impl<S: Service> Session<S> {
         delivered: &Delivered<PerConnection<S>>,
         receipt: &Receipt<'_>,
     ) -> lapin::Result<()> {
-        let mut share = self.budget.share();
+        let mut reservation = self.budget.reserve();
         let _permit = tokio::select! {
             () = delivered.waits.notified() => None,
             permit = async {
@@ -180,7 +180,7 @@ impl<S: Service> Session<S> {
                 self.long_calls.acquire().await
             } => {
                 // If the budget has no room for its body it stays unacknowledged, so the broker sends fewer requests.
-                if share.hold(delivered.bytes).is_err() {
+                if reservation.try_resize(delivered.bytes).is_err() {
                     return pending().await;
                 }
                 permit.ok()

@@ -100,7 +100,7 @@ mod tests {
         assert!(bomb.len() < 8_192, "{}", bomb.len());
         let decoded = |encoding: Encoding, message: &[u8], decompressed_bytes| {
             let budget = Budget::new(Limits { decompressed_bytes, ..Limits::default() });
-            let message = Received { bytes: message.to_vec().into(), share: budget.share() };
+            let message = Received { bytes: message.to_vec().into(), reservation: budget.reserve() };
             let decoded = encoding.decode(message, &budget);
             assert!(budget.bytes() <= decompressed_bytes, "{}", budget.bytes());
             decoded.map(|decoded| decoded.bytes.len()).map_err(|error| error.code())

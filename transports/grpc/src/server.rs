@@ -14,8 +14,8 @@ use tokio::{sync::Semaphore, time::timeout};
 
 use crate::{
     body::Incoming,
+    builtin::{self, Builtins},
     codec,
-    companions::{self, Companions},
     compression::{self, Encoding},
     connection::Connection,
     envelope::{self, Body, Message, Received},
@@ -67,17 +67,17 @@ impl Transport for Server {
 
     async fn serve<S: Service>(self, service: Arc<S>, budget: Arc<Budget>, shutdown: CancellationToken) -> Result<()> {
         let descriptor = service.descriptor();
-        let companions = Companions::new(descriptor)?;
-        let host = Arc::new(Host { descriptor, companions, budget });
+        let builtins = Builtins::new(descriptor)?;
+        let host = Arc::new(Host { descriptor, builtins, budget });
         let connections = self.listener.serve(&host.budget, shutdown.clone(), |socket: Socket, _, stop| {
             let service = PerConnection::new(Arc::clone(&service), socket.waiting());
-            let companions = Arc::new(Semaphore::new(companions::CALLS));
-            let session = Session { host: Arc::clone(&host), service, companions, stop: stop.clone() };
+            let builtins = Arc::new(Semaphore::new(builtin::CALLS));
+            let session = Session { host: Arc::clone(&host), service, builtins, stop: stop.clone() };
             Connection::serve(Arc::new(session), socket, Arc::clone(&host.budget), stop)
         });
         let stop = async {
             shutdown.cancelled().await;
-            host.companions.stop();
+            host.builtins.stop();
         };
         tokio::join!(connections, stop);
         Ok(())
@@ -87,7 +87,7 @@ impl Transport for Server {
 /// What the calls of all connections share.
 struct Host {
     descriptor: &'static ServiceDescriptor,
-    companions: Companions,
+    builtins: Builtins,
     budget: Arc<Budget>,
 }
 
@@ -96,7 +96,7 @@ pub(crate) struct Session<S> {
     host: Arc<Host>,
     service: PerConnection<S>,
     /// The calls of health and reflection that it may have open.
-    companions: Arc<Semaphore>,
+    builtins: Arc<Semaphore>,
     stop: CancellationToken,
 }
 
@@ -150,12 +150,12 @@ impl<S: Service> Session<S> {
     }
 
     async fn answer_other(&self, request: Request<Incoming>) -> Result<Response<Body>> {
-        let Host { descriptor, companions, budget, .. } = &*self.host;
+        let Host { descriptor, builtins, budget, .. } = &*self.host;
         let path = request.uri().path().to_owned();
         let name = path.trim_start_matches('/');
         let (service, method) = name.split_once('/').unwrap_or((name, ""));
-        if let Some(companion) = companions.find(service) {
-            let answering = companions.answer(companion, request, &self.companions);
+        if let Some(builtin) = builtins.find(service) {
+            let answering = builtins.answer(builtin, request, &self.builtins);
             return arrived(answering, budget, &self.stop).await;
         }
         if service == descriptor.full_name() {
@@ -186,7 +186,7 @@ impl Call for GrpcCall<'_> {
         let (bytes, depth) = (&*message.bytes, self.budget.limits().depth);
         codec::from_slice_within(bytes, depth).or_else(|error| {
             if error.is_depth() {
-                self.budget.note(Limit::Depth, &error);
+                self.budget.record(Limit::Depth, &error);
             }
             decode_again(codec::Message { bytes, depth })
         })

@@ -45,7 +45,7 @@ const MESSAGE_BYTES: usize = 1 << 10;
 /// Reads `data` as the body of a request and as that of a response.
 pub fn xmlrpc(data: &[u8]) {
     for encoding in [Encoding::Gzip, Encoding::Deflate] {
-        let sent = Received { bytes: Bytes::copy_from_slice(data), share: BUDGET.share() };
+        let sent = Received { bytes: Bytes::copy_from_slice(data), reservation: BUDGET.reserve() };
         match encoding.decode(sent, &BUDGET) {
             Ok(body) => assert!(body.bytes.len() <= BYTES),
             Err(error) => assert!(error.message().len() <= MESSAGE_BYTES, "{error}"),

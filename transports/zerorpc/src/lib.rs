@@ -70,7 +70,6 @@ mod fault;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;
-mod link;
 mod loopback;
 mod msgpack;
 mod positional;

@@ -91,7 +91,7 @@ pub(crate) async fn serve_connection<S: Service>(
             if call.is_too_deep() {
                 engine
                     .budget()
-                    .note(Limit::Depth, format_args!("zerorpc: {peer} has sent arguments that nest too deep"));
+                    .record(Limit::Depth, format_args!("zerorpc: {peer} has sent arguments that nest too deep"));
             }
             reply
         }

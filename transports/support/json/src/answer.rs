@@ -5,7 +5,7 @@ use std::{io, sync::Arc};
 use bytes::Bytes;
 use everywire_core::{
     Budget, Limit, Result, RpcError,
-    wire::{FREE_BYTES, Share},
+    wire::{FREE_BYTES, Reservation},
 };
 use serde::Serialize;
 
@@ -19,12 +19,12 @@ const ORDINARY_BYTES: usize = 128;
 pub struct Answer {
     pub(crate) bytes: Vec<u8>,
     /// Short ones are free.
-    share: Option<Share>,
+    reservation: Option<Reservation>,
 }
 
 impl Answer {
     pub(crate) fn new() -> Self {
-        Self { bytes: Vec::with_capacity(ORDINARY_BYTES), share: None }
+        Self { bytes: Vec::with_capacity(ORDINARY_BYTES), reservation: None }
     }
 
     /// Appends the response with this result; or with an error if the result can't be written or is over a limit.
@@ -49,11 +49,11 @@ impl Answer {
         self.bytes.extend_from_slice(id.as_bytes());
         self.bytes.extend_from_slice(br#","result":"#);
         let limit = budget.limits().message_bytes;
-        let written = serde_json::to_writer(Bounded { bytes: &mut self.bytes, limit }, result);
+        let written = serde_json::to_writer(Limited { bytes: &mut self.bytes, limit }, result);
         self.bytes.push(b'}');
         written.map_err(|error| {
             if error.is_io() {
-                budget.over(Limit::MessageBytes, "the reply is too long")
+                budget.exceeded(Limit::MessageBytes, "the reply is too long")
             } else {
                 RpcError::internal(format_args!("the reply can't be written as JSON: {error}"))
             }
@@ -71,7 +71,7 @@ impl Answer {
         if self.bytes.len() <= FREE_BYTES {
             return Ok(());
         }
-        self.share.get_or_insert_with(|| budget.share()).hold(self.bytes.len())
+        self.reservation.get_or_insert_with(|| budget.reserve()).try_resize(self.bytes.len())
     }
 }
 
@@ -84,20 +84,20 @@ impl AsRef<[u8]> for Answer {
 /// The same bytes, which count until the last copy of them is dropped.
 impl From<Answer> for Bytes {
     fn from(answer: Answer) -> Self {
-        match answer.share {
+        match answer.reservation {
             None => answer.bytes.into(),
-            Some(share) => share.keep(answer.bytes),
+            Some(reservation) => reservation.into_bytes(answer.bytes),
         }
     }
 }
 
 /// Takes no more than `limit` bytes.
-struct Bounded<'a> {
+struct Limited<'a> {
     bytes: &'a mut Vec<u8>,
     limit: usize,
 }
 
-impl io::Write for Bounded<'_> {
+impl io::Write for Limited<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.bytes.len() + bytes.len() > self.limit {
             return Err(io::ErrorKind::FileTooLarge.into());

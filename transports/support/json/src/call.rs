@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use everywire_core::{
     Budget, Limit, Result, RpcError, Service,
-    wire::{Call, aside, decode_again},
+    wire::{Call, decode_again, offload},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
@@ -65,12 +65,12 @@ pub async fn answer<S: Service>(service: &S, message: &[u8], budget: &Arc<Budget
 /// Does the same for requests to an endpoint.
 pub async fn answer_at<E: Endpoint>(endpoint: &E, message: &[u8]) -> Option<Answer> {
     let (mut answer, budget) = (Answer::new(), endpoint.budget());
-    match aside(message.len(), || Message::read(message, budget.limits().batch_calls)) {
+    match offload(message.len(), || Message::read(message, budget.limits().batch_calls)) {
         Message::One(request) => run(endpoint, request, &mut answer).await,
         // Batches are rare, so they are boxed and do not enlarge the future of each call.
         Message::Batch(entries) => Box::pin(run_batch(endpoint, entries, &mut answer)).await,
         Message::LongBatch => {
-            let error = budget.over(Limit::BatchCalls, "the batch has too many calls");
+            let error = budget.exceeded(Limit::BatchCalls, "the batch has too many calls");
             answer.put_error(None, &fault::object(&error));
         }
     }
@@ -142,7 +142,7 @@ impl Call for JsonCall<'_> {
 
     fn args<A: DeserializeOwned>(&mut self) -> Result<A> {
         if is_deeper(self.params, self.budget.limits().depth) {
-            return Err(self.budget.over(Limit::Depth, "the arguments nest too deep"));
+            return Err(self.budget.exceeded(Limit::Depth, "the arguments nest too deep"));
         }
         serde_json::from_str(self.params)
             .or_else(|_| decode_again(&mut serde_json::Deserializer::from_str(self.params)))

@@ -7,7 +7,7 @@ use std::{
 
 use everywire_core::{
     Budget, Limit, Result, RpcError,
-    wire::{CancellationToken, aside},
+    wire::{CancellationToken, offload},
 };
 use flate2::{
     Compression,
@@ -75,12 +75,12 @@ impl Encoding {
             Self::Identity => Ok(received),
             // A short body may decompress to a long one, so its own length says nothing about the work.
             Self::Gzip | Self::Deflate => {
-                aside(budget.limits().decompressed_bytes, || self.decompress(received, budget))
+                offload(budget.limits().decompressed_bytes, || self.decompress(received, budget))
             }
         }
     }
 
-    fn decompress(self, Received { bytes, mut share }: Received, budget: &Budget) -> Result<Received> {
+    fn decompress(self, Received { bytes, mut reservation }: Received, budget: &Budget) -> Result<Received> {
         let limit = budget.limits().decompressed_bytes;
         let mut decoder = self.decoder(&bytes);
         let mut whole = Vec::new();
@@ -90,12 +90,12 @@ impl Encoding {
             piece.map_err(|error| RpcError::invalid_argument(format!("the body is not {self:?}: {error}")))?;
             if whole.len() == before {
                 drop(decoder);
-                return Ok(Received { bytes: whole.into(), share });
+                return Ok(Received { bytes: whole.into(), reservation });
             }
             if whole.len() > limit {
-                return Err(budget.over(Limit::DecompressedBytes, "the body is too long once it is decompressed"));
+                return Err(budget.exceeded(Limit::DecompressedBytes, "the body is too long once it is decompressed"));
             }
-            share.hold(bytes.len() + whole.len())?;
+            reservation.try_resize(bytes.len() + whole.len())?;
         }
     }
 
@@ -134,7 +134,7 @@ pub async fn collect(headers: &HeaderMap, body: Incoming, budget: &Arc<Budget>) 
 
 /// Compresses the `body` of a response as gzip if it is longer than 1,400 bytes and the request's `headers` accept gzip.
 pub fn compressed(body: &[u8], headers: &HeaderMap) -> Option<Vec<u8>> {
-    (body.len() > GZIP_THRESHOLD && accepts_gzip(headers)).then(|| aside(body.len(), || gzip(body, Vec::new())))
+    (body.len() > GZIP_THRESHOLD && accepts_gzip(headers)).then(|| offload(body.len(), || gzip(body, Vec::new())))
 }
 
 /// Appends `bytes` to `out` as gzip, at the fastest level, as Python's XML-RPC server does.
@@ -175,7 +175,7 @@ mod tests {
 
     fn decoded(encoding: Encoding, body: &[u8], decompressed_bytes: usize) -> Result<Bytes, Code> {
         let budget = Budget::new(Limits { decompressed_bytes, ..Limits::default() });
-        let received = Received { bytes: Bytes::copy_from_slice(body), share: budget.share() };
+        let received = Received { bytes: Bytes::copy_from_slice(body), reservation: budget.reserve() };
         encoding.decode(received, &budget).map(|received| received.bytes).map_err(|error| error.code())
     }
 

@@ -15,7 +15,7 @@ use std::{
 use bytes::Bytes;
 use everywire_core::{
     Budget, Code, Limit, Result, RpcError,
-    wire::{CancellationToken, Share},
+    wire::{CancellationToken, Reservation},
 };
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
@@ -82,7 +82,7 @@ pub struct Received {
     /// As it was sent, without the chunks.
     pub bytes: Bytes,
     /// Counts them while they are needed.
-    pub share: Share,
+    pub reservation: Reservation,
 }
 
 /// Reads a body within the limits `message_bytes`, `message_time` and `buffered_bytes`. A length announced beyond the limit
@@ -94,11 +94,11 @@ pub async fn receive(body: Incoming, budget: &Arc<Budget>, stop: &CancellationTo
 /// Reads a body without a limit of time, for clients, whose calls have one. One that breaks off is `DATA_LOSS`.
 pub async fn collect(mut body: Incoming, budget: &Arc<Budget>) -> Result<Received> {
     let limit = budget.limits().message_bytes;
-    let too_long = || budget.over(Limit::MessageBytes, "the body is too long");
+    let too_long = || budget.exceeded(Limit::MessageBytes, "the body is too long");
     if body.size_hint().lower() > limit as u64 {
         return Err(too_long());
     }
-    let mut received = Received { bytes: next(&mut body).await?.unwrap_or_default(), share: budget.share() };
+    let mut received = Received { bytes: next(&mut body).await?.unwrap_or_default(), reservation: budget.reserve() };
     if received.bytes.len() > limit {
         return Err(too_long());
     }
@@ -112,7 +112,7 @@ pub async fn collect(mut body: Incoming, budget: &Arc<Budget>) -> Result<Receive
         if length > limit {
             return Err(too_long());
         }
-        received.share.hold(length)?;
+        received.reservation.try_resize(length)?;
         whole.extend_from_slice(&more);
     }
     Ok(Received { bytes: whole.into(), ..received })
@@ -287,9 +287,9 @@ impl Future for HeadSleep {
         let deadline = this.deadline.into();
         ready!(this.sleep.get_or_insert_with(|| Box::pin(sleep_until(deadline))).as_mut().poll(cx));
         if this.is_idle {
-            this.budget.note(Limit::IdleTime, "an HTTP connection was closed");
+            this.budget.record(Limit::IdleTime, "an HTTP connection was closed");
         } else {
-            this.budget.note(Limit::HandshakeTime, "the head of an HTTP request did not arrive in time");
+            this.budget.record(Limit::HandshakeTime, "the head of an HTTP request did not arrive in time");
         }
         Poll::Ready(())
     }

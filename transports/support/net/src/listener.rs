@@ -187,7 +187,7 @@ impl Open {
             return Some(ConnectionPermit { open: Arc::clone(self), address, number });
         };
         drop(open);
-        budget.note(met, format_args!("{wire}: a connection from {peer} was closed at once"));
+        budget.record(met, format_args!("{wire}: a connection from {peer} was closed at once"));
         None
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use everywire_core::{
     Budget, Limit, Result, RpcError,
-    wire::{CancellationToken, Cut, FREE_BYTES, in_time},
+    wire::{CancellationToken, FREE_BYTES, Interrupted, run_until},
 };
 
 /// Waits for a message that `arriving` reads: at most for `message_time`, and no longer than until the stop. A message that
@@ -15,9 +15,9 @@ pub async fn arrived<T>(
     budget: &Budget,
     stop: &CancellationToken,
 ) -> Result<T> {
-    in_time(arriving, budget.limits().message_time, stop).await.unwrap_or_else(|cut| match cut {
-        Cut::Late => Err(budget.over(Limit::MessageTime, "the message did not arrive in time")),
-        Cut::Stopped => Err(RpcError::unavailable("the server is stopping")),
+    run_until(arriving, budget.limits().message_time, stop).await.unwrap_or_else(|cut| match cut {
+        Interrupted::TimedOut => Err(budget.exceeded(Limit::MessageTime, "the message did not arrive in time")),
+        Interrupted::Stopped => Err(RpcError::unavailable("the server is stopping")),
     })
 }
 
@@ -26,9 +26,9 @@ pub fn buffered(reply: Vec<u8>, budget: &Arc<Budget>) -> Result<Bytes> {
     if reply.len() <= FREE_BYTES {
         return Ok(reply.into());
     }
-    let mut share = budget.share();
-    share.hold(reply.len())?;
-    Ok(share.keep(reply))
+    let mut reservation = budget.reserve();
+    reservation.try_resize(reply.len())?;
+    Ok(reservation.into_bytes(reply))
 }
 
 #[cfg(test)]

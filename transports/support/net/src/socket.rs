@@ -104,7 +104,7 @@ impl Socket {
             let time = self.budget.limits().message_time;
             let wait = self.wait.get_or_insert_with(|| Wait { deadline: Box::pin(sleep(time)), taken: 0 });
             ready!(wait.deadline.as_mut().poll(cx));
-            self.budget.note(Limit::MessageTime, "a peer did not read what was sent to it");
+            self.budget.record(Limit::MessageTime, "a peer did not read what was sent to it");
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer does not read")));
         };
         if let (Some(wait), Ok(bytes)) = (&mut self.wait, &written) {

@@ -12,7 +12,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use everywire_core::{
     Code, Limit, Limits, RpcError,
-    wire::{FREE_BYTES, Share},
+    wire::{FREE_BYTES, Reservation},
 };
 use everywire_net::poll_read_more;
 use tokio::{
@@ -49,7 +49,7 @@ pub(crate) struct Connection<'a, IO, S: Session> {
     idle_since: Option<Instant>,
     /// Rings when the connection may have been idle for too long.
     idle_alarm: Option<Pin<Box<Sleep>>>,
-    share: Share,
+    reservation: Reservation,
 }
 
 impl<'a, IO: Stream, S: Session> Connection<'a, IO, S> {
@@ -69,7 +69,7 @@ impl<'a, IO: Stream, S: Session> Connection<'a, IO, S> {
             next_tick: None,
             idle_since: None,
             idle_alarm: None,
-            share: engine.budget.share(),
+            reservation: engine.budget.reserve(),
         }
     }
 
@@ -165,7 +165,7 @@ impl<'a, IO: Stream, S: Session> Connection<'a, IO, S> {
                 }
                 Ok(Taken::Frame { body, more }) => self.frame(body, more, cx)?,
                 Err(error) if error.kind() == io::ErrorKind::QuotaExceeded => {
-                    return Err(self.over(Limit::MessageBytes, "has sent too long a message"));
+                    return Err(self.exceeded(Limit::MessageBytes, "has sent too long a message"));
                 }
                 Err(violation) => return Err(violation),
             }
@@ -222,7 +222,7 @@ impl<'a, IO: Stream, S: Session> Connection<'a, IO, S> {
     /// Keeps a call until others are done. Its message has `bytes` bytes.
     fn hold_back(&mut self, channel: S::Channel, call: S::Call, bytes: usize) {
         if self.peer.calls.held_bytes() == 0 && !self.is_serial() {
-            self.note(Limit::CallsInFlight, "has as many calls in flight as it may, so more are held back");
+            self.record(Limit::CallsInFlight, "has as many calls in flight as it may, so more are held back");
         }
         self.peer.calls.hold(channel, call, bytes);
     }
@@ -257,7 +257,7 @@ impl<'a, IO: Stream, S: Session> Connection<'a, IO, S> {
     /// Counts what is buffered, and `more`.
     fn hold(&mut self, more: usize) -> Result<(), RpcError> {
         let held = self.peer.calls.held_bytes();
-        self.share.hold(self.input.len() + self.message_bytes + held + self.peer.output.len() + more)
+        self.reservation.try_resize(self.input.len() + self.message_bytes + held + self.peer.output.len() + more)
     }
 
     /// Runs the session's tick when it is due. The timer outlives the calls until it rings, so that many short calls do
@@ -308,9 +308,9 @@ impl<'a, IO: Stream, S: Session> Connection<'a, IO, S> {
             return;
         }
         if self.output_is_full() {
-            self.note(Limit::UnsentBytes, "does not read its replies, so nothing of it is read");
+            self.record(Limit::UnsentBytes, "does not read its replies, so nothing of it is read");
         } else {
-            self.note(Limit::CallsInFlight, "has sent more calls than can be held back, so no more of them are read");
+            self.record(Limit::CallsInFlight, "has sent more calls than can be held back, so no more of them are read");
         }
     }
 
@@ -327,7 +327,7 @@ impl<'a, IO: Stream, S: Session> Connection<'a, IO, S> {
         let time = self.limits().message_time;
         let deadline = self.message_deadline.get_or_insert_with(|| Box::pin(sleep(time)));
         ready!(deadline.as_mut().poll(cx));
-        Poll::Ready(self.over(Limit::MessageTime, "has not sent a whole message in time"))
+        Poll::Ready(self.exceeded(Limit::MessageTime, "has not sent a whole message in time"))
     }
 
     /// The alarm is set once, and again when it rings, so that messages and calls do not set one each.
@@ -344,20 +344,20 @@ impl<'a, IO: Stream, S: Session> Connection<'a, IO, S> {
             alarm.as_mut().reset(end);
             ready!(alarm.as_mut().poll(cx));
         }
-        Poll::Ready(self.over(Limit::IdleTime, "was idle"))
+        Poll::Ready(self.exceeded(Limit::IdleTime, "was idle"))
     }
 
     fn limits(&self) -> &'a Limits {
         self.engine.budget().limits()
     }
 
-    fn note(&self, limit: Limit, what: &str) {
-        self.engine.budget.note(limit, self.about(what));
+    fn record(&self, limit: Limit, what: &str) {
+        self.engine.budget.record(limit, self.about(what));
     }
 
     /// Notes that the peer met `limit`, and makes the error that ends its connection.
-    pub(crate) fn over(&self, limit: Limit, what: &str) -> io::Error {
-        closing(self.engine.budget.over(limit, self.about(what)))
+    pub(crate) fn exceeded(&self, limit: Limit, what: &str) -> io::Error {
+        closing(self.engine.budget.exceeded(limit, self.about(what)))
     }
 
     fn about(&self, what: &str) -> impl fmt::Display {

@@ -70,7 +70,7 @@ impl Engine {
         let Some(shaken) = shutdown.run_until_cancelled(handshake).await else { return Ok(()) };
         match shaken {
             Ok(shaken) => shaken.inspect_err(|error| self.log_rejected(peer, error))?,
-            Err(_) => return Err(connection.over(Limit::HandshakeTime, "has not shaken hands in time")),
+            Err(_) => return Err(connection.exceeded(Limit::HandshakeTime, "has not shaken hands in time")),
         }
         tokio::select! {
             biased;

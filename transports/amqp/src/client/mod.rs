@@ -1,5 +1,7 @@
 //! The client: a connection when one is needed, many calls on it at a time.
 
+mod connection;
+
 use std::time::Duration;
 
 use everywire_core::{
@@ -10,10 +12,8 @@ use everywire_core::{
 use everywire_net::Shared;
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{
-    broker::{Broker, queue_name},
-    link::Link,
-};
+use self::connection::Connection;
+use crate::broker::{Broker, queue_name};
 
 /// Calls in flight, and as many again that wait for other calls.
 const CALLS: usize = 1_024;
@@ -35,7 +35,7 @@ pub struct Client {
     broker: Broker,
     queue: Option<String>,
     timeout: Duration,
-    link: Shared<Link>,
+    connection: Shared<Connection>,
     slots: CallSlots,
 }
 
@@ -48,10 +48,10 @@ impl Client {
             broker: Broker::parse(url)?,
             queue: None,
             timeout: DEFAULT_TIMEOUT,
-            link: Shared::default(),
+            connection: Shared::default(),
             slots: CallSlots::new(CALLS),
         };
-        client.link.get(Link::is_open, || Link::open(&client.broker)).await?;
+        client.connection.get(Connection::is_open, || Connection::open(&client.broker)).await?;
         Ok(client)
     }
 
@@ -71,15 +71,15 @@ impl Client {
     async fn exchange<A: Serialize>(&self, method: &Method, args: &A) -> Result<Vec<u8>> {
         let queue = queue_name(self.queue.as_deref().unwrap_or_else(|| service(method)))?;
         let _slot = self.slots.take(method).await?;
-        let link = self.link.get(Link::is_open, || Link::open(&self.broker)).await?;
-        let number = link.number();
+        let connection = self.connection.get(Connection::is_open, || Connection::open(&self.broker)).await?;
+        let number = connection.number();
         let body = everywire_json::request(method, args, number)?;
         let limit = Limits::default().message_bytes;
         if body.len() > limit {
             let text = format!("the arguments of {} are too long: a request may have {limit} bytes", method.name());
             return Err(RpcError::resource_exhausted(text));
         }
-        self.link.answered(&link, link.answer(&queue, number, &body, self.timeout)).await
+        self.connection.answered(&connection, connection.answer(&queue, number, &body, self.timeout)).await
     }
 }
 

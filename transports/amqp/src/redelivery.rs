@@ -41,9 +41,9 @@ impl<S: Service> Service for Delivered<S> {
             return call.reply::<()>(Err(RpcError::aborted(text)));
         }
         // Messages whose calls wait are acknowledged, so nothing but this bounds their bytes.
-        let mut share = self.budget.share();
+        let mut reservation = self.budget.reserve();
         if method.waits() {
-            if let Err(rejected) = share.hold(self.bytes) {
+            if let Err(rejected) = reservation.try_resize(self.bytes) {
                 return call.reply::<()>(Err(rejected));
             }
             self.waits.notify_one();

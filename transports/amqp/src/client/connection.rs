@@ -13,7 +13,7 @@ use std::{
 use everywire_core::{Budget, Limits, Result, RpcError};
 use futures_util::StreamExt;
 use lapin::{
-    BasicProperties, Channel, Confirmation, Connection, Consumer,
+    BasicProperties, Channel, Confirmation, Consumer,
     message::Delivery,
     options::{BasicConsumeOptions, BasicPublishOptions, ConfirmSelectOptions},
     types::{FieldTable, ShortString},
@@ -33,12 +33,12 @@ const REPLY_TO: &str = "amq.rabbitmq.reply-to";
 const CONNECTION_NAME: &str = "everywire client";
 
 /// A connection to the broker, until it is lost.
-pub(crate) struct Link {
+pub(crate) struct Connection {
     broker: Broker,
     channel: Channel,
     last: AtomicU64,
     waiting: Arc<Waiting>,
-    _connection: Connection,
+    _connection: lapin::Connection,
     _reader: AbortOnDropHandle<()>,
 }
 
@@ -53,7 +53,7 @@ struct Place<'a> {
     number: u64,
 }
 
-impl Link {
+impl Connection {
     pub(crate) async fn open(broker: &Broker) -> Result<Self> {
         let connection = broker.connect(CONNECTION_NAME).await?;
         let lost = |error| broker.lost(&error);

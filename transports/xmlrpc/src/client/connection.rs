@@ -12,19 +12,19 @@ use everywire_core::{Budget, Result, RpcError};
 use everywire_net::encoding;
 use http::{Request, Response};
 use http_body_util::Full;
-use hyper::client::conn::http1::{self, Connection, SendRequest};
+use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 /// A connection that runs only while a call is on it, inside that call's own task: an answer wakes no other task on its
 /// way, and a call that is dropped takes its connection with it, which tells the server.
-pub(crate) struct Link {
+pub(crate) struct Connection {
     sender: SendRequest<Full<Bytes>>,
     /// `None` once it has ended.
     connection: Option<Running>,
 }
 
-type Running = Pin<Box<Connection<TokioIo<TcpStream>, Full<Bytes>>>>;
+type Running = Pin<Box<http1::Connection<TokioIo<TcpStream>, Full<Bytes>>>>;
 
 /// Why there is no response.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ pub(crate) enum Failure {
     Body(RpcError),
 }
 
-impl Link {
+impl Connection {
     /// Connects to `address`, a `HOST:PORT`.
     pub(crate) async fn open(address: &str) -> Result<Self> {
         let unreachable =
@@ -93,8 +93,8 @@ async fn drive<T>(connection: &mut Option<Running>, work: impl Future<Output = T
     .await
 }
 
-impl fmt::Debug for Link {
+impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Link").field("open", &self.is_open()).finish_non_exhaustive()
+        f.debug_struct("Connection").field("open", &self.is_open()).finish_non_exhaustive()
     }
 }

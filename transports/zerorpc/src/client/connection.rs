@@ -33,7 +33,7 @@ use crate::{
 const CONNECT_TIME: Duration = Duration::from_secs(5);
 
 /// A connection to the server, until it is lost.
-pub(crate) struct Link {
+pub(crate) struct Connection {
     shared: Arc<Shared>,
     ids: MessageIds,
     _reader: AbortOnDropHandle<()>,
@@ -41,7 +41,7 @@ pub(crate) struct Link {
 
 /// A request that was sent. Dropping it gives the call up: its heartbeats end, by which the server notices.
 pub(crate) struct Waiter<'a> {
-    link: &'a Link,
+    connection: &'a Connection,
     number: u64,
     answer: oneshot::Receiver<Result<Bytes>>,
 }
@@ -65,7 +65,7 @@ struct Waiting {
     missed: u8,
 }
 
-impl Link {
+impl Connection {
     /// Connects to `address`, a host and a port.
     pub(crate) async fn open(address: &str) -> Result<Self> {
         let failed = |reason: String| RpcError::unavailable(format!("no zerorpc server at tcp://{address}: {reason}"));
@@ -106,20 +106,20 @@ impl Link {
             return Err(self.shared.lost());
         }
         open.waiting.insert(number, Waiting { id, answer: sender, missed: 0 });
-        Ok(Waiter { link: self, number, answer })
+        Ok(Waiter { connection: self, number, answer })
     }
 }
 
 impl Waiter<'_> {
     /// The payload of the answer.
     pub(crate) async fn answer(mut self) -> Result<Bytes> {
-        (&mut self.answer).await.unwrap_or_else(|_| Err(self.link.shared.lost()))
+        (&mut self.answer).await.unwrap_or_else(|_| Err(self.connection.shared.lost()))
     }
 }
 
 impl Drop for Waiter<'_> {
     fn drop(&mut self) {
-        if let Some(open) = self.link.shared.lock().as_mut() {
+        if let Some(open) = self.connection.shared.lock().as_mut() {
             open.waiting.remove(&self.number);
         }
     }

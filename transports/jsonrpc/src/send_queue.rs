@@ -19,13 +19,13 @@ const KEPT_BYTES: usize = 64 << 10;
 
 /// Frames that wait to be written. Short ones are written together; a long answer stays where it is.
 #[derive(Debug, Default)]
-pub(crate) struct Output {
+pub(crate) struct SendQueue {
     ready: VecDeque<Piece>,
     /// What comes after the pieces.
     tail: BytesMut,
     /// Bytes of pieces that are no answers.
     between: usize,
-    /// Bytes of answers among the pieces. They count in their own share of the budget.
+    /// Bytes of answers among the pieces. They count in their own reservation of the budget.
     long: usize,
 }
 
@@ -35,13 +35,13 @@ struct Piece {
     is_answer: bool,
 }
 
-impl Output {
+impl SendQueue {
     /// Bytes that are not written yet.
     pub(crate) fn len(&self) -> usize {
         self.short_len() + self.long
     }
 
-    /// Those of them that count in no share of their own.
+    /// Those of them that count in no reservation of their own.
     pub(crate) fn short_len(&self) -> usize {
         self.between + self.tail.len()
     }
@@ -99,7 +99,7 @@ impl Output {
     }
 }
 
-impl Extend<Answer> for Output {
+impl Extend<Answer> for SendQueue {
     fn extend<I: IntoIterator<Item = Answer>>(&mut self, answers: I) {
         answers.into_iter().for_each(|answer| self.push(answer));
     }

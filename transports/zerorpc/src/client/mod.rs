@@ -1,5 +1,7 @@
 //! The client: a connection when one is needed, many calls on it at a time.
 
+mod connection;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,10 +13,10 @@ use everywire_core::{
 use everywire_net::Shared;
 use serde::{Serialize, de::DeserializeOwned};
 
+use self::connection::Connection;
 use crate::{
     envelope::Event,
     fault,
-    link::Link,
     msgpack::{deserializer, get_value},
 };
 
@@ -35,7 +37,7 @@ pub struct Client {
     /// Host and port.
     address: String,
     timeout: Duration,
-    link: Shared<Link>,
+    connection: Shared<Connection>,
     slots: CallSlots,
 }
 
@@ -52,10 +54,10 @@ impl Client {
         let client = Self {
             address: address(url)?.to_owned(),
             timeout: DEFAULT_TIMEOUT,
-            link: Shared::default(),
+            connection: Shared::default(),
             slots: CallSlots::new(CALLS),
         };
-        client.link.get(Link::is_open, || Link::open(&client.address)).await?;
+        client.connection.get(Connection::is_open, || Connection::open(&client.address)).await?;
         Ok(client)
     }
 
@@ -67,8 +69,8 @@ impl Client {
 
     async fn exchange<A: Serialize>(&self, method: &Method, args: &A) -> Result<Bytes> {
         let _slot = self.slots.take(method).await?;
-        let link = self.link.get(Link::is_open, || Link::open(&self.address)).await?;
-        self.link.answered(&link, link.request(method.name(), args)?.answer()).await
+        let connection = self.connection.get(Connection::is_open, || Connection::open(&self.address)).await?;
+        self.connection.answered(&connection, connection.request(method.name(), args)?.answer()).await
     }
 }
 

@@ -1,5 +1,7 @@
 //! The client: jsonrpsee's, over HTTP or WebSocket.
 
+mod connection;
+
 use std::{
     fmt::Display,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
@@ -17,10 +19,8 @@ use jsonrpsee_http_client::types::Id;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::{RawValue, to_raw_value};
 
-use crate::{
-    fault,
-    link::{CALLS, Http, WebSocket},
-};
+use self::connection::{CALLS, Http, WebSocket};
+use crate::fault;
 
 /// Bytes that a request takes besides its method's name and its arguments.
 const ENVELOPE_BYTES: usize = 80;
@@ -44,11 +44,11 @@ pub struct Client {
     timeout: Duration,
     last_id: AtomicU64,
     slots: CallSlots,
-    link: Link,
+    connection: Connection,
 }
 
 #[derive(Debug)]
-enum Link {
+enum Connection {
     Http(Http),
     WebSocket(WebSocket),
 }
@@ -58,12 +58,12 @@ impl Client {
     #[expect(clippy::unused_async, reason = "connecting is asynchronous on every wire")]
     pub async fn connect(url: &str) -> Result<Self> {
         let uri = url.parse::<Uri>().ok().filter(|uri| uri.host().is_some_and(|host| !host.is_empty()));
-        let link = match uri.as_ref().and_then(Uri::scheme_str) {
-            Some("http") => Http::new(url).map(Link::Http),
-            Some("ws") => Some(Link::WebSocket(WebSocket::new(url))),
+        let connection = match uri.as_ref().and_then(Uri::scheme_str) {
+            Some("http") => Http::new(url).map(Connection::Http),
+            Some("ws") => Some(Connection::WebSocket(WebSocket::new(url))),
             _ => None,
         };
-        let link = link.ok_or_else(|| {
+        let connection = connection.ok_or_else(|| {
             let text = format!("jsonrpc: `{url}` is not a valid URL; expected http://HOST:PORT or ws://HOST:PORT");
             RpcError::invalid_argument(text)
         })?;
@@ -72,7 +72,7 @@ impl Client {
             timeout: DEFAULT_TIMEOUT,
             last_id: AtomicU64::new(0),
             slots: CallSlots::new(CALLS),
-            link,
+            connection,
         })
     }
 
@@ -86,9 +86,9 @@ impl Client {
         let _slot = self.slots.take(method).await?;
         let id = Id::Number(self.last_id.fetch_add(1, Relaxed) + 1);
         let request = Request::borrowed(method.name(), Some(params), id.clone());
-        let response = match &self.link {
-            Link::Http(http) => http.call(request).await,
-            Link::WebSocket(socket) => socket.call(request).await,
+        let response = match &self.connection {
+            Connection::Http(http) => http.call(request).await,
+            Connection::WebSocket(socket) => socket.call(request).await,
         };
         let response = response?.into_response();
         if let Some(object) = response.as_error() {

@@ -1,5 +1,8 @@
 //! The client: keeps connections alive and one call on each at a time, since HTTP/1 answers in order.
 
+mod connection;
+mod pool;
+
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
@@ -13,12 +16,11 @@ use http::{HeaderValue, Request, Response, StatusCode, Uri, header, uri::PathAnd
 use http_body_util::Full;
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{
-    body, envelope,
-    fault::unsendable,
-    link::{Failure, Link},
+use self::{
+    connection::{Connection, Failure},
     pool::Pool,
 };
+use crate::{body, envelope, fault::unsendable};
 
 /// Calls in flight, each on a connection, and as many again that wait for other calls. Further calls wait for a slot, and
 /// their time runs.
@@ -42,7 +44,7 @@ impl Client {
     /// A URL that is none, or not of `http`, is `INVALID_ARGUMENT`; a server that doesn't answer is `UNAVAILABLE`.
     pub async fn connect(url: &str) -> Result<Self> {
         let target = Target::parse(url)?;
-        let connecting = tokio::time::timeout(DEFAULT_TIMEOUT, Link::open(&target.address));
+        let connecting = tokio::time::timeout(DEFAULT_TIMEOUT, Connection::open(&target.address));
         connecting.await.map_err(|_| {
             RpcError::unavailable(format!("{} does not accept a connection within {DEFAULT_TIMEOUT:?}", target.address))
         })??;
@@ -86,16 +88,16 @@ impl Client {
     async fn exchange(&self, method: &Method, body: Vec<u8>) -> Result<Response<Bytes>> {
         let _slot = self.slots.take(method).await?;
         let mut request = self.request(body);
-        while let Some(mut link) = self.pool.take() {
-            match link.exchange(request, &self.budget).await {
+        while let Some(mut connection) = self.pool.take() {
+            match connection.exchange(request, &self.budget).await {
                 // The server had closed the connection: it has not seen the request, so another may carry it.
                 Err(Failure::Unsent(unsent)) => request = *unsent,
-                outcome => return self.finish(link, outcome),
+                outcome => return self.finish(connection, outcome),
             }
         }
-        let mut link = Link::open(&self.target.address).await?;
-        let outcome = link.exchange(request, &self.budget).await;
-        self.finish(link, outcome)
+        let mut connection = Connection::open(&self.target.address).await?;
+        let outcome = connection.exchange(request, &self.budget).await;
+        self.finish(connection, outcome)
     }
 
     fn request(&self, document: Vec<u8>) -> Request<Full<Bytes>> {
@@ -113,9 +115,9 @@ impl Client {
         request
     }
 
-    fn finish(&self, link: Link, outcome: Result<Response<Bytes>, Failure>) -> Result<Response<Bytes>> {
+    fn finish(&self, connection: Connection, outcome: Result<Response<Bytes>, Failure>) -> Result<Response<Bytes>> {
         let response = outcome.map_err(|failure| self.unanswered(&failure))?;
-        self.pool.put(link);
+        self.pool.put(connection);
         match response.status() {
             StatusCode::OK => Ok(response),
             status => {
@@ -152,7 +154,7 @@ impl Caller for Client {
             .map_err(|error| unsendable(Code::InvalidArgument, "arguments", &error))?;
         // A server that refuses a long request may close before it has read it, and its refusal is lost.
         if request.len() > self.budget.limits().message_bytes {
-            return Err(self.budget.over(Limit::MessageBytes, "the request is too long"));
+            return Err(self.budget.exceeded(Limit::MessageBytes, "the request is too long"));
         }
         let answer = self.exchange(method, request);
         let response = answer_within(self.timeout, &self.target.address, method, answer).await?;

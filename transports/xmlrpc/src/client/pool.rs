@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::link::Link;
+use super::connection::Connection;
 
 /// Connections kept at most.
 const LINKS: usize = 64;
@@ -17,23 +17,23 @@ const IDLE_TIME: Duration = Duration::from_secs(3);
 
 /// Open connections, the one used last at the back.
 #[derive(Debug, Default)]
-pub(crate) struct Pool(Mutex<VecDeque<(Instant, Link)>>);
+pub(crate) struct Pool(Mutex<VecDeque<(Instant, Connection)>>);
 
 impl Pool {
     /// The connection used last, after dropping those that are too old.
-    pub(crate) fn take(&self) -> Option<Link> {
+    pub(crate) fn take(&self) -> Option<Connection> {
         let mut links = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         while links.front().is_some_and(|(since, _)| since.elapsed() > IDLE_TIME) {
             links.pop_front();
         }
-        links.pop_back().map(|(_, link)| link)
+        links.pop_back().map(|(_, connection)| connection)
     }
 
-    /// Keeps `link` for the next call, if it is open and there is room.
-    pub(crate) fn put(&self, link: Link) {
+    /// Keeps `connection` for the next call, if it is open and there is room.
+    pub(crate) fn put(&self, connection: Connection) {
         let mut links = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if link.is_open() && links.len() < LINKS {
-            links.push_back((Instant::now(), link));
+        if connection.is_open() && links.len() < LINKS {
+            links.push_back((Instant::now(), connection));
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use bytes::{Buf, Bytes};
-use everywire_core::{Budget, Limit, wire::Share};
+use everywire_core::{Budget, Limit, wire::Reservation};
 use everywire_net::LEAST_TAKEN_BYTES;
 use h2::{Reason, SendStream, server::SendResponse};
 use http::Response;
@@ -15,10 +15,10 @@ use tokio::time::Instant;
 use crate::{connection::after, envelope, fault};
 
 /// What was handed to h2 and is not written yet: the peer may open no window for it, or not read at all.
-pub(crate) struct Outbox {
+pub(crate) struct SendQueue {
     replies: Vec<Reply>,
     bytes: usize,
-    share: Share,
+    reservation: Reservation,
     budget: Arc<Budget>,
 }
 
@@ -36,9 +36,9 @@ struct Wait {
     left: usize,
 }
 
-impl Outbox {
+impl SendQueue {
     pub(crate) fn new(budget: &Arc<Budget>) -> Self {
-        Self { replies: Vec::new(), bytes: 0, share: budget.share(), budget: Arc::clone(budget) }
+        Self { replies: Vec::new(), bytes: 0, reservation: budget.reserve(), budget: Arc::clone(budget) }
     }
 
     /// Answers with `head`, `message` and the trailers of success; or with an error, if the buffers are full.
@@ -48,7 +48,7 @@ impl Outbox {
         head: Response<()>,
         message: Bytes,
     ) -> Result<(), h2::Error> {
-        if let Err(full) = self.share.hold(self.bytes + message.len()) {
+        if let Err(full) = self.reservation.try_resize(self.bytes + message.len()) {
             return respond.send_response(fault::response(&full).map(drop), true).map(drop);
         }
         self.bytes += message.len();
@@ -58,7 +58,7 @@ impl Outbox {
         stream.send_trailers(envelope::success())?;
         self.replies.push(Reply { stream, left, wait: None });
         if self.is_full() {
-            self.budget.note(Limit::UnsentBytes, "a peer leaves its replies unread; its calls wait");
+            self.budget.record(Limit::UnsentBytes, "a peer leaves its replies unread; its calls wait");
         }
         Ok(())
     }
@@ -71,7 +71,7 @@ impl Outbox {
         self.replies.retain(|reply| reply.left() > 0);
         self.bytes = self.replies.iter().map(Reply::left).sum();
         // Holding less is never refused.
-        let _ = self.share.hold(self.bytes);
+        let _ = self.reservation.try_resize(self.bytes);
         if !self.replies.is_empty() {
             self.wait(Instant::now());
         }
@@ -107,7 +107,7 @@ impl Outbox {
         let until = self.until(now);
         for reply in &mut self.replies {
             if let Some(wait) = reply.wait.as_mut().filter(|wait| now >= wait.until) {
-                self.budget.note(Limit::MessageTime, "a peer did not take its reply");
+                self.budget.record(Limit::MessageTime, "a peer did not take its reply");
                 reply.stream.send_reset(Reason::ENHANCE_YOUR_CALM);
                 // What is half written stays until it is.
                 wait.until = until;
@@ -126,7 +126,7 @@ impl Reply {
     }
 }
 
-/// Bytes that h2 writes piece by piece as the windows allow. It tells its outbox what is left.
+/// Bytes that h2 writes piece by piece as the windows allow. It tells its send_queue what is left.
 #[derive(Debug, Default)]
 pub(crate) struct Piece {
     bytes: Bytes,

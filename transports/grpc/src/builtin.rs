@@ -35,16 +35,16 @@ pub(crate) const CALLS: usize = 16;
 /// The most bytes of one message to these services, compressed or not: it is little more than a name.
 const MESSAGE_BYTES: usize = 4 << 10;
 
-pub(crate) type Companion = BoxCloneSyncService<Request<Incoming>, Response<TonicBody>, Infallible>;
+pub(crate) type Builtin = BoxCloneSyncService<Request<Incoming>, Response<TonicBody>, Infallible>;
 
 /// `grpc.health.v1.Health`, `grpc.reflection.v1.ServerReflection` and its `v1alpha`, by name.
-pub(crate) struct Companions {
-    services: [(&'static str, Companion); 3],
+pub(crate) struct Builtins {
+    services: [(&'static str, Builtin); 3],
     status: watch::Sender<ServingStatus>,
     stopped: CancellationToken,
 }
 
-impl Companions {
+impl Builtins {
     pub(crate) fn new(descriptor: &'static ServiceDescriptor) -> Result<Self> {
         let (status, health) = health(descriptor.full_name());
         let reflection = reflection(&files(descriptor)?);
@@ -60,21 +60,21 @@ impl Companions {
         })
     }
 
-    pub(crate) fn find(&self, service: &str) -> Option<&Companion> {
-        self.services.iter().find(|(name, _)| *name == service).map(|(_, companion)| companion)
+    pub(crate) fn find(&self, service: &str) -> Option<&Builtin> {
+        self.services.iter().find(|(name, _)| *name == service).map(|(_, builtin)| builtin)
     }
 
-    /// Answers a request to `companion`, if there is one of the connection's `places` for it.
+    /// Answers a request to `builtin`, if there is one of the connection's `places` for it.
     pub(crate) async fn answer(
         &self,
-        companion: &Companion,
+        builtin: &Builtin,
         request: Request<Incoming>,
         places: &Arc<Semaphore>,
     ) -> Result<Response<Body>> {
         let place = Arc::clone(places).try_acquire_owned().map_err(|_| {
             RpcError::resource_exhausted(format!("a connection may have {CALLS} calls of health and reflection open"))
         })?;
-        let Ok(mut response) = companion.clone().oneshot(request).await;
+        let Ok(mut response) = builtin.clone().oneshot(request).await;
         response.headers_mut().insert(compression::ACCEPT_ENCODING, compression::ACCEPTED);
         Ok(response.map(|inner| {
             // An error without a message: its headers end the stream.
@@ -106,7 +106,7 @@ fn files(descriptor: &ServiceDescriptor) -> Result<Vec<FileDescriptorProto>> {
     Ok(files)
 }
 
-fn named<S>(service: S) -> (&'static str, Companion)
+fn named<S>(service: S) -> (&'static str, Builtin)
 where
     S: NamedService + Clone + Send + Sync + 'static,
     S: Service<Request<Incoming>, Response = Response<TonicBody>, Error = Infallible, Future: Send>,
