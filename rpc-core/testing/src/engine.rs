@@ -239,7 +239,7 @@ impl Engine {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await?;
         let (ask, answer): (&[u8], &[u8]) = match self.kind {
             Kind::Redis => (b"PING\r\n", b"+PONG"),
-            // A startup message of protocol 3.0 with a user; the answer is a request for authentication, or that it is none.
+            // A startup message of protocol 3.0 with a user; the answer is a request for authentication, or that none is needed.
             Kind::Postgres => (b"\0\0\0\x17\0\x03\0\0user\0postgres\0\0", b"R"),
             // The server speaks first: the length of its greeting, and the protocol's version.
             Kind::MariaDb => (b"", b"\x0a"),
@@ -248,8 +248,9 @@ impl Engine {
         stream.write_all(ask).await?;
         let mut answered = Vec::new();
         let found = |answered: &[u8]| match self.kind {
+            Kind::Redis | Kind::Postgres => answered.starts_with(answer),
             Kind::MariaDb => answered.get(4..).is_some_and(|greeting| greeting.starts_with(answer)),
-            _ => answered.windows(answer.len()).any(|part| part == answer),
+            Kind::ZooKeeper => answered.windows(answer.len()).any(|part| part == answer),
         };
         while !found(&answered) {
             if timeout(ANSWER_TIME, stream.read_buf(&mut answered)).await?? == 0 {
