@@ -126,7 +126,7 @@ impl Reply {
     }
 }
 
-/// Bytes that h2 writes piece by piece as the windows allow. It tells its send_queue what is left.
+/// Bytes that h2 writes piece by piece as the windows allow. It tells its queue what is left.
 #[derive(Debug, Default)]
 pub(crate) struct Piece {
     bytes: Bytes,

@@ -38,7 +38,7 @@ pub(crate) struct Connection {
     channel: Channel,
     last: AtomicU64,
     waiting: Arc<Waiting>,
-    _connection: lapin::Connection,
+    _amqp: lapin::Connection,
     _reader: AbortOnDropHandle<()>,
 }
 
@@ -70,7 +70,7 @@ impl Connection {
             channel,
             last: AtomicU64::new(0),
             waiting,
-            _connection: connection,
+            _amqp: connection,
             _reader: AbortOnDropHandle::new(reader),
         })
     }
