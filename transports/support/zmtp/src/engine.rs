@@ -25,7 +25,7 @@ use crate::{Session, SocketType, Stream, connection::Connection};
 /// | asks for long replies on many connections | `buffered_bytes` over all connections; then the session [refuses](Session::refuse) a call |
 /// | sends long messages on many connections | the same; then the one that needs more closes |
 ///
-/// Each limit that is met is [noted](Budget::note). An idle connection keeps buffers of at most 32 KiB.
+/// Each limit that is met is [recorded](Budget::record). An idle connection keeps buffers of at most 32 KiB.
 #[derive(Debug)]
 pub struct Engine {
     pub(crate) wire: &'static str,
