@@ -29,7 +29,8 @@ pub use server::{DEFAULT_GRACE, Server, Transport};
 pub use service::Service;
 pub use {schemars, serde};
 
-/// For authors of wires: one request, the limits that a connection keeps, and what servers and clients share.
+/// For authors of wires: the [`Call`](wire::Call) trait, the limits of a connection, reservations of bytes, and helpers of servers
+/// and clients.
 pub mod wire {
     pub use tokio_util::sync::CancellationToken;
 

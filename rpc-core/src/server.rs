@@ -35,7 +35,7 @@ pub trait Transport: Send + 'static {
 pub const DEFAULT_GRACE: Duration = Duration::from_secs(10);
 
 /// How long the wires have after the grace period to answer the calls that it cut off.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+const FINAL_REPLY_TIME: Duration = Duration::from_secs(1);
 
 type Serve<S> = dyn FnOnce(Arc<Limited<S>>, &Arc<Budget>, CancellationToken) -> Serving + Send;
 type Serving = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
@@ -86,7 +86,7 @@ impl<S: Service> Server<S> {
         self
     }
 
-    /// The limits, current usage, and how often each was exceeded. Can be read while the server runs.
+    /// The limits, the calls and bytes in use, and how often each limit was exceeded. Can be read while the server runs.
     pub fn budget(&self) -> Arc<Budget> {
         Arc::clone(&self.budget)
     }
@@ -98,8 +98,9 @@ impl<S: Service> Server<S> {
 
     /// Serves on every wire until `shutdown` completes, then lets calls in flight finish within the grace period.
     ///
-    /// If a wire rejects the service, no wire serves, and the error has every reason of every wire. If a wire fails later, all are stopped and its error returned. Calls
-    /// that outlast the grace time are answered `UNAVAILABLE`, which is an error here too.
+    /// If a wire rejects the service, no wire serves, and the error lists the reasons of every wire. If a wire fails later, all
+    /// stop and its error is returned. Calls still running at the end of the grace period get `UNAVAILABLE`, and this method
+    /// returns `DEADLINE_EXCEEDED`.
     pub async fn serve_until(self, shutdown: impl Future<Output = ()>) -> Result<()> {
         if self.mounts.is_empty() {
             return Err(RpcError::failed_precondition("the server has no wire to serve on"));
@@ -124,8 +125,8 @@ impl<S: Service> Server<S> {
         stop.cancel();
         let Ok(drained) = tokio::time::timeout(self.grace, next_failure(&mut serving)).await else {
             end.cancel();
-            let _ = tokio::time::timeout(LAST_WORDS, next_failure(&mut serving)).await;
-            let late = format!("calls in flight outlasted the grace time of {:?} and were cut off", self.grace);
+            let _ = tokio::time::timeout(FINAL_REPLY_TIME, next_failure(&mut serving)).await;
+            let late = format!("calls in flight outlasted the grace period of {:?} and were cut off", self.grace);
             return outcome.and(Err(RpcError::deadline_exceeded(late)));
         };
         outcome.and(drained)

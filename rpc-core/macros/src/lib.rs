@@ -37,7 +37,7 @@ mod model;
 /// The whole expansion of this trait stands in `rpc-core/tests/expanded/calculator.rs`.
 ///
 /// # Parameters
-/// - `package`: a dotted name that comes before the trait's in the world, such as `demo.v1`. Required.
+/// - `package`: a dotted name, such as `demo.v1`: the prefix of the fully qualified method path. Required.
 /// - `version`: the version of the service, which OpenRPC shows. Default: that of the crate that declares it.
 /// - `crate`: the path of a re-export of `everywire`. By default the macro finds `everywire` or `everywire-core` among the
 ///   crate's dependencies.

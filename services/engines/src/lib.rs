@@ -1,5 +1,5 @@
-//! What the services keep outside of their own calls: connections to engines that several servers share, marks on disk,
-//! and the table of what ends with time.
+//! State that outlives a call: connections to engines that several servers share, high-water marks on disk, and a bounded map
+//! whose entries expire.
 //!
 //! [`Reconnecting`](reconnect::Reconnecting) keeps a connection to an engine: it is checked when it is made, and replaced when
 //! it can no longer be used. [`redis`], [`postgres`] and [`mariadb`] are connections of that kind. [`durable`] keeps, in a

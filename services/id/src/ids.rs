@@ -65,7 +65,7 @@ impl Scheme {
                 Err(RpcError::invalid_argument(format!("`{scheme}`: {instead}")))
             }
             scheme => Err(RpcError::invalid_argument(format!(
-                "`{scheme}` is no scheme of ids; it is snowflake, or a URL that begins with one of {}",
+                "unknown id scheme `{scheme}`; expected snowflake, or a URL that begins with one of {}",
                 ENGINES.join(", ")
             ))),
         }
@@ -241,7 +241,7 @@ mod tests {
             let error = connect(url, "js").await.unwrap_err();
             assert_eq!(error.code(), Code::InvalidArgument, "{url}: {error}");
             let expected =
-                format!("`{scheme}` is no scheme of ids; it is snowflake, or a URL that begins with one of ");
+                format!("unknown id scheme `{scheme}`; expected snowflake, or a URL that begins with one of ");
             assert!(error.message().starts_with(&expected), "{url}: {error}");
         }
     }

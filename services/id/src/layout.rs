@@ -116,9 +116,9 @@ impl FromStr for Layout {
         let bits: Option<Vec<u32>> = text.split('/').map(|bits| bits.parse().ok()).collect();
         match bits.as_deref() {
             Some(&[time, worker, sequence]) => Self::new(time, worker, sequence),
-            _ => {
-                Err(RpcError::invalid_argument(format!("`{text}` is no layout; expected bits such as 41/10/12, or js")))
-            }
+            _ => Err(RpcError::invalid_argument(format!(
+                "`{text}` is not a valid layout; expected bits such as 41/10/12, or js"
+            ))),
         }
     }
 }
@@ -137,8 +137,8 @@ mod tests {
             ("41/10/13", Err("the layout 41/10/13 has 64 bits, 41 of time; at most 63 together and at least 1 of time")),
             ("0/10/12", Err("the layout 0/10/12 has 22 bits, 0 of time; at most 63 together and at least 1 of time")),
             ("4294967295/1/1", Err("the layout 4294967295/1/1 has 4294967295 bits, 4294967295 of time; at most 63 together and at least 1 of time")),
-            ("41/10", Err("`41/10` is no layout; expected bits such as 41/10/12, or js")),
-            ("41/10/-1", Err("`41/10/-1` is no layout; expected bits such as 41/10/12, or js")),
+            ("41/10", Err("`41/10` is not a valid layout; expected bits such as 41/10/12, or js")),
+            ("41/10/-1", Err("`41/10/-1` is not a valid layout; expected bits such as 41/10/12, or js")),
         ];
         for (text, expected) in cases {
             let layout: Result<Layout> = text.parse();

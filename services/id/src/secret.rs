@@ -16,8 +16,8 @@ const KEY_DIGITS: usize = 32;
 
 /// A key of 128 bits, written as 32 hexadecimal digits: `openssl rand -hex 16`.
 ///
-/// Who doesn't have it can't guess other ids from those he has seen, nor how many there are. That keeps no door: an id is no
-/// permission.
+/// Without the key, nobody can guess other ids from known ones, or how many there are. This is not access control: an id
+/// grants no permission.
 #[derive(Clone)]
 pub struct Secret(SipHasher24);
 

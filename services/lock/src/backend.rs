@@ -71,7 +71,7 @@ impl Backend {
                 Err(RpcError::invalid_argument(format!("`{scheme}://`: {instead}")))
             }
             _ => Err(RpcError::invalid_argument(format!(
-                "`{scheme}` is no engine for locks; a URL begins with one of {}://",
+                "unknown lock engine `{scheme}`; expected a URL that begins with one of {}://",
                 ENGINES.join("://, ")
             ))),
         }

@@ -65,7 +65,7 @@ impl Redlock {
 
     /// The answer of one server, or `None` after `time`. The question then goes on by itself, for a few seconds at most,
     /// because its end shows whether the connection can still be used.
-    async fn in_time<T: Send + 'static>(
+    async fn answer_within<T: Send + 'static>(
         &self,
         time: Duration,
         question: impl Future<Output = Result<T>> + Send + 'static,
@@ -93,7 +93,7 @@ impl Redlock {
         F: Future<Output = Result<T>> + Send + 'static,
     {
         let time = (ttl / 10).clamp(SERVER_TIME.start, SERVER_TIME.end);
-        let asked = self.servers.iter().map(|server| self.in_time(time, ask(Arc::clone(server))));
+        let asked = self.servers.iter().map(|server| self.answer_within(time, ask(Arc::clone(server))));
         let (mut answers, mut reason) = (Vec::new(), None);
         for answer in join_all(asked).await {
             match answer {

@@ -68,16 +68,16 @@ impl Transport for Server {
     async fn serve<S: Service>(self, service: Arc<S>, budget: Arc<Budget>, shutdown: CancellationToken) -> Result<()> {
         let descriptor = service.descriptor();
         let builtins = Builtins::new(descriptor)?;
-        let host = Arc::new(Host { descriptor, builtins, budget });
-        let connections = self.listener.serve(&host.budget, shutdown.clone(), |socket: Socket, _, stop| {
+        let shared = Arc::new(Shared { descriptor, builtins, budget });
+        let connections = self.listener.serve(&shared.budget, shutdown.clone(), |socket: Socket, _, stop| {
             let service = PerConnection::new(Arc::clone(&service), socket.waiting());
             let builtins = Arc::new(Semaphore::new(builtin::CALLS));
-            let session = Session { host: Arc::clone(&host), service, builtins, stop: stop.clone() };
-            Connection::serve(Arc::new(session), socket, Arc::clone(&host.budget), stop)
+            let session = Session { shared: Arc::clone(&shared), service, builtins, stop: stop.clone() };
+            Connection::serve(Arc::new(session), socket, Arc::clone(&shared.budget), stop)
         });
         let stop = async {
             shutdown.cancelled().await;
-            host.builtins.stop();
+            shared.builtins.stop();
         };
         tokio::join!(connections, stop);
         Ok(())
@@ -85,7 +85,7 @@ impl Transport for Server {
 }
 
 /// What the calls of all connections share.
-struct Host {
+struct Shared {
     descriptor: &'static ServiceDescriptor,
     builtins: Builtins,
     budget: Arc<Budget>,
@@ -93,7 +93,7 @@ struct Host {
 
 /// One connection, as its calls see it.
 pub(crate) struct Session<S> {
-    host: Arc<Host>,
+    shared: Arc<Shared>,
     service: PerConnection<S>,
     /// The calls of health and reflection that it may have open.
     builtins: Arc<Semaphore>,
@@ -110,7 +110,7 @@ impl<S: Service> Session<S> {
             return rejection;
         }
         let path = request.uri().path();
-        let answer = match self.host.descriptor.methods().iter().find(|method| method.path() == path) {
+        let answer = match self.shared.descriptor.methods().iter().find(|method| method.path() == path) {
             Some(method) => {
                 let deadline = envelope::deadline(request.headers());
                 self.call(method, deadline, request).await
@@ -140,7 +140,7 @@ impl<S: Service> Session<S> {
     }
 
     async fn run(&self, method: &Method, request: Request<Incoming>) -> Result<Response<Body>> {
-        let budget = &self.host.budget;
+        let budget = &self.shared.budget;
         let encoding = Encoding::of(request.headers());
         let gzip = encoding == Encoding::Gzip && compression::accepts_gzip(request.headers());
         // The headers are dropped here, since the call may wait for a long time.
@@ -150,7 +150,7 @@ impl<S: Service> Session<S> {
     }
 
     async fn answer_other(&self, request: Request<Incoming>) -> Result<Response<Body>> {
-        let Host { descriptor, builtins, budget, .. } = &*self.host;
+        let Shared { descriptor, builtins, budget, .. } = &*self.shared;
         let path = request.uri().path().to_owned();
         let name = path.trim_start_matches('/');
         let (service, method) = name.split_once('/').unwrap_or((name, ""));

@@ -18,7 +18,7 @@ const DISCOVER: &str = "rpc.discover";
 
 /// A JSON-RPC server, bound to its port: HTTP and WebSocket.
 ///
-/// It keeps all [`Limits`](everywire_core::Limits). `decompressed_bytes` applies only over HTTP, `calls_in_flight` and `unsent_bytes`
+/// It enforces all [`Limits`](everywire_core::Limits). `decompressed_bytes` applies only over HTTP, `calls_in_flight` and `unsent_bytes`
 /// only in WebSocket sessions: over HTTP a connection has one call, and one answer, at a time. A batch counts as one call in
 /// flight, because its calls run one after the other.
 ///

@@ -61,7 +61,7 @@ pub(crate) fn unreadable(error: &Error) -> RpcError {
     let (code, problem) = match error.kind() {
         Kind::Type => (Code::Internal, "is of another type"),
         Kind::Length => (Code::ResourceExhausted, "is too long"),
-        _ => (Code::Internal, "is no XML-RPC response"),
+        _ => (Code::Internal, "is not an XML-RPC response"),
     };
     RpcError::new(code, format!("the answer {problem}: {error}"))
 }

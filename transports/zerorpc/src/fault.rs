@@ -24,7 +24,7 @@ pub(crate) fn put(output: &mut Vec<u8>, error: &RpcError) {
 
 /// Appends the args of the `ERR` event for a request that can't be read.
 pub(crate) fn put_unreadable(output: &mut Vec<u8>) {
-    put_triple(output, PARSE_ERROR, "the request is no MessagePack of [header, name, args]");
+    put_triple(output, PARSE_ERROR, "the request is not MessagePack of [header, name, args]");
 }
 
 /// The error of an `ERR` event with these args.

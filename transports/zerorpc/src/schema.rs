@@ -51,7 +51,9 @@ fn carries(shape: &Shape, types: &Types) -> Result<(), String> {
             Err("an absent value and a present nil are the same in MessagePack".to_owned())
         }
         // Python's decoder refuses a message with any other key.
-        Shape::Map(key, _) if !is_string(key.resolve(types), types) => Err("the key of a map is no string".to_owned()),
+        Shape::Map(key, _) if !is_string(key.resolve(types), types) => {
+            Err("the key of a map is not a string".to_owned())
+        }
         _ => Ok(()),
     }
 }

@@ -21,7 +21,7 @@ pub(crate) struct LimiterFlags {
     /// TIME / N. redis://HOST:PORT: never more than N in any TIME, over all servers with that Redis; without it, none
     #[arg(long, value_name = "slot|gcra|URL", default_value = "slot")]
     limiter: Kind,
-    /// Reservation slots with other servers: tell them at this address, HOST:PORT or tcp://HOST:PORT, what is granted here. Any
+    /// Share slots with other servers: publish at this address, HOST:PORT or tcp://HOST:PORT, what is granted here. Any
     /// client that reaches it can listen
     #[arg(long, value_name = "ADDR")]
     limiter_mesh_bind: Option<String>,

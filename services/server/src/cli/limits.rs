@@ -40,7 +40,7 @@ flags! {
         max_message_bytes => message_bytes,
         /// Bytes of one message after its compression is undone
         max_decompressed_bytes => decompressed_bytes,
-        /// Bytes of unfinished messages and untaken replies, over all connections of all wires
+        /// Bytes of unfinished messages and of replies that clients have not read, over all connections of all wires
         max_buffered_bytes => buffered_bytes,
         /// How deep values may nest
         max_depth => depth,

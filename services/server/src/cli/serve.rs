@@ -25,7 +25,7 @@ use super::{
 
 const SIGNALS: &str = "Signals:
   INT, TERM  Stop: no new call, calls in flight have the grace time to finish. The second one ends at once
-  USR1       Print to standard error what is used of the limits, and how often each was met
+  USR1       Print to standard error the calls in flight, the bytes buffered, and how often each limit was exceeded
 
 An ADDR is HOST:PORT, with an IPv6 address in brackets, or in ZeroMQ's form tcp://HOST:PORT, where the host may be * for
 every IPv4 address. Port 0 takes a free one.

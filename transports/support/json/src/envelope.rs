@@ -86,7 +86,7 @@ impl<'a> Request<'a> {
         if jsonrpc.and_then(string).as_deref() != Some("2.0") {
             return Err(no_request("`jsonrpc` is not \"2.0\""));
         }
-        let method = method.and_then(string).ok_or_else(|| no_request("`method` is no string"))?;
+        let method = method.and_then(string).ok_or_else(|| no_request("`method` is not a string"))?;
         Ok(Self { id, method, params: params.filter(|params| *params != "null") })
     }
 }

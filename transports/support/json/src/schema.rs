@@ -18,7 +18,7 @@ fn carries(shape: &Shape, types: &Types) -> Result<(), String> {
         shape if shape.is_double_option(types) => {
             Err("an absent value and a present `null` are the same in JSON".to_owned())
         }
-        Shape::Map(key, _) if !key.is_key(types) => Err("the key of a map is no string or number".to_owned()),
+        Shape::Map(key, _) if !key.is_key(types) => Err("the key of a map is not a string or a number".to_owned()),
         _ => Ok(()),
     }
 }
@@ -56,7 +56,7 @@ mod tests {
         );
         assert_eq!(
             refused(checked::<Option<Inside>>()),
-            "json can't carry demo.v1.Demo.put, value: T: `Inside.map`: the key of a map is no string or number"
+            "json can't carry demo.v1.Demo.put, value: T: `Inside.map`: the key of a map is not a string or a number"
         );
         assert_eq!(checked::<BTreeMap<Id, Option<BTreeMap<i8, u8>>>>(), Ok(()));
         assert_eq!(checked::<Value>(), Ok(()), "JSON describes itself");

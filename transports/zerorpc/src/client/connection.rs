@@ -174,7 +174,7 @@ impl Shared {
     fn deliver(&self, message: ZmqMessage) {
         let Some(payload) = message.into_vecdeque().pop_back() else { return };
         let Ok(Event { response_to: Some(channel), name, .. }) = Event::decode(&payload) else {
-            return tracing::debug!(address = self.address, "the server sent what is no answer");
+            return tracing::debug!(address = self.address, "the server sent something that is not a response");
         };
         let Some(number) = id_number(channel) else { return };
         let mut open = self.lock();
