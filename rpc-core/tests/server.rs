@@ -119,5 +119,5 @@ async fn the_grace_time_ends_what_hangs() {
     let error = ended.unwrap_err();
     assert_eq!(failed(&outcomes[0]), (Code::Unavailable, "the server stopped before the call was done"));
     assert_eq!(error.code(), Code::DeadlineExceeded);
-    assert_eq!(error.message(), "calls in flight outlasted the grace time of 1s and were cut off");
+    assert_eq!(error.message(), "calls in flight outlasted the grace period of 1s and were cut off");
 }
