@@ -1,14 +1,16 @@
 //! One Rust trait on every wire.
 //!
-//! Write a trait once; serve it at the same time over XML-RPC, JSON-RPC (HTTP and WebSocket), gRPC, ZeroMQ (the zerorpc
-//! protocol) and RabbitMQ; call it through typed clients that implement the same trait.
+//! The root has what is needed to write, serve and call a service. [`wire`] is for authors of wires, [`descriptor`] for tools that
+//! read what a service looks like, and [`memory`] for tests. Each wire is a module, behind a feature of its name.
 //!
 #![doc = include_str!("../README.md")]
 
-pub use everywire_services as services;
-pub use rpc_core;
-pub use rpc_core::{
-    Code, Limits, Origin, Result, RpcError, Server, Service, ServiceDescriptor, Transport, schemars, serde, service,
+#[doc(hidden)]
+pub use everywire_core::__private;
+#[doc(inline)]
+pub use everywire_core::{
+    Budget, Caller, Code, DEFAULT_GRACE, DEFAULT_TIMEOUT, Limit, Limits, Origin, Result, RpcError, Server, Service,
+    Transport, descriptor, memory, schemars, serde, service, wire,
 };
 
 #[cfg(feature = "amqp")]
@@ -17,8 +19,6 @@ pub use everywire_amqp as amqp;
 pub use everywire_grpc as grpc;
 #[cfg(feature = "jsonrpc")]
 pub use everywire_jsonrpc as jsonrpc;
-#[cfg(feature = "locker")]
-pub use everywire_locker as locker;
 #[cfg(feature = "xmlrpc")]
 pub use everywire_xmlrpc as xmlrpc;
 #[cfg(feature = "zerorpc")]

@@ -15,8 +15,8 @@ use crate::{
     harness::broker,
     program::{run, run_long},
     serving::PROGRAM,
-    soon::soon,
 };
+use everywire_testing::soon;
 
 /// The program's server, and the wires on it.
 async fn server() -> (Process, Vec<Target>) {

@@ -5,10 +5,9 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
-use everywire::{
-    Code,
-    services::{Embedded, Toolkit, ToolkitClient, ToolkitService, id::Snowflake},
-};
+use everywire::Code;
+use everywire_id::Snowflake;
+use everywire_toolkit::{Embedded, Toolkit, ToolkitClient, ToolkitService};
 use tokio::time::{Instant, sleep};
 
 use crate::harness::{Wires, on_every_wire, soon};

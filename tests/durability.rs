@@ -14,19 +14,16 @@ use std::{
     time::Duration,
 };
 
-use everywire::{
-    Result, grpc, jsonrpc,
-    rpc_core::Caller,
-    services::{Toolkit, ToolkitClient, id::DEFAULT_EPOCH_MS},
-    xmlrpc, zerorpc,
-};
+use everywire::{Caller, Result, grpc, jsonrpc, xmlrpc, zerorpc};
+use everywire_id::DEFAULT_EPOCH_MS;
+use everywire_toolkit::{Toolkit, ToolkitClient};
 use tokio::time::sleep;
 
 use crate::{
     harness::soon,
     program::{Serving, run, spawn},
-    seeded::{Random, from_env, seed},
 };
+use everywire_testing::seeded::{Random, from_env, seed};
 
 /// The locks that the clients contend for.
 const NAMES: [&str; 3] = ["a", "b", "c"];

@@ -11,8 +11,8 @@ use crate::{
     serving::on_free_ports,
 };
 
-const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples");
-const TARGET: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target");
+const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples");
+const TARGET: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target");
 /// What else may lie in a language's folder; the last two are npm's.
 const NO_EXAMPLES: [&str; 5] = ["lesson", "requirements.txt", "package.json", "package-lock.json", "node_modules"];
 

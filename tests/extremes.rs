@@ -46,7 +46,7 @@ pub(crate) enum Colour {
 }
 
 /// Gives back what it gets.
-#[everywire::service(package = "test.v1", crate = everywire::rpc_core)]
+#[everywire::service(package = "test.v1")]
 pub(crate) trait Echo {
     /// A signed integer.
     async fn int(&self, value: i64) -> Result<i64>;
@@ -103,7 +103,7 @@ impl Echo for Mirror {
 }
 
 /// A service with a type that proto3 has no word for.
-#[everywire::service(package = "test.v1", crate = everywire::rpc_core)]
+#[everywire::service(package = "test.v1")]
 pub(crate) trait Pairs {
     /// Swaps.
     async fn swap(&self, pair: Pair) -> Result<Pair>;

@@ -10,16 +10,14 @@ use std::{
 };
 
 use everywire::{
-    Code, Limits, Server, Service, amqp, grpc, jsonrpc,
-    rpc_core::{Caller, CancellationToken, memory},
-    xmlrpc, zerorpc,
+    Caller, Code, Limits, Server, Service, amqp, grpc, jsonrpc, memory, wire::CancellationToken, xmlrpc, zerorpc,
 };
 use serde_json::{Value, json};
 use tokio::{sync::OnceCell, task::JoinHandle, time::sleep};
 
-use crate::broker::Broker;
+use everywire_testing::broker::Broker;
 
-pub(crate) use crate::soon::soon;
+pub(crate) use everywire_testing::soon;
 
 /// A running server. It stops when this is dropped.
 pub(crate) struct Wires<S> {
@@ -58,7 +56,7 @@ impl<S: Service> Wires<S> {
         let rabbit = amqp::Server::connect(&broker().await.url).await.unwrap().queue(&queue);
         let stop = CancellationToken::new();
         let (xmlrpc, jsonrpc, grpc, zerorpc) = (xml.address(), json.address(), proto.address(), zero.address());
-        let server = Server::new(Arc::clone(&service)).limits(limits);
+        let server = Server::with_limits(Arc::clone(&service), limits);
         let server = server.mount(xml).mount(json).mount(proto).mount(zero).mount(rabbit);
         let serving = server.serve_until(stop.clone().cancelled_owned());
         let serving = Some(tokio::spawn(async { serving.await.inspect_err(|error| eprintln!("the server: {error}")) }));

@@ -58,7 +58,7 @@ impl Listed {
 
 /// Runs a command as a shell does, with the Python that has the libraries of the wires.
 async fn pasted(command: &str) -> String {
-    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/python/bin");
+    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join("target/python/bin");
     let path = format!("{}:{}", python.display(), env::var("PATH").unwrap());
     let mut shell = Command::new("bash");
     let output = shell.args(["-c", command]).env("PATH", path).kill_on_drop(true).output();

@@ -3,9 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where its assumption does, and the helpers are tests too")]
 
 mod bench;
-#[path = "../transports/amqp/tests/wire/broker.rs"]
-#[expect(dead_code, reason = "the tests of the crate look into the broker too")]
-mod broker;
 mod contract;
 mod durability;
 mod errors;
@@ -18,8 +15,6 @@ mod one_service;
 mod operations;
 mod program;
 mod proto;
-mod seeded;
 mod serving;
-mod soon;
 mod waiting;
 mod waits_apart;

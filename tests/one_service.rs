@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use everywire::{
-    Code, Limits, Origin,
-    services::{Toolkit, ToolkitClient, ToolkitService},
-};
+use everywire::{Code, Limits, Origin};
+use everywire_toolkit::{Toolkit, ToolkitClient, ToolkitService};
 use tokio::time::timeout;
 
 use crate::{

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use everywire::{grpc, services::ToolkitService};
+use everywire::grpc;
+use everywire_toolkit::ToolkitService;
 
-const COMMITTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/services/toolkit.proto");
+const COMMITTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../services/toolkit.proto");
 
 /// `UPDATE_PROTO=1 cargo test --test everywire proto` writes what was appended.
 #[test]
@@ -15,7 +16,7 @@ fn the_committed_proto_is_the_present_one_or_was_appended_to() {
         return;
     }
     let breaks = if Path::new(COMMITTED).exists() {
-        let before = protox::compile([COMMITTED], [concat!(env!("CARGO_MANIFEST_DIR"), "/services")]).unwrap();
+        let before = protox::compile([COMMITTED], [concat!(env!("CARGO_MANIFEST_DIR"), "/../../services")]).unwrap();
         grpc::schema::breaking_changes(&before, &grpc::schema::file_descriptor_set(ToolkitService::descriptor()))
     } else {
         Vec::new()

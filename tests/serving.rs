@@ -7,7 +7,7 @@ use tokio::{
     process::{Child, Command},
 };
 
-use crate::soon::soon;
+use everywire_testing::soon;
 
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_everywire");
 

@@ -10,12 +10,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use everywire::{
-    Code, Limits, grpc, jsonrpc,
-    rpc_core::{Caller, memory},
-    services::{Embedded, Toolkit, ToolkitClient, ToolkitService},
-    zerorpc,
-};
+use everywire::{Caller, Code, Limits, grpc, jsonrpc, memory, zerorpc};
+use everywire_toolkit::{Embedded, Toolkit, ToolkitClient, ToolkitService};
 use tokio::{
     net::{TcpListener, TcpStream},
     process::{Child, Command},

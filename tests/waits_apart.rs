@@ -2,11 +2,8 @@
 
 use std::sync::Arc;
 
-use everywire::{
-    Code, Limits,
-    rpc_core::Caller,
-    services::{Toolkit, ToolkitClient, ToolkitService},
-};
+use everywire::{Caller, Code, Limits};
+use everywire_toolkit::{Toolkit, ToolkitClient, ToolkitService};
 use tokio::task::JoinHandle;
 
 use crate::{

@@ -4,12 +4,12 @@ use std::{hint::black_box, sync::Arc};
 
 use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main, measurement::WallTime};
 use dxr::{TryFromValue, TryToValue, Value};
+use everywire::Budget;
 use everywire_benches::{Echo as _, EchoClient, EchoService, Plain};
 use everywire_grpc as grpc;
 use everywire_xmlrpc as xmlrpc;
 use everywire_zerorpc as zerorpc;
 use prost::Message;
-use rpc_core::Budget;
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Builder;
 
@@ -85,7 +85,7 @@ where
 fn messages(c: &mut Criterion) {
     let runtime = Builder::new_current_thread().build().expect("it needs no resources");
     let service = || Arc::new(EchoService::new(Plain::default()));
-    let budget = Budget::new(rpc_core::Limits::default());
+    let budget = Budget::new(everywire::Limits::default());
     let mut group = c.benchmark_group("message");
     let over_xmlrpc = EchoClient::new(xmlrpc::Loopback::new(service(), Arc::clone(&budget)));
     group.bench_function("xmlrpc", |b| b.iter(|| runtime.block_on(over_xmlrpc.add(3, 4))));

@@ -3,7 +3,7 @@
 use std::{hint::black_box, num::NonZeroU32, time::Duration};
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use everywire_services::limiter::{GcraLimiter, SlotLimiter};
+use everywire_limiter::{GcraLimiter, SlotLimiter};
 use governor::{Quota, RateLimiter};
 
 /// More than the loop takes, so that all is go; with 1 all but the first is sorry.

@@ -6,10 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use everywire::{Budget, Caller, Limits, Result};
 use everywire_grpc as grpc;
 use everywire_xmlrpc as xmlrpc;
 use everywire_zerorpc as zerorpc;
-use rpc_core::{Budget, Caller, Limits, Result};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{

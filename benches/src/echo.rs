@@ -2,11 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use everywire_services::id::Snowflake;
-use rpc_core::{Result, RpcError};
+use everywire::{Result, RpcError};
+use everywire_id::Snowflake;
 
 /// Methods that do next to nothing, so that what is measured is the call; and ids, to be compared with those of others.
-#[rpc_core::service(package = "everywire.v1")]
+#[everywire::service(package = "everywire.v1")]
 pub trait Echo {
     /// Adds two integers.
     #[idempotent]

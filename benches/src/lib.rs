@@ -30,7 +30,7 @@ pub mod tcp;
 pub mod wiretap;
 
 pub use echo::{Echo, EchoClient, EchoService, Plain};
-use rpc_core::{Result, RpcError};
+use everywire::{Result, RpcError};
 use tokio::io::{AsyncReadExt, stdin};
 
 /// Ends when standard input closes: how the servers here are told to stop.

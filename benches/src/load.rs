@@ -12,8 +12,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use everywire::{Result, RpcError, wire::CancellationToken};
 use hdrhistogram::Histogram;
-use rpc_core::{CancellationToken, Result, RpcError};
 use tokio::{
     runtime::Handle,
     sync::Semaphore,

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rpc_core::Result;
+use everywire::Result;
 use tokio::process::Command;
 
 use crate::{
@@ -98,7 +98,7 @@ impl Peers {
             peers.missing.push(Missing {
                 label: "tarpc".to_owned(),
                 why: "this program was built without its client, whose libraries make gRPC slower".to_owned(),
-                remedy: "cargo build --release -p everywire -p everywire-benches --features tarpc".to_owned(),
+                remedy: "cargo build --release -p everywire-server -p everywire-benches --features tarpc".to_owned(),
             });
         }
         peers

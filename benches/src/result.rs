@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use rpc_core::{Result, RpcError};
+use everywire::{Result, RpcError};
 use serde::{Deserialize, Serialize};
 
 use crate::{load::Sample, machine::Machine, target};

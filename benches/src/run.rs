@@ -2,8 +2,8 @@
 
 use std::{ffi::OsString, path::PathBuf, sync::Arc, time::Duration};
 
+use everywire::{Result, RpcError, wire::CancellationToken};
 use futures_util::future::try_join_all;
-use rpc_core::{CancellationToken, Result, RpcError};
 use tokio::process::Command;
 
 use crate::{

@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 
+use everywire::{Limits, Result, RpcError, Server};
 use everywire_amqp as amqp;
 use everywire_grpc as grpc;
 use everywire_jsonrpc as jsonrpc;
 use everywire_xmlrpc as xmlrpc;
 use everywire_zerorpc as zerorpc;
-use rpc_core::{Limits, Result, RpcError, Server};
 use tokio::net::TcpListener;
 
 use crate::{EchoService, Plain, stdin_closed, tcp};
@@ -43,7 +43,7 @@ impl Bound {
         ];
         let mut addresses: Addresses =
             addresses.into_iter().map(|(name, address)| (name.to_owned(), address.to_string())).collect();
-        let mut server = Server::new(EchoService::new(Plain::default())).limits(limits());
+        let mut server = Server::with_limits(EchoService::new(Plain::default()), limits());
         server = server.mount(xmlrpc).mount(jsonrpc).mount(grpc).mount(zerorpc);
         if let Some(url) = broker {
             server = server.mount(amqp::Server::connect(url).await?);

@@ -2,12 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
+use everywire::{Result, RpcError, memory};
 use everywire_amqp as amqp;
 use everywire_grpc as grpc;
 use everywire_jsonrpc as jsonrpc;
 use everywire_xmlrpc as xmlrpc;
 use everywire_zerorpc as zerorpc;
-use rpc_core::{Result, RpcError, memory};
 use tokio::time::sleep;
 
 use crate::{

@@ -2,8 +2,8 @@
 
 use std::error::Error;
 
+use everywire::{Result, RpcError};
 use futures_util::StreamExt;
-use rpc_core::{Result, RpcError};
 use tarpc::{
     client, context,
     serde_transport::tcp,

@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use rpc_core::{Result, RpcError};
+use everywire::{Result, RpcError};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},

@@ -6,10 +6,8 @@ mod lesson;
 
 use std::env;
 
-use everywire::{
-    Code, Result, amqp,
-    services::{Toolkit, ToolkitClient},
-};
+use everywire::{Code, Result, amqp};
+use everywire_toolkit::{Toolkit, ToolkitClient};
 
 #[tokio::main]
 async fn main() -> Result<()> {

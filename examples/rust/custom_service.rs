@@ -1,7 +1,7 @@
 //! A service of one's own on every wire. RabbitMQ too: `cargo run --example custom_service -- amqp://localhost`
-use everywire::{Result, Server, amqp, grpc, jsonrpc, rpc_core::Caller, service, xmlrpc, zerorpc};
+use everywire::{Caller, Result, Server, amqp, grpc, jsonrpc, service, xmlrpc, zerorpc};
 
-#[service(package = "demo.v1", crate = everywire::rpc_core)]
+#[service(package = "demo.v1")]
 trait Greeter {
     /// Says hello.
     async fn hello(&self, name: String) -> Result<String>;

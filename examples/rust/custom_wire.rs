@@ -9,8 +9,14 @@ mod lesson;
 
 use std::{env, io, path::PathBuf, process, sync::Arc};
 
-use everywire::{Code, Result, RpcError, Server, Service, Transport, rpc_core, serde, services};
-use rpc_core::{Budget, Call, Caller, CancellationToken, DEFAULT_TIMEOUT, Limits, Method, answer_within, decode_again};
+use everywire::{
+    Budget, Caller, DEFAULT_TIMEOUT, Limits,
+    descriptor::Method,
+    wire::{Call, CancellationToken, answer_within, decode_again},
+};
+use everywire::{Code, Result, RpcError, Server, Service, Transport, serde};
+use everywire_id::Snowflake;
+use everywire_toolkit::{Embedded, ToolkitClient, ToolkitService};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -63,10 +69,12 @@ async fn talk(stream: UnixStream, service: &impl Service, max: &Limits, stop: &C
     let mut stream = BufReader::new(stream);
     while let Some(line) = stop.run_until_cancelled(timeout(max.idle_time, next_line(&mut stream, max))).await {
         let mut call = LineCall(serde_json::from_slice(&line??)?);
-        let method = call.0["method"].as_str().unwrap_or_default().to_owned();
-        let answer = tokio::select! {
-            answer = service.dispatch(&method, &mut call) => answer,
-            _ = stream.fill_buf() => break, // who hangs up, or doesn't wait for the answer, is served no more
+        let answer = match service.descriptor().find(call.0["method"].as_str().unwrap_or_default()) {
+            Err(unknown) => call.reply::<()>(Err(unknown)),
+            Ok(method) => tokio::select! {
+                answer = service.dispatch(method, &mut call) => answer,
+                _ = stream.fill_buf() => break, // a client that hangs up, or doesn't wait for the answer, is served no more
+            },
         };
         timeout(max.message_time, stream.write_all(&answer)).await??;
     }
@@ -107,10 +115,10 @@ async fn next_line(stream: &mut BufReader<UnixStream>, max: &Limits) -> io::Resu
 async fn main() -> Result<()> {
     let path = env::temp_dir().join(format!("everywire-{}", process::id()));
     let wire = LineServer(UnixListener::bind(&path).map_err(RpcError::internal)?);
-    let service = services::ToolkitService::new(services::Embedded::new(services::id::Snowflake::new(1)?));
+    let service = ToolkitService::new(Embedded::new(Snowflake::new(1)?));
     let stop = CancellationToken::new();
     let serving = tokio::spawn(Server::new(service).mount(wire).serve_until(stop.clone().cancelled_owned()));
-    lesson::lesson(&services::ToolkitClient::new(LineClient(path.clone())), "custom_wire.rs").await?;
+    lesson::lesson(&ToolkitClient::new(LineClient(path.clone())), "custom_wire.rs").await?;
     stop.cancel();
     std::fs::remove_file(path).map_err(RpcError::internal)?;
     serving.await.map_err(RpcError::internal)?

@@ -6,10 +6,8 @@ mod lesson;
 
 use std::{env, time::Duration};
 
-use everywire::{
-    Code, Result, grpc,
-    services::{Toolkit, ToolkitClient},
-};
+use everywire::{Code, Result, grpc};
+use everywire_toolkit::{Toolkit, ToolkitClient};
 
 #[tokio::main]
 async fn main() -> Result<()> {

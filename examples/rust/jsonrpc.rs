@@ -6,11 +6,8 @@ mod lesson;
 
 use std::{env, net::TcpListener, time::Duration};
 
-use everywire::{
-    Code, Origin, Result, jsonrpc,
-    rpc_core::RpcError,
-    services::{Toolkit, ToolkitClient},
-};
+use everywire::{Code, Origin, Result, RpcError, jsonrpc};
+use everywire_toolkit::{Toolkit, ToolkitClient};
 
 #[tokio::main]
 async fn main() -> Result<()> {

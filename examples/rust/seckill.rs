@@ -11,11 +11,8 @@ use std::{
     time::Duration,
 };
 
-use everywire::{
-    Result,
-    services::{Toolkit, ToolkitClient},
-    xmlrpc,
-};
+use everywire::{Result, xmlrpc};
+use everywire_toolkit::{Toolkit, ToolkitClient};
 use tokio::{task::JoinSet, time::sleep};
 
 #[tokio::main]

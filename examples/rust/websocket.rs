@@ -6,10 +6,8 @@ mod lesson;
 
 use std::env;
 
-use everywire::{
-    Result, jsonrpc,
-    services::{Toolkit, ToolkitClient},
-};
+use everywire::{Result, jsonrpc};
+use everywire_toolkit::{Toolkit, ToolkitClient};
 
 #[tokio::main]
 async fn main() -> Result<()> {

@@ -6,11 +6,8 @@ mod lesson;
 
 use std::{env, sync::Arc};
 
-use everywire::{
-    Result,
-    services::{Toolkit, ToolkitClient},
-    xmlrpc,
-};
+use everywire::{Result, xmlrpc};
+use everywire_toolkit::{Toolkit, ToolkitClient};
 use tokio::task::JoinSet;
 
 #[tokio::main]

@@ -6,11 +6,8 @@ mod lesson;
 
 use std::{env, time::Duration};
 
-use everywire::{
-    Result,
-    services::{Toolkit, ToolkitClient},
-    zerorpc,
-};
+use everywire::{Result, zerorpc};
+use everywire_toolkit::{Toolkit, ToolkitClient};
 use tokio::time::timeout;
 
 #[tokio::main]

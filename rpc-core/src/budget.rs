@@ -1,4 +1,4 @@
-//! What all peers together use of the limits, and how often they met one.
+//! What all peers together use of the limits, and how often each limit was exceeded.
 
 use std::{
     fmt,
@@ -13,13 +13,13 @@ use std::{
 
 use bytes::Bytes;
 
-use crate::{Code, Limit, Limits, Result, RpcError, Tally};
+use crate::{Code, Limit, Limits, Result, RpcError, wire::Tally};
 
-/// Buffers up to this size are not counted: every connection has one.
+/// Buffers up to this size are not counted, as every connection has one.
 pub const FREE_BYTES: usize = 8 << 10;
 
-/// The limits of a server and what is used of those that all its wires share. Its [`Display`](fmt::Display) tells how
-/// often each was met.
+/// The limits of a server, and current usage of those that all its wires share. Its [`Display`](fmt::Display) shows how
+/// often each was exceeded.
 #[derive(Debug)]
 pub struct Budget {
     limits: Limits,
@@ -27,13 +27,12 @@ pub struct Budget {
     running: AtomicUsize,
     waiting: AtomicUsize,
     bytes: AtomicUsize,
-    /// How often each limit was met.
+    /// How often each limit was exceeded.
     met: Vec<Tally>,
 }
 
 impl Budget {
-    /// A budget of which nothing is used. Limits of zero calls or bytes, with which a connection would wait for ever, are
-    /// raised to one.
+    /// Creates an unused budget. Limits of zero calls or bytes, which would make a connection wait forever, are raised to one.
     pub fn new(mut limits: Limits) -> Arc<Self> {
         for least_one in [&mut limits.calls_in_flight, &mut limits.unsent_bytes] {
             *least_one = (*least_one).max(1);
@@ -53,18 +52,18 @@ impl Budget {
         self.running.load(Relaxed) + self.waiting.load(Relaxed)
     }
 
-    /// Bytes that all connections hold in [shares](Share).
+    /// Bytes that all connections have [reserved](Reservation).
     pub fn bytes(&self) -> usize {
         self.bytes.load(Relaxed)
     }
 
-    /// How often `limit` was met.
+    /// How often `limit` was exceeded.
     pub fn met(&self, limit: Limit) -> u64 {
         self.met[limit as usize].times()
     }
 
-    /// Notes that a peer met `limit` with `what`: counts it, and logs it at most once a second.
-    pub fn note(&self, limit: Limit, what: impl fmt::Display) {
+    /// Records that a peer exceeded `limit`: counts it, and logs `what` at most once a second.
+    pub fn record(&self, limit: Limit, what: impl fmt::Display) {
         self.met[limit as usize].count(|times| {
             let (name, value) = (limit.name(), limit.value(&self.limits));
             // Idle timeouts are routine.
@@ -76,10 +75,10 @@ impl Budget {
         });
     }
 
-    /// [Notes](Self::note) it, and makes the error that tells the peer: `DEADLINE_EXCEEDED` for a limit of time, else
+    /// [Records](Self::record) it, and returns the error for the peer: `DEADLINE_EXCEEDED` for a limit of time, else
     /// `RESOURCE_EXHAUSTED`.
-    pub fn over(&self, limit: Limit, what: impl fmt::Display) -> RpcError {
-        self.note(limit, &what);
+    pub fn exceeded(&self, limit: Limit, what: impl fmt::Display) -> RpcError {
+        self.record(limit, &what);
         let code = match limit {
             Limit::HandshakeTime | Limit::IdleTime | Limit::MessageTime | Limit::CallTime => Code::DeadlineExceeded,
             _ => Code::ResourceExhausted,
@@ -87,16 +86,16 @@ impl Budget {
         RpcError::new(code, format!("{what}; the limit {} is {}", limit.name(), limit.value(&self.limits)))
     }
 
-    /// A share of the bytes that may be buffered, holding none.
-    pub fn share(self: &Arc<Self>) -> Share {
-        Share { budget: Arc::clone(self), held: 0 }
+    /// Returns an empty reservation of bytes that may be buffered.
+    pub fn reserve(self: &Arc<Self>) -> Reservation {
+        Reservation { budget: Arc::clone(self), held: 0 }
     }
 
     /// Counts a call until its permit is dropped, or rejects it.
     pub(crate) fn start_call(&self, waits: bool) -> Result<CallPermit<'_>> {
         let (count, kind) = if waits { (&self.waiting, "waiting calls") } else { (&self.running, "calls in flight") };
         CallPermit::take(count, self.limits.calls_in_all)
-            .ok_or_else(|| self.over(Limit::CallsInAll, format_args!("the server has too many {kind}")))
+            .ok_or_else(|| self.exceeded(Limit::CallsInAll, format_args!("the server has too many {kind}")))
     }
 }
 
@@ -129,24 +128,24 @@ impl Drop for CallPermit<'_> {
     }
 }
 
-/// One holder's share of the bytes that all connections may buffer; what it holds is free again when it is dropped.
+/// Bytes reserved out of those that all connections may buffer. Dropping it releases them.
 #[derive(Debug)]
-pub struct Share {
+pub struct Reservation {
     budget: Arc<Budget>,
     held: usize,
 }
 
-impl Share {
-    /// Sets how many bytes are buffered. The first [`FREE_BYTES`] are not counted. Beyond `buffered_bytes` it is an error,
-    /// and the share holds what it held before.
-    pub fn hold(&mut self, bytes: usize) -> Result<()> {
+impl Reservation {
+    /// Sets how many bytes are buffered. The first [`FREE_BYTES`] are not counted. If `buffered_bytes` would be exceeded,
+    /// returns an error and leaves the reservation unchanged.
+    pub fn try_resize(&mut self, bytes: usize) -> Result<()> {
         let bytes = bytes.saturating_sub(FREE_BYTES);
         let used = &self.budget.bytes;
         if bytes > self.held {
             let more = bytes - self.held;
             if used.fetch_add(more, AcqRel).saturating_add(more) > self.budget.limits.buffered_bytes {
                 used.fetch_sub(more, AcqRel);
-                return Err(self.budget.over(Limit::BufferedBytes, "the buffers of all connections are full"));
+                return Err(self.budget.exceeded(Limit::BufferedBytes, "the buffers of all connections are full"));
             }
         } else if bytes < self.held {
             used.fetch_sub(self.held - bytes, AcqRel);
@@ -155,7 +154,7 @@ impl Share {
         Ok(())
     }
 
-    /// Splits off a share of up to `bytes` of those that this one holds.
+    /// Splits off up to `bytes` bytes into a reservation of their own.
     #[must_use]
     pub fn split_off(&mut self, bytes: usize) -> Self {
         let held = self.held.min(bytes);
@@ -163,15 +162,16 @@ impl Share {
         Self { budget: Arc::clone(&self.budget), held }
     }
 
-    /// `bytes` that keep this share until the last copy of them is gone, which for a reply is when it is written.
-    pub fn keep(self, bytes: Vec<u8>) -> Bytes {
-        if self.held == 0 { bytes.into() } else { Bytes::from_owner(Kept { bytes, _share: self }) }
+    /// Attaches the reservation to `bytes`. It is released when the last clone of them is dropped, which for a reply is when
+    /// it has been written.
+    pub fn into_bytes(self, bytes: Vec<u8>) -> Bytes {
+        if self.held == 0 { bytes.into() } else { Bytes::from_owner(Kept { bytes, _reservation: self }) }
     }
 }
 
 struct Kept {
     bytes: Vec<u8>,
-    _share: Share,
+    _reservation: Reservation,
 }
 
 impl AsRef<[u8]> for Kept {
@@ -180,7 +180,7 @@ impl AsRef<[u8]> for Kept {
     }
 }
 
-impl Drop for Share {
+impl Drop for Reservation {
     fn drop(&mut self) {
         self.budget.bytes.fetch_sub(self.held, AcqRel);
     }
@@ -191,27 +191,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whoever_asks_beyond_the_total_is_refused() {
+    fn a_reservation_beyond_the_total_fails() {
         let budget = Budget::new(Limits { buffered_bytes: 100, ..Limits::default() });
-        let (mut one, mut two) = (budget.share(), budget.share());
-        one.hold(FREE_BYTES + 60).unwrap();
-        two.hold(FREE_BYTES).expect("what every connection has is free");
-        assert_eq!(two.hold(FREE_BYTES + 41).unwrap_err().code(), Code::ResourceExhausted);
-        assert_eq!(budget.bytes(), 60, "who is refused holds nothing more");
-        two.hold(FREE_BYTES + 40).unwrap();
-        one.hold(0).unwrap();
-        two.hold(FREE_BYTES + 100).unwrap();
+        let (mut one, mut two) = (budget.reserve(), budget.reserve());
+        one.try_resize(FREE_BYTES + 60).unwrap();
+        two.try_resize(FREE_BYTES).expect("what every connection has is free");
+        assert_eq!(two.try_resize(FREE_BYTES + 41).unwrap_err().code(), Code::ResourceExhausted);
+        assert_eq!(budget.bytes(), 60, "a reservation that fails is unchanged");
+        two.try_resize(FREE_BYTES + 40).unwrap();
+        one.try_resize(0).unwrap();
+        two.try_resize(FREE_BYTES + 100).unwrap();
         drop((one, two));
         assert_eq!(budget.bytes(), 0);
         assert_eq!(budget.met(Limit::BufferedBytes), 1);
     }
 
     #[test]
-    fn a_reply_counts_until_its_last_copy_is_gone() {
+    fn a_reply_counts_until_its_last_clone_is_dropped() {
         let budget = Budget::new(Limits { buffered_bytes: 100, ..Limits::default() });
-        let mut share = budget.share();
-        share.hold(FREE_BYTES + 60).unwrap();
-        let reply = share.keep(vec![7; FREE_BYTES + 60]);
+        let mut reservation = budget.reserve();
+        reservation.try_resize(FREE_BYTES + 60).unwrap();
+        let reply = reservation.into_bytes(vec![7; FREE_BYTES + 60]);
         let rest = reply.slice(FREE_BYTES..);
         drop(reply);
         assert_eq!(budget.bytes(), 60);
@@ -220,15 +220,15 @@ mod tests {
     }
 
     #[test]
-    fn a_share_that_is_split_holds_as_much_together() {
+    fn splitting_a_reservation_keeps_the_sum() {
         let budget = Budget::new(Limits::default());
-        let mut share = budget.share();
-        share.hold(FREE_BYTES + 60).unwrap();
-        let part = share.split_off(40);
+        let mut reservation = budget.reserve();
+        reservation.try_resize(FREE_BYTES + 60).unwrap();
+        let part = reservation.split_off(40);
         assert_eq!(budget.bytes(), 60);
         drop(part);
         assert_eq!(budget.bytes(), 20);
-        drop(share.split_off(100));
+        drop(reservation.split_off(100));
         assert_eq!(budget.bytes(), 0);
     }
 
@@ -236,11 +236,11 @@ mod tests {
     fn an_error_names_its_limit() {
         let budget = Budget::new(Limits::default());
         assert_eq!(
-            budget.over(Limit::BatchCalls, "the batch has too many calls").to_string(),
+            budget.exceeded(Limit::BatchCalls, "the batch has too many calls").to_string(),
             "RESOURCE_EXHAUSTED: the batch has too many calls; the limit batch_calls is 1000"
         );
         assert_eq!(
-            budget.over(Limit::CallTime, "add was cut off").to_string(),
+            budget.exceeded(Limit::CallTime, "add was cut off").to_string(),
             "DEADLINE_EXCEEDED: add was cut off; the limit call_time is 3900s"
         );
         assert_eq!(budget.to_string(), "0 calls in flight, 0 bytes buffered, limits met: call_time 1 batch_calls 1");

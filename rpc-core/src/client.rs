@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::{Method, Result, RpcError};
+use crate::{Result, RpcError, descriptor::Method};
 
 /// How long a client waits for an answer unless it is told otherwise.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);

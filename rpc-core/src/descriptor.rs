@@ -1,13 +1,13 @@
-//! What a service looks like from outside: the source of every schema and introspection answer.
+//! What a service looks like from outside: the source of every schema and of introspection.
+
+pub mod shape;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
-use crate::{
-    Result, RpcError,
-    shape::{Shape, Types},
-};
+use self::shape::{Shape, Types};
+use crate::{Result, RpcError};
 
 /// A service: its names, methods, types and documentation. Made once per trait, by the code that `#[service]` writes.
 #[derive(Debug)]
@@ -16,9 +16,8 @@ pub struct ServiceDescriptor {
     package: &'static str,
     name: &'static str,
     docs: &'static str,
+    version: &'static str,
     methods: Vec<Method>,
-    /// The names of the methods that wait. They are few, so that this is faster to search, for every call, than `methods`.
-    waiting: Vec<&'static str>,
     types: Types,
     definitions: Map<String, Value>,
 }
@@ -62,8 +61,8 @@ impl ServiceDescriptor {
                 package,
                 name,
                 docs,
+                version: "",
                 methods: Vec::new(),
-                waiting: Vec::new(),
                 types: Types::new(),
                 definitions: Map::new(),
             },
@@ -91,6 +90,11 @@ impl ServiceDescriptor {
         self.docs
     }
 
+    /// The version of the service, such as `1.2.0`; it may be empty.
+    pub fn version(&self) -> &'static str {
+        self.version
+    }
+
     /// The methods in the order of their declaration.
     pub fn methods(&self) -> &[Method] {
         &self.methods
@@ -101,9 +105,16 @@ impl ServiceDescriptor {
         self.methods.iter().find(|method| method.name == name)
     }
 
-    /// Whether the method `name` [waits](Method::waits).
-    pub(crate) fn waits(&self, name: &str) -> bool {
-        self.waiting.contains(&name)
+    /// The method with this name. There being none is `UNIMPLEMENTED`, with the names of those that there are.
+    pub fn find(&self, name: &str) -> Result<&Method> {
+        self.method(name).ok_or_else(|| self.unknown(name))
+    }
+
+    /// The error for a call of a method that the service doesn't have.
+    pub fn unknown(&self, name: &str) -> RpcError {
+        let known: Vec<_> = self.methods.iter().map(Method::name).collect();
+        let name = name[..name.floor_char_boundary(NAME_BYTES)].escape_debug();
+        RpcError::unimplemented(format!("no method `{name}` in {}; it has {}", self.full_name, known.join(", ")))
     }
 
     /// The shapes of all named types.
@@ -124,25 +135,27 @@ impl ServiceDescriptor {
         })
     }
 
-    /// Checks every argument's and reply's type with `carries`; the error names the wire, the method, the place and the
-    /// reason.
+    /// Checks every argument's and reply's type with `carries`. The error has every problem, with the wire, the method, the
+    /// place and the reason.
     ///
     /// For wires that know types before calls: their [`check`](crate::Transport::check) is this.
     pub fn check_types(&self, wire: &str, carries: impl Fn(&Type, &Types) -> Result<(), String>) -> Result<()> {
+        let mut problems = Vec::new();
         for method in &self.methods {
             let arguments = method.arguments.iter().map(|argument| (argument.name, &argument.r#type));
             for (place, r#type) in arguments.chain([("reply", &method.reply)]) {
-                carries(r#type, &self.types).map_err(|reason| {
-                    RpcError::failed_precondition(format!(
-                        "{wire} can't carry {}.{}, {place}: {}: {reason}",
-                        self.full_name, method.name, r#type.rust
-                    ))
-                })?;
+                if let Err(reason) = carries(r#type, &self.types) {
+                    let (service, method, r#type) = (&self.full_name, method.name, r#type.rust);
+                    problems.push(format!("{wire} can't carry {service}.{method}, {place}: {type}: {reason}"));
+                }
             }
         }
-        Ok(())
+        if problems.is_empty() { Ok(()) } else { Err(RpcError::failed_precondition(problems.join("; "))) }
     }
 }
+
+/// What is repeated of an unknown method's name, in bytes.
+const NAME_BYTES: usize = 64;
 
 /// Where [`ServiceDescriptor::definitions`] is to be placed in a document, so that references find it.
 const DEFINITIONS_PATH: &str = "/components/schemas";
@@ -158,7 +171,7 @@ impl Method {
         self.name
     }
 
-    /// The name in the world, such as `/everywire.v1.Toolkit/NextId`.
+    /// The fully qualified method path, such as `/everywire.v1.Toolkit/NextId`.
     pub fn path(&self) -> &str {
         &self.path
     }
@@ -199,7 +212,7 @@ impl Method {
         self.arguments.iter().rposition(|argument| !argument.is_optional()).map_or(0, |last| last + 1)
     }
 
-    /// The method in one line for people, such as `add(a: i64, b: i64) -> i64`.
+    /// The method in one line, such as `add(a: i64, b: i64) -> i64`.
     pub fn signature(&self) -> &str {
         &self.signature
     }
@@ -242,7 +255,7 @@ impl Type {
 /// Collects the methods of a [`ServiceDescriptor`].
 ///
 /// ```
-/// use rpc_core::ServiceDescriptor;
+/// use everywire_core::descriptor::ServiceDescriptor;
 ///
 /// let mut service = ServiceDescriptor::builder("demo.v1", "Calculator", "Adds.");
 /// service.method("add", "Adds two integers.").argument::<i64>("a", "i64").argument::<i64>("b", "i64").reply::<i64>("i64");
@@ -268,6 +281,13 @@ pub struct MethodBuilder<'a> {
 }
 
 impl Builder {
+    /// Sets the version of the service.
+    #[must_use]
+    pub fn version(mut self, version: &'static str) -> Self {
+        self.descriptor.version = version;
+        self
+    }
+
     /// Starts the next method.
     pub fn method(&mut self, name: &'static str, docs: &'static str) -> MethodBuilder<'_> {
         MethodBuilder { service: self, name, docs, idempotent: false, waits: false, arguments: Vec::new() }
@@ -332,9 +352,6 @@ impl MethodBuilder<'_> {
         let arguments_text: Vec<_> =
             arguments.iter().map(|argument| format!("{}: {}", argument.name, argument.r#type.rust)).collect();
         let descriptor = &mut service.descriptor;
-        if waits {
-            descriptor.waiting.push(name);
-        }
         descriptor.methods.push(Method {
             index: descriptor.methods.len(),
             name,
@@ -352,7 +369,12 @@ impl MethodBuilder<'_> {
 /// `next_id` as `NextId`.
 fn camel_case(name: &str) -> String {
     let words = name.split('_').filter(|word| !word.is_empty());
-    words.map(|word| word[..1].to_uppercase() + &word[1..]).collect()
+    words
+        .map(|word| {
+            let mut characters = word.chars();
+            characters.next().into_iter().flat_map(char::to_uppercase).chain(characters).collect::<String>()
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -372,6 +394,13 @@ mod tests {
         assert_eq!(service.full_name(), "Demo");
         assert_eq!(service.methods()[0].camel_name(), "WaitFor");
         assert_eq!(service.methods()[0].required_arguments(), 2);
+    }
+
+    #[test]
+    fn a_name_need_not_be_ascii() {
+        let mut service = ServiceDescriptor::builder("demo.v1", "Demo", "");
+        service.method("größe_ändern", "").reply::<()>("()");
+        assert_eq!(service.build().methods()[0].path(), "/demo.v1.Demo/GrößeÄndern");
     }
 
     #[test]

@@ -47,7 +47,12 @@ impl RpcError {
 
     /// An invariant of this process is broken. The detail goes to the log and never to the peer.
     pub fn internal(detail: impl fmt::Display) -> Self {
-        tracing::error!(%detail, "internal error");
+        if tracing::dispatcher::has_been_set() {
+            tracing::error!(%detail, "internal error");
+        } else {
+            // The program has no log, and the caller is told to look there.
+            eprintln!("internal error: {detail}");
+        }
         Self::new(Code::Internal, "internal error; its detail is in the server's log")
     }
 

@@ -1,34 +1,60 @@
-//! What every wire of everywire shares, and no wire's name.
+//! The core of everywire: what every wire has in common. It names no wire and opens no socket.
+//!
+//! Most programs use it through the crate `everywire`, which re-exports everything here next to the wires. The root has
+//! what is needed to write and serve a service, [`descriptor`] what a service looks like from outside, and [`wire`] what
+//! the author of a wire needs.
 
 mod arguments;
-mod aside;
-mod bounded;
 mod budget;
 mod client;
-mod descriptor;
+pub mod descriptor;
 mod error;
+mod limited;
 mod limits;
 pub mod memory;
+mod offload;
 mod server;
 mod service;
-pub mod shape;
 mod tally;
 mod waiting;
 mod weight;
 mod whole_floats;
 
-pub use arguments::decode_again;
-pub use aside::aside;
-pub use bounded::{Cut, in_time};
-pub use budget::{Budget, FREE_BYTES, Share};
-pub use client::{CallSlots, Caller, DEFAULT_TIMEOUT, answer_within};
-pub use descriptor::{Argument, Builder, Method, MethodBuilder, ServiceDescriptor, Type};
-pub use error::{Code, Origin, Result, RpcError, fault_number};
+pub use budget::Budget;
+pub use client::{Caller, DEFAULT_TIMEOUT};
+pub use error::{Code, Origin, Result, RpcError};
+pub use everywire_macros::service;
 pub use limits::{Limit, Limits};
-pub use rpc_core_macros::service;
 pub use server::{DEFAULT_GRACE, Server, Transport};
-pub use service::{Call, Outcome, Service, invoke, unknown_method};
-pub use tally::Tally;
-pub use tokio_util::sync::CancellationToken;
-pub use waiting::{PerConnection, Waiting};
+pub use service::Service;
 pub use {schemars, serde};
+
+/// For authors of wires: the [`Call`](wire::Call) trait, the limits of a connection, reservations of bytes, and helpers of servers
+/// and clients.
+pub mod wire {
+    pub use tokio_util::sync::CancellationToken;
+
+    pub use crate::{
+        arguments::decode_again,
+        budget::{FREE_BYTES, Reservation},
+        client::{CallSlots, answer_within},
+        error::fault_number,
+        limited::{Interrupted, run_until},
+        offload::offload,
+        service::Call,
+        tally::Tally,
+        waiting::{PerConnection, Waiting},
+    };
+}
+
+/// What `#[service]` generates refers to these. They may change in any version.
+#[doc(hidden)]
+pub mod __private {
+    pub use serde;
+
+    pub use crate::{
+        client::Caller,
+        descriptor::{Method, ServiceDescriptor},
+        service::{Call, Outcome, Service, foreign_method, invoke},
+    };
+}

@@ -8,7 +8,7 @@ macro_rules! limits {
         /// The limits of a [`Server`](crate::Server), kept by each of its wires that has a place for them.
         ///
         /// ```
-        /// let limits = rpc_core::Limits { connections: 64, ..Default::default() };
+        /// let limits = everywire_core::Limits { connections: 64, ..Default::default() };
         /// assert_eq!(limits.message_bytes, 8 << 20);
         /// ```
         #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +47,7 @@ macro_rules! limits {
 }
 
 limits! {
-    /// Connections open at the same time on one wire, not counting those with a call that [waits](crate::Method::waits).
+    /// Connections open at the same time on one wire, not counting those with a call that [waits](crate::descriptor::Method::waits).
     /// One more is closed at once. Default 1,024.
     connections: usize = 1_024, Connections;
     /// Those of them from one address: an IPv4 address, or a /64 network of IPv6. Loopback addresses have no such limit.
@@ -70,12 +70,12 @@ limits! {
     buffered_bytes: usize = 32 << 20, BufferedBytes;
     /// How deep values may nest inside one another. Default 64.
     depth: usize = 64, Depth;
-    /// Calls that one connection may have in flight, not counting those that [wait](crate::Method::waits). Further calls
+    /// Calls that one connection may have in flight, not counting those that [wait](crate::descriptor::Method::waits). Further calls
     /// begin later. Default 256.
     calls_in_flight: usize = 256, CallsInFlight;
-    /// Calls of one connection that may [wait](crate::Method::waits) at the same time. One more is rejected. Default 1,024.
+    /// Calls of one connection that may [wait](crate::descriptor::Method::waits) at the same time. One more is rejected. Default 1,024.
     waiting_calls: usize = 1_024, WaitingCalls;
-    /// Calls in flight over all connections of all wires, and separately as many that [wait](crate::Method::waits). One
+    /// Calls in flight over all connections of all wires, and separately as many that [wait](crate::descriptor::Method::waits). One
     /// more of either is rejected. Default 8,192.
     calls_in_all: usize = 8_192, CallsInAll;
     /// Time for one call. A method that is not done is cut off where it waits. Default 65 min, more than the longest wait

@@ -5,11 +5,15 @@ use std::sync::Arc;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use crate::{Call, Caller, Method, Result, RpcError, Service, decode_again};
+use crate::{
+    Caller, Result, RpcError, Service,
+    descriptor::Method,
+    wire::{Call, decode_again},
+};
 
 /// Calls `method` with `args`, an array (by position) or an object (by name).
 pub async fn call<S: Service>(service: &S, method: &str, args: Value) -> Result<Value> {
-    service.dispatch(method, &mut MemoryCall { args }).await
+    service.dispatch(service.descriptor().find(method)?, &mut MemoryCall { args }).await
 }
 
 /// A client of a service in the same process.

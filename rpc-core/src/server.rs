@@ -5,23 +5,24 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Budget, Limits, Result, RpcError, Service, ServiceDescriptor, bounded::Bounded};
+use crate::{Budget, Limits, Result, RpcError, Service, descriptor::ServiceDescriptor, limited::Limited};
 
 /// A server of one wire, bound and not yet serving.
 ///
 /// # Notes for implementers
-/// Binding happens in a constructor, so that a taken port is an error before anything runs. [`serve`](Self::serve) owns
-/// every task that it starts: dropping its future ends all of them.
+/// Bind in a constructor, so that a port in use is an error before anything runs. [`serve`](Self::serve) owns every task that it
+/// starts: dropping its future ends them.
 pub trait Transport: Send + 'static {
-    /// Where it can be reached, for people: `xmlrpc http://127.0.0.1:4242`.
+    /// Where it can be reached, for people to read: `xmlrpc http://127.0.0.1:4242`.
     fn endpoint(&self) -> String;
 
-    /// Refuses a service whose types or names this wire can't carry. Runs before any wire serves.
+    /// Rejects a service whose types or names this wire can't carry. Called before any wire serves.
     fn check(&self, _descriptor: &ServiceDescriptor) -> Result<()> {
         Ok(())
     }
 
-    /// Serves within the limits of `budget` until `shutdown`; then takes no new call, finishes those in flight and returns.
+    /// Serves within the limits of `budget` until `shutdown` is cancelled. Then accepts no new call, finishes those in flight and
+    /// returns.
     fn serve<S: Service>(
         self,
         service: Arc<S>,
@@ -30,13 +31,13 @@ pub trait Transport: Send + 'static {
     ) -> impl Future<Output = Result<()>> + Send;
 }
 
-/// How long calls in flight may take to finish after the stop, unless it is told otherwise.
+/// How long calls in flight may take to finish during a shutdown, by default.
 pub const DEFAULT_GRACE: Duration = Duration::from_secs(10);
 
-/// How long after the grace time the wires have to tell it to the callers that are cut off.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long the wires have after the grace period to answer the calls that it cut off.
+const FINAL_REPLY_TIME: Duration = Duration::from_secs(1);
 
-type Serve<S> = dyn FnOnce(Arc<Bounded<S>>, &Arc<Budget>, CancellationToken) -> Serving + Send;
+type Serve<S> = dyn FnOnce(Arc<Limited<S>>, &Arc<Budget>, CancellationToken) -> Serving + Send;
 type Serving = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
 
 struct Mount<S> {
@@ -45,7 +46,7 @@ struct Mount<S> {
     serve: Box<Serve<S>>,
 }
 
-/// One service value, mounted on any number of wires.
+/// A service, mounted on any number of wires.
 pub struct Server<S> {
     service: Arc<S>,
     mounts: Vec<Mount<S>>,
@@ -54,9 +55,14 @@ pub struct Server<S> {
 }
 
 impl<S: Service> Server<S> {
-    /// A server of `service`, on no wire yet.
+    /// A server of `service` with the default limits, on no wire yet.
     pub fn new(service: S) -> Self {
-        let budget = Budget::new(Limits::default());
+        Self::with_limits(service, Limits::default())
+    }
+
+    /// A server of `service`, on no wire yet. `limits` are what a peer may cost, on every wire.
+    pub fn with_limits(service: S, limits: Limits) -> Self {
+        let budget = Budget::new(limits);
         Self { service: Arc::new(service), mounts: Vec::new(), budget, grace: DEFAULT_GRACE }
     }
 
@@ -73,21 +79,14 @@ impl<S: Service> Server<S> {
         self
     }
 
-    /// Sets what a peer may cost, on every wire.
-    #[must_use]
-    pub fn limits(mut self, limits: Limits) -> Self {
-        self.budget = Budget::new(limits);
-        self
-    }
-
-    /// Sets how long calls in flight may take to finish after the stop.
+    /// Sets how long calls in flight may take to finish during a shutdown. Default 10 s.
     #[must_use]
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
     }
 
-    /// The limits, and how often they were met: to look at while the server serves.
+    /// The limits, the calls and bytes in use, and how often each limit was exceeded. Can be read while the server runs.
     pub fn budget(&self) -> Arc<Budget> {
         Arc::clone(&self.budget)
     }
@@ -97,20 +96,23 @@ impl<S: Service> Server<S> {
         self.mounts.iter().map(|mount| mount.endpoint.as_str())
     }
 
-    /// Serves on every wire until `shutdown` completes, then lets calls in flight finish within the grace time.
+    /// Serves on every wire until `shutdown` completes, then lets calls in flight finish within the grace period.
     ///
-    /// If a wire refuses the service, no wire serves. If a wire fails later, all are stopped and its error returned. Calls
-    /// that outlast the grace time are answered `UNAVAILABLE`, which is an error here too.
+    /// If a wire rejects the service, no wire serves, and the error lists the reasons of every wire. If a wire fails later, all
+    /// stop and its error is returned. Calls still running at the end of the grace period get `UNAVAILABLE`, and this method
+    /// returns `DEADLINE_EXCEEDED`.
     pub async fn serve_until(self, shutdown: impl Future<Output = ()>) -> Result<()> {
         if self.mounts.is_empty() {
             return Err(RpcError::failed_precondition("the server has no wire to serve on"));
         }
-        for mount in &self.mounts {
-            mount.checked.clone()?;
+        let problems: Vec<_> = self.mounts.iter().filter_map(|mount| mount.checked.as_ref().err()).collect();
+        if let Some(first) = problems.first() {
+            let all: Vec<_> = problems.iter().map(|problem| problem.message()).collect();
+            return Err(RpcError::new(first.code(), all.join("; ")));
         }
         let stop = CancellationToken::new();
         let end = CancellationToken::new();
-        let service = Arc::new(Bounded::new(self.service, Arc::clone(&self.budget), end.clone()));
+        let service = Arc::new(Limited::new(self.service, Arc::clone(&self.budget), end.clone()));
         let mut serving = JoinSet::new();
         for Mount { endpoint, serve, .. } in self.mounts {
             let wire = serve(Arc::clone(&service), &self.budget, stop.clone());
@@ -123,8 +125,8 @@ impl<S: Service> Server<S> {
         stop.cancel();
         let Ok(drained) = tokio::time::timeout(self.grace, next_failure(&mut serving)).await else {
             end.cancel();
-            let _ = tokio::time::timeout(LAST_WORDS, next_failure(&mut serving)).await;
-            let late = format!("calls in flight outlasted the grace time of {:?} and were cut off", self.grace);
+            let _ = tokio::time::timeout(FINAL_REPLY_TIME, next_failure(&mut serving)).await;
+            let late = format!("calls in flight outlasted the grace period of {:?} and were cut off", self.grace);
             return outcome.and(Err(RpcError::deadline_exceeded(late)));
         };
         outcome.and(drained)

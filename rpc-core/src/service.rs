@@ -10,21 +10,23 @@ use futures_util::FutureExt;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    Code, Method, Result, RpcError, ServiceDescriptor,
+    Code, Result, RpcError,
     arguments::Arguments,
-    aside::{LONG_BYTES, aside, aside_if},
+    descriptor::{Method, ServiceDescriptor},
+    offload::{LONG_BYTES, offload, offload_if},
     weight::is_heavier,
 };
 
 /// Methods that can be called by name. `#[service]` writes it for a trait.
 pub trait Service: Send + Sync + 'static {
-    /// Names, argument names and types, documentation.
+    /// The service's names, types and documentation.
     fn descriptor(&self) -> &'static ServiceDescriptor;
 
-    /// Runs `method` on the arguments of `call` and lets `call` put the outcome into its wire's form.
+    /// Runs `method`, which is one of the descriptor's, with the arguments of `call`, and has `call` encode the outcome.
     ///
-    /// It never panics: a panic of the method is an `INTERNAL` error.
-    fn dispatch<C: Call>(&self, method: &str, call: &mut C) -> impl Future<Output = C::Reply> + Send;
+    /// A wire looks the method up once, with [`ServiceDescriptor::find`], and answers an unknown one itself.
+    /// Never panics: a panic in the method becomes an `INTERNAL` error.
+    fn dispatch<C: Call>(&self, method: &Method, call: &mut C) -> impl Future<Output = C::Reply> + Send;
 }
 
 impl<S: Service> Service for Arc<S> {
@@ -32,16 +34,16 @@ impl<S: Service> Service for Arc<S> {
         (**self).descriptor()
     }
 
-    fn dispatch<C: Call>(&self, method: &str, call: &mut C) -> impl Future<Output = C::Reply> + Send {
+    fn dispatch<C: Call>(&self, method: &Method, call: &mut C) -> impl Future<Output = C::Reply> + Send {
         (**self).dispatch(method, call)
     }
 }
 
-/// One request as its wire received it: a codec in two functions.
+/// One request as its wire received it: a codec of two functions.
 ///
 /// # Notes for implementers
-/// Dispatch is static, so [`args`](Self::args) decodes straight from the wire's bytes into the arguments' struct and
-/// [`reply`](Self::reply) encodes straight from the reply, with no tree of values between.
+/// Dispatch is static: [`args`](Self::args) decodes the wire's bytes straight into the arguments' struct, and
+/// [`reply`](Self::reply) encodes the reply without a tree of values in between.
 pub trait Call: Send {
     /// What the wire sends back.
     type Reply: Send + 'static;
@@ -49,11 +51,11 @@ pub trait Call: Send {
     /// Decodes the arguments; called at most once.
     ///
     /// `A` is a struct whose fields are the arguments, to be read by position or by name. If that fails,
-    /// [`decode_again`](crate::decode_again) reads them leniently or makes the error.
+    /// [`decode_again`](crate::wire::decode_again) reads them leniently or makes the error.
     fn args<A: DeserializeOwned>(&mut self) -> Result<A>;
 
-    /// How many bytes [`args`](Self::args) decodes: many are decoded [`aside`](crate::aside), where they hold up no other
-    /// call, as long replies are encoded. A wire that doesn't say so decodes in place.
+    /// How many bytes [`args`](Self::args) decodes. Decoding many is [offloaded](crate::wire::offload), as is encoding a long
+    /// reply. By default decoding is not.
     fn args_bytes(&self) -> usize {
         0
     }
@@ -64,8 +66,8 @@ pub trait Call: Send {
 
 /// What a method returns: [`Result<T>`](crate::Result), under any alias.
 #[diagnostic::on_unimplemented(
-    message = "a service's method returns `rpc_core::Result<T>`, not `{Self}`",
-    label = "not an `rpc_core::Result`",
+    message = "a service's method returns `everywire::Result<T>`, not `{Self}`",
+    label = "not an `everywire::Result`",
     note = "every remote call can fail, so the error belongs to the signature"
 )]
 pub trait Outcome {
@@ -77,8 +79,8 @@ impl<T> Outcome for Result<T> {
     type Reply = T;
 }
 
-/// Runs one method: decodes its arguments, calls it, encodes the outcome. Generated code calls this.
-pub async fn invoke<C, A, R, F>(method: &'static Method, call: &mut C, run: impl FnOnce(A) -> F + Send) -> C::Reply
+/// Runs one method: decodes its arguments, calls it and encodes the outcome. Called by generated code.
+pub async fn invoke<C, A, R, F>(method: &Method, call: &mut C, run: impl FnOnce(A) -> F + Send) -> C::Reply
 where
     C: Call,
     A: DeserializeOwned + Send,
@@ -86,7 +88,7 @@ where
     F: Future<Output = Result<R>> + Send,
 {
     let outcome = AssertUnwindSafe(async {
-        let Arguments(args) = aside(call.args_bytes(), || call.args()).map_err(|error| explain(method, error))?;
+        let Arguments(args) = offload(call.args_bytes(), || call.args()).map_err(|error| explain(method, error))?;
         run(args).await
     })
     .catch_unwind()
@@ -95,26 +97,16 @@ where
     // The reply's own `Serialize` may panic too.
     let encode = || {
         let long = outcome.as_ref().is_ok_and(|reply| is_heavier(reply, LONG_BYTES));
-        aside_if(long, || call.reply(outcome))
+        offload_if(long, || call.reply(outcome))
     };
     catch_unwind(AssertUnwindSafe(encode))
         .unwrap_or_else(|panic| call.reply::<()>(Err(panicked(method, panic.as_ref()))))
 }
 
-/// Answers a call of a method that `descriptor` doesn't have. Generated code calls this.
-pub fn unknown_method<C: Call>(descriptor: &ServiceDescriptor, method: &str, call: &mut C) -> C::Reply {
-    let known: Vec<_> = descriptor.methods().iter().map(Method::name).collect();
-    let name = &method[..method.floor_char_boundary(NAME_BYTES)];
-    call.reply::<()>(Err(RpcError::unimplemented(format!(
-        "no method `{}` in {}; it has {}",
-        name.escape_debug(),
-        descriptor.full_name(),
-        known.join(", ")
-    ))))
+/// Replies to a call of another service's method, which no wire makes. Called by generated code.
+pub fn foreign_method<C: Call>(descriptor: &ServiceDescriptor, method: &Method, call: &mut C) -> C::Reply {
+    call.reply::<()>(Err(descriptor.unknown(method.name())))
 }
-
-/// What is repeated of an unknown method's name, in bytes.
-const NAME_BYTES: usize = 64;
 
 /// Says what the method takes, where its arguments did not fit.
 fn explain(method: &Method, error: RpcError) -> RpcError {

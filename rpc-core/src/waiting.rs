@@ -1,13 +1,18 @@
-//! Calls that wait for other calls, counted apart from those that run.
+//! Calls that wait for other calls. They are counted separately from those that run.
 
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
-use crate::{Budget, Call, Limit, Result, Service, ServiceDescriptor, budget::CallPermit};
+use crate::{
+    Budget, Limit, Result, Service,
+    budget::CallPermit,
+    descriptor::{Method, ServiceDescriptor},
+    wire::Call,
+};
 
-/// The calls of one connection that [wait](crate::Method::waits).
+/// The calls of one connection that [wait](crate::descriptor::Method::waits).
 ///
 /// A call that waits ends when another call ends its wait, and that one may come over the same connection. So a waiting call
 /// must not use up what the other one needs: it counts as one of [`waiting_calls`](crate::Limits::waiting_calls) and not of
@@ -40,7 +45,7 @@ impl Waiting {
 
     fn enter(&self) -> Result<CallPermit<'_>> {
         CallPermit::take(&self.calls, self.budget.limits().waiting_calls)
-            .ok_or_else(|| self.budget.over(Limit::WaitingCalls, "the connection has too many waiting calls"))
+            .ok_or_else(|| self.budget.exceeded(Limit::WaitingCalls, "the connection has too many waiting calls"))
     }
 }
 
@@ -64,8 +69,8 @@ impl<S: Service> Service for PerConnection<S> {
         self.service.descriptor()
     }
 
-    async fn dispatch<C: Call>(&self, method: &str, call: &mut C) -> C::Reply {
-        if !self.descriptor().waits(method) {
+    async fn dispatch<C: Call>(&self, method: &Method, call: &mut C) -> C::Reply {
+        if !method.waits() {
             return self.service.dispatch(method, call).await;
         }
         match self.waiting.enter() {

@@ -1,15 +1,15 @@
 //! The committed expansion of a small trait is real: it compiles and works. That it is the present one is a test of
-//! rpc-core-macros.
+//! everywire-macros.
 
 use std::sync::Arc;
 
 use calculator::{Calculator, CalculatorClient, CalculatorService};
-use rpc_core::{Result, memory};
+use everywire_core::{Result, memory};
 
 /// The committed file, among the imports that its trait needs.
 #[rustfmt::skip]
 pub mod calculator {
-    use rpc_core::Result;
+    use everywire_core::Result;
     include!("expanded/calculator.rs");
 }
 
@@ -17,7 +17,7 @@ pub mod calculator {
 ///
 /// ```ignore
 /// /// Adds.
-/// #[rpc_core::service(package = "demo.v1")]
+/// #[everywire_core::service(package = "demo.v1")]
 /// pub trait Calculator {
 ///     /// Adds two integers.
 ///     #[idempotent]

@@ -2,14 +2,15 @@
 
 use std::{future::pending, sync::Arc, time::Duration};
 
-use rpc_core::{
-    Budget, CancellationToken, Code, Limit, Limits, Result, RpcError, Server, Service, Transport, memory, schemars,
+use everywire_core::{
+    Budget, Code, Limit, Limits, Result, RpcError, Server, Service, Transport, memory, schemars,
+    wire::CancellationToken,
 };
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 /// Three methods that go wrong.
-#[rpc_core::service(package = "demo.v1")]
+#[everywire_core::service(package = "demo.v1")]
 pub trait Trouble {
     /// Never returns.
     async fn hang(&self) -> Result<()>;
@@ -70,7 +71,7 @@ impl Transport for Peer {
 async fn run(limits: Limits, calls: &[&'static str]) -> (Vec<Result<Value>>, Result<()>, Arc<Budget>) {
     let (outcomes, mut received) = mpsc::channel(calls.len());
     let peer = Peer { calls: calls.to_vec(), outcomes };
-    let server = Server::new(TroubleService::new(Troubled)).limits(limits).mount(peer).grace(Duration::from_secs(1));
+    let server = Server::with_limits(TroubleService::new(Troubled), limits).mount(peer).grace(Duration::from_secs(1));
     let budget = server.budget();
     let mut seen = Vec::new();
     let all = async {
@@ -118,5 +119,5 @@ async fn the_grace_time_ends_what_hangs() {
     let error = ended.unwrap_err();
     assert_eq!(failed(&outcomes[0]), (Code::Unavailable, "the server stopped before the call was done"));
     assert_eq!(error.code(), Code::DeadlineExceeded);
-    assert_eq!(error.message(), "calls in flight outlasted the grace time of 1s and were cut off");
+    assert_eq!(error.message(), "calls in flight outlasted the grace period of 1s and were cut off");
 }

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use rpc_core::{Code, Result, RpcError, Service, memory};
+use everywire_core::{Code, Result, RpcError, Service, memory};
 
 /// Adds.
-#[rpc_core::service(package = "demo.v1")]
+#[everywire_core::service(package = "demo.v1")]
 pub trait Calculator {
     /// Adds two integers.
     async fn add(&self, a: i64, b: i64) -> Result<i64>;
@@ -41,7 +41,7 @@ fn the_descriptor_is_known_without_a_value() {
     let descriptor = CalculatorService::descriptor();
     assert_eq!(descriptor.full_name(), "demo.v1.Calculator");
     assert_eq!(descriptor.docs(), "Adds.");
-    let signatures: Vec<_> = descriptor.methods().iter().map(rpc_core::Method::signature).collect();
+    let signatures: Vec<_> = descriptor.methods().iter().map(everywire_core::descriptor::Method::signature).collect();
     assert_eq!(signatures, ["add(a: i64, b: i64) -> i64", "fail(how: Option<String>) -> ()"]);
     assert_eq!(CalculatorService::new(Plain).descriptor().methods()[1].docs(), "Never returns.");
 }

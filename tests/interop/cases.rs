@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt::Debug};
 
-use everywire::{Code, Origin, rpc_core::Caller};
+use everywire::{Caller, Code, Origin};
 
 use super::service::{Blob, Inner, Interop, InteropClient, Outer, TOGETHER};
 

@@ -11,7 +11,7 @@ mod service;
 
 use std::{path::Path, process::Stdio, time::Duration};
 
-use everywire::services::{Embedded, ToolkitService};
+use everywire_toolkit::{Embedded, ToolkitService};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -25,7 +25,7 @@ use crate::{
     serving::{PROGRAM, Serving},
 };
 
-const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 /// Longer than the longest foreign script, which waits 20 s for a lock.
 const SCRIPT_TIME: Duration = Duration::from_secs(90);
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
-use everywire::{Result, rpc_core::Caller, serde::Deserialize};
+use everywire::{Caller, Result, serde::Deserialize};
 use serde_json::{Value, from_str, from_value};
 
 use super::{

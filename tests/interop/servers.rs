@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, process::Stdio, sync::Arc};
 
-use everywire::{Code, Origin, Result, rpc_core::Caller};
+use everywire::{Caller, Code, Origin, Result};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -77,7 +77,7 @@ mod strange {
     use everywire::Result;
 
     /// The same service as another program believes it to be.
-    #[everywire::service(package = "interop.v1", crate = everywire::rpc_core)]
+    #[everywire::service(package = "interop.v1")]
     pub(super) trait Interop {
         /// Raises a `ValueError`.
         async fn crash(&self, message: String) -> Result<()>;

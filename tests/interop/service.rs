@@ -20,7 +20,7 @@ pub(crate) const TOGETHER: usize = 4;
 const MEETING_TIME: Duration = Duration::from_secs(20);
 
 /// Gives back what it gets.
-#[everywire::service(package = "interop.v1", crate = everywire::rpc_core)]
+#[everywire::service(package = "interop.v1")]
 pub(crate) trait Interop {
     /// Adds two integers.
     async fn add(&self, a: i64, b: i64) -> Result<i64>;

@@ -2,10 +2,8 @@
 
 use std::process::Stdio;
 
-use everywire::{
-    grpc,
-    services::{Permit, Toolkit, ToolkitClient},
-};
+use everywire::grpc;
+use everywire_toolkit::{Permit, Toolkit, ToolkitClient};
 use tokio::process::Command;
 
 use crate::serving::{PROGRAM, Serving, on_free_ports};

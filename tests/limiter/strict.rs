@@ -2,18 +2,18 @@
 
 use std::time::{Duration, Instant};
 
-use everywire::{
-    Code,
-    services::limiter::{MOST_PERMITS, RedisLimiter},
-};
+use everywire::Code;
+use everywire_limiter::{MOST_PERMITS, RedisLimiter};
 use tokio::{process::Command, task::JoinSet, time::sleep};
 
 use crate::{
-    engine::{Engine, Kind},
     processes::Process,
     serving::PROGRAM,
-    soon::soon,
     windows::{Granted, most_within},
+};
+use everywire_testing::{
+    engine::{Engine, Kind},
+    soon,
 };
 
 const SERVERS: usize = 4;

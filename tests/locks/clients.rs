@@ -10,10 +10,10 @@ use tokio::time::{sleep, timeout};
 
 use crate::{
     history::{Call, History, What, nanos},
-    seeded::Random,
     servers::{AnyClient, WIRES},
     store::Store,
 };
+use everywire_testing::seeded::Random;
 
 pub(crate) const LOCKS: usize = 2;
 const TTL_MS: u64 = 300;

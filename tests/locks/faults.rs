@@ -10,28 +10,13 @@ use tokio::{
     time::sleep,
 };
 
-use crate::{
+use crate::servers::{Server, WIRES};
+use everywire_testing::{
     engine::{Engine, Kind},
     proxy::Proxy,
     seeded::Random,
-    servers::{Server, WIRES},
-    soon::soon,
+    soon,
 };
-
-impl Random {
-    pub(crate) fn index(&mut self, length: usize) -> usize {
-        usize::try_from(self.below(length as u64)).unwrap()
-    }
-
-    fn one_of<'a, T>(&mut self, all: &'a mut [T]) -> &'a mut T {
-        let index = self.index(all.len());
-        &mut all[index]
-    }
-
-    fn ms(&mut self, least: u64, most: u64) -> Duration {
-        Duration::from_millis(least + self.below(most - least))
-    }
-}
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Fault {

@@ -2,11 +2,8 @@
 
 use std::{collections::HashSet, process::Stdio};
 
-use everywire::{
-    Result, grpc, jsonrpc,
-    services::{IdParts, Toolkit, ToolkitClient},
-    xmlrpc, zerorpc,
-};
+use everywire::{Result, grpc, jsonrpc, xmlrpc, zerorpc};
+use everywire_toolkit::{IdParts, Toolkit, ToolkitClient};
 
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -14,10 +11,12 @@ use tokio::{
 };
 
 use crate::{
-    engine::{Engine, Kind},
     servers::{Server, WIRES},
     serving::{PROGRAM, on_free_ports},
-    soon::soon,
+};
+use everywire_testing::{
+    engine::{Engine, Kind},
+    soon,
 };
 
 const SECRET: &str = "00112233445566778899aabbccddeeff";
@@ -159,7 +158,7 @@ async fn what_makes_no_ids_is_named() {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     #[rustfmt::skip]
     let cases: [(&[&str], String); 6] = [
-        (&["--id", "uuid"], "INVALID_ARGUMENT: --id: `uuid` is no scheme of ids; it is snowflake, or a URL that begins with one of redis://, ".to_owned()),
+        (&["--id", "uuid"], "INVALID_ARGUMENT: --id: unknown id scheme `uuid`; expected snowflake, or a URL that begins with one of redis://, ".to_owned()),
         (&["--id", "redis://:secret@localhost", "--worker", "auto"], "INVALID_ARGUMENT: --worker is for --id snowflake only".to_owned()),
         (&["--id", &format!("redis://:secret@{nobody}")], format!("UNAVAILABLE: --id: redis://{nobody}: ")),
         (&["--id", &format!("segment+postgres://me:secret@{nobody}/d")], format!("UNAVAILABLE: --id: postgres://{nobody}: ")),

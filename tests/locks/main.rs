@@ -6,20 +6,13 @@
 
 mod checker;
 mod clients;
-#[path = "../../services/tests/locks/engine.rs"]
-mod engine;
 mod faults;
 mod history;
 mod ids;
 mod museum;
-mod proxy;
-#[path = "../seeded.rs"]
-mod seeded;
 mod servers;
 #[path = "../serving.rs"]
 mod serving;
-#[path = "../soon.rs"]
-mod soon;
 mod store;
 mod survival;
 mod textbook;

@@ -5,14 +5,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use everywire::services::lock::{Backend, Locks, Request};
+use everywire_lock::{Backend, Locks, Request};
 use tokio::time::sleep;
 
 use crate::{
-    engine::{Engine, Kind},
     store::Store,
     textbook::{Connection, Reply, TextbookLock},
 };
+use everywire_testing::engine::{Engine, Kind};
 
 fn request(owner: &str, ttl: Duration) -> Request {
     let ttl_ms = ttl.as_millis().try_into().unwrap();

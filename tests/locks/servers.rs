@@ -2,11 +2,8 @@
 
 use std::{fs, fs::File, process::Stdio, time::Duration};
 
-use everywire::{
-    Result, RpcError, grpc, jsonrpc,
-    services::{LockGrant, Toolkit, ToolkitClient},
-    xmlrpc, zerorpc,
-};
+use everywire::{Result, RpcError, grpc, jsonrpc, xmlrpc, zerorpc};
+use everywire_toolkit::{LockGrant, Toolkit, ToolkitClient};
 use tempfile::NamedTempFile;
 use tokio::{
     process::{Child, Command},
@@ -15,9 +12,9 @@ use tokio::{
 
 use crate::{
     serving::{PROGRAM, Serving, on_free_ports},
-    soon::soon,
     textbook::TextbookLock,
 };
+use everywire_testing::soon;
 
 /// The wires that a client speaks.
 pub(crate) const WIRES: [&str; 4] = ["XML-RPC", "JSON-RPC", "gRPC", "zerorpc"];

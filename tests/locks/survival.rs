@@ -12,12 +12,14 @@ use tokio::{task::JoinSet, time::sleep};
 use crate::{
     checker,
     clients::Scene,
-    engine::Kind,
     faults::Stage,
     history::{History, What},
-    seeded::{Random, from_env, seed},
-    soon::soon,
     store::Store,
+};
+use everywire_testing::{
+    engine::Kind,
+    seeded::{Random, from_env, seed},
+    soon,
 };
 
 const CLIENTS: u64 = 8;

@@ -11,7 +11,7 @@ use tokio::{
     time::sleep,
 };
 
-use crate::soon::soon;
+use everywire_testing::soon;
 
 /// A plain connection to Redis.
 pub(crate) struct Connection(BufReader<TcpStream>);

@@ -5,16 +5,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use everywire::{
-    grpc,
-    services::{ToolkitClient, lock::LockGuard},
-    xmlrpc,
-};
+use everywire::{grpc, xmlrpc};
+use everywire_toolkit::{LockGuard, ToolkitClient};
 
-use crate::{
+use crate::servers::{AnyClient, Server, WIRES};
+use everywire_testing::{
     engine::{Engine, Kind},
-    servers::{AnyClient, Server, WIRES},
-    soon::soon,
+    soon,
 };
 
 const KINDS: [Kind; 4] = [Kind::Redis, Kind::Postgres, Kind::MariaDb, Kind::ZooKeeper];
@@ -98,8 +95,8 @@ async fn what_is_no_engine_is_named() {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     #[rustfmt::skip]
     let cases = [
-        ("nowhere".to_owned(), "error: INVALID_ARGUMENT: --lock: `` is no engine for locks; a URL begins with one of redis://, ".to_owned()),
-        ("ftp://x".to_owned(), "error: INVALID_ARGUMENT: --lock: `ftp` is no engine for locks; ".to_owned()),
+        ("nowhere".to_owned(), "error: INVALID_ARGUMENT: --lock: unknown lock engine ``; expected a URL that begins with one of redis://, ".to_owned()),
+        ("ftp://x".to_owned(), "error: INVALID_ARGUMENT: --lock: unknown lock engine `ftp`; ".to_owned()),
         ("rediss://:secret@x:6379".to_owned(), "error: INVALID_ARGUMENT: --lock: `rediss://`: TLS to Redis is not supported; expected redis://HOST:PORT".to_owned()),
         ("redis-sentinel://x:26379/mymaster".to_owned(), "error: INVALID_ARGUMENT: --lock: `redis-sentinel://`: Redis Sentinel is not supported; ".to_owned()),
         ("redlock://a:1,b:2".to_owned(), "error: INVALID_ARGUMENT: --lock: 2 servers; ".to_owned()),

@@ -6,11 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use everywire::{
-    Code,
-    rpc_core::Caller,
-    services::{Toolkit, ToolkitClient},
-};
+use everywire::{Caller, Code};
+use everywire_toolkit::{Toolkit, ToolkitClient};
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use tokio::process::Command;
 

@@ -7,12 +7,8 @@ mod stop;
 
 use std::{fs, time::Duration};
 
-use everywire::{
-    grpc, jsonrpc,
-    rpc_core::Caller,
-    services::{Toolkit, ToolkitClient},
-    xmlrpc, zerorpc,
-};
+use everywire::{Caller, grpc, jsonrpc, xmlrpc, zerorpc};
+use everywire_toolkit::{Toolkit, ToolkitClient};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines},
     process::{Child, ChildStderr, Command},

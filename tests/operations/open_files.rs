@@ -2,7 +2,7 @@
 
 use std::{fs, time::Duration};
 
-use everywire::services::Toolkit;
+use everywire_toolkit::Toolkit;
 use tokio::{net::TcpStream, time::sleep};
 
 use super::{Clients, Log, cpu_time};

@@ -2,7 +2,8 @@
 
 use std::process::Stdio;
 
-use everywire::{Code, Origin, services::Toolkit};
+use everywire::{Code, Origin};
+use everywire_toolkit::Toolkit;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -79,7 +80,7 @@ async fn calls_that_outlast_the_grace_time_are_a_failure() {
     };
     let (answers, status) = soon("the waits", Box::pin(async { tokio::join!(waiting, stopping) })).await;
     assert_eq!(status.code(), Some(1), "{status}");
-    log.line("error: DEADLINE_EXCEEDED: calls in flight outlasted the grace time of 300ms and were cut off").await;
+    log.line("error: DEADLINE_EXCEEDED: calls in flight outlasted the grace period of 300ms and were cut off").await;
     let (xmlrpc, jsonrpc, websocket, grpc, zerorpc) = answers;
     for (wire, answer) in [
         ("xmlrpc", xmlrpc),

@@ -9,11 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use everywire::{
-    Code, Result, RpcError,
-    rpc_core::Caller,
-    services::{Toolkit, ToolkitClient},
-};
+use everywire::{Caller, Code, Result, RpcError};
+use everywire_toolkit::{Toolkit, ToolkitClient};
 use tokio::{
     io::AsyncWriteExt,
     net::TcpSocket,
@@ -34,7 +31,7 @@ const CALLS: usize = 8;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Counts the calls that it runs.
-#[everywire::service(package = "test.v1", crate = everywire::rpc_core)]
+#[everywire::service(package = "test.v1")]
 trait Count {
     /// Counts a call over the wire with this number, which takes so many milliseconds.
     async fn count(&self, wire: u32, ms: u64) -> Result<u64>;

@@ -7,12 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use everywire::{
-    Result, RpcError, grpc, jsonrpc,
-    rpc_core::Caller,
-    services::{Toolkit, ToolkitClient},
-    xmlrpc, zerorpc,
-};
+use everywire::{Caller, Result, RpcError, grpc, jsonrpc, xmlrpc, zerorpc};
+use everywire_toolkit::{Toolkit, ToolkitClient};
 use tokio::{runtime::Handle, time::timeout};
 use zeromq::{ReqSocket, Socket, SocketRecv, SocketSend};
 

@@ -41,8 +41,6 @@ mod server;
 mod serving;
 mod soak;
 mod sockets;
-#[path = "../soon.rs"]
-mod soon;
 
 use std::{env, process::ExitCode, time::Duration};
 

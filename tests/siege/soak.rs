@@ -8,12 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use everywire::{
-    Result, RpcError, grpc, jsonrpc,
-    rpc_core::{Caller, Code},
-    services::{Toolkit, ToolkitClient},
-    xmlrpc, zerorpc,
-};
+use everywire::{Caller, Code, Result, RpcError, grpc, jsonrpc, xmlrpc, zerorpc};
+use everywire_toolkit::{Toolkit, ToolkitClient};
 use tokio::task::JoinSet;
 use zeromq::{ReqSocket, Socket, SocketRecv, SocketSend};
 
@@ -131,7 +127,7 @@ async fn start<C: Caller + 'static>(
 mod other {
     use everywire::Result;
 
-    #[everywire::service(package = "everywire.v1", crate = everywire::rpc_core)]
+    #[everywire::service(package = "everywire.v1")]
     pub(super) trait Toolkit {
         /// Nothing of the kind.
         async fn subtract(&self, a: i64, b: i64) -> Result<i64>;

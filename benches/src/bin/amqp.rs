@@ -12,6 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use everywire::{Result, RpcError, Server};
 use everywire_amqp as amqp;
 use everywire_benches::{Echo as _, EchoClient, EchoService, Plain, argument, summary::Figure};
 use futures_util::{StreamExt, future::join_all};
@@ -24,7 +25,6 @@ use lapin::{
     },
     types::{AMQPValue, FieldTable, ShortString},
 };
-use rpc_core::{Result, RpcError, Server};
 use tokio::sync::oneshot;
 
 const QUEUE: &str = "everywire-benches-bounded-echo";

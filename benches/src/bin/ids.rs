@@ -13,12 +13,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use everywire::{Result, RpcError};
 use everywire_benches::{argument, process};
-use everywire_services::{
-    durable::DataDir,
-    id::{Layout, Settings, Snowflake},
-};
-use rpc_core::{Result, RpcError};
+use everywire_engines::durable::DataDir;
+use everywire_id::{Layout, Settings, Snowflake};
 use tokio::runtime::Builder;
 
 /// What one worker of the default layout can have.

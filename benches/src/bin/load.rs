@@ -4,13 +4,13 @@
 
 use std::time::Instant;
 
+use everywire::{Caller, Result, RpcError};
 use everywire_benches::{Echo, EchoClient, argument};
 use everywire_grpc as grpc;
 use everywire_jsonrpc as jsonrpc;
 use everywire_xmlrpc as xmlrpc;
 use everywire_zerorpc as zerorpc;
 use futures_util::future::try_join_all;
-use rpc_core::{Caller, Result, RpcError};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {

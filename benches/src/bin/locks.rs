@@ -8,10 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use everywire::{Result, RpcError};
 use everywire_benches::argument;
-use everywire_services::lock::{Backend, Locks, Request};
+use everywire_lock::{Backend, Locks, Request};
 use redis::{Client, Script, aio::MultiplexedConnection};
-use rpc_core::{Result, RpcError};
 use tokio::sync::mpsc;
 
 const TTL_MS: u64 = 60_000;

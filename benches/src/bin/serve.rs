@@ -1,11 +1,11 @@
 //! `serve WIRE ADDRESS`: `add` on one of everywire's wires, on one thread, until standard input closes.
 
+use everywire::{Result, RpcError, Server};
 use everywire_benches::{EchoService, Plain, argument, stdin_closed};
 use everywire_grpc as grpc;
 use everywire_jsonrpc as jsonrpc;
 use everywire_xmlrpc as xmlrpc;
 use everywire_zerorpc as zerorpc;
-use rpc_core::{Result, RpcError, Server};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {

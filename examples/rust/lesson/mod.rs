@@ -1,6 +1,7 @@
 //! What one can do over any wire: a client of one wire is a `Toolkit` like any other.
 
-use everywire::{Code, Origin, Result, services::Toolkit};
+use everywire::{Code, Origin, Result};
+use everywire_toolkit::Toolkit;
 
 /// Adds, takes and keeps and gives back a lock, takes ids, and meets an error. `name` is the lock's.
 pub(crate) async fn lesson(toolkit: &impl Toolkit, name: &str) -> Result<()> {

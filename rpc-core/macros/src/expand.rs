@@ -11,7 +11,7 @@ pub(crate) fn service(parameters: TokenStream, item: TokenStream) -> TokenStream
         Ok((parameters, (service, None))) => expand(&parameters, &service),
         Ok((parameters, (service, Some(errors)))) => {
             let errors = errors.into_compile_error();
-            let outcomes = check_outcomes(&parameters.rpc_core, &service);
+            let outcomes = check_outcomes(&parameters.krate, &service);
             quote! { #errors #outcomes }
         }
         Err(error) => error.into_compile_error(),
@@ -20,14 +20,14 @@ pub(crate) fn service(parameters: TokenStream, item: TokenStream) -> TokenStream
 
 /// Not every program uses both halves, so neither is dead code.
 fn expand(parameters: &Parameters, service: &Service) -> TokenStream {
-    let rpc_core = &parameters.rpc_core;
+    let krate = &parameters.krate;
     let declared = declared_trait(service);
     let service_struct = service_struct(service);
     let client_struct = client_struct(service);
-    let arguments = service.methods.iter().map(|method| arguments_struct(rpc_core, method));
+    let arguments = service.methods.iter().map(|method| arguments_struct(krate, method));
     let descriptor = descriptor(parameters, service);
-    let service_impl = service_impl(rpc_core, service);
-    let client_impl = client_impl(rpc_core, service);
+    let service_impl = service_impl(krate, service);
+    let client_impl = client_impl(krate, service);
     quote! {
         #declared
         #service_struct
@@ -105,12 +105,12 @@ fn client_struct(service: &Service) -> TokenStream {
     }
 }
 
-fn arguments_struct(rpc_core: &Path, method: &Method) -> TokenStream {
+fn arguments_struct(krate: &Path, method: &Method) -> TokenStream {
     let name = method.arguments_name();
     let fields = typed_arguments(method);
-    let serde = quote!(#rpc_core::serde).to_string().replace(' ', "");
+    let serde = quote!(#krate::__private::serde).to_string().replace(' ', "");
     quote! {
-        #[derive(#rpc_core::serde::Serialize, #rpc_core::serde::Deserialize)]
+        #[derive(#krate::__private::serde::Serialize, #krate::__private::serde::Deserialize)]
         #[serde(crate = #serde, deny_unknown_fields)]
         struct #name {
             #fields
@@ -119,15 +119,17 @@ fn arguments_struct(rpc_core: &Path, method: &Method) -> TokenStream {
 }
 
 fn descriptor(parameters: &Parameters, service: &Service) -> TokenStream {
-    let Parameters { package, rpc_core } = parameters;
+    let Parameters { package, version, krate } = parameters;
+    let version =
+        version.as_ref().map_or_else(|| quote!(::core::env!("CARGO_PKG_VERSION")), |version| quote!(#version));
     let Service { visibility, .. } = service;
     let service_name = service.service_name();
     let name = plain(&service.name);
     let docs_text = docs(&service.attributes);
-    let methods = service.methods.iter().map(|method| described_method(rpc_core, method));
+    let methods = service.methods.iter().map(|method| described_method(krate, method));
     quote! {
-        static __DESCRIPTOR: ::std::sync::LazyLock<#rpc_core::ServiceDescriptor> = ::std::sync::LazyLock::new(|| {
-            let mut service = #rpc_core::ServiceDescriptor::builder(#package, #name, #docs_text);
+        static __DESCRIPTOR: ::std::sync::LazyLock<#krate::__private::ServiceDescriptor> = ::std::sync::LazyLock::new(|| {
+            let mut service = #krate::__private::ServiceDescriptor::builder(#package, #name, #docs_text).version(#version);
             #(#methods)*
             service.build()
         });
@@ -135,14 +137,14 @@ fn descriptor(parameters: &Parameters, service: &Service) -> TokenStream {
         #[allow(dead_code)]
         impl #service_name<()> {
             /// The names, types and documentation of the service.
-            #visibility fn descriptor() -> &'static #rpc_core::ServiceDescriptor {
+            #visibility fn descriptor() -> &'static #krate::__private::ServiceDescriptor {
                 &__DESCRIPTOR
             }
         }
     }
 }
 
-fn described_method(rpc_core: &Path, method: &Method) -> TokenStream {
+fn described_method(krate: &Path, method: &Method) -> TokenStream {
     let name = method.wire_name();
     let docs = docs(&method.attributes);
     let idempotent = method.idempotent.then(|| quote!(.idempotent()));
@@ -152,24 +154,24 @@ fn described_method(rpc_core: &Path, method: &Method) -> TokenStream {
         let text = type_text(r#type);
         quote!(.argument::<#r#type>(#name, #text))
     });
-    let reply = reply_type(rpc_core, &method.outcome);
+    let reply = reply_type(krate, &method.outcome);
     let text = type_text(reply_text(&method.outcome));
     quote! {
         service.method(#name, #docs) #idempotent #waits #(#arguments)* .reply::<#reply>(#text);
     }
 }
 
-fn service_impl(rpc_core: &Path, service: &Service) -> TokenStream {
+fn service_impl(krate: &Path, service: &Service) -> TokenStream {
     let trait_name = &service.name;
     let service_name = service.service_name();
     let arms = service.methods.iter().enumerate().map(|(index, method)| {
-        let (index, wire_name) = (Literal::usize_unsuffixed(index), method.wire_name());
+        let index = Literal::usize_unsuffixed(index);
         let (name, arguments_name) = (&method.name, method.arguments_name());
         let names: Vec<_> = method.arguments.iter().map(|argument| &argument.name).collect();
         quote! {
-            #wire_name => {
-                #rpc_core::invoke(
-                    &__DESCRIPTOR.methods()[#index],
+            #index => {
+                #krate::__private::invoke(
+                    method,
                     call,
                     |#arguments_name { #(#names),* }| self.inner.#name(#(#names),*),
                 )
@@ -178,22 +180,26 @@ fn service_impl(rpc_core: &Path, service: &Service) -> TokenStream {
         }
     });
     quote! {
-        impl<__Inner: #trait_name> #rpc_core::Service for #service_name<__Inner> {
-            fn descriptor(&self) -> &'static #rpc_core::ServiceDescriptor {
+        impl<__Inner: #trait_name> #krate::__private::Service for #service_name<__Inner> {
+            fn descriptor(&self) -> &'static #krate::__private::ServiceDescriptor {
                 &__DESCRIPTOR
             }
 
-            async fn dispatch<__Call: #rpc_core::Call>(&self, method: &str, call: &mut __Call) -> __Call::Reply {
-                match method {
+            async fn dispatch<__Call: #krate::__private::Call>(
+                &self,
+                method: &#krate::__private::Method,
+                call: &mut __Call,
+            ) -> __Call::Reply {
+                match method.index() {
                     #(#arms)*
-                    _ => #rpc_core::unknown_method(&__DESCRIPTOR, method, call),
+                    _ => #krate::__private::foreign_method(&__DESCRIPTOR, method, call),
                 }
             }
         }
     }
 }
 
-fn client_impl(rpc_core: &Path, service: &Service) -> TokenStream {
+fn client_impl(krate: &Path, service: &Service) -> TokenStream {
     let trait_name = &service.name;
     let client_name = service.client_name();
     let methods = service.methods.iter().enumerate().map(|(index, method)| {
@@ -208,15 +214,15 @@ fn client_impl(rpc_core: &Path, service: &Service) -> TokenStream {
         }
     });
     quote! {
-        impl<__Caller: #rpc_core::Caller> #trait_name for #client_name<__Caller> {
+        impl<__Caller: #krate::__private::Caller> #trait_name for #client_name<__Caller> {
             #(#methods)*
         }
     }
 }
 
 /// Lets the compiler judge the return types although nothing else is generated, so that one build shows every error.
-fn check_outcomes(rpc_core: &Path, service: &Service) -> TokenStream {
-    let replies = service.methods.iter().map(|method| reply_type(rpc_core, &method.outcome));
+fn check_outcomes(krate: &Path, service: &Service) -> TokenStream {
+    let replies = service.methods.iter().map(|method| reply_type(krate, &method.outcome));
     quote! {
         const _: fn() = || {
             #(let _: ::core::option::Option<#replies> = ::core::option::Option::None;)*
@@ -231,8 +237,8 @@ fn typed_arguments(method: &Method) -> TokenStream {
 }
 
 /// The `T` of an outcome `Result<T>`, whatever the alias: the compiler looks it up.
-fn reply_type(rpc_core: &Path, outcome: &Type) -> TokenStream {
-    quote_spanned!(outcome.span()=> <#outcome as #rpc_core::Outcome>::Reply)
+fn reply_type(krate: &Path, outcome: &Type) -> TokenStream {
+    quote_spanned!(outcome.span()=> <#outcome as #krate::__private::Outcome>::Reply)
 }
 
 /// The `T` of `Result<T>` as people read it. Only for display: nothing is decided by it.
@@ -257,11 +263,11 @@ mod tests {
 
     const COMMITTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/expanded/calculator.rs");
 
-    /// The expansion, as a file that people read. `UPDATE_EXPANDED=1 cargo test -p rpc-core-macros` writes it anew.
+    /// The expansion, as a file that people read. `UPDATE_EXPANDED=1 cargo test -p everywire-macros` writes it anew.
     #[test]
     fn the_committed_expansion_is_the_present_one() {
         let expanded = service(
-            quote!(package = "demo.v1"),
+            quote!(package = "demo.v1", version = "1.2.0", crate = ::everywire_core),
             quote! {
                 /// Adds.
                 pub trait Calculator {

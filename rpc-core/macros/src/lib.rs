@@ -1,4 +1,4 @@
-//! `#[service]`: a trait becomes a service and a client of every wire. Documented where it is re-exported, in `rpc_core`.
+//! `#[service]`: a trait becomes a service and a client of every wire. Documented where it is re-exported, in `everywire_core` and `everywire`.
 
 use proc_macro::TokenStream;
 
@@ -9,14 +9,14 @@ mod model;
 ///
 /// # What you write
 /// ```ignore
-/// #[rpc_core::service(package = "demo.v1")]
+/// #[everywire::service(package = "demo.v1")]
 /// pub trait Calculator {
 ///     /// Adds two integers.
 ///     #[idempotent]
-///     async fn add(&self, a: i64, b: i64) -> rpc_core::Result<i64>;
+///     async fn add(&self, a: i64, b: i64) -> everywire::Result<i64>;
 /// }
 /// ```
-/// Every method is `async`, takes `&self` and owned arguments, and returns `rpc_core::Result<T>`. Arguments and replies
+/// Every method is `async`, takes `&self` and owned arguments, and returns `everywire::Result<T>`. Arguments and replies
 /// are types with serde's `Serialize` and `Deserialize` and schemars' `JsonSchema`. Trailing arguments whose type is an
 /// `Option` may be left out of a call.
 ///
@@ -25,20 +25,22 @@ mod model;
 ///
 /// `#[waits]` on a method says that its calls may wait for other calls, as one that takes a lock waits for the one that
 /// releases it. Such calls are counted apart from the others, so that however many wait, the call that ends their wait
-/// is still read and run: see `rpc_core::Limits::waiting_calls`.
+/// is still read and run: see `everywire::Limits::waiting_calls`.
 ///
 /// # What you get
 /// - the trait itself, with each `async fn` as a method that returns `impl Future + Send`; write `async fn` in its
 ///   implementations
-/// - `CalculatorService<T: Calculator>`, which implements `rpc_core::Service`: mount it on a `Server`
+/// - `CalculatorService<T: Calculator>`, which implements `everywire::Service`: mount it on a `Server`
 /// - `CalculatorClient<C: Caller>`, which implements `Calculator` itself over any wire
 /// - `CalculatorService::descriptor()`: names, types and documentation
 ///
 /// The whole expansion of this trait stands in `rpc-core/tests/expanded/calculator.rs`.
 ///
 /// # Parameters
-/// - `package`: a dotted name that comes before the trait's in the world, such as `demo.v1`. Required.
-/// - `crate`: the path of `rpc_core`, where it is re-exported by another crate. Default `::rpc_core`.
+/// - `package`: a dotted name, such as `demo.v1`: the prefix of the fully qualified method path. Required.
+/// - `version`: the version of the service, which OpenRPC shows. Default: that of the crate that declares it.
+/// - `crate`: the path of a re-export of `everywire`. By default the macro finds `everywire` or `everywire-core` among the
+///   crate's dependencies.
 #[proc_macro_attribute]
 pub fn service(parameters: TokenStream, item: TokenStream) -> TokenStream {
     expand::service(parameters.into(), item.into()).into()

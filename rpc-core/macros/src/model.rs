@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use proc_macro_crate::{FoundCrate, crate_name};
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, format_ident};
 use syn::{
@@ -15,7 +16,9 @@ use syn::{
 /// The parameters of the attribute.
 pub(crate) struct Parameters {
     pub(crate) package: LitStr,
-    pub(crate) rpc_core: Path,
+    pub(crate) version: Option<LitStr>,
+    /// The crate that the generated code refers to.
+    pub(crate) krate: Path,
 }
 
 /// A trait that can be served.
@@ -73,7 +76,12 @@ pub(crate) fn plain(name: &Ident) -> String {
 
 fn camel_case(name: &str) -> String {
     let words = name.split('_').filter(|word| !word.is_empty());
-    words.map(|word| word[..1].to_uppercase() + &word[1..]).collect()
+    words
+        .map(|word| {
+            let mut characters = word.chars();
+            characters.next().into_iter().flat_map(char::to_uppercase).chain(characters).collect::<String>()
+        })
+        .collect()
 }
 
 /// The lines of the documentation comments among `attributes`, without their indentation.
@@ -92,20 +100,24 @@ fn doc_line(attribute: &Attribute) -> Option<String> {
 
 impl Parse for Parameters {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
-        let mut package = None;
-        let mut rpc_core: Path = parse_quote!(::rpc_core);
+        let (mut package, mut version) = (None, None);
+        let mut krate = None;
         while !input.is_empty() {
             if input.peek(Token![crate]) {
                 input.parse::<Token![crate]>()?;
                 input.parse::<Token![=]>()?;
-                rpc_core = input.call(Path::parse_mod_style)?;
+                krate = Some(input.call(Path::parse_mod_style)?);
             } else {
                 let key: Ident = input.parse()?;
-                if key != "package" {
-                    return Err(Error::new(key.span(), "expected `package = \"…\"` or `crate = path`"));
-                }
                 input.parse::<Token![=]>()?;
-                package = Some(dotted_name(input.parse()?)?);
+                match key.to_string().as_str() {
+                    "package" => package = Some(dotted_name(input.parse()?)?),
+                    "version" => version = Some(input.parse()?),
+                    _ => {
+                        let expected = "expected `package = \"…\"`, `version = \"…\"` or `crate = path`";
+                        return Err(Error::new(key.span(), expected));
+                    }
+                }
             }
             if !input.is_empty() {
                 input.parse::<Token![,]>()?;
@@ -114,8 +126,19 @@ impl Parse for Parameters {
         let package = package.ok_or_else(|| {
             Error::new(Span::call_site(), "a service needs the package of its name: #[service(package = \"demo.v1\")]")
         })?;
-        Ok(Self { package, rpc_core })
+        Ok(Self { package, version, krate: krate.unwrap_or_else(found_crate) })
     }
+}
+
+/// `everywire`, or `everywire-core` in a crate that depends on that alone, under the name that it has there.
+fn found_crate() -> Path {
+    let find = |package: &str| match crate_name(package).ok()? {
+        FoundCrate::Itself => Some(package.replace('-', "_")),
+        FoundCrate::Name(name) => Some(name),
+    };
+    let name = find("everywire").or_else(|| find("everywire-core")).unwrap_or_else(|| "everywire".to_owned());
+    let name = format_ident!("{name}");
+    parse_quote!(::#name)
 }
 
 fn dotted_name(package: LitStr) -> Result<LitStr> {

@@ -41,66 +41,79 @@ impl<C> CalculatorClient<C> {
     }
 }
 const _: () = {
-    #[derive(::rpc_core::serde::Serialize, ::rpc_core::serde::Deserialize)]
-    #[serde(crate = "::rpc_core::serde", deny_unknown_fields)]
+    #[derive(
+        ::everywire_core::__private::serde::Serialize,
+        ::everywire_core::__private::serde::Deserialize
+    )]
+    #[serde(crate = "::everywire_core::__private::serde", deny_unknown_fields)]
     struct __AddArguments {
         a: i64,
         b: i64,
     }
-    #[derive(::rpc_core::serde::Serialize, ::rpc_core::serde::Deserialize)]
-    #[serde(crate = "::rpc_core::serde", deny_unknown_fields)]
+    #[derive(
+        ::everywire_core::__private::serde::Serialize,
+        ::everywire_core::__private::serde::Deserialize
+    )]
+    #[serde(crate = "::everywire_core::__private::serde", deny_unknown_fields)]
     struct __SumArguments {
         numbers: Vec<i64>,
         start: Option<i64>,
     }
-    static __DESCRIPTOR: ::std::sync::LazyLock<::rpc_core::ServiceDescriptor> = ::std::sync::LazyLock::new(||
-    {
-        let mut service = ::rpc_core::ServiceDescriptor::builder(
-            "demo.v1",
-            "Calculator",
-            "Adds.",
-        );
+    static __DESCRIPTOR: ::std::sync::LazyLock<
+        ::everywire_core::__private::ServiceDescriptor,
+    > = ::std::sync::LazyLock::new(|| {
+        let mut service = ::everywire_core::__private::ServiceDescriptor::builder(
+                "demo.v1",
+                "Calculator",
+                "Adds.",
+            )
+            .version("1.2.0");
         service
             .method("add", "Adds two integers.")
             .idempotent()
             .argument::<i64>("a", "i64")
             .argument::<i64>("b", "i64")
-            .reply::<<Result<i64> as ::rpc_core::Outcome>::Reply>("i64");
+            .reply::<
+                <Result<i64> as ::everywire_core::__private::Outcome>::Reply,
+            >("i64");
         service
             .method("sum", "Adds any number of integers, and `start` if it is there.")
             .argument::<Vec<i64>>("numbers", "Vec<i64>")
             .argument::<Option<i64>>("start", "Option<i64>")
-            .reply::<<Result<i64> as ::rpc_core::Outcome>::Reply>("i64");
+            .reply::<
+                <Result<i64> as ::everywire_core::__private::Outcome>::Reply,
+            >("i64");
         service.build()
     });
     #[allow(dead_code)]
     impl CalculatorService<()> {
         /// The names, types and documentation of the service.
-        pub fn descriptor() -> &'static ::rpc_core::ServiceDescriptor {
+        pub fn descriptor() -> &'static ::everywire_core::__private::ServiceDescriptor {
             &__DESCRIPTOR
         }
     }
-    impl<__Inner: Calculator> ::rpc_core::Service for CalculatorService<__Inner> {
-        fn descriptor(&self) -> &'static ::rpc_core::ServiceDescriptor {
+    impl<__Inner: Calculator> ::everywire_core::__private::Service
+    for CalculatorService<__Inner> {
+        fn descriptor(&self) -> &'static ::everywire_core::__private::ServiceDescriptor {
             &__DESCRIPTOR
         }
-        async fn dispatch<__Call: ::rpc_core::Call>(
+        async fn dispatch<__Call: ::everywire_core::__private::Call>(
             &self,
-            method: &str,
+            method: &::everywire_core::__private::Method,
             call: &mut __Call,
         ) -> __Call::Reply {
-            match method {
-                "add" => {
-                    ::rpc_core::invoke(
-                            &__DESCRIPTOR.methods()[0],
+            match method.index() {
+                0 => {
+                    ::everywire_core::__private::invoke(
+                            method,
                             call,
                             |__AddArguments { a, b }| self.inner.add(a, b),
                         )
                         .await
                 }
-                "sum" => {
-                    ::rpc_core::invoke(
-                            &__DESCRIPTOR.methods()[1],
+                1 => {
+                    ::everywire_core::__private::invoke(
+                            method,
                             call,
                             |__SumArguments { numbers, start }| {
                                 self.inner.sum(numbers, start)
@@ -108,11 +121,18 @@ const _: () = {
                         )
                         .await
                 }
-                _ => ::rpc_core::unknown_method(&__DESCRIPTOR, method, call),
+                _ => {
+                    ::everywire_core::__private::foreign_method(
+                        &__DESCRIPTOR,
+                        method,
+                        call,
+                    )
+                }
             }
         }
     }
-    impl<__Caller: ::rpc_core::Caller> Calculator for CalculatorClient<__Caller> {
+    impl<__Caller: ::everywire_core::__private::Caller> Calculator
+    for CalculatorClient<__Caller> {
         async fn add(&self, a: i64, b: i64) -> Result<i64> {
             self.caller.call(&__DESCRIPTOR.methods()[0], &__AddArguments { a, b }).await
         }

@@ -1,4 +1,4 @@
-#[rpc_core::service(package = "demo.v1")]
+#[everywire_core::service(package = "demo.v1")]
 trait Demo {
     async fn add(&self, a: i64, b: i64) -> i64;
 }

@@ -1,6 +1,6 @@
-#[rpc_core::service(package = "demo.v1")]
+#[everywire_core::service(package = "demo.v1")]
 trait Demo {
-    fn add(&self, a: i64) -> rpc_core::Result<i64>;
+    fn add(&self, a: i64) -> everywire_core::Result<i64>;
 }
 
 fn main() {}

@@ -1,6 +1,6 @@
-#[rpc_core::service(package = "demo.v1")]
+#[everywire_core::service(package = "demo.v1")]
 trait Demo {
-    async fn wait(&self, until: std::time::Instant) -> rpc_core::Result<()>;
+    async fn wait(&self, until: std::time::Instant) -> everywire_core::Result<()>;
 }
 
 fn main() {}

@@ -1,16 +1,16 @@
-#[rpc_core::service(package = "Demo Service")]
+#[everywire_core::service(package = "Demo Service")]
 trait Named {
-    async fn add(&self) -> rpc_core::Result<()>;
+    async fn add(&self) -> everywire_core::Result<()>;
 }
 
-#[rpc_core::service]
+#[everywire_core::service]
 trait Unnamed {
-    async fn add(&self) -> rpc_core::Result<()>;
+    async fn add(&self) -> everywire_core::Result<()>;
 }
 
-#[rpc_core::service(pakage = "demo.v1")]
+#[everywire_core::service(pakage = "demo.v1")]
 trait Misspelt {
-    async fn add(&self) -> rpc_core::Result<()>;
+    async fn add(&self) -> everywire_core::Result<()>;
 }
 
 fn main() {}

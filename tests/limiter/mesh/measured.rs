@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use everywire::services::Permit;
+use everywire_toolkit::Permit;
 use tokio::{task::JoinSet, time::sleep};
 
 use super::{LIMIT, LIMITERS, Mesh};

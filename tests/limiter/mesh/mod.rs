@@ -1,12 +1,12 @@
-//! Limiters that tell each other, over real connections. `services/src/limiter/mesh/simulated.rs` has every order in which
+//! Limiters that tell each other, over real connections. `services/limiter/src/mesh/simulated.rs` has every order in which
 //! news can arrive; here is what the network does to it.
 
 use std::{sync::Arc, time::Duration};
 
-use everywire::services::limiter::{MeshLimiter, SlotLimiter};
+use everywire_limiter::{MeshLimiter, SlotLimiter};
 use tokio::time::{Instant, sleep};
 
-use crate::{engine::free_port, proxy::Proxy, soon::soon};
+use everywire_testing::{engine::free_port, proxy::Proxy, soon};
 
 mod measured;
 mod promise;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use everywire::services::limiter::MeshLimiter;
+use everywire_limiter::MeshLimiter;
 
 use super::{LIMIT, LIMITERS, Mesh, counted, counts, take, take_all};
 

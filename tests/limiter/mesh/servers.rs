@@ -5,7 +5,8 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::{GLANCE, at, free_port};
-use crate::{processes::Process, soon::soon};
+use crate::processes::Process;
+use everywire_testing::soon;
 
 const LIMIT: u32 = 10;
 const PAIRS: [(usize, usize); 6] = [(0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1)];

@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use everywire_core::{Budget, Result, RpcError};
 use everywire_net::{encoding::Encoding, http1::Received};
 use lapin::{BasicProperties, message::Delivery};
-use rpc_core::{Budget, Result, RpcError};
 
 /// The decoded body of a message, or `None` if it is not compressed.
 pub(crate) fn decoded(delivery: &Delivery, budget: &Arc<Budget>) -> Result<Option<Received>> {
     match coding(&delivery.properties, &delivery.data)? {
         Encoding::Identity => Ok(None),
         encoding => {
-            let received = Received { bytes: Bytes::copy_from_slice(&delivery.data), share: budget.share() };
+            let received = Received { bytes: Bytes::copy_from_slice(&delivery.data), reservation: budget.reserve() };
             encoding.decode(received, budget).map(Some)
         }
     }

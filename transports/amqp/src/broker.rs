@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use everywire_core::{Code, Result, RpcError};
 use lapin::{
     AsyncTcpStream, Connection, ConnectionProperties, Error, ErrorKind,
     protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError},
@@ -15,7 +16,6 @@ use lapin::{
     types::ShortString,
     uri::{AMQPScheme, AMQPUri},
 };
-use rpc_core::{Code, Result, RpcError};
 use socket2::{SockRef, Socket};
 use tokio::time::timeout;
 use url::{Host, Url};

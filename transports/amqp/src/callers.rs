@@ -7,8 +7,8 @@ use std::{
     time::Duration,
 };
 
+use everywire_core::wire::CancellationToken;
 use lapin::{Connection, types::ShortString};
-use rpc_core::CancellationToken;
 use tokio::time::{Instant, sleep};
 
 use crate::queue::{Presence, look};

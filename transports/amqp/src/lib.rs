@@ -35,11 +35,11 @@
 //! that in [`Server::subscribe`]. A server whose user loses a right later keeps trying, at most 10 s apart.
 //!
 //! # Calls that wait
-//! At most [`calls_in_flight`](rpc_core::Limits::calls_in_flight) requests are unacknowledged (prefetch). A request whose
-//! call waits for other calls ([`Method::waits`](rpc_core::Method::waits)), or has taken 1 s, is acknowledged at once rather
+//! At most [`calls_in_flight`](everywire_core::Limits::calls_in_flight) requests are unacknowledged (prefetch). A request whose
+//! call waits for other calls ([`Method::waits`](everywire_core::descriptor::Method::waits)), or has taken 1 s, is acknowledged at once rather
 //! than after its answer. So however many calls wait, the one that ends their wait is delivered and runs, and no call exceeds
 //! the broker's time for an acknowledgement (`consumer_timeout`, 30 min by default). Calls that wait are bounded by
-//! [`waiting_calls`](rpc_core::Limits::waiting_calls) instead; one more is `RESOURCE_EXHAUSTED`. As many other calls as
+//! [`waiting_calls`](everywire_core::Limits::waiting_calls) instead; one more is `RESOURCE_EXHAUSTED`. As many other calls as
 //! `calls_in_flight` may be acknowledged early; beyond those, calls that take long stay unacknowledged.
 //!
 //! # At most once, or at least once
@@ -58,7 +58,7 @@
 //! and got no acknowledgement for, and after a crash of its own on every message that it reads back from the disk, delivered
 //! or not. Requests of [`Client`] are not written to disk: they die with the broker, and their callers are told that the
 //! connection is lost. Two messages are two calls, even if their contents are the same. Whoever sends a call again after an
-//! error with the origin [`Local`](rpc_core::Origin::Local) may run it twice, as on every wire.
+//! error with the origin [`Local`](everywire_core::Origin::Local) may run it twice, as on every wire.
 //!
 //! A call that kills its server is delivered to the next one. If it is idempotent it runs there too, until its `expiration`
 //! is over; a quorum queue with a delivery limit ends that sooner.
@@ -94,10 +94,9 @@ mod body;
 mod broker;
 mod callers;
 mod client;
-mod delivered;
-mod link;
 mod outage;
 mod queue;
+mod redelivery;
 mod requests;
 mod server;
 mod session;

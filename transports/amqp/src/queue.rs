@@ -1,12 +1,12 @@
 //! The queue of requests, seen from one connection.
 
+use everywire_core::{Result, RpcError};
 use lapin::{
     Channel, Connection, Consumer, Error,
     options::{BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions},
     protocol::{AMQPErrorKind, AMQPSoftError},
     types::{AMQPValue, FieldTable, LongInt, ShortString},
 };
-use rpc_core::{Result, RpcError};
 
 use crate::broker::{Broker, rejection};
 

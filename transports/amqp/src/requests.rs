@@ -2,9 +2,9 @@
 
 use std::{pin::Pin, sync::Arc};
 
+use everywire_core::{Result, RpcError};
 use futures_util::StreamExt;
 use lapin::{Consumer, message::Delivery, options::BasicCancelOptions};
-use rpc_core::{Result, RpcError};
 use tokio::time::sleep;
 
 use crate::{outage::Outage, queue::Queue};

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use everywire_core::{
+    Budget, Code, Limits, Result, Service, Transport, descriptor::ServiceDescriptor, wire::CancellationToken,
+};
 use lapin::{Connection, types::ShortString};
-use rpc_core::{Budget, CancellationToken, Code, Limits, Result, Service, ServiceDescriptor, Transport};
 use tokio::time::sleep;
 
 use crate::{
@@ -18,10 +20,10 @@ use crate::{
 /// flight are done.
 ///
 /// ```no_run
-/// # async fn mount(service: impl rpc_core::Service) -> rpc_core::Result<()> {
+/// # async fn mount(service: impl everywire_core::Service) -> everywire_core::Result<()> {
 /// use everywire_amqp as amqp;
 ///
-/// let server = rpc_core::Server::new(service).mount(amqp::Server::connect("amqp://localhost").await?);
+/// let server = everywire_core::Server::new(service).mount(amqp::Server::connect("amqp://localhost").await?);
 /// # Ok(()) }
 /// ```
 pub struct Server {

@@ -3,10 +3,13 @@
 use std::{future::pending, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use everywire_core::{
+    Budget, Limit, Result, Service,
+    wire::{CancellationToken, PerConnection, Waiting},
+};
 use everywire_json::{answer, refusal};
 use futures_util::FutureExt;
 use lapin::{BasicProperties, Connection, message::Delivery, protocol::constants::REPLY_SUCCESS, types::ShortString};
-use rpc_core::{Budget, CancellationToken, Limit, PerConnection, Result, Service, Waiting};
 use tokio::{
     sync::{Notify, Semaphore},
     task::{JoinError, JoinSet},
@@ -18,8 +21,8 @@ use crate::{
     body::decoded,
     broker::{Broker, CONNECT_TIME, CONTENT_TYPE},
     callers::Callers,
-    delivered::{Delivered, Receipt},
     queue::Queue,
+    redelivery::{Delivered, Receipt},
     requests::Requests,
 };
 
@@ -151,7 +154,7 @@ impl<S: Service> Session<S> {
     async fn answer(&self, delivered: &Delivered<PerConnection<S>>, delivery: &Delivery) -> Option<Bytes> {
         let length = delivery.data.len();
         if length > self.budget.limits().message_bytes {
-            let error = self.budget.over(Limit::MessageBytes, format_args!("a request of {length} bytes"));
+            let error = self.budget.exceeded(Limit::MessageBytes, format_args!("a request of {length} bytes"));
             return Some(refusal(&error).into());
         }
         match decoded(delivery, &self.budget) {
@@ -169,7 +172,7 @@ impl<S: Service> Session<S> {
         delivered: &Delivered<PerConnection<S>>,
         receipt: &Receipt<'_>,
     ) -> lapin::Result<()> {
-        let mut share = self.budget.share();
+        let mut reservation = self.budget.reserve();
         let _permit = tokio::select! {
             () = delivered.waits.notified() => None,
             permit = async {
@@ -177,7 +180,7 @@ impl<S: Service> Session<S> {
                 self.long_calls.acquire().await
             } => {
                 // If the budget has no room for its body it stays unacknowledged, so the broker sends fewer requests.
-                if share.hold(delivered.bytes).is_err() {
+                if reservation.try_resize(delivered.bytes).is_err() {
                     return pending().await;
                 }
                 permit.ok()

@@ -8,13 +8,13 @@ use std::{
 };
 
 use bytes::Bytes;
+use everywire_core::{Budget, Limit, wire::CancellationToken};
 use h2::{Reason, RecvStream, SendStream};
 use hyper::body::{Body as HttpBody, Frame};
-use rpc_core::{Budget, CancellationToken, Limit};
 use tokio::time::sleep;
 use tonic::Status;
 
-use crate::{companions::Stream, connection::FAREWELL, outbox::Piece};
+use crate::{builtin::Stream, connection::FAREWELL, send_queue::Piece};
 
 /// The body of a request.
 pub(crate) struct Incoming(pub(crate) RecvStream);
@@ -59,7 +59,7 @@ pub(crate) async fn pipe(
             () = late(&budget, &stop) => true,
         };
         if is_late {
-            budget.note(Limit::MessageTime, "a peer did not take its reply");
+            budget.record(Limit::MessageTime, "a peer did not take its reply");
             stream.send_reset(Reason::ENHANCE_YOUR_CALM);
             return Ok(());
         }

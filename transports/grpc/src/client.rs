@@ -12,13 +12,15 @@ use std::{
 };
 
 use bytes::Bytes;
+use everywire_core::{
+    Budget, Caller, Code, DEFAULT_TIMEOUT, Limits, Result, RpcError, descriptor::Method, wire::answer_within,
+};
 use http::{
     HeaderValue, Request, Response, Uri,
     header::{CONTENT_TYPE, TE},
     uri::PathAndQuery,
 };
 use hyper::body::{Body as HttpBody, Frame};
-use rpc_core::{Budget, Caller, Code, DEFAULT_TIMEOUT, Limits, Method, Result, RpcError, answer_within};
 use serde::{Serialize, de::DeserializeOwned};
 use tonic::{
     TimeoutExpired,

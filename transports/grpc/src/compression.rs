@@ -6,9 +6,9 @@
 //!
 //! Specification: <https://github.com/grpc/grpc/blob/master/doc/compression.md>.
 
+use everywire_core::{Budget, Code, Result, RpcError};
 use everywire_net::{encoding, http1::Received};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use rpc_core::{Budget, Code, Result, RpcError};
 
 /// The header that names the compression of messages with the flag.
 pub(crate) const ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
@@ -71,7 +71,7 @@ pub(crate) fn accepts_gzip(headers: &HeaderMap) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use rpc_core::Limits;
+    use everywire_core::Limits;
 
     use super::*;
 
@@ -100,7 +100,7 @@ mod tests {
         assert!(bomb.len() < 8_192, "{}", bomb.len());
         let decoded = |encoding: Encoding, message: &[u8], decompressed_bytes| {
             let budget = Budget::new(Limits { decompressed_bytes, ..Limits::default() });
-            let message = Received { bytes: message.to_vec().into(), share: budget.share() };
+            let message = Received { bytes: message.to_vec().into(), reservation: budget.reserve() };
             let decoded = encoding.decode(message, &budget);
             assert!(budget.bytes() <= decompressed_bytes, "{}", budget.bytes());
             decoded.map(|decoded| decoded.bytes.len()).map_err(|error| error.code())

@@ -11,13 +11,13 @@ use std::{
     time::Duration,
 };
 
+use everywire_core::{Budget, Limit, Limits, Service, wire::CancellationToken};
 use everywire_net::Socket;
 use h2::{
     Ping, PingPong, RecvStream,
     server::{self, Builder, SendResponse},
 };
 use http::{Request, Response};
-use rpc_core::{Budget, CancellationToken, Limit, Limits, Service};
 use tokio::{
     task::JoinSet,
     time::{Instant, Sleep, sleep_until, timeout},
@@ -28,7 +28,7 @@ use crate::{
     authority::AnyAuthority,
     body::{Incoming, pipe},
     envelope::Body,
-    outbox::{Outbox, Piece},
+    send_queue::{Piece, SendQueue},
     server::Session,
 };
 
@@ -69,7 +69,7 @@ pub(crate) struct Connection<S> {
     new: VecDeque<Asked>,
     /// Dropping it ends the calls.
     waiting: JoinSet<Option<Answered>>,
-    outbox: Outbox,
+    send_queue: SendQueue,
     stop: Pin<Box<WaitForCancellationFutureOwned>>,
     /// It has said that it takes no more calls.
     is_leaving: bool,
@@ -91,7 +91,8 @@ impl<S: Service> Connection<S> {
         };
         let served = match greeted {
             Err(_) => {
-                return budget.note(Limit::HandshakeTime, "the preface of an HTTP/2 connection did not arrive in time");
+                return budget
+                    .record(Limit::HandshakeTime, "the preface of an HTTP/2 connection did not arrive in time");
             }
             Ok(Err(error)) => Err(error),
             Ok(Ok(http)) => {
@@ -118,7 +119,7 @@ impl<S: Service> Connection<S> {
             session,
             new: VecDeque::new(),
             waiting: JoinSet::new(),
-            outbox: Outbox::new(&budget),
+            send_queue: SendQueue::new(&budget),
             stop: Box::pin(stop.cancelled_owned()),
             is_leaving: false,
             quiet_since: now,
@@ -145,13 +146,13 @@ impl<S: Service> Connection<S> {
     /// Drives h2 and takes the calls that it has read. While the peer leaves its replies unread no call is taken, but
     /// h2 is driven all the same, or it would not learn that the peer wants more of them.
     fn accept(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), h2::Error>> {
-        if self.outbox.is_full() {
+        if self.send_queue.is_full() {
             if let Poll::Ready(ended) = self.http.poll_closed(cx) {
                 return Poll::Ready(ended);
             }
-            self.outbox.settle();
+            self.send_queue.settle();
         }
-        while !self.outbox.is_full() {
+        while !self.send_queue.is_full() {
             if self.new.len() >= self.budget.limits().calls_in_flight.min(TURN_CALLS) {
                 cx.waker().wake_by_ref();
                 break;
@@ -162,7 +163,7 @@ impl<S: Service> Connection<S> {
                 Poll::Pending => break,
             }
         }
-        self.outbox.settle();
+        self.send_queue.settle();
         Poll::Pending
     }
 
@@ -173,7 +174,7 @@ impl<S: Service> Connection<S> {
         self.quiet_since = Instant::now();
         // The waker is for nobody: a call that waits is polled once more, in its own task.
         let mut context = Context::from_waker(Waker::noop());
-        while !self.outbox.is_full()
+        while !self.send_queue.is_full()
             && let Some((request, respond)) = self.new.pop_front()
         {
             let mut call = Box::pin(answer(Arc::clone(&self.session), request, respond));
@@ -182,7 +183,7 @@ impl<S: Service> Connection<S> {
                 Poll::Pending => {
                     self.waiting.spawn(call);
                     if self.waiting.len() == streams(self.budget.limits()) {
-                        self.budget.note(Limit::CallsInFlight, "an HTTP/2 connection has as many calls as it may");
+                        self.budget.record(Limit::CallsInFlight, "an HTTP/2 connection has as many calls as it may");
                     }
                 }
             }
@@ -206,7 +207,7 @@ impl<S: Service> Connection<S> {
         let head = Response::from_parts(head, ());
         let sent = match body {
             Body::Empty => respond.send_response(head, true).map(drop),
-            Body::Message(message) => self.outbox.send(respond, head, message),
+            Body::Message(message) => self.send_queue.send(respond, head, message),
             Body::Other(body) => respond.send_response(head, false).map(|stream| {
                 let piping = pipe(*body, stream, Arc::clone(&self.budget), self.session.stop().clone());
                 self.waiting.spawn(async { piping.await.map_or(None, |()| None) });
@@ -218,7 +219,7 @@ impl<S: Service> Connection<S> {
     }
 
     fn is_busy(&self) -> bool {
-        !(self.new.is_empty() && self.waiting.is_empty() && self.outbox.is_empty())
+        !(self.new.is_empty() && self.waiting.is_empty() && self.send_queue.is_empty())
     }
 
     fn leave(&mut self) {
@@ -247,7 +248,7 @@ impl<S: Service> Connection<S> {
     /// When there is something to look at.
     fn due(&mut self) -> Instant {
         let quiet = if self.is_busy() { None } else { Some(self.quiet_until()) };
-        [quiet, self.outbox.due()].into_iter().flatten().fold(self.ping_at, Instant::min)
+        [quiet, self.send_queue.due()].into_iter().flatten().fold(self.ping_at, Instant::min)
     }
 
     fn quiet_until(&self) -> Instant {
@@ -256,12 +257,12 @@ impl<S: Service> Connection<S> {
 
     /// Does what is due; whether the connection has to end.
     fn rings(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
-        self.outbox.reset_stalled(now);
+        self.send_queue.reset_stalled(now);
         if now >= self.ping_at {
             // Takes the answer to the last one, without which another can't be sent.
             let _ = self.ping.poll_pong(cx);
             if self.ping.send_ping(Ping::opaque()).is_err() {
-                self.budget.note(Limit::MessageTime, "a peer did not answer a PING");
+                self.budget.record(Limit::MessageTime, "a peer did not answer a PING");
                 return true;
             }
             self.ping_at = after(now, self.budget.limits().message_time);
@@ -270,7 +271,7 @@ impl<S: Service> Connection<S> {
             if self.is_leaving {
                 return true;
             }
-            self.budget.note(Limit::IdleTime, "an HTTP/2 connection was closed");
+            self.budget.record(Limit::IdleTime, "an HTTP/2 connection was closed");
             self.leave();
         }
         false

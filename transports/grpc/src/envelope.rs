@@ -5,10 +5,13 @@
 use std::{fmt, future::poll_fn, pin::Pin, sync::Arc, task::Poll, time::Duration};
 
 use bytes::{Buf, Bytes};
+use everywire_core::{
+    Budget, Limit, Result, RpcError,
+    wire::{FREE_BYTES, Reservation, offload},
+};
 use everywire_net::{encoding, http1};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use hyper::body::Body as HttpBody;
-use rpc_core::{Budget, FREE_BYTES, Limit, Result, RpcError, Share, aside};
 use serde::Serialize;
 use tonic::Status;
 
@@ -51,7 +54,7 @@ pub(crate) struct Received {
     joined: Vec<u8>,
     /// What `joined` will be in the end, once the prefix has told.
     length: usize,
-    share: Share,
+    reservation: Reservation,
     trailers: HeaderMap,
 }
 
@@ -60,7 +63,7 @@ pub(crate) struct Received {
 pub(crate) struct Message {
     pub(crate) bytes: Bytes,
     /// Counts them while they are needed.
-    _share: Share,
+    _reservation: Reservation,
 }
 
 impl Received {
@@ -72,7 +75,7 @@ impl Received {
         B::Error: fmt::Display,
     {
         let (first, joined, trailers) = Default::default();
-        let mut received = Self { first, joined, length: 0, share: budget.share(), trailers };
+        let mut received = Self { first, joined, length: 0, reservation: budget.reserve(), trailers };
         while !body.is_end_stream() {
             let next = poll_fn(|context| match Pin::new(&mut body).poll_frame(context) {
                 Poll::Ready(next) => Poll::Ready(Ok(next)),
@@ -97,7 +100,7 @@ impl Received {
         }
         let Some(length) = announced(self.bytes())? else { return Ok(()) };
         if length > budget.limits().message_bytes {
-            return Err(budget.over(Limit::MessageBytes, format_args!("a message of {length} bytes")));
+            return Err(budget.exceeded(Limit::MessageBytes, format_args!("a message of {length} bytes")));
         }
         self.length = PREFIX + length;
         if self.bytes().len() > self.length { Err(cardinality()) } else { Ok(()) }
@@ -111,7 +114,7 @@ impl Received {
             let room = self.length.min(2 * length).max(length);
             self.joined.reserve_exact(room - self.joined.len());
             // A connection has many of these, so none has bytes that are free.
-            self.share.hold(FREE_BYTES + room)?;
+            self.reservation.try_resize(FREE_BYTES + room)?;
         }
         self.joined.extend_from_slice(&first);
         self.joined.extend_from_slice(more);
@@ -131,7 +134,7 @@ impl Received {
         let whole = announced(self.bytes())?.is_some_and(|length| self.bytes().len() == PREFIX + length);
         let is_compressed = self.bytes().first() == Some(&COMPRESSED);
         let bytes = if self.joined.is_empty() { self.first } else { self.joined.into() };
-        let mut message = http1::Received { bytes, share: self.share };
+        let mut message = http1::Received { bytes, reservation: self.reservation };
         if !whole {
             return Err(cardinality());
         }
@@ -139,9 +142,9 @@ impl Received {
         if is_compressed {
             message = encoding.decode(message, budget)?;
             // Holding less is never rejected.
-            let _ = message.share.hold(message.bytes.len());
+            let _ = message.reservation.try_resize(message.bytes.len());
         }
-        Ok(Message { bytes: message.bytes, _share: message.share })
+        Ok(Message { bytes: message.bytes, _reservation: message.reservation })
     }
 }
 
@@ -150,7 +153,7 @@ fn announced(bytes: &[u8]) -> Result<Option<usize>> {
     match *bytes {
         [0 | COMPRESSED, a, b, c, d, ..] => Ok(usize::try_from(u32::from_be_bytes([a, b, c, d])).ok()),
         [0 | COMPRESSED, ..] | [] => Ok(None),
-        _ => Err(RpcError::new(rpc_core::Code::Internal, "the body does not begin with a message's prefix")),
+        _ => Err(RpcError::new(everywire_core::Code::Internal, "the body does not begin with a message's prefix")),
     }
 }
 
@@ -200,7 +203,7 @@ pub(crate) enum Body {
     /// One message with its prefix; the trailers of success follow.
     Message(Bytes),
     /// A body of the health or reflection service.
-    Other(Box<crate::companions::Stream>),
+    Other(Box<crate::builtin::Stream>),
 }
 
 /// The trailers of success.
@@ -219,7 +222,7 @@ pub(crate) fn response(message: Bytes) -> http::Response<Body> {
 
 /// The same response for a client that asks for gzip. Compressed if the message is long and gets shorter.
 pub(crate) fn gzip_response(message: Bytes) -> http::Response<Body> {
-    let gzip = (message.len() > compression::THRESHOLD).then(|| aside(message.len(), || gzip(&message)));
+    let gzip = (message.len() > compression::THRESHOLD).then(|| offload(message.len(), || gzip(&message)));
     let smaller = gzip.filter(|gzip| gzip.len() < message.len());
     let is_smaller = smaller.is_some();
     let mut response = response(smaller.map_or(message, Bytes::from));
@@ -271,7 +274,7 @@ mod tests {
         for text in ["", "1", "S", "1s", "-1S", "1.5S", "123456789S", "1S "] {
             let Ok(header) = HeaderValue::from_str(text) else { continue };
             let headers = HeaderMap::from_iter([(TIMEOUT, header)]);
-            assert_eq!(deadline(&headers).unwrap_err().code(), rpc_core::Code::InvalidArgument, "{text:?}");
+            assert_eq!(deadline(&headers).unwrap_err().code(), everywire_core::Code::InvalidArgument, "{text:?}");
         }
     }
 

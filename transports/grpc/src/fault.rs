@@ -6,8 +6,8 @@
 //! | message | `grpc-message`, percent-encoded; cut after 2 KiB, as headers are limited |
 //! | data | `grpc-status-details-bin`: a `google.rpc.Status` whose one detail is a `StringValue` of the JSON text; left out beyond 3 KiB |
 
+use everywire_core::{Code, Result, RpcError};
 use http::{HeaderMap, Response, StatusCode};
-use rpc_core::{Code, Result, RpcError};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tonic::{Status, metadata::MetadataMap};
@@ -90,7 +90,7 @@ pub(crate) fn not_grpc(status: StatusCode) -> RpcError {
 
 #[cfg(test)]
 mod tests {
-    use rpc_core::Origin;
+    use everywire_core::Origin;
     use serde_json::json;
 
     use super::*;

@@ -17,12 +17,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response};
-use hyper::body::{Body, Frame};
-use rpc_core::{Budget, Caller, Limits, Method, Origin, Result, RpcError, Service};
-use rpc_core_specimen::{
+use everywire_core::{Budget, Caller, Limits, Origin, Result, RpcError, Service, descriptor::Method};
+use everywire_testing::{
     Choice, Colour, Echo, EchoClient, EchoService, Echoing, Part, Several, Specimen, assert_same, at_once,
 };
+use http::{HeaderMap, HeaderValue, Response};
+use hyper::body::{Body, Frame};
 use serde::{Serialize, de::DeserializeOwned};
 use tonic::Status;
 
@@ -128,7 +128,7 @@ async fn answered<R: DeserializeOwned>(method: &Method, framed: &[u8]) -> Result
     let message =
         Received::read(Pieces::new(framed, usize::MAX), &AMPLE).await?.into_message(Encoding::Gzip, &AMPLE)?;
     let mut call = GrpcCall { message: Some(message), budget: &AMPLE, gzip: false };
-    let (head, body) = SERVICE.dispatch(method.name(), &mut call).await.into_parts();
+    let (head, body) = SERVICE.dispatch(method, &mut call).await.into_parts();
     let (rest, trailers) = match &body {
         envelope::Body::Message(message) => (&message[..], Some(envelope::success())),
         _ => (&[][..], None),
@@ -231,5 +231,5 @@ impl Body for Pieces<'_> {
 #[cfg(test)]
 #[test]
 fn the_corpus_breaks_nothing() {
-    rpc_core_specimen::replay("proto3", proto3);
+    everywire_testing::replay("proto3", proto3);
 }

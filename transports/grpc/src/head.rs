@@ -1,10 +1,10 @@
 //! Checks a request's headers before its call begins.
 
+use everywire_core::{Code, RpcError};
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
     header::{ALLOW, CONTENT_TYPE},
 };
-use rpc_core::{Code, RpcError};
 
 use crate::{envelope::Body, fault};
 

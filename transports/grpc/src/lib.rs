@@ -48,9 +48,9 @@
 
 mod authority;
 mod body;
+mod builtin;
 mod client;
 mod codec;
-mod companions;
 mod compression;
 mod connection;
 mod envelope;
@@ -61,9 +61,9 @@ pub mod fuzz;
 mod head;
 mod health;
 mod loopback;
-mod outbox;
 mod reflection;
 pub mod schema;
+mod send_queue;
 mod server;
 
 pub use client::Client;

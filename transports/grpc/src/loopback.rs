@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rpc_core::{Budget, Caller, Method, Result, RpcError, Service};
+use everywire_core::{Budget, Caller, Result, RpcError, Service, descriptor::Method};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
@@ -42,7 +42,7 @@ impl<S: Service> Caller for Loopback<S> {
         let request = frame(args).map_err(RpcError::internal)?;
         let message = self.received(request).await?;
         let mut call = GrpcCall { message: Some(message), budget: &self.budget, gzip: false };
-        let (head, body) = self.service.dispatch(method.name(), &mut call).await.into_parts();
+        let (head, body) = self.service.dispatch(method, &mut call).await.into_parts();
         let Body::Message(reply) = body else {
             fault::status(&head.headers).transpose()?;
             return Err(RpcError::internal("an answer without a message and without a status"));

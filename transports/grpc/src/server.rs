@@ -2,19 +2,20 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use everywire_core::{
+    Budget, Limit, Result, RpcError, Service, Transport,
+    descriptor::{Method, ServiceDescriptor},
+    wire::{Call, CancellationToken, PerConnection, decode_again},
+};
 use everywire_net::{Listener, Socket, arrived};
 use http::{Request, Response};
-use rpc_core::{
-    Budget, Call, CancellationToken, Limit, Method, PerConnection, Result, RpcError, Service, ServiceDescriptor,
-    Transport, decode_again, unknown_method,
-};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{sync::Semaphore, time::timeout};
 
 use crate::{
     body::Incoming,
+    builtin::{self, Builtins},
     codec,
-    companions::{self, Companions},
     compression::{self, Encoding},
     connection::Connection,
     envelope::{self, Body, Message, Received},
@@ -66,17 +67,17 @@ impl Transport for Server {
 
     async fn serve<S: Service>(self, service: Arc<S>, budget: Arc<Budget>, shutdown: CancellationToken) -> Result<()> {
         let descriptor = service.descriptor();
-        let companions = Companions::new(descriptor)?;
-        let host = Arc::new(Host { descriptor, companions, budget });
-        let connections = self.listener.serve(&host.budget, shutdown.clone(), |socket: Socket, _, stop| {
+        let builtins = Builtins::new(descriptor)?;
+        let shared = Arc::new(Shared { descriptor, builtins, budget });
+        let connections = self.listener.serve(&shared.budget, shutdown.clone(), |socket: Socket, _, stop| {
             let service = PerConnection::new(Arc::clone(&service), socket.waiting());
-            let companions = Arc::new(Semaphore::new(companions::CALLS));
-            let session = Session { host: Arc::clone(&host), service, companions, stop: stop.clone() };
-            Connection::serve(Arc::new(session), socket, Arc::clone(&host.budget), stop)
+            let builtins = Arc::new(Semaphore::new(builtin::CALLS));
+            let session = Session { shared: Arc::clone(&shared), service, builtins, stop: stop.clone() };
+            Connection::serve(Arc::new(session), socket, Arc::clone(&shared.budget), stop)
         });
         let stop = async {
             shutdown.cancelled().await;
-            host.companions.stop();
+            shared.builtins.stop();
         };
         tokio::join!(connections, stop);
         Ok(())
@@ -84,18 +85,18 @@ impl Transport for Server {
 }
 
 /// What the calls of all connections share.
-struct Host {
+struct Shared {
     descriptor: &'static ServiceDescriptor,
-    companions: Companions,
+    builtins: Builtins,
     budget: Arc<Budget>,
 }
 
 /// One connection, as its calls see it.
 pub(crate) struct Session<S> {
-    host: Arc<Host>,
+    shared: Arc<Shared>,
     service: PerConnection<S>,
     /// The calls of health and reflection that it may have open.
-    companions: Arc<Semaphore>,
+    builtins: Arc<Semaphore>,
     stop: CancellationToken,
 }
 
@@ -109,7 +110,7 @@ impl<S: Service> Session<S> {
             return rejection;
         }
         let path = request.uri().path();
-        let answer = match self.host.descriptor.methods().iter().find(|method| method.path() == path) {
+        let answer = match self.shared.descriptor.methods().iter().find(|method| method.path() == path) {
             Some(method) => {
                 let deadline = envelope::deadline(request.headers());
                 self.call(method, deadline, request).await
@@ -139,26 +140,26 @@ impl<S: Service> Session<S> {
     }
 
     async fn run(&self, method: &Method, request: Request<Incoming>) -> Result<Response<Body>> {
-        let budget = &self.host.budget;
+        let budget = &self.shared.budget;
         let encoding = Encoding::of(request.headers());
         let gzip = encoding == Encoding::Gzip && compression::accepts_gzip(request.headers());
         // The headers are dropped here, since the call may wait for a long time.
         let received = arrived(Received::read(request.into_body(), budget), budget, &self.stop).await?;
         let mut call = GrpcCall { message: Some(received.into_message(encoding, budget)?), budget, gzip };
-        Ok(self.service.dispatch(method.name(), &mut call).await)
+        Ok(self.service.dispatch(method, &mut call).await)
     }
 
     async fn answer_other(&self, request: Request<Incoming>) -> Result<Response<Body>> {
-        let Host { descriptor, companions, budget, .. } = &*self.host;
+        let Shared { descriptor, builtins, budget, .. } = &*self.shared;
         let path = request.uri().path().to_owned();
         let name = path.trim_start_matches('/');
         let (service, method) = name.split_once('/').unwrap_or((name, ""));
-        if let Some(companion) = companions.find(service) {
-            let answering = companions.answer(companion, request, &self.companions);
+        if let Some(builtin) = builtins.find(service) {
+            let answering = builtins.answer(builtin, request, &self.builtins);
             return arrived(answering, budget, &self.stop).await;
         }
         if service == descriptor.full_name() {
-            return Ok(unknown_method(descriptor, method, &mut GrpcCall { message: None, budget, gzip: false }));
+            return Err(descriptor.unknown(method));
         }
         Err(RpcError::unimplemented(format!(
             "no service `{}` here; there is {}",
@@ -185,7 +186,7 @@ impl Call for GrpcCall<'_> {
         let (bytes, depth) = (&*message.bytes, self.budget.limits().depth);
         codec::from_slice_within(bytes, depth).or_else(|error| {
             if error.is_depth() {
-                self.budget.note(Limit::Depth, &error);
+                self.budget.record(Limit::Depth, &error);
             }
             decode_again(codec::Message { bytes, depth })
         })

@@ -4,9 +4,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use everywire_core::{Result, descriptor::ServiceDescriptor};
 use everywire_grpc::schema;
 use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorSet};
-use rpc_core::{Result, ServiceDescriptor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -54,7 +54,7 @@ struct Inner {
 }
 
 /// The service of this test.
-#[rpc_core::service(package = "test.v1")]
+#[everywire_core::service(package = "test.v1")]
 trait Demo {
     /// Adds two integers.
     #[idempotent]
@@ -160,7 +160,7 @@ fn what_proto3_can_not_express_is_refused_with_its_place() {
         (taking::<Data>(), "`Data::Full`"),
         (taking::<Holder<Data>>(), "`Holder.owner`: proto3 has no enums with data"),
         (taking::<Outer>(), "`Holder.owner`: "),
-        (taking::<Hyphen>(), "`a-b` is no name in proto3"),
+        (taking::<Hyphen>(), "`a-b` is not a valid name in proto3"),
         (taking::<PutRequest>(), "the name PutRequest is taken twice"),
         (taking::<serde_json::Value>(), "grpc can't carry test.v1.Demo.put, value: T: "),
     ];

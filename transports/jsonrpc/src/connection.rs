@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use everywire_json::{Answer, Cancellable, answer, answer_among};
+use everywire_core::{Service, wire::CancellationToken};
+use everywire_json::{Answer, Cancellable, answer_at};
 use everywire_net::{
     Socket, buffered, encoding,
     http1::{self, not_post, not_received, refusal},
@@ -15,17 +16,16 @@ use hyper::{
     upgrade::{self, OnUpgrade},
 };
 use hyper_util::rt::TokioIo;
-use rpc_core::{CancellationToken, Service};
 
 use crate::{
     frames::accept_key,
-    server::{Door, Host},
+    server::{Gate, Shared},
     session::{self, Message},
 };
 
-/// One connection of a [`Host`].
+/// One connection of a [`Shared`].
 pub(crate) struct Connection<S> {
-    host: Arc<Host<S>>,
+    shared: Arc<Shared<S>>,
     stop: CancellationToken,
     /// The session that a request opened, to begin once hyper has sent the response.
     opened: Mutex<Option<OnUpgrade>>,
@@ -34,13 +34,13 @@ pub(crate) struct Connection<S> {
 }
 
 impl<S: Service> Connection<S> {
-    pub(crate) fn new(host: Arc<Host<S>>, stop: CancellationToken) -> Self {
-        Self { host, stop, opened: Mutex::new(None), calls: Cancellable::default() }
+    pub(crate) fn new(shared: Arc<Shared<S>>, stop: CancellationToken) -> Self {
+        Self { shared, stop, opened: Mutex::new(None), calls: Cancellable::default() }
     }
 
     /// Serves until the peer closes, or until the stop and the end of the calls in flight.
     pub(crate) async fn serve(self, socket: Socket) {
-        let Host { budget, origins, waiting, .. } = &*self.host;
+        let Shared { budget, origins, waiting, .. } = &*self.shared;
         let served = http1::serve(socket, budget, origins, &self.stop, |request| self.respond(request)).await;
         if let Err(error) = served {
             tracing::debug!(%error, "an HTTP connection ended early");
@@ -56,8 +56,8 @@ impl<S: Service> Connection<S> {
 
     /// The answer to a message of a session.
     fn call(&self, message: Message, is_stopping: bool) -> impl Future<Output = Option<Answer>> {
-        let door = Door { host: Arc::clone(&self.host), is_stopping };
-        async move { answer_among(&door, &message.bytes, &door.host.budget, Some(&self.calls)).await }
+        let gate = Gate { shared: &self.shared, calls: Some(&self.calls), is_stopping };
+        async move { answer_at(&gate, &message.bytes).await }
     }
 
     async fn respond(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
@@ -67,7 +67,7 @@ impl<S: Service> Connection<S> {
         if request.method() != Method::POST {
             return not_post("JSON-RPC");
         }
-        let budget = &self.host.budget;
+        let budget = &self.shared.budget;
         let (head, body) = request.into_parts();
         let body = match encoding::receive(&head.headers, body, budget, &self.stop).await {
             Ok(body) => body,
@@ -77,8 +77,8 @@ impl<S: Service> Connection<S> {
                 return json(response);
             }
         };
-        let door = Door { host: Arc::clone(&self.host), is_stopping: self.stop.is_cancelled() };
-        match answer(&door, &body.bytes, budget).await {
+        let gate = Gate { shared: &self.shared, calls: None, is_stopping: self.stop.is_cancelled() };
+        match answer_at(&gate, &body.bytes).await {
             Some(answer) => self.sent(answer, &head.headers),
             // Every client accepts an empty 200; half of them take a 204 for a failure.
             None => json(Response::default()),
@@ -88,7 +88,7 @@ impl<S: Service> Connection<S> {
     /// The response with this answer, compressed if the request's `headers` accept gzip and the budget has room for it.
     fn sent(&self, answer: Answer, headers: &HeaderMap) -> Response<Full<Bytes>> {
         let compressed = encoding::compressed(answer.as_ref(), headers);
-        let compressed = compressed.and_then(|bytes| buffered(bytes, &self.host.budget).ok());
+        let compressed = compressed.and_then(|bytes| buffered(bytes, &self.shared.budget).ok());
         let Some(compressed) = compressed else { return json(Response::new(Full::new(answer.into()))) };
         let mut response = json(Response::new(Full::new(compressed)));
         response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));

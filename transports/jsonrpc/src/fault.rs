@@ -2,11 +2,11 @@
 
 use std::error::Error as _;
 
+use everywire_core::{Code, RpcError};
 use everywire_json::reported;
 use everywire_net::code_of_status;
 use jsonrpsee_core::{JsonRawValue, client::Error as ClientError, http_helpers::HttpError};
 use jsonrpsee_http_client::{transport::Error as HttpClientError, types::ErrorObject};
-use rpc_core::{Code, RpcError};
 
 /// The error that a server reported as `object`.
 pub(crate) fn from_object(object: &ErrorObject<'_>) -> RpcError {

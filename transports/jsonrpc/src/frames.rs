@@ -2,7 +2,7 @@
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::{Buf, BufMut, BytesMut};
-use rpc_core::FREE_BYTES;
+use everywire_core::wire::FREE_BYTES;
 use sha1::{Digest, Sha1};
 
 pub(crate) const TEXT: u8 = 1;

@@ -64,5 +64,5 @@ fn put(close: &Close) {
 #[cfg(test)]
 #[test]
 fn the_corpus_breaks_nothing() {
-    rpc_core_specimen::replay("websocket", websocket);
+    everywire_testing::replay("websocket", websocket);
 }

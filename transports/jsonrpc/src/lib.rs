@@ -47,9 +47,8 @@ mod frames;
 #[doc(hidden)]
 pub mod fuzz;
 mod held;
-mod link;
-mod output;
 pub mod schema;
+mod send_queue;
 mod server;
 mod session;
 

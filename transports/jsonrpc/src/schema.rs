@@ -1,16 +1,19 @@
 //! The service as an [OpenRPC 1.3](https://spec.open-rpc.org) document: what `rpc.discover` answers.
 
-use rpc_core::{Argument, Code, Method, ServiceDescriptor, Type};
+use everywire_core::{
+    Code,
+    descriptor::{Argument, Method, ServiceDescriptor, Type},
+};
 use serde_json::{Map, Value, json};
 
 /// The version of the `OpenRPC` specification that [`openrpc`] follows.
 const OPENRPC_VERSION: &str = "1.3.2";
 
-/// The `OpenRPC` document of a service; `version` is that of the document, as `info` has it.
-pub fn openrpc(service: &ServiceDescriptor, version: &str) -> Value {
+/// The `OpenRPC` document of a service.
+pub fn openrpc(service: &ServiceDescriptor) -> Value {
     json!({
         "openrpc": OPENRPC_VERSION,
-        "info": described(service.docs(), json!({ "title": service.full_name(), "version": version })),
+        "info": described(service.docs(), json!({ "title": service.full_name(), "version": service.version() })),
         "methods": service.methods().iter().map(method).collect::<Vec<_>>(),
         "components": { "schemas": service.definitions(), "errors": errors() },
     })
@@ -86,7 +89,7 @@ mod tests {
     }
 
     fn document() -> Value {
-        let mut service = ServiceDescriptor::builder("demo.v1", "Locker", "Locks.");
+        let mut service = ServiceDescriptor::builder("demo.v1", "Locker", "Locks.").version("1.2.3");
         service
             .method("lock", "Takes a lock.\nWaits for it.")
             .idempotent()
@@ -95,7 +98,7 @@ mod tests {
             .argument::<Option<u64>>("ttl_ms", "Option<u64>")
             .reply::<Grant>("Grant");
         service.method("ping", "").reply::<()>("()");
-        openrpc(&service.build(), "1.2.3")
+        openrpc(&service.build())
     }
 
     /// The members that the specification calls REQUIRED, and their types.

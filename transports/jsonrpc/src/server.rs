@@ -2,10 +2,13 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use everywire_net::{Listener, Socket, WebOrigins};
-use rpc_core::{
-    Budget, Call, CancellationToken, PerConnection, Result, RpcError, Service, ServiceDescriptor, Transport, Waiting,
+use everywire_core::{
+    Budget, Result, RpcError, Service, Transport,
+    descriptor::ServiceDescriptor,
+    wire::{CancellationToken, PerConnection, Waiting},
 };
+use everywire_json::{Cancellable, Endpoint};
+use everywire_net::{Listener, Socket, WebOrigins};
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::{connection::Connection, schema};
@@ -15,15 +18,15 @@ const DISCOVER: &str = "rpc.discover";
 
 /// A JSON-RPC server, bound to its port: HTTP and WebSocket.
 ///
-/// It keeps all [`Limits`](rpc_core::Limits). `decompressed_bytes` applies only over HTTP, `calls_in_flight` and `unsent_bytes`
+/// It enforces all [`Limits`](everywire_core::Limits). `decompressed_bytes` applies only over HTTP, `calls_in_flight` and `unsent_bytes`
 /// only in WebSocket sessions: over HTTP a connection has one call, and one answer, at a time. A batch counts as one call in
 /// flight, because its calls run one after the other.
 ///
 /// ```no_run
-/// # async fn mount(service: impl rpc_core::Service) -> rpc_core::Result<()> {
+/// # async fn mount(service: impl everywire_core::Service) -> everywire_core::Result<()> {
 /// use everywire_jsonrpc as jsonrpc;
 ///
-/// let server = rpc_core::Server::new(service).mount(jsonrpc::Server::bind("127.0.0.1:4244").await?);
+/// let server = everywire_core::Server::new(service).mount(jsonrpc::Server::bind("127.0.0.1:4244").await?);
 /// # Ok(()) }
 /// ```
 #[derive(Debug)]
@@ -77,19 +80,19 @@ impl Transport for Server {
     }
 
     async fn serve<S: Service>(self, service: Arc<S>, budget: Arc<Budget>, shutdown: CancellationToken) -> Result<()> {
-        let document = schema::openrpc(service.descriptor(), env!("CARGO_PKG_VERSION"));
+        let document = schema::openrpc(service.descriptor());
         let document: Arc<RawValue> = to_raw_value(&document).map_err(RpcError::internal)?.into();
         let origins = Arc::new(self.origins);
         let connection = |socket: Socket, _, stop| {
             let waiting = socket.waiting();
-            let host = Host {
+            let shared = Shared {
                 service: PerConnection::new(Arc::clone(&service), waiting.clone()),
                 document: Arc::clone(&document),
                 origins: Arc::clone(&origins),
                 budget: Arc::clone(&budget),
                 waiting,
             };
-            Connection::new(Arc::new(host), stop).serve(socket)
+            Connection::new(Arc::new(shared), stop).serve(socket)
         };
         self.listener.serve(&budget, shutdown, connection).await;
         Ok(())
@@ -97,7 +100,7 @@ impl Transport for Server {
 }
 
 /// What the calls of one connection share.
-pub(crate) struct Host<S> {
+pub(crate) struct Shared<S> {
     service: PerConnection<S>,
     /// The service's `OpenRPC` document.
     document: Arc<RawValue>,
@@ -106,25 +109,34 @@ pub(crate) struct Host<S> {
     pub(crate) waiting: Waiting,
 }
 
-/// The service as one message meets it.
-pub(crate) struct Door<S> {
-    pub(crate) host: Arc<Host<S>>,
+/// What one message is addressed to.
+pub(crate) struct Gate<'a, S> {
+    pub(crate) shared: &'a Shared<S>,
+    /// The calls of a WebSocket, which later messages can cancel.
+    pub(crate) calls: Option<&'a Cancellable>,
     /// The server takes no new calls.
     pub(crate) is_stopping: bool,
 }
 
-impl<S: Service> Service for Door<S> {
-    fn descriptor(&self) -> &'static ServiceDescriptor {
-        self.host.service.descriptor()
+impl<S: Service> Endpoint for Gate<'_, S> {
+    type Service = PerConnection<S>;
+
+    fn service(&self) -> &PerConnection<S> {
+        &self.shared.service
     }
 
-    async fn dispatch<C: Call>(&self, method: &str, call: &mut C) -> C::Reply {
+    fn budget(&self) -> &Arc<Budget> {
+        &self.shared.budget
+    }
+
+    fn cancellable(&self) -> Option<&Cancellable> {
+        self.calls
+    }
+
+    fn answer_itself(&self, method: &str) -> Option<Result<&RawValue>> {
         if self.is_stopping {
-            return call.reply::<()>(Err(RpcError::unavailable("the server is stopping")));
+            return Some(Err(RpcError::unavailable("the server is stopping")));
         }
-        if method == DISCOVER {
-            return call.reply(Ok(&*self.host.document));
-        }
-        self.host.service.dispatch(method, call).await
+        (method == DISCOVER).then_some(Ok(&self.shared.document))
     }
 }

@@ -10,13 +10,16 @@ use std::{
 };
 
 use bytes::BytesMut;
+use everywire_core::{
+    Budget, Limit, RpcError,
+    wire::{CancellationToken, FREE_BYTES, Reservation, Waiting},
+};
 use everywire_json::{Answer, cancelled_before, cancelled_by};
 use everywire_net::poll_read_more;
 use futures_util::{
     future::OptionFuture,
     stream::{FuturesUnordered, StreamExt},
 };
-use rpc_core::{Budget, CancellationToken, FREE_BYTES, Limit, RpcError, Share, Waiting};
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt},
     task::yield_now,
@@ -26,7 +29,7 @@ use tokio::{
 use crate::{
     frames::{Close, Input, PING, PONG, Taken},
     held::Held,
-    output::Output,
+    send_queue::SendQueue,
 };
 
 /// How much a session still reads while its peer reads no answers, so as to notice that the peer has left.
@@ -40,7 +43,7 @@ const LOOKS_PER_IDLE_TIME: u32 = 8;
 #[derive(Debug)]
 pub(crate) struct Message {
     pub(crate) bytes: BytesMut,
-    _share: Option<Share>,
+    _reservation: Option<Reservation>,
 }
 
 /// Runs the session on `io` until the peer leaves or breaks a rule, or until `stop` and the end of its calls. `answer` is
@@ -84,9 +87,9 @@ struct Session<'a, IO, A, F> {
     budget: &'a Arc<Budget>,
     waiting: &'a Waiting,
     input: Input,
-    output: Output,
+    output: SendQueue,
     /// Counts the input and the short answers of the output.
-    share: Share,
+    reservation: Reservation,
     /// Where the next call is polled first. The allocation stays here, unless the call has to wait and takes it along.
     place: Pin<Box<OptionFuture<F>>>,
     calls: FuturesUnordered<Pin<Box<OptionFuture<F>>>>,
@@ -109,8 +112,8 @@ where
             budget,
             waiting,
             input: Input::default(),
-            output: Output::default(),
-            share: budget.share(),
+            output: SendQueue::default(),
+            reservation: budget.reserve(),
             place: Box::pin(None.into()),
             calls: FuturesUnordered::new(),
             held: Held::default(),
@@ -186,7 +189,7 @@ where
                 Ok(Taken::Ping(payload)) => self.output.push_control(PONG, &payload),
                 Ok(Taken::Pong) => {}
                 Err(Close { code: Some(Close::TOO_LONG), .. }) => {
-                    let error = self.budget.over(Limit::MessageBytes, "the message is too long");
+                    let error = self.budget.exceeded(Limit::MessageBytes, "the message is too long");
                     return Err(over(Close::TOO_LONG, &error));
                 }
                 Ok(Taken::Close(close)) | Err(close) => return Err(close),
@@ -199,8 +202,8 @@ where
     fn start(&mut self, bytes: BytesMut, cx: &mut Context<'_>) {
         self.message_deadline = None;
         self.life.was_called = true;
-        let share = (bytes.len() > FREE_BYTES).then(|| self.share.split_off(bytes.len()));
-        let call = (self.answer)(Message { bytes, _share: share }, self.is_stopping);
+        let reservation = (bytes.len() > FREE_BYTES).then(|| self.reservation.split_off(bytes.len()));
+        let call = (self.answer)(Message { bytes, _reservation: reservation }, self.is_stopping);
         self.place.set(Some(call).into());
         match self.place.as_mut().poll(cx) {
             Poll::Ready(answer) => {
@@ -240,7 +243,7 @@ where
 
     /// Counts what is buffered.
     fn count(&mut self) -> Result<(), Close> {
-        let held = self.share.hold(self.input.len() + self.held.bytes() + self.output.short_len());
+        let held = self.reservation.try_resize(self.input.len() + self.held.bytes() + self.output.short_len());
         held.map_err(|error| over(Close::TRY_LATER, &error))
     }
 
@@ -252,18 +255,18 @@ where
         } else {
             let deadline = self.message_deadline.get_or_insert_with(|| Box::pin(sleep(limits.message_time)));
             if deadline.as_mut().poll(cx).is_ready() {
-                let error = self.budget.over(Limit::MessageTime, "the message did not arrive in time");
+                let error = self.budget.exceeded(Limit::MessageTime, "the message did not arrive in time");
                 return Poll::Ready(Ok(over(Close::POLICY, &error)));
             }
         }
         while self.life.ticks.poll_tick(cx).is_ready() {
             if self.life.idle(self.calls.is_empty()) >= limits.idle_time {
-                let error = self.budget.over(Limit::IdleTime, "no call has come");
+                let error = self.budget.exceeded(Limit::IdleTime, "no call has come");
                 return Poll::Ready(Ok(over(Close::GOING_AWAY, &error)));
             }
             // While reading is paused a pong would go unnoticed.
             if self.life.silent(is_stuck) >= limits.message_time {
-                self.budget.note(Limit::MessageTime, "a peer answers no ping");
+                self.budget.record(Limit::MessageTime, "a peer answers no ping");
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
             // A peer that has something to read needs no ping to show that it is there.

@@ -2,7 +2,11 @@
 
 use std::borrow::Cow;
 
-use rpc_core::{Budget, Call, Code, Limit, Result, RpcError, Service, ServiceDescriptor, aside, decode_again};
+use everywire_core::{
+    Budget, Code, Limit, Result, RpcError, Service,
+    descriptor::ServiceDescriptor,
+    wire::{Call, decode_again, offload},
+};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
@@ -30,7 +34,7 @@ pub(crate) async fn answer<S: Service>(service: &S, document: &str, nil: Nil, bu
 /// Makes the fault for a document, or a part of one, that can't be read, and notes the limit that it met.
 pub(crate) fn fault(frame: Frame, error: Error, budget: &Budget) -> Vec<u8> {
     if let Some(limit) = error.kind().limit() {
-        budget.note(limit, &error);
+        budget.record(limit, &error);
     }
     frame.fault(error)
 }
@@ -38,18 +42,18 @@ pub(crate) fn fault(frame: Frame, error: Error, budget: &Budget) -> Vec<u8> {
 /// Runs calls one after another and collects their outcomes in order. A call that fails leaves the others alone.
 async fn multicall<S: Service>(service: &S, parser: Parser<'_>, length: usize, nil: Nil, budget: &Budget) -> Vec<u8> {
     let limits = budget.limits();
-    let (calls,): (Vec<RawValue<'_>>,) = match aside(length, || envelope::read_params(parser)) {
+    let (calls,): (Vec<RawValue<'_>>,) = match offload(length, || envelope::read_params(parser)) {
         Ok(calls) => calls,
         Err(error) => return fault(Frame::Response, error, budget),
     };
     if calls.len() > limits.batch_calls {
         let many = format_args!("a multicall of {} calls", calls.len());
-        return Frame::Response.fault(budget.over(Limit::BatchCalls, many));
+        return Frame::Response.fault(budget.exceeded(Limit::BatchCalls, many));
     }
     let mut results = Vec::new();
     for RawValue(call) in calls {
         let result = if results.len() > limits.message_bytes {
-            Frame::Batch.fault(budget.over(Limit::MessageBytes, "the results before this call fill the response"))
+            Frame::Batch.fault(budget.exceeded(Limit::MessageBytes, "the results before this call fill the response"))
         } else {
             sub_call(service, call, nil, budget).await
         };
@@ -95,9 +99,12 @@ impl<'a> SubCall<'a> {
 
 async fn dispatch<S: Service>(service: &S, method: &str, call: &mut XmlrpcCall<'_>) -> Vec<u8> {
     let descriptor = service.descriptor();
-    match method.strip_prefix("system.") {
-        Some(_) => schema::answer(descriptor, method, call),
-        None => service.dispatch(local_name(descriptor, method), call).await,
+    if method.starts_with("system.") {
+        return schema::answer(descriptor, method, call);
+    }
+    match descriptor.find(local_name(descriptor, method)) {
+        Ok(method) => service.dispatch(method, call).await,
+        Err(unknown) => call.reply::<()>(Err(unknown)),
     }
 }
 
@@ -172,7 +179,7 @@ impl Call for XmlrpcCall<'_> {
         again.unwrap_or_else(|broken| {
             let message = broken.to_string();
             if let Some(limit) = broken.kind().limit() {
-                self.budget.note(limit, &broken);
+                self.budget.record(limit, &broken);
             }
             self.broken = Some(broken);
             Err(RpcError::new(Code::Internal, message))

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use rpc_core::{Limits, Result};
+use everywire_core::{Limits, Result};
 use serde::{
     Deserialize, Serialize,
     de::{DeserializeOwned, value::UnitDeserializer},
@@ -138,7 +138,7 @@ fn read_outcome<R: DeserializeOwned>(parser: &mut Parser<'_>) -> Result<Result<R
 
 #[cfg(test)]
 mod tests {
-    use rpc_core::{Code, RpcError};
+    use everywire_core::{Code, RpcError};
 
     use super::*;
 

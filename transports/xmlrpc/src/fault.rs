@@ -7,7 +7,7 @@
 //!
 //! Source: <http://xmlrpc-epi.sourceforge.net/specs/rfc.fault_codes.php>.
 
-use rpc_core::{Code, RpcError};
+use everywire_core::{Code, RpcError};
 use serde::{Deserialize, Serialize};
 
 use crate::codec::{Error, Kind, sanitized};
@@ -61,14 +61,14 @@ pub(crate) fn unreadable(error: &Error) -> RpcError {
     let (code, problem) = match error.kind() {
         Kind::Type => (Code::Internal, "is of another type"),
         Kind::Length => (Code::ResourceExhausted, "is too long"),
-        _ => (Code::Internal, "is no XML-RPC response"),
+        _ => (Code::Internal, "is not an XML-RPC response"),
     };
     RpcError::new(code, format!("the answer {problem}: {error}"))
 }
 
 #[cfg(test)]
 mod tests {
-    use rpc_core::Origin;
+    use everywire_core::Origin;
 
     use super::*;
 

@@ -10,9 +10,9 @@ use std::{
 };
 
 use bytes::Bytes;
+use everywire_core::{Budget, Limits, Origin};
 use everywire_net::{encoding::Encoding, http1::Received};
-use rpc_core::{Budget, Limits, Origin};
-use rpc_core_specimen::{Choice, Echo, EchoClient, EchoService, Echoing, Several, Specimen, assert_same, at_once};
+use everywire_testing::{Choice, Echo, EchoClient, EchoService, Echoing, Several, Specimen, assert_same, at_once};
 use serde::{Serialize, de::DeserializeOwned, de::IgnoredAny};
 
 use crate::{
@@ -45,7 +45,7 @@ const MESSAGE_BYTES: usize = 1 << 10;
 /// Reads `data` as the body of a request and as that of a response.
 pub fn xmlrpc(data: &[u8]) {
     for encoding in [Encoding::Gzip, Encoding::Deflate] {
-        let sent = Received { bytes: Bytes::copy_from_slice(data), share: BUDGET.share() };
+        let sent = Received { bytes: Bytes::copy_from_slice(data), reservation: BUDGET.reserve() };
         match encoding.decode(sent, &BUDGET) {
             Ok(body) => assert!(body.bytes.len() <= BYTES),
             Err(error) => assert!(error.message().len() <= MESSAGE_BYTES, "{error}"),
@@ -124,5 +124,5 @@ fn response<T: Serialize + DeserializeOwned + Debug>(response: &[u8]) {
 #[cfg(test)]
 #[test]
 fn the_corpus_breaks_nothing() {
-    rpc_core_specimen::replay("xmlrpc", xmlrpc);
+    everywire_testing::replay("xmlrpc", xmlrpc);
 }

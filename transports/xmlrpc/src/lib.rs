@@ -81,9 +81,7 @@ mod fault;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;
-mod link;
 mod loopback;
-mod pool;
 mod schema;
 mod server;
 

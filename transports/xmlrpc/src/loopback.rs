@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rpc_core::{Budget, Caller, Code, Method, Result, Service};
+use everywire_core::{Budget, Caller, Code, Result, Service, descriptor::Method};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{

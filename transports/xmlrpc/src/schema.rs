@@ -5,9 +5,13 @@
 
 use std::collections::BTreeMap;
 
-use rpc_core::{
-    Call, Method, Result, RpcError, ServiceDescriptor, Type,
-    shape::{Container, Shape, Types},
+use everywire_core::{
+    Result, RpcError,
+    descriptor::{
+        Method, ServiceDescriptor, Type,
+        shape::{Container, Shape, Types},
+    },
+    wire::Call,
 };
 use serde::{Deserialize, Serialize};
 
@@ -76,7 +80,7 @@ fn carries(shape: &Shape, types: &Types) -> Result<(), String> {
         shape if shape.is_double_option(types) => {
             Err("an absent value and a present nil are the same in XML-RPC".to_owned())
         }
-        Shape::Map(key, _) if !key.is_key(types) => Err("the key of a map is no string or number".to_owned()),
+        Shape::Map(key, _) if !key.is_key(types) => Err("the key of a map is not a string or a number".to_owned()),
         _ => Ok(()),
     }
 }

@@ -3,6 +3,11 @@
 use std::{borrow::Cow, net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
+use everywire_core::{
+    Budget, Result, RpcError, Service, Transport,
+    descriptor::ServiceDescriptor,
+    wire::{CancellationToken, PerConnection, offload},
+};
 use everywire_net::{
     Listener, Socket, WebOrigins, buffered, encoding,
     http1::{self, Received, not_post, not_received, refusal},
@@ -10,9 +15,6 @@ use everywire_net::{
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use rpc_core::{
-    Budget, CancellationToken, PerConnection, Result, RpcError, Service, ServiceDescriptor, Transport, aside,
-};
 
 use crate::{
     body, call,
@@ -141,14 +143,14 @@ impl<S: Service> Session<S> {
         }
     }
 
-    async fn reply(&self, headers: &HeaderMap, Received { bytes, mut share }: Received) -> Vec<u8> {
+    async fn reply(&self, headers: &HeaderMap, Received { bytes, mut reservation }: Received) -> Vec<u8> {
         let limit = self.budget.limits().decompressed_bytes;
-        let document = match aside(bytes.len(), || decode(&bytes, body::charset(headers), limit)) {
+        let document = match offload(bytes.len(), || decode(&bytes, body::charset(headers), limit)) {
             Ok(document) => document,
             Err(error) => return call::fault(Frame::Response, error, &self.budget),
         };
         if let Cow::Owned(text) = &document
-            && let Err(full) = share.hold(bytes.len() + text.len())
+            && let Err(full) = reservation.try_resize(bytes.len() + text.len())
         {
             return Frame::Response.fault(full);
         }

@@ -9,8 +9,8 @@ use std::{
     time::Duration,
 };
 
+use everywire_core::{Budget, Code, Limits, Origin, Result, RpcError, Transport, schemars, wire::CancellationToken};
 use everywire_xmlrpc::{Client, Server};
-use rpc_core::{Budget, CancellationToken, Code, Limits, Origin, Result, RpcError, Transport, schemars};
 use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -65,7 +65,7 @@ struct Everything {
 }
 
 /// What the tests call.
-#[rpc_core::service(package = "test.v1")]
+#[everywire_core::service(package = "test.v1")]
 trait Probe {
     /// Adds two integers.
     async fn add(&self, a: i64, b: i64) -> Result<i64>;

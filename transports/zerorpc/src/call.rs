@@ -1,9 +1,13 @@
 //! One request: its arguments to the method, the method's outcome to the answer.
 
 use bytes::Bytes;
+use everywire_core::{
+    Result, RpcError,
+    descriptor::Method,
+    wire::{Call, decode_again},
+};
 use everywire_zmtp::{Envelope, Reply};
 use rmp_serde::decode;
-use rpc_core::{Call, Method, Result, RpcError, decode_again};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
@@ -24,8 +28,7 @@ pub(crate) struct ZerorpcCall {
     /// The id of the answer.
     id: MessageId,
     asker: Asker,
-    /// The method's name; empty for one that the service does not have.
-    method: &'static str,
+    method: &'static Method,
     /// The arguments, as MessagePack; a part of the read buffer, let go as soon as they are decoded.
     args: Bytes,
     /// How deep the arguments may nest.
@@ -37,11 +40,11 @@ pub(crate) struct ZerorpcCall {
 }
 
 impl ZerorpcCall {
-    pub(crate) fn new(id: MessageId, asker: Asker, method: Option<&'static Method>, args: Bytes, depth: usize) -> Self {
-        Self { id, asker, method: method.map_or("", Method::name), args, depth, unreadable: false, too_deep: false }
+    pub(crate) fn new(id: MessageId, asker: Asker, method: &'static Method, args: Bytes, depth: usize) -> Self {
+        Self { id, asker, method, args, depth, unreadable: false, too_deep: false }
     }
 
-    pub(crate) fn method(&self) -> &'static str {
+    pub(crate) fn method(&self) -> &'static Method {
         self.method
     }
 

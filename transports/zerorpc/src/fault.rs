@@ -10,7 +10,7 @@
 //! The traceback is nil: Python's `RemoteError` shows a traceback instead of `name: message`. There is no place for
 //! [`RpcError::data`].
 
-use rpc_core::{Code, RpcError};
+use everywire_core::{Code, RpcError};
 
 use crate::msgpack::{get_value, put_value};
 
@@ -24,7 +24,7 @@ pub(crate) fn put(output: &mut Vec<u8>, error: &RpcError) {
 
 /// Appends the args of the `ERR` event for a request that can't be read.
 pub(crate) fn put_unreadable(output: &mut Vec<u8>) {
-    put_triple(output, PARSE_ERROR, "the request is no MessagePack of [header, name, args]");
+    put_triple(output, PARSE_ERROR, "the request is not MessagePack of [header, name, args]");
 }
 
 /// The error of an `ERR` event with these args.
@@ -63,7 +63,7 @@ fn code(found: &str) -> Option<Code> {
 
 #[cfg(test)]
 mod tests {
-    use rpc_core::Origin;
+    use everywire_core::Origin;
 
     use super::*;
 

@@ -10,12 +10,16 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
+use everywire_core::{
+    Budget, Caller, Limits, Origin, Result, RpcError,
+    descriptor::Method,
+    wire::{CancellationToken, Waiting},
+};
+use everywire_testing::{Choice, Echo, EchoClient, EchoService, Echoing, Several, Specimen, assert_same, at_once};
 use everywire_zmtp::{
     Engine, SocketType,
     frames::{GREETING, GREETING_BYTES, Taken, put_frame, put_ready, take_frame},
 };
-use rpc_core::{Budget, Caller, CancellationToken, Limits, Method, Origin, Result, RpcError, Waiting};
-use rpc_core_specimen::{Choice, Echo, EchoClient, EchoService, Echoing, Several, Specimen, assert_same, at_once};
 use serde::{Deserialize, Serialize, de::DeserializeOwned, de::IgnoredAny};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, duplex},
@@ -161,5 +165,5 @@ impl Caller for Loopback {
 #[cfg(test)]
 #[test]
 fn the_corpus_breaks_nothing() {
-    rpc_core_specimen::replay("zerorpc", zerorpc);
+    everywire_testing::replay("zerorpc", zerorpc);
 }

@@ -52,7 +52,7 @@
 //! # Errors
 //! `ERR` has the name of an exception: `NameError` for an unknown method, `TypeError` for arguments that do not fit,
 //! `ParseError` for a request that can't be read, `InternalError`, and for the other codes their names, such as
-//! `NotFound`. [`RpcError::data`](rpc_core::RpcError::data) has no place.
+//! `NotFound`. [`RpcError::data`](everywire_core::RpcError::data) has no place.
 //!
 //! # Built-in methods
 //! `_zerorpc_ping`, `_zerorpc_name`, `_zerorpc_list`, `_zerorpc_help`, `_zerorpc_args` and `_zerorpc_inspect`, so that
@@ -70,7 +70,6 @@ mod fault;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;
-mod link;
 mod loopback;
 mod msgpack;
 mod positional;

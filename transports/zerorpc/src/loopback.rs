@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use everywire_core::{Caller, Limits, Result, RpcError, Service, descriptor::Method};
 use everywire_zmtp::Envelope;
-use rpc_core::{Caller, Limits, Method, Result, RpcError, Service};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
@@ -43,8 +43,8 @@ impl<S: Service> Caller for Loopback<S> {
         let asker = Asker { envelope: Envelope::delimiter(), channel };
         let args = request.slice_ref(event.args);
         let id = self.answering.next().1;
-        let mut call = ZerorpcCall::new(id, asker, Some(method), args, Limits::default().depth);
-        let reply = self.service.dispatch(event.name, &mut call).await;
+        let mut call = ZerorpcCall::new(id, asker, method, args, Limits::default().depth);
+        let reply = self.service.dispatch(method, &mut call).await;
         decode(method.name(), &reply.body)
     }
 }

@@ -9,9 +9,12 @@
 //! | `_zerorpc_args(method)` | `[[names of arguments], nil, nil, [defaults]]`, Python's argument specification |
 //! | `_zerorpc_inspect` | `{name, methods: {method: {args: [{name, default?}], doc}}}` |
 
-use rpc_core::{
-    Method, Result, RpcError, ServiceDescriptor,
-    shape::{Container, Shape, Types},
+use everywire_core::{
+    Result, RpcError,
+    descriptor::{
+        Method, ServiceDescriptor,
+        shape::{Container, Shape, Types},
+    },
 };
 use serde::{Serialize, Serializer};
 
@@ -48,7 +51,9 @@ fn carries(shape: &Shape, types: &Types) -> Result<(), String> {
             Err("an absent value and a present nil are the same in MessagePack".to_owned())
         }
         // Python's decoder refuses a message with any other key.
-        Shape::Map(key, _) if !is_string(key.resolve(types), types) => Err("the key of a map is no string".to_owned()),
+        Shape::Map(key, _) if !is_string(key.resolve(types), types) => {
+            Err("the key of a map is not a string".to_owned())
+        }
         _ => Ok(()),
     }
 }
@@ -76,7 +81,7 @@ fn about<'a>(descriptor: &'a ServiceDescriptor, builtin: &str, args: &[u8]) -> R
 
 /// Names, no `*args`, no `**kwargs`, and the defaults of the last arguments.
 fn specification(method: &Method) -> (Vec<&str>, (), (), Vec<()>) {
-    let names: Vec<_> = method.arguments().iter().map(rpc_core::Argument::name).collect();
+    let names: Vec<_> = method.arguments().iter().map(everywire_core::descriptor::Argument::name).collect();
     let defaults = vec![(); names.len() - method.required_arguments()];
     (names, (), (), defaults)
 }

@@ -2,11 +2,13 @@
 
 use std::{io, net::SocketAddr, sync::Arc};
 
+use everywire_core::{
+    Budget, Limit, Result, Service, Transport,
+    descriptor::ServiceDescriptor,
+    wire::{CancellationToken, PerConnection, Waiting},
+};
 use everywire_net::{Listener, Socket};
 use everywire_zmtp::{Engine, SocketType, Stream};
-use rpc_core::{
-    Budget, CancellationToken, Limit, PerConnection, Result, Service, ServiceDescriptor, Transport, Waiting,
-};
 
 use crate::{call::ZerorpcCall, schema, session::ZerorpcSession};
 
@@ -89,7 +91,7 @@ pub(crate) async fn serve_connection<S: Service>(
             if call.is_too_deep() {
                 engine
                     .budget()
-                    .note(Limit::Depth, format_args!("zerorpc: {peer} has sent arguments that nest too deep"));
+                    .record(Limit::Depth, format_args!("zerorpc: {peer} has sent arguments that nest too deep"));
             }
             reply
         }

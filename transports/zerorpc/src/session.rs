@@ -3,8 +3,8 @@
 use std::{io, time::Duration};
 
 use bytes::Bytes;
+use everywire_core::{RpcError, descriptor::ServiceDescriptor, wire::Waiting};
 use everywire_zmtp::{Envelope, Peer, Reply, Session, frames::violation};
-use rpc_core::{RpcError, ServiceDescriptor, Waiting, unknown_method};
 
 use crate::{
     call::{Asker, ZerorpcCall},
@@ -129,14 +129,15 @@ where
             peer.output.push(&asker.envelope, &answer);
             return None;
         }
-        let method = self.descriptor.method(event.name);
+        let method = match self.descriptor.find(event.name) {
+            Ok(method) => method,
+            Err(unknown) => {
+                peer.output.push(&asker.envelope, &self.error(channel, &unknown));
+                return None;
+            }
+        };
         let args = payload.slice_ref(event.args);
-        let mut call = ZerorpcCall::new(self.ids.next().1, asker.clone(), method, args, self.depth);
-        if method.is_none() {
-            let reply = unknown_method(self.descriptor, event.name, &mut call);
-            peer.output.push(&reply.envelope, &reply.body);
-            return None;
-        }
+        let call = ZerorpcCall::new(self.ids.next().1, asker.clone(), method, args, self.depth);
         Some((Channel { asker, missed: 0 }, (self.dispatch)(call)))
     }
 }

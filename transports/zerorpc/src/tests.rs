@@ -10,11 +10,14 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
+use everywire_core::{
+    Budget, Limit, Limits, Result, Service,
+    wire::{CancellationToken, Waiting},
+};
 use everywire_zmtp::{
     Engine, SocketType,
     frames::{GREETING, Taken, put_frame, put_ready, take_frame},
 };
-use rpc_core::{Budget, CancellationToken, Limit, Limits, Result, Service, Waiting};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 use tokio::{
@@ -29,7 +32,7 @@ use crate::{envelope::Event, schema, server::serve_connection};
 const DEADLINE: Duration = Duration::from_hours(1);
 
 /// A service for this test.
-#[rpc_core::service(package = "test.v1")]
+#[everywire_core::service(package = "test.v1")]
 trait Demo {
     /// Adds.
     async fn add(&self, a: i64, b: i64) -> Result<i64>;
@@ -325,7 +328,7 @@ fn types_that_do_not_fit_are_refused_with_their_place() {
         Green,
     }
     fn check<T: Serialize + serde::de::DeserializeOwned + JsonSchema>() -> Result<()> {
-        let mut service = rpc_core::ServiceDescriptor::builder("test.v1", "Demo", "");
+        let mut service = everywire_core::descriptor::ServiceDescriptor::builder("test.v1", "Demo", "");
         service.method("put", "").argument::<T>("value", "T").reply::<()>("()");
         schema::check(&service.build())
     }

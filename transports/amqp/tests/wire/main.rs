@@ -2,7 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests are outside of test functions")]
 
-mod broker;
 mod outage;
 mod raw;
 mod rights;
@@ -20,9 +19,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use broker::Broker;
 use everywire_amqp::{Client, Server};
-use rpc_core::{Budget, CancellationToken, Code, Limits, Origin, Result, Service, Transport};
+use everywire_core::{Budget, Code, Limits, Origin, Result, Service, Transport, wire::CancellationToken};
+use everywire_testing::broker::Broker;
 use tokio::{
     sync::{Notify, OnceCell},
     task::{JoinHandle, JoinSet},
@@ -33,7 +32,7 @@ use tokio::{
 const DEADLINE: Duration = Duration::from_mins(1);
 
 /// Calls that are counted.
-#[rpc_core::service(package = "demo.v1")]
+#[everywire_core::service(package = "demo.v1")]
 trait Demo {
     /// Adds two integers.
     #[idempotent]

@@ -2,13 +2,14 @@
 
 use std::{collections::HashSet, sync::atomic::AtomicBool};
 
-use everywire_services::{Embedded, Toolkit, ToolkitClient, ToolkitService, id::Snowflake};
+use everywire_core::RpcError;
+use everywire_id::Snowflake;
+use everywire_toolkit::{Embedded, Toolkit, ToolkitClient, ToolkitService};
 use futures_util::TryFutureExt;
 use lapin::{
     BasicProperties, Connection, ConnectionProperties,
     options::{BasicPublishOptions, ConfirmSelectOptions},
 };
-use rpc_core::RpcError;
 use serde_json::json;
 
 use super::*;

@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicUsize;
 
 use lapin::{Connection, ConnectionProperties, options::QueueDeclareOptions, types::FieldTable};
 
-use rpc_core::RpcError;
+use everywire_core::RpcError;
 
 use super::*;
 

@@ -12,8 +12,8 @@ mod print;
 mod types;
 
 pub use changes::breaking_changes;
+use everywire_core::{Result, RpcError, descriptor::ServiceDescriptor};
 use prost_types::{FileDescriptorProto, FileDescriptorSet};
-use rpc_core::{Result, RpcError, ServiceDescriptor};
 
 /// Refuses a service with a type or a name that proto3 has no form for; the error names its place and the reason.
 pub fn check(service: &ServiceDescriptor) -> Result<()> {

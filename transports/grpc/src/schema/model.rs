@@ -2,16 +2,16 @@
 
 use std::{borrow::Cow, collections::BTreeSet};
 
+use everywire_core::descriptor::{
+    Method, ServiceDescriptor,
+    shape::{Container, Shape, Variant},
+};
 use prost_types::{
     DescriptorProto, EnumDescriptorProto, EnumValueDescriptorProto, FieldDescriptorProto, FileDescriptorProto,
     MessageOptions, MethodDescriptorProto, MethodOptions, OneofDescriptorProto, ServiceDescriptorProto, SourceCodeInfo,
     field_descriptor_proto::{Label as ProtoLabel, Type as Kind},
     method_options::IdempotencyLevel,
     source_code_info::Location,
-};
-use rpc_core::{
-    Method, ServiceDescriptor,
-    shape::{Container, Shape, Variant},
 };
 use serde_json::Value;
 

@@ -6,7 +6,7 @@ pub(super) fn identifier(name: &str) -> Result<(), String> {
     if first && characters.all(|rest| rest.is_ascii_alphanumeric() || rest == '_') {
         Ok(())
     } else {
-        Err(format!("`{}` is no name in proto3; only ASCII letters, digits and _ are", name.escape_debug()))
+        Err(format!("`{}` is not a valid name in proto3; expected ASCII letters, digits and _", name.escape_debug()))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Shapes as types of proto3.
 
+use everywire_core::descriptor::shape::{Container, Shape, Types};
 use prost_types::field_descriptor_proto::Type as Kind;
-use rpc_core::shape::{Container, Shape, Types};
 
 /// The type of a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

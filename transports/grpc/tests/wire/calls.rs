@@ -2,9 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
+use everywire_core::{Code, Limits, Origin};
 use everywire_grpc::Client;
 use futures_util::future::join_all;
-use rpc_core::{Code, Limits, Origin};
 use tonic::transport::Endpoint;
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 

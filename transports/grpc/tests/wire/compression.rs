@@ -2,8 +2,8 @@
 
 use std::io::{Read, Write};
 
+use everywire_core::{Code, Limit, Limits};
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
-use rpc_core::{Code, Limit, Limits};
 
 use crate::{
     demo::Running,

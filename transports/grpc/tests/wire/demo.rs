@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
+use everywire_core::{Budget, Code, Limits, Result, RpcError, Transport, wire::CancellationToken};
 use everywire_grpc::{Client, Server};
-use rpc_core::{Budget, CancellationToken, Code, Limits, Result, RpcError, Transport};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::{
@@ -44,7 +44,7 @@ pub(crate) enum Colour {
 }
 
 /// What the tests call.
-#[rpc_core::service(package = "test.v1")]
+#[everywire_core::service(package = "test.v1")]
 pub(crate) trait Demo {
     /// Adds.
     async fn add(&self, a: i64, b: i64) -> Result<i64>;

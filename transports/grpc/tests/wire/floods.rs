@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use rpc_core::{Limit, Limits};
+use everywire_core::{Limit, Limits};
 use tokio::io::AsyncWriteExt;
 
 use crate::{

@@ -3,9 +3,9 @@
 use std::{future::poll_fn, net::SocketAddr, pin::Pin, time::Duration};
 
 use bytes::Bytes;
+use everywire_core::{Code, Limits};
 use http::{HeaderMap, Method, Request, StatusCode};
 use hyper::body::{Body as _, Frame};
-use rpc_core::{Code, Limits};
 use tonic::{body::Body, transport::Endpoint};
 use tower::Service;
 

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use everywire_core::{Code, Limits, Origin, Result, RpcError};
 use everywire_grpc::Client;
-use rpc_core::{Code, Limits, Origin, Result, RpcError};
 use tokio::{io::AsyncWriteExt, net::TcpListener};
 
 use crate::{

@@ -2,11 +2,11 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use everywire_core::{Code, Limits, Origin, Result};
 use everywire_jsonrpc::{Client, schema};
 use jsonrpsee_core::{client::ClientT, params::ArrayParams};
 use jsonrpsee_http_client::HttpClientBuilder;
 use jsonrpsee_ws_client::WsClientBuilder;
-use rpc_core::{Code, Limits, Origin, Result};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -227,7 +227,7 @@ async fn discovery_answers_with_the_openrpc_document() {
     let request = r#"{"jsonrpc":"2.0","id":1,"method":"rpc.discover"}"#;
     let (_, response) = post(server.address, "", request).await;
     let answer: Value = serde_json::from_str(&response).unwrap();
-    let document = schema::openrpc(ProbeService::descriptor(), env!("CARGO_PKG_VERSION"));
+    let document = schema::openrpc(ProbeService::descriptor());
     assert_eq!(answer["result"], document);
 }
 

@@ -5,13 +5,13 @@ use std::{
     time::Duration,
 };
 
+use everywire_core::Limits;
 use everywire_jsonrpc::Server;
 use flate2::{
     Compression,
     read::GzDecoder,
     write::{DeflateEncoder, GzEncoder, ZlibEncoder},
 };
-use rpc_core::Limits;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},

@@ -2,7 +2,7 @@
 
 use std::{sync::atomic::Ordering::SeqCst, time::Duration};
 
-use rpc_core::{Limit, Limits};
+use everywire_core::{Limit, Limits};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::probe::{Heard, Peer, Running, frame, head, post, text_frame, within};

@@ -7,8 +7,8 @@ use std::{
     time::Duration,
 };
 
+use everywire_core::{Budget, Code, Limits, Result, RpcError, Transport, wire::CancellationToken};
 use everywire_jsonrpc::Server;
-use rpc_core::{Budget, CancellationToken, Code, Limits, Result, RpcError, Transport};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::{
@@ -44,7 +44,7 @@ pub(crate) struct Everything {
 }
 
 /// Methods that show what a wire does.
-#[rpc_core::service(package = "test.v1")]
+#[everywire_core::service(package = "test.v1")]
 pub(crate) trait Probe {
     /// Adds two integers.
     async fn add(&self, a: i64, b: i64) -> Result<i64>;

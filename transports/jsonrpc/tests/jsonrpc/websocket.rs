@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::atomic::Ordering::SeqCst, time::Duration};
 
-use rpc_core::Limits;
+use everywire_core::Limits;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     sync::watch,

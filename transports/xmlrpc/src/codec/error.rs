@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use rpc_core::{Code, Limit, fault_number};
+use everywire_core::{Code, Limit, wire::fault_number};
 
 /// Why a document can't be read, or a value can't be written. One pointer wide, since every step returns it.
 #[derive(Debug)]

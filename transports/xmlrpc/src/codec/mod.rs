@@ -28,7 +28,7 @@ mod ser;
 mod tests;
 mod text;
 
-use rpc_core::{Limits, Result, RpcError};
+use everywire_core::{Limits, Result, RpcError};
 use serde::{Serialize, de::DeserializeOwned};
 
 pub(crate) use charset::decode;
@@ -49,7 +49,7 @@ pub(crate) use text::{document, sanitized};
 ///
 /// ```
 /// assert_eq!(everywire_xmlrpc::to_string(&7)?, "<value><int>7</int></value>");
-/// # Ok::<(), rpc_core::RpcError>(())
+/// # Ok::<(), everywire_core::RpcError>(())
 /// ```
 pub fn to_string<T: Serialize + ?Sized>(value: &T) -> Result<String> {
     let mut out = Vec::new();

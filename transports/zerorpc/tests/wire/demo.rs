@@ -6,11 +6,11 @@ use std::{
     time::Duration,
 };
 
-use rpc_core::{Code, Result, RpcError};
+use everywire_core::{Code, Result, RpcError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-#[rpc_core::service(package = "demo.v1")]
+#[everywire_core::service(package = "demo.v1")]
 pub(crate) trait Demo {
     /// Adds two integers.
     async fn add(&self, a: i64, b: i64) -> Result<i64>;

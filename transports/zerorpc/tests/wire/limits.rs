@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use everywire_core::{Code, Limit, Limits, Origin};
 use everywire_zmtp::frames::{GREETING, put_frame};
-use rpc_core::{Code, Limit, Limits, Origin};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,

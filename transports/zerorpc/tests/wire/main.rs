@@ -8,12 +8,12 @@ mod limits;
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use demo::{Colour, Demo, DemoClient, DemoService, Everything, Inner, Real};
+use everywire_core::{Budget, Code, Limits, Origin, Result, Transport, wire::CancellationToken};
 use everywire_zerorpc::{Client, Server};
 use everywire_zmtp::{
     SocketType,
     frames::{GREETING, put_ready},
 };
-use rpc_core::{Budget, CancellationToken, Code, Limits, Origin, Result, Transport};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,

@@ -1,0 +1,73 @@
+//! The limits that don't depend on a wire: calls in all, the time of each call, and the end of the grace period.
+
+use std::{pin::pin, sync::Arc, time::Duration};
+
+use futures_util::future::poll_immediate;
+use tokio::time;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Budget, Limit, RpcError, Service,
+    descriptor::{Method, ServiceDescriptor},
+    wire::Call,
+};
+
+/// Why [`run_until`] did not complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interrupted {
+    /// The timeout elapsed.
+    TimedOut,
+    /// The server is stopping.
+    Stopped,
+}
+
+/// Drives `future` until it completes, `timeout` elapses or `stop` is cancelled. Polls once before arming a timer.
+pub async fn run_until<T>(
+    future: impl Future<Output = T>,
+    timeout: Duration,
+    stop: &CancellationToken,
+) -> Result<T, Interrupted> {
+    let mut future = pin!(future);
+    if let Some(output) = poll_immediate(future.as_mut()).await {
+        return Ok(output);
+    }
+    tokio::select! {
+        output = time::timeout(timeout, future) => output.map_err(|_| Interrupted::TimedOut),
+        () = stop.cancelled() => Err(Interrupted::Stopped),
+    }
+}
+
+/// A service within a budget. When `end` is cancelled, calls that have not completed are answered `UNAVAILABLE`.
+pub(crate) struct Limited<S> {
+    service: Arc<S>,
+    budget: Arc<Budget>,
+    end: CancellationToken,
+}
+
+impl<S> Limited<S> {
+    pub(crate) fn new(service: Arc<S>, budget: Arc<Budget>, end: CancellationToken) -> Self {
+        Self { service, budget, end }
+    }
+}
+
+impl<S: Service> Service for Limited<S> {
+    fn descriptor(&self) -> &'static ServiceDescriptor {
+        self.service.descriptor()
+    }
+
+    async fn dispatch<C: Call>(&self, method: &Method, call: &mut C) -> C::Reply {
+        let _permit = match self.budget.start_call(method.waits()) {
+            Ok(permit) => permit,
+            Err(rejected) => return call.reply::<()>(Err(rejected)),
+        };
+        let cut_off =
+            match run_until(self.service.dispatch(method, call), self.budget.limits().call_time, &self.end).await {
+                Ok(reply) => return reply,
+                Err(Interrupted::TimedOut) => {
+                    self.budget.exceeded(Limit::CallTime, format_args!("{} was cut off", method.name()))
+                }
+                Err(Interrupted::Stopped) => RpcError::unavailable("the server stopped before the call was done"),
+            };
+        call.reply::<()>(Err(cut_off))
+    }
+}

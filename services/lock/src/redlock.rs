@@ -1,0 +1,223 @@
+//! Redlock: a lock is had by whoever has it at a majority of independent Redises.
+//!
+//! It is for efficiency only. The servers share no clock and no counter, so a clock that jumps at one of them can give the
+//! lock to two owners, and the tokens have no common order: a grant says `fenced: false`.
+
+use std::{
+    ops::Range,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use everywire_core::{Result, RpcError};
+use futures_util::future::join_all;
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep, timeout},
+};
+
+use everywire_engines::failure::Names;
+
+use crate::{
+    LockGrant, LockState, MAX_TTL, Request,
+    engine::{Engine, Shared, Taken},
+    redis::Redis,
+    table::{free, refused},
+};
+
+/// Locks of a majority of Redises.
+pub type RedlockLocks = Shared<Redlock>;
+
+/// How long one server may take: a tenth of a lease, within these.
+const SERVER_TIME: Range<Duration> = Duration::from_millis(50)..Duration::from_secs(1);
+/// Late questions at the same time; one more is dropped.
+const LATE_QUESTIONS: usize = 1_024;
+/// A waiter asks again after so long, at random, so that two don't split the servers for ever.
+const PAUSE: Range<u64> = 50..150;
+
+/// An odd number of independent Redises.
+#[derive(Debug)]
+pub struct Redlock {
+    names: Names,
+    servers: Vec<Arc<Redis>>,
+    /// Questions that servers answer too late.
+    late: Mutex<JoinSet<()>>,
+}
+
+impl Redlock {
+    /// Connects to `redlock://HOST:PORT,HOST:PORT,…`. All must answer at the start, a majority from then on.
+    pub async fn connect(url: &str) -> Result<Self> {
+        let hosts: Vec<&str> = url.trim_start_matches("redlock://").split(',').collect();
+        if hosts.len() < 3 || hosts.len().is_multiple_of(2) {
+            let count = hosts.len();
+            return Err(RpcError::invalid_argument(format!(
+                "{count} servers; Redlock has three or more, an odd number"
+            )));
+        }
+        let (mut servers, mut addresses) = (Vec::new(), Vec::new());
+        for host in hosts {
+            servers.push(Redis::connect_as(&format!("redis://{host}"), "a Redis of the Redlock").await?.into());
+            addresses.push(host.rsplit('@').next().unwrap_or(host));
+        }
+        let address = format!("redlock://{}", addresses.join(","));
+        Ok(Self { names: Names::new(address, "the Redlock that keeps the locks"), servers, late: Mutex::default() })
+    }
+
+    /// The answer of one server, or `None` after `time`. The question then goes on by itself, for a few seconds at most,
+    /// because its end shows whether the connection can still be used.
+    async fn answer_within<T: Send + 'static>(
+        &self,
+        time: Duration,
+        question: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Option<Result<T>> {
+        let mut question = Box::pin(question);
+        if let Ok(answer) = timeout(time, &mut question).await {
+            return Some(answer);
+        }
+        let mut late = self.late.lock().unwrap_or_else(PoisonError::into_inner);
+        while late.try_join_next().is_some() {}
+        if late.len() < LATE_QUESTIONS {
+            late.spawn(async { drop(question.await) });
+        }
+        None
+    }
+
+    fn majority(&self) -> usize {
+        self.servers.len() / 2 + 1
+    }
+
+    /// Asks all servers at once, for a lease of `ttl`; the answers of those that gave one, if they are a majority.
+    async fn ask<T, F>(&self, ttl: Duration, ask: impl Fn(Arc<Redis>) -> F) -> Result<Vec<T>>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T>> + Send + 'static,
+    {
+        let time = (ttl / 10).clamp(SERVER_TIME.start, SERVER_TIME.end);
+        let asked = self.servers.iter().map(|server| self.answer_within(time, ask(Arc::clone(server))));
+        let (mut answers, mut reason) = (Vec::new(), None);
+        for answer in join_all(asked).await {
+            match answer {
+                Some(Ok(answer)) => answers.push(answer),
+                Some(Err(error)) => reason = Some(error.message().to_owned()),
+                None => {}
+            }
+        }
+        if answers.len() >= self.majority() {
+            return Ok(answers);
+        }
+        let reason = reason.unwrap_or_else(|| format!("no answer within {time:?}"));
+        Err(self.names.unavailable(&format!("{} of {} servers answer; {reason}", answers.len(), self.servers.len())))
+    }
+
+    async fn ask_unlock(&self, name: &str, owner: &str) -> Result<Vec<bool>> {
+        let lock: Arc<(String, String)> = Arc::new((name.to_owned(), owner.to_owned()));
+        self.ask(MAX_TTL, |server| {
+            let lock = Arc::clone(&lock);
+            async move { server.unlock(&lock.0, &lock.1).await }
+        })
+        .await
+    }
+
+    /// Gives back what a failed attempt may have left, everywhere.
+    async fn give_back(&self, request: &Request) {
+        let given_back = self.ask_unlock(&request.name, &request.owner).await;
+        given_back.map_or_else(|error| tracing::debug!("a lock is not given back: {error}"), drop);
+    }
+
+    /// The grant of a majority whose leases last, if they do.
+    fn agreed(&self, request: &Request, grants: &[LockGrant], asked: Instant) -> Option<LockGrant> {
+        if grants.len() < self.majority() {
+            return None;
+        }
+        let ttl = request.ttl;
+        let validity = ttl.checked_sub(asked.elapsed() + ttl / 100 + Duration::from_millis(2))?;
+        let (holds, token) =
+            (grants.iter().map(|grant| grant.holds).max()?, grants.iter().map(|grant| grant.token).max()?);
+        let (owner, ttl_ms) = (request.owner.clone(), u64::try_from(validity.as_millis()).unwrap_or(u64::MAX));
+        (ttl_ms > 0).then_some(LockGrant { granted: true, owner, token, ttl_ms, holds, fenced: false })
+    }
+}
+
+impl Engine for Redlock {
+    type Place = ();
+
+    fn names(&self) -> &Names {
+        &self.names
+    }
+
+    fn place(&self) {}
+
+    async fn take(&self, request: &Request, _: Option<&mut ()>) -> Result<Taken> {
+        let asked = Instant::now();
+        let shared = Arc::new(request.clone());
+        let take = |server: Arc<Redis>| {
+            let request = Arc::clone(&shared);
+            async move { server.take(&request, None).await }
+        };
+        let answers = match self.ask(request.ttl, take).await {
+            Ok(answers) => answers,
+            Err(error) => {
+                self.give_back(request).await;
+                return Err(error);
+            }
+        };
+        let (mut grants, mut longest) = (Vec::new(), Duration::ZERO);
+        for answer in answers {
+            match answer {
+                Taken::Granted(grant) => grants.push(grant),
+                Taken::Held { rest, .. } => longest = longest.max(rest),
+            }
+        }
+        let some = !grants.is_empty();
+        if let Some(grant) = self.agreed(request, &grants, asked) {
+            return Ok(Taken::Granted(grant));
+        }
+        if some {
+            self.give_back(request).await;
+        }
+        let pause = PAUSE.start + uuid::Uuid::new_v4().as_u64_pair().0 % (PAUSE.end - PAUSE.start);
+        Ok(Taken::Held { rest: longest, again: Some(Duration::from_millis(pause)) })
+    }
+
+    /// Nobody tells a waiter; it asks again.
+    async fn woken(&self, (): &mut ()) {
+        sleep(crate::MAX_WAIT).await;
+    }
+
+    async fn leave(&self, _: &Request, (): &()) -> Result<()> {
+        Ok(())
+    }
+
+    async fn unlock(&self, name: &str, owner: &str) -> Result<bool> {
+        let answers = self.ask_unlock(name, owner).await?;
+        Ok(answers.into_iter().filter(|had| *had).count() >= self.majority())
+    }
+
+    async fn renew(&self, request: &Request) -> Result<LockGrant> {
+        let asked = Instant::now();
+        let shared = Arc::new(request.clone());
+        let renew = |server: Arc<Redis>| {
+            let request = Arc::clone(&shared);
+            async move { server.renew(&request).await }
+        };
+        let (granted, others): (Vec<_>, Vec<_>) =
+            self.ask(request.ttl, renew).await?.into_iter().partition(|grant| grant.granted);
+        Ok(self.agreed(request, &granted, asked).unwrap_or_else(|| {
+            let rest = others.iter().map(|other| other.ttl_ms).max();
+            refused(request.owner.clone(), rest.map(Duration::from_millis))
+        }))
+    }
+
+    /// What a majority says of the same owner.
+    async fn state(&self, name: &str) -> Result<LockState> {
+        let name: Arc<str> = name.into();
+        let state = |server: Arc<Redis>| {
+            let name = Arc::clone(&name);
+            async move { server.state(&name).await }
+        };
+        let states = self.ask(MAX_TTL, state).await?;
+        let agrees =
+            |one: &&LockState| states.iter().filter(|other| other.owner == one.owner).count() >= self.majority();
+        Ok(states.iter().find(agrees).cloned().unwrap_or(free(0)))
+    }
+}

@@ -1,0 +1,174 @@
+//! What a case of the suite works with.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use everywire_lock::{Backend, LockGrant, LockState, Locks, Request};
+use tokio::{
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
+
+/// A lease that no case outlives.
+pub(crate) const LONG: u64 = 60_000;
+/// A lease that a case waits for.
+pub(crate) const SHORT: u64 = 400;
+/// Longer than anything takes that should happen at once, on a machine that does much else.
+pub(crate) const SOON: Duration = Duration::from_secs(20);
+
+/// What a backend may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Capability {
+    Exclusive,
+    Names,
+    Leased,
+    ReEntrant,
+    ReEntrantWaits,
+    Fenced,
+    Waits,
+    Fifo,
+    QueueView,
+    Visible,
+    Push,
+    Restart,
+}
+
+/// One case, which panics where it fails.
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    pub(crate) capability: Capability,
+    pub(crate) run: fn(Bench) -> Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+/// Defines cases, and `all`, which lists them.
+macro_rules! cases {
+    ($($capability:ident $name:ident($bench:ident) $body:block)*) => {
+        pub(crate) fn all() -> Vec<$crate::bench::Case> {
+            vec![$($crate::bench::Case {
+                name: stringify!($name),
+                capability: $crate::bench::Capability::$capability,
+                run: |$bench| Box::pin(async move { let $bench = &$bench; $body }),
+            }),*]
+        }
+    };
+}
+pub(crate) use cases;
+
+/// One lock's name, at two servers of one engine.
+#[derive(Debug, Clone)]
+pub(crate) struct Bench {
+    pub(crate) servers: [Arc<Backend>; 2],
+    pub(crate) name: String,
+}
+
+impl Bench {
+    pub(crate) fn first(&self) -> At {
+        self.at(0)
+    }
+
+    /// The same lock at the other server.
+    pub(crate) fn second(&self) -> At {
+        self.at(1)
+    }
+
+    pub(crate) fn at(&self, server: usize) -> At {
+        At { locks: Arc::clone(&self.servers[server % 2]), name: self.name.clone() }
+    }
+
+    /// Another lock.
+    pub(crate) fn named(&self, name: &str) -> At {
+        At { name: name.to_owned(), ..self.first() }
+    }
+}
+
+/// One lock at one server.
+#[derive(Debug, Clone)]
+pub(crate) struct At {
+    pub(crate) locks: Arc<Backend>,
+    pub(crate) name: String,
+}
+
+impl At {
+    pub(crate) fn request(&self, owner: &str, ttl: u64) -> Request {
+        Request::new(self.name.clone(), ttl, Some(owner.to_owned())).unwrap()
+    }
+
+    pub(crate) async fn try_lock(&self, owner: &str, ttl: u64) -> LockGrant {
+        self.locks.lock(self.request(owner, ttl), Duration::ZERO).await.unwrap()
+    }
+
+    /// A try that has to succeed.
+    #[track_caller]
+    pub(crate) fn take(&self, owner: &str, ttl: u64) -> impl Future<Output = LockGrant> {
+        let (taking, place) = (self.clone(), std::panic::Location::caller());
+        let owner = owner.to_owned();
+        async move {
+            let grant = taking.try_lock(&owner, ttl).await;
+            assert!(grant.granted && grant.owner == owner, "{place}: {grant:?}");
+            grant
+        }
+    }
+
+    pub(crate) async fn lock(&self, owner: &str, ttl: u64, wait_ms: u64) -> LockGrant {
+        self.locks.lock(self.request(owner, ttl), Duration::from_millis(wait_ms)).await.unwrap()
+    }
+
+    pub(crate) async fn unlock(&self, owner: &str) -> bool {
+        self.locks.unlock(&self.name, owner).await.unwrap()
+    }
+
+    pub(crate) async fn renew(&self, owner: &str, ttl: u64) -> LockGrant {
+        self.locks.renew(self.request(owner, ttl)).await.unwrap()
+    }
+
+    pub(crate) async fn state(&self) -> LockState {
+        self.locks.state(&self.name).await.unwrap()
+    }
+
+    /// Starts a wait and returns when it stands in the queue, or with a backend without a view of it, after a while.
+    pub(crate) async fn queue(&self, owner: &str, ttl: u64, wait_ms: u64) -> JoinHandle<LockGrant> {
+        let before = self.state().await.waiting;
+        let waiting = self.wait(owner, ttl, wait_ms);
+        if matches!(*self.locks, Backend::Redlock(_)) {
+            sleep(Duration::from_millis(100)).await;
+            return waiting;
+        }
+        self.until("a place in the queue", |state| state.waiting != before).await;
+        waiting
+    }
+
+    pub(crate) fn wait(&self, owner: &str, ttl: u64, wait_ms: u64) -> JoinHandle<LockGrant> {
+        let (at, owner) = (self.clone(), owner.to_owned());
+        tokio::spawn(async move { at.lock(&owner, ttl, wait_ms).await })
+    }
+
+    /// Waits until the lock looks as it should.
+    pub(crate) async fn until(&self, what: &str, looks: impl Fn(&LockState) -> bool) {
+        let looked = async {
+            while !looks(&self.state().await) {
+                pause(2).await;
+            }
+        };
+        soon(what, looked).await;
+    }
+}
+
+pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    timeout(SOON, future).await.unwrap_or_else(|_| panic!("{what}: no end within {SOON:?}"))
+}
+
+/// The answer of a wait.
+pub(crate) async fn answer(wait: JoinHandle<LockGrant>) -> LockGrant {
+    soon("an answer", wait).await.unwrap()
+}
+
+pub(crate) async fn pause(ms: u64) {
+    sleep(Duration::from_millis(ms)).await;
+}
+
+pub(crate) fn ms_since(start: Instant) -> u64 {
+    start.elapsed().as_millis().try_into().unwrap()
+}

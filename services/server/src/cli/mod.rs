@@ -1,0 +1,83 @@
+//! The command line: one file per command.
+
+#[cfg(feature = "bench")]
+mod bench;
+mod call;
+mod ids;
+mod limiter;
+mod limits;
+mod listing;
+mod memory;
+mod notes;
+mod open_files;
+mod origins;
+mod probe;
+mod rate;
+mod schema;
+mod serve;
+
+use std::{
+    fmt::Display,
+    io::{ErrorKind, IsTerminal, Write, stderr, stdout},
+};
+
+use clap::{Parser, Subcommand};
+use everywire::{Result, RpcError};
+use tracing_subscriber::EnvFilter;
+
+/// One service on every wire: XML-RPC, JSON-RPC, gRPC, ZeroMQ (zerorpc) and RabbitMQ. Without a command it serves.
+#[derive(Debug, Parser)]
+#[command(version, args_conflicts_with_subcommands = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: serve::Serve,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(Box<serve::Serve>),
+    Call(call::Call),
+    Schema(schema::Schema),
+    #[cfg(feature = "bench")]
+    Bench(Box<bench::Bench>),
+    #[cfg(feature = "bench")]
+    BenchServer(bench::BenchServer),
+}
+
+/// What lapin logs as an error, its user gets as an error too; and it logs messages that were returned, whole.
+const DEFAULT_LOG: &str = "warn,lapin=off";
+
+impl Cli {
+    /// Runs the command. The log goes to standard error; `RUST_LOG` sets what it says.
+    pub(crate) async fn run(self) -> Result<()> {
+        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_LOG));
+        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(stderr().is_terminal()).with_writer(stderr).init();
+        match self.command.unwrap_or(Command::Serve(Box::new(self.serve))) {
+            Command::Serve(serve) => serve.run().await,
+            Command::Call(call) => call.run().await,
+            Command::Schema(schema) => schema.run(),
+            #[cfg(feature = "bench")]
+            Command::Bench(bench) => bench.run().await,
+            #[cfg(feature = "bench")]
+            Command::BenchServer(server) => server.run().await,
+        }
+    }
+}
+
+/// Prints to standard output. A reader that is gone, as in `everywire schema proto | head -1`, is no error.
+fn print(text: impl Display) -> Result<()> {
+    let mut out = stdout().lock();
+    match write!(out, "{text}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(RpcError::data_loss(format!("standard output can't be written: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Names the flag whose value an error is about.
+fn of_flag(flag: &str) -> impl Fn(RpcError) -> RpcError {
+    move |error| RpcError::new(error.code(), format!("{flag}: {}", error.message()))
+}

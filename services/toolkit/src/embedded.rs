@@ -1,0 +1,101 @@
+//! The toolkit in one process.
+
+use std::{sync::Arc, time::Duration};
+
+use everywire_core::{Result, RpcError};
+use everywire_engines::durable::DataDir;
+use everywire_id::{Ids, Uuids, WORKER_LOCKS};
+use everywire_limiter::Limiter;
+use everywire_lock::{Backend, Locks, MemoryLocks, Request};
+
+use crate::{IdParts, LockGrant, LockState, Permit, Toolkit};
+
+/// Everything in memory: correct for all clients of this process, and forgotten when it ends, but for what a [`DataDir`]
+/// keeps.
+#[derive(Debug)]
+pub struct Embedded {
+    locks: Arc<Backend>,
+    ids: Ids,
+    uuids: Uuids,
+    limiter: Limiter,
+}
+
+impl Embedded {
+    /// A toolkit whose ids are those of `ids`, and of which a restart forgets everything; `acquire` gives 5 permits per 0.8 s.
+    pub fn new(ids: impl Into<Ids>) -> Self {
+        Self { locks: Arc::default(), ids: ids.into(), uuids: Uuids::default(), limiter: Limiter::default() }
+    }
+
+    /// A toolkit whose fencing tokens and ids never repeat after a restart: `dir` keeps their marks. Among which servers ids are
+    /// unique is up to [`Ids::scope`].
+    pub fn durable(ids: impl Into<Ids>, dir: &DataDir) -> Result<Self> {
+        let locks = Backend::from(MemoryLocks::durable(dir)?);
+        Ok(Self::new(ids.into().durable(dir)?).locks(locks))
+    }
+
+    /// Sets what `acquire` gives, the same for each resource.
+    #[must_use]
+    pub fn limiter(self, limiter: impl Into<Limiter>) -> Self {
+        Self { limiter: limiter.into(), ..self }
+    }
+
+    /// Sets who keeps the locks.
+    #[must_use]
+    pub fn locks(self, locks: impl Into<Arc<Backend>>) -> Self {
+        Self { locks: locks.into(), ..self }
+    }
+}
+
+/// A worker id that a client frees would soon be that of two servers.
+fn is_for_clients(name: &str) -> Result<()> {
+    if name.starts_with(WORKER_LOCKS) {
+        return Err(RpcError::permission_denied(format!("`name` begins with {WORKER_LOCKS}: the servers' own locks")));
+    }
+    Ok(())
+}
+
+impl Toolkit for Embedded {
+    async fn add(&self, a: i64, b: i64) -> Result<i64> {
+        a.checked_add(b).ok_or_else(|| RpcError::out_of_range(format!("the sum of {a} and {b} is beyond 64 bits")))
+    }
+
+    async fn lock(&self, name: String, ttl_ms: u64, wait_ms: Option<u64>, owner: Option<String>) -> Result<LockGrant> {
+        is_for_clients(&name)?;
+        let request = Request::new(name, ttl_ms, owner)?;
+        self.locks.lock(request, Duration::from_millis(wait_ms.unwrap_or(0))).await
+    }
+
+    async fn unlock(&self, name: String, owner: String) -> Result<bool> {
+        is_for_clients(&name)?;
+        self.locks.unlock(&name, &owner).await
+    }
+
+    async fn renew(&self, name: String, owner: String, ttl_ms: u64) -> Result<LockGrant> {
+        is_for_clients(&name)?;
+        self.locks.renew(Request::new(name, ttl_ms, Some(owner))?).await
+    }
+
+    async fn lock_state(&self, name: String) -> Result<LockState> {
+        self.locks.state(&name).await
+    }
+
+    async fn next_id(&self) -> Result<u64> {
+        self.ids.next().await
+    }
+
+    async fn next_ids(&self, count: u32) -> Result<Vec<u64>> {
+        self.ids.next_many(count).await
+    }
+
+    async fn acquire(&self, resource: String, permits: Option<u32>) -> Result<Permit> {
+        self.limiter.acquire(&resource, permits.unwrap_or(1)).await
+    }
+
+    async fn decode_id(&self, id: u64) -> Result<IdParts> {
+        self.ids.decode(id)
+    }
+
+    async fn next_uuid(&self, version: Option<u32>) -> Result<String> {
+        self.uuids.next(version.unwrap_or(7))
+    }
+}

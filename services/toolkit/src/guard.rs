@@ -1,0 +1,223 @@
+//! The holder's side of a lock: it keeps the lease alive, and knows before everybody else when it is over.
+
+use std::{sync::Arc, time::Duration};
+
+use everywire_core::{Result, RpcError, wire::CancellationToken};
+use everywire_lock::millis;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use crate::{LockGrant, Toolkit};
+
+/// A lock that this process holds over any wire, and that is renewed at a third of its TTL until this is dropped.
+///
+/// ```
+/// # use std::{sync::Arc, time::Duration};
+/// # use everywire_toolkit::{Embedded, LockGuard};
+/// # use everywire_id::Snowflake;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> everywire_core::Result<()> {
+/// let toolkit = Arc::new(Embedded::new(Snowflake::with(Default::default())?)); // or a client of any wire
+/// let wait = Duration::from_secs(5);
+/// let Some(guard) = LockGuard::acquire(&toolkit, "stock", Duration::from_secs(10), wait).await? else {
+///     return Ok(()); // somebody else has it
+/// };
+/// tokio::select! {
+///     () = async { /* write, with guard.token() */ } => {}
+///     () = guard.lost() => { /* stop: another may have it soon */ }
+/// }
+/// guard.release().await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// The end of the lease is counted on this process's monotonic clock from before the request was sent, and a hundredth
+/// sooner, so [`lost`](Self::lost) ends before another can have the lock as long as no clock is a hundredth fast, and this
+/// process runs. What no clock prevents, a process that is stopped between the look at the guard and the write, the token
+/// does: the resource refuses one that is lower than it has seen.
+#[derive(Debug)]
+pub struct LockGuard {
+    grant: LockGrant,
+    lost: CancellationToken,
+    released: CancellationToken,
+    keeper: tokio::task::JoinHandle<Result<bool>>,
+}
+
+impl LockGuard {
+    /// Takes the lock `name` for an owner of its own, waiting up to `wait` (at most an hour). Nothing if another has it.
+    ///
+    /// `ttl` (1 ms to a day) is how long others wait if this process dies.
+    pub async fn acquire<T>(toolkit: &Arc<T>, name: &str, ttl: Duration, wait: Duration) -> Result<Option<Self>>
+    where
+        T: Toolkit + Send + Sync + 'static,
+    {
+        let sent = Instant::now();
+        let grant = toolkit.lock(name.to_owned(), millis(ttl), Some(millis(wait)), None).await?;
+        if !grant.granted {
+            return Ok(None);
+        }
+        let (lost, released) = (CancellationToken::new(), CancellationToken::new());
+        let mut lease =
+            Lease { toolkit: Arc::clone(toolkit), name: name.to_owned(), grant: grant.clone(), ttl, until: sent };
+        // The grant may be as old as the wait was long.
+        let had = if lease.extend(sent, &grant) { Ok(true) } else { lease.renew().await };
+        let keeper = tokio::spawn(lease.keep(lost.clone(), released.clone()));
+        let guard = Self { grant, lost, released, keeper };
+        had.map(|had| had.then_some(guard))
+    }
+
+    /// The fencing token, to be sent with everything that the lock protects.
+    pub fn token(&self) -> u64 {
+        self.grant.token
+    }
+
+    /// Who holds it.
+    pub fn owner(&self) -> &str {
+        &self.grant.owner
+    }
+
+    /// Ends when the lock is lost. It is never had again by this guard.
+    pub async fn lost(&self) {
+        self.lost.cancelled().await;
+    }
+
+    /// Whether the lock is lost.
+    pub fn is_lost(&self) -> bool {
+        self.lost.is_cancelled()
+    }
+
+    /// Gives the lock back; true if it was had until then.
+    pub async fn release(mut self) -> Result<bool> {
+        self.released.cancel();
+        (&mut self.keeper).await.map_err(|error| RpcError::internal(format_args!("the keeper of a lock: {error}")))?
+    }
+}
+
+impl Drop for LockGuard {
+    /// The keeper gives the lock back.
+    fn drop(&mut self) {
+        self.released.cancel();
+    }
+}
+
+/// The lease as its keeper knows it.
+struct Lease<T> {
+    toolkit: Arc<T>,
+    name: String,
+    grant: LockGrant,
+    ttl: Duration,
+    /// Nobody else has the lock before it.
+    until: Instant,
+}
+
+impl<T: Toolkit> Lease<T> {
+    /// Renews the lease until it is lost, or released and given back.
+    async fn keep(mut self, lost: CancellationToken, released: CancellationToken) -> Result<bool> {
+        let ending = async {
+            loop {
+                sleep_until(self.until - self.ttl * 2 / 3).await;
+                while !matches!(timeout_at(self.until, self.renew()).await, Ok(Ok(true))) {
+                    let again = Instant::now() + self.ttl / 20;
+                    if again >= self.until {
+                        return sleep_until(self.until).await;
+                    }
+                    sleep_until(again).await;
+                }
+            }
+        };
+        tokio::select! {
+            () = ending => lost.cancel(),
+            () = released.cancelled() => {}
+        }
+        let had = !lost.is_cancelled();
+        let until = Instant::now() + self.ttl;
+        let unlocked = timeout_at(until, self.toolkit.unlock(self.name, self.grant.owner)).await;
+        Ok(unlocked.map_err(|_| RpcError::deadline_exceeded("no answer to the unlock within the TTL"))?? && had)
+    }
+
+    /// True if the lock is still had; one that another has is lost at once.
+    async fn renew(&mut self) -> Result<bool> {
+        let sent = Instant::now();
+        let (name, owner) = (self.name.clone(), self.grant.owner.clone());
+        let renewed = self.toolkit.renew(name, owner, millis(self.ttl)).await?;
+        if !renewed.granted || renewed.token != self.grant.token {
+            self.until = sent;
+            return Ok(false);
+        }
+        Ok(self.extend(sent, &renewed))
+    }
+
+    /// Counts the lease from before the request was sent; false if it has ended or is about to.
+    fn extend(&mut self, sent: Instant, grant: &LockGrant) -> bool {
+        let ttl = Duration::from_millis(grant.ttl_ms).min(self.ttl);
+        self.until = sent + ttl - ttl / 100;
+        Instant::now() + ttl / 2 < self.until
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::{advance, timeout};
+
+    use super::*;
+    use everywire_id::Snowflake;
+
+    use crate::Embedded;
+
+    const TTL: Duration = Duration::from_secs(3);
+
+    fn toolkit() -> Arc<Embedded> {
+        Arc::new(Embedded::new(Snowflake::new(0).unwrap()))
+    }
+
+    async fn acquired(toolkit: &Arc<Embedded>, wait: Duration) -> Option<LockGuard> {
+        LockGuard::acquire(toolkit, "name", TTL, wait).await.unwrap()
+    }
+
+    async fn held(toolkit: &Embedded) -> bool {
+        toolkit.lock_state("name".into()).await.unwrap().held
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_guard_keeps_its_lock() {
+        let toolkit = toolkit();
+        let guard = acquired(&toolkit, Duration::ZERO).await.unwrap();
+        for _ in 0..100 {
+            tokio::time::sleep(TTL / 3).await;
+            assert!(held(&toolkit).await && !guard.is_lost());
+            assert!(acquired(&toolkit, Duration::ZERO).await.is_none());
+        }
+        assert!(guard.release().await.unwrap() && !held(&toolkit).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_guard_that_is_dropped_gives_the_lock_back() {
+        let toolkit = toolkit();
+        drop(acquired(&toolkit, Duration::ZERO).await);
+        let next = acquired(&toolkit, TTL / 10).await.expect("it is free long before its lease ends");
+        assert!(next.token() > 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_guard_says_when_the_lock_is_taken_away() {
+        let toolkit = toolkit();
+        let guard = acquired(&toolkit, Duration::ZERO).await.unwrap();
+        assert!(toolkit.unlock("name".into(), guard.owner().into()).await.unwrap());
+        timeout(TTL, guard.lost()).await.expect("the next renewal finds it");
+        assert!(!guard.release().await.unwrap());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_guard_counts_from_the_end_of_its_wait() {
+        let toolkit = toolkit();
+        let first = acquired(&toolkit, Duration::ZERO).await.unwrap();
+        let waiting = tokio::spawn({
+            let toolkit = Arc::clone(&toolkit);
+            async move { acquired(&toolkit, TTL * 10).await }
+        });
+        tokio::time::sleep(TTL * 2).await;
+        assert!(first.release().await.unwrap());
+        let second = waiting.await.unwrap().expect("it has its turn");
+        advance(TTL / 2).await;
+        assert!(!second.is_lost());
+    }
+}

@@ -1,0 +1,15 @@
+//! The showcase service: `add`, a lock, ids and a rate limiter behind one trait, [`Toolkit`].
+//!
+//! It knows no wire. [`Embedded`] keeps everything in this process and needs no server, unless it is given locks or ids of an
+//! engine.
+
+mod embedded;
+mod guard;
+mod toolkit;
+
+pub use embedded::Embedded;
+pub use everywire_id::IdParts;
+pub use everywire_limiter::Permit;
+pub use everywire_lock::{LockGrant, LockState};
+pub use guard::LockGuard;
+pub use toolkit::{Toolkit, ToolkitClient, ToolkitService};

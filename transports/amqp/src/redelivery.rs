@@ -1,0 +1,81 @@
+//! One message: the service as its calls may use it, and its acknowledgement.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use everywire_core::{
+    Budget, RpcError, Service,
+    descriptor::{Method, ServiceDescriptor},
+    wire::Call,
+};
+use lapin::{Channel, options::BasicAckOptions, types::DeliveryTag};
+use tokio::{sync::Notify, time::timeout};
+
+/// A service for the calls of one message.
+pub(crate) struct Delivered<S> {
+    pub(crate) service: Arc<S>,
+    pub(crate) budget: Arc<Budget>,
+    /// Whether the broker had delivered it before.
+    pub(crate) redelivered: bool,
+    /// How long its caller waits.
+    pub(crate) time: Option<Duration>,
+    /// The length of its body.
+    pub(crate) bytes: usize,
+    /// Notified when a call of it waits.
+    pub(crate) waits: Notify,
+}
+
+impl<S: Service> Service for Delivered<S> {
+    fn descriptor(&self) -> &'static ServiceDescriptor {
+        self.service.descriptor()
+    }
+
+    async fn dispatch<C: Call>(&self, method: &Method, call: &mut C) -> C::Reply {
+        if self.redelivered && !method.is_idempotent() {
+            let text = "the call may have run: the server that had it was lost before its answer; it is not run again";
+            return call.reply::<()>(Err(RpcError::aborted(text)));
+        }
+        // Messages whose calls wait are acknowledged, so nothing but this bounds their bytes.
+        let mut reservation = self.budget.reserve();
+        if method.waits() {
+            if let Err(rejected) = reservation.try_resize(self.bytes) {
+                return call.reply::<()>(Err(rejected));
+            }
+            self.waits.notify_one();
+        }
+        let running = self.service.dispatch(method, call);
+        let Some(time) = self.time else { return running.await };
+        match timeout(time, running).await {
+            Ok(reply) => reply,
+            Err(_) => {
+                call.reply::<()>(Err(RpcError::deadline_exceeded(format!("no reply within the call's {time:?}"))))
+            }
+        }
+    }
+}
+
+/// The acknowledgement of one message, which is sent once.
+pub(crate) struct Receipt<'a> {
+    channel: &'a Channel,
+    tag: DeliveryTag,
+    is_sent: AtomicBool,
+}
+
+impl<'a> Receipt<'a> {
+    pub(crate) fn of(channel: &'a Channel, tag: DeliveryTag) -> Self {
+        Self { channel, tag, is_sent: AtomicBool::new(false) }
+    }
+
+    /// Sends it unless it was sent already. Once this has been polled, the acknowledgement is sent even if this is dropped.
+    pub(crate) async fn send(&self) -> lapin::Result<()> {
+        if self.is_sent.swap(true, Relaxed) {
+            return Ok(());
+        }
+        self.channel.basic_ack(self.tag, BasicAckOptions::default()).await
+    }
+}

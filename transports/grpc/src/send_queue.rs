@@ -1,0 +1,165 @@
+//! The replies of one connection that its peer has not taken yet.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::Relaxed},
+};
+
+use bytes::{Buf, Bytes};
+use everywire_core::{Budget, Limit, wire::Reservation};
+use everywire_net::LEAST_TAKEN_BYTES;
+use h2::{Reason, SendStream, server::SendResponse};
+use http::Response;
+use tokio::time::Instant;
+
+use crate::{connection::after, envelope, fault};
+
+/// What was handed to h2 and is not written yet: the peer may open no window for it, or not read at all.
+pub(crate) struct SendQueue {
+    replies: Vec<Reply>,
+    bytes: usize,
+    reservation: Reservation,
+    budget: Arc<Budget>,
+}
+
+struct Reply {
+    /// To reset it.
+    stream: SendStream<Piece>,
+    left: Arc<AtomicUsize>,
+    /// Set when it was not written at once.
+    wait: Option<Wait>,
+}
+
+struct Wait {
+    until: Instant,
+    /// What was left when the wait began.
+    left: usize,
+}
+
+impl SendQueue {
+    pub(crate) fn new(budget: &Arc<Budget>) -> Self {
+        Self { replies: Vec::new(), bytes: 0, reservation: budget.reserve(), budget: Arc::clone(budget) }
+    }
+
+    /// Answers with `head`, `message` and the trailers of success; or with an error, if the buffers are full.
+    pub(crate) fn send(
+        &mut self,
+        mut respond: SendResponse<Piece>,
+        head: Response<()>,
+        message: Bytes,
+    ) -> Result<(), h2::Error> {
+        if let Err(full) = self.reservation.try_resize(self.bytes + message.len()) {
+            return respond.send_response(fault::response(&full).map(drop), true).map(drop);
+        }
+        self.bytes += message.len();
+        let left = Arc::new(AtomicUsize::new(message.len()));
+        let mut stream = respond.send_response(head, false)?;
+        stream.send_data(Piece { bytes: message, left: Some(Arc::clone(&left)) }, false)?;
+        stream.send_trailers(envelope::success())?;
+        self.replies.push(Reply { stream, left, wait: None });
+        if self.is_full() {
+            self.budget.record(Limit::UnsentBytes, "a peer leaves its replies unread; its calls wait");
+        }
+        Ok(())
+    }
+
+    /// Forgets what was written in the meantime.
+    pub(crate) fn settle(&mut self) {
+        if self.replies.is_empty() {
+            return;
+        }
+        self.replies.retain(|reply| reply.left() > 0);
+        self.bytes = self.replies.iter().map(Reply::left).sum();
+        // Holding less is never refused.
+        let _ = self.reservation.try_resize(self.bytes);
+        if !self.replies.is_empty() {
+            self.wait(Instant::now());
+        }
+    }
+
+    /// Gives new replies their time, and those of which enough was taken as much again.
+    fn wait(&mut self, now: Instant) {
+        let until = self.until(now);
+        for reply in &mut self.replies {
+            let left = reply.left();
+            if reply.wait.as_ref().is_none_or(|wait| wait.left - left >= LEAST_TAKEN_BYTES) {
+                reply.wait = Some(Wait { until, left });
+            }
+        }
+    }
+
+    /// Whether the peer has to read before it gets more replies.
+    pub(crate) fn is_full(&self) -> bool {
+        self.bytes >= self.budget.limits().unsent_bytes
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.replies.is_empty()
+    }
+
+    /// When the first of them has waited for too long.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.replies.iter().filter_map(|reply| Some(reply.wait.as_ref()?.until)).min()
+    }
+
+    /// Resets the streams whose replies have waited for too long, which frees their memory.
+    pub(crate) fn reset_stalled(&mut self, now: Instant) {
+        let until = self.until(now);
+        for reply in &mut self.replies {
+            if let Some(wait) = reply.wait.as_mut().filter(|wait| now >= wait.until) {
+                self.budget.record(Limit::MessageTime, "a peer did not take its reply");
+                reply.stream.send_reset(Reason::ENHANCE_YOUR_CALM);
+                // What is half written stays until it is.
+                wait.until = until;
+            }
+        }
+    }
+
+    fn until(&self, now: Instant) -> Instant {
+        after(now, self.budget.limits().message_time)
+    }
+}
+
+impl Reply {
+    fn left(&self) -> usize {
+        self.left.load(Relaxed)
+    }
+}
+
+/// Bytes that h2 writes piece by piece as the windows allow. It tells its queue what is left.
+#[derive(Debug, Default)]
+pub(crate) struct Piece {
+    bytes: Bytes,
+    left: Option<Arc<AtomicUsize>>,
+}
+
+impl From<Bytes> for Piece {
+    fn from(bytes: Bytes) -> Self {
+        Self { bytes, left: None }
+    }
+}
+
+impl Buf for Piece {
+    fn remaining(&self) -> usize {
+        self.bytes.len()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.bytes.advance(count);
+        if let Some(left) = &self.left {
+            left.store(self.bytes.len(), Relaxed);
+        }
+    }
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        if let Some(left) = &self.left {
+            left.store(0, Relaxed);
+        }
+    }
+}

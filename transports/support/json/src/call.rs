@@ -1,0 +1,174 @@
+//! From a message to its answer, through the service.
+
+use std::sync::Arc;
+
+use everywire_core::{
+    Budget, Limit, Result, RpcError, Service,
+    wire::{Call, decode_again, offload},
+};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::value::RawValue;
+
+use crate::{
+    answer::Answer,
+    cancel::{self, Cancellable},
+    envelope::{Message, NoRequest, Request, is_deeper},
+    fault,
+};
+
+/// What the requests on one connection are addressed to.
+pub trait Endpoint: Sync {
+    /// The type of the service.
+    type Service: Service;
+
+    /// The service.
+    fn service(&self) -> &Self::Service;
+
+    /// The limits, and what is used of them.
+    fn budget(&self) -> &Arc<Budget>;
+
+    /// The calls that later messages can cancel, on a connection that carries several messages at a time.
+    fn cancellable(&self) -> Option<&Cancellable> {
+        None
+    }
+
+    /// The outcome of a call that does not reach the service: of a method that the server has besides it, or the reason why no
+    /// method is called now.
+    fn answer_itself(&self, _method: &str) -> Option<Result<&RawValue>> {
+        None
+    }
+}
+
+/// A service and its budget, and nothing else.
+struct Plain<'a, S> {
+    service: &'a S,
+    budget: &'a Arc<Budget>,
+}
+
+impl<S: Service> Endpoint for Plain<'_, S> {
+    type Service = S;
+
+    fn service(&self) -> &S {
+        self.service
+    }
+
+    fn budget(&self) -> &Arc<Budget> {
+        self.budget
+    }
+}
+
+/// Runs the requests in `message` and answers them; `None` if they are notifications only.
+pub async fn answer<S: Service>(service: &S, message: &[u8], budget: &Arc<Budget>) -> Option<Answer> {
+    answer_at(&Plain { service, budget }, message).await
+}
+
+/// Does the same for requests to an endpoint.
+pub async fn answer_at<E: Endpoint>(endpoint: &E, message: &[u8]) -> Option<Answer> {
+    let (mut answer, budget) = (Answer::new(), endpoint.budget());
+    match offload(message.len(), || Message::read(message, budget.limits().batch_calls)) {
+        Message::One(request) => run(endpoint, request, &mut answer).await,
+        // Batches are rare, so they are boxed and do not enlarge the future of each call.
+        Message::Batch(entries) => Box::pin(run_batch(endpoint, entries, &mut answer)).await,
+        Message::LongBatch => {
+            let error = budget.exceeded(Limit::BatchCalls, "the batch has too many calls");
+            answer.put_error(None, &fault::object(&error));
+        }
+    }
+    (!answer.bytes.is_empty()).then_some(answer)
+}
+
+/// Runs one request after the other, so that a batch weighs no more than a call.
+async fn run_batch<E: Endpoint>(endpoint: &E, entries: Vec<&str>, answer: &mut Answer) {
+    answer.bytes.push(b'[');
+    for entry in entries {
+        run(endpoint, Request::read(entry), answer).await;
+    }
+    // Section 6: nothing is returned for notifications only.
+    if answer.bytes == b"[" {
+        answer.bytes.clear();
+    } else {
+        answer.bytes.push(b']');
+    }
+}
+
+async fn run<E: Endpoint>(endpoint: &E, request: Result<Request<'_>, NoRequest<'_>>, answer: &mut Answer) {
+    let Request { id, method, params } = match request {
+        Ok(request) => request,
+        Err(NoRequest { id, fault }) => return answer.put_error(id, &fault.object()),
+    };
+    let (start, params) = (answer.bytes.len(), params.unwrap_or("[]"));
+    if let (Some(calls), None, cancel::METHOD) = (endpoint.cancellable(), id, &*method) {
+        return calls.cancel(params);
+    }
+    let service = endpoint.service();
+    let mut call = JsonCall { id, params, answer, start, budget: endpoint.budget() };
+    if let Some(outcome) = endpoint.answer_itself(&method) {
+        return call.reply(outcome);
+    }
+    let running = match service.descriptor().find(&method) {
+        Ok(method) => service.dispatch(method, &mut call),
+        Err(unknown) => return call.reply::<()>(Err(unknown)),
+    };
+    match (endpoint.cancellable(), id) {
+        (Some(calls), Some(id)) => {
+            if calls.run(id, running).await.is_none() {
+                call.cancelled(id);
+            }
+        }
+        _ => running.await,
+    }
+}
+
+/// A call or a notification. Its reply is appended to the answer.
+struct JsonCall<'a> {
+    id: Option<&'a str>,
+    /// The text of the arguments.
+    params: &'a str,
+    answer: &'a mut Answer,
+    /// Where its response begins in the answer.
+    start: usize,
+    budget: &'a Arc<Budget>,
+}
+
+impl JsonCall<'_> {
+    fn cancelled(&mut self, id: &str) {
+        self.answer.bytes.truncate(self.start);
+        self.answer.put_error(Some(id), &fault::request_cancelled());
+    }
+}
+
+impl Call for JsonCall<'_> {
+    type Reply = ();
+
+    fn args<A: DeserializeOwned>(&mut self) -> Result<A> {
+        if is_deeper(self.params, self.budget.limits().depth) {
+            return Err(self.budget.exceeded(Limit::Depth, "the arguments nest too deep"));
+        }
+        serde_json::from_str(self.params)
+            .or_else(|_| decode_again(&mut serde_json::Deserializer::from_str(self.params)))
+            .map_err(without_position)
+    }
+
+    fn args_bytes(&self) -> usize {
+        self.params.len()
+    }
+
+    fn reply<R: Serialize>(&mut self, outcome: Result<R>) {
+        // A reply that panicked has left its beginning.
+        self.answer.bytes.truncate(self.start);
+        match (self.id, outcome) {
+            (Some(id), Ok(reply)) => self.answer.put_result(id, &reply, self.budget),
+            (Some(id), Err(error)) => self.answer.put_error(Some(id), &fault::object(&error)),
+            (None, Ok(_)) => {}
+            (None, Err(error)) => tracing::debug!(%error, "a notification failed"),
+        }
+    }
+}
+
+/// The error without `serde_json`'s line and column, which count from the start of `params` and not of the request.
+fn without_position(error: RpcError) -> RpcError {
+    match error.message().rsplit_once(" at line ") {
+        Some((message, _)) => RpcError::invalid_argument(message),
+        None => error,
+    }
+}

@@ -1,0 +1,75 @@
+//! JSON-RPC 2.0 messages, for the wires that carry them.
+//!
+//! # A request and its response
+//! ```text
+//! {"jsonrpc":"2.0","id":1,"method":"add","params":[3, 4]}
+//!
+//! {"jsonrpc":"2.0","id":1,"result":7}
+//! ```
+//! [`answer`] makes the one out of the other. Arguments travel by position, or by name as `"params":{"a":3,"b":4}`; trailing
+//! optional ones may be left out, and `params` may be absent or `null` where nothing is required. An `id` is a string, a
+//! number or `null`, and comes back as it was written. A request without one is a notification: it runs and gets no
+//! answer. A batch is an array of requests; they run one after the other. Members with other names mean nothing, and no
+//! member may stand twice. A message is UTF-8; a byte order mark before it is skipped.
+//!
+//! # Errors
+//! ```text
+//! {"jsonrpc":"2.0","id":1,"error":{"code":5,"message":"no such lock","data":{"code":"NOT_FOUND","details":{"name":"a"}}}}
+//! {"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"Invalid Request","data":"`jsonrpc` is not \"2.0\""}}
+//! ```
+//! `code` is [`Code::fault_number`](everywire_core::Code::fault_number): -32601 for an unknown method, -32602 for arguments
+//! that do not fit, -32603 for an internal error, and for every other code its own small number, which lies outside of
+//! the range that the specification reserves. `data.code` is the name of the code, and `data.details` the error's
+//! [data](everywire_core::RpcError::data), if it has any. What is no request has no `data.code` but a text that says what is
+//! wrong: -32700 is not JSON, -32600 is JSON and not a request.
+//!
+//! # Cancellation
+//! ```text
+//! {"jsonrpc":"2.0","method":"$/cancelRequest","params":{"id":1}}
+//!
+//! {"jsonrpc":"2.0","id":1,"error":{"code":-32800,"message":"the call was cancelled by its caller","data":{"code":"CANCELLED"}}}
+//! ```
+//! Where a connection carries several calls at a time, [`answer_at`] supports this notification of the Language Server
+//! Protocol. It drops the calls with this id that are not done, also in a batch. Each is answered once: with this error and
+//! the protocol's number, or with its reply if that was there first. The id has to be written as in the call. An id that no
+//! call has is ignored.
+//!
+//! # Limits
+//! | limit | what is over it |
+//! |---|---|
+//! | `depth` | arguments; values in them nest at most 126 deep anyway, which is `serde_json`'s limit |
+//! | `batch_calls` | a batch; none of its calls runs |
+//! | `message_bytes` | a reply, or the replies of a batch together; a reply that no longer fits is an error |
+//! | `buffered_bytes` | a reply for which all connections together leave no room |
+//!
+//! Each is answered with `RESOURCE_EXHAUSTED`. A carrier keeps `message_bytes` for requests.
+//!
+//! # Numbers
+//! Integers are exact over the whole of `i64` and `u64`, although many JavaScript clients round beyond 2^53. A number with a
+//! point or an exponent is taken for an integer if it is a whole one below 2^53, as `3.0` and `1e3` are. JSON has no
+//! infinite numbers: an infinity or a NaN becomes `null`.
+//!
+//! Specification: [JSON-RPC 2.0](https://www.jsonrpc.org/specification).
+
+mod answer;
+mod call;
+mod cancel;
+mod client;
+mod envelope;
+mod fault;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
+mod loopback;
+mod schema;
+#[cfg(test)]
+mod tests;
+
+pub use answer::Answer;
+pub use call::{Endpoint, answer, answer_at};
+pub use cancel::{Cancellable, cancelled_before, cancelled_by};
+pub use client::{read_value, reply, request};
+pub use fault::{refusal, reported};
+#[doc(hidden)]
+pub use loopback::Loopback;
+pub use schema::check;

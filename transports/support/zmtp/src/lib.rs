@@ -1,0 +1,89 @@
+//! What the ZeroMQ wires share: the server side of ZMTP 3.0 and 3.1, for peers that ask: ROUTER or REP towards DEALER and
+//! REQ, without security (NULL).
+//!
+//! It knows no wire. A [`Session`] turns each message into a call, a future that ends in a [`Reply`]; an
+//! [`Engine`] runs one session per connection:
+//!
+//! ```text
+//! peer                                             server
+//! FF 00..01 7F 03 01 "NULL" 00..  (64 bytes)  ->   <-  the same           greeting
+//! 04 1C 05 "READY" 0B "Socket-Type" .. "DEALER" -> <-  .. "ROUTER"        ready
+//! 01 00 | 00 2F <47 bytes>                     ->                         envelope, delimiter | body
+//!                                                  <-  01 00 | 00 47 <71 bytes>
+//! ```
+//!
+//! One task owns the socket and does everything in a loop written by hand: dispatch what was read, collect what is
+//! finished, write once, read. A call is polled in place first, and only one that has to wait becomes a task, so that a
+//! call which answers at once costs no allocation, no wake-up and no system call of its own.
+//!
+//! What a peer may cost is bounded everywhere: see [`Engine`].
+//!
+//! A server that answers each message with its length:
+//!
+//! ```
+//! use std::{future::{Ready, ready}, io};
+//!
+//! use bytes::Bytes;
+//! use everywire_zmtp::{Engine, Envelope, Peer, Reply, Session, SocketType};
+//! use everywire_core::{Budget, Limits, RpcError, wire::CancellationToken};
+//!
+//! struct Lengths;
+//!
+//! impl Session for Lengths {
+//!     type Call = Ready<Reply>;
+//!     type Channel = ();
+//!
+//!     fn receive(
+//!         &mut self,
+//!         envelope: Envelope,
+//!         body: &[Bytes],
+//!         _peer: &mut Peer<()>,
+//!     ) -> io::Result<Option<((), Self::Call)>> {
+//!         let length: usize = body.iter().map(Bytes::len).sum();
+//!         Ok(Some(((), ready(Reply { envelope, body: length.to_string().into_bytes() }))))
+//!     }
+//!
+//!     fn refuse(&mut self, envelope: Envelope, (): (), error: &RpcError) -> Reply {
+//!         Reply { envelope, body: error.to_string().into_bytes() }
+//!     }
+//! }
+//!
+//! # use everywire_zmtp::frames::{GREETING, put_ready};
+//! # use tokio::io::{AsyncReadExt, AsyncWriteExt};
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+//! let (mut peer, socket) = tokio::io::duplex(1024);
+//! # let mut hello = GREETING.to_vec();
+//! # put_ready(&mut hello, SocketType::Req);
+//! # peer.write_all(&hello).await.unwrap();
+//! # peer.write_all(b"\x01\x00\x00\x05hello").await.unwrap();
+//! # let asking = async move {
+//! #     let mut answer = [0; 64 + 27 + 5];
+//! #     peer.read_exact(&mut answer).await.map(|_| answer)
+//! # };
+//! let engine = Engine::new("lengths", SocketType::Rep, Budget::new(Limits::default()));
+//! let address = ([127, 0, 0, 1], 4243).into();
+//! # let serving = async {
+//! engine.serve(socket, address, Lengths, CancellationToken::new()).await
+//! # };
+//! # let (answer, served) = tokio::join!(asking, serving);
+//! # served.unwrap();
+//! # assert!(answer.unwrap().ends_with(b"\x03REP\x01\x00\x00\x015"));
+//! # });
+//! ```
+
+mod connection;
+mod engine;
+pub mod frames;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
+mod session;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+pub use engine::Engine;
+pub use frames::SocketType;
+pub(crate) use session::HeldCall;
+pub use session::{Calls, Envelope, Output, Peer, Reply, Session};
+pub use stream::Stream;

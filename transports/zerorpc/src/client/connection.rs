@@ -1,0 +1,209 @@
+//! One connection of a client: requests go out as they come, one task reads the answers.
+//!
+//! The `zeromq` crate's DEALER has its own queue and its own task to write, so a call hands its request over without
+//! waiting, under a lock that is held for that moment only.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use everywire_core::{Result, RpcError};
+use futures_util::{FutureExt, StreamExt};
+use serde::Serialize;
+use tokio::{
+    net::TcpStream,
+    sync::oneshot,
+    time::{Instant, MissedTickBehavior, interval_at, timeout},
+};
+use tokio_util::task::AbortOnDropHandle;
+use zeromq::{
+    DealerRecvHalf, DealerSendHalf, DealerSocket, Socket, SocketEvent, SocketOptions, SocketRecv, SocketSend,
+    ZmqMessage,
+};
+
+use crate::{
+    envelope::{self, Event, HEARTBEAT, LOST_AFTER, MORE, MessageId, MessageIds, PERIOD, id_number},
+    positional::put_args,
+};
+
+/// How long a connection may take, and how long its handshake.
+const CONNECT_TIME: Duration = Duration::from_secs(5);
+
+/// A connection to the server, until it is lost.
+pub(crate) struct Connection {
+    shared: Arc<Shared>,
+    ids: MessageIds,
+    _reader: AbortOnDropHandle<()>,
+}
+
+/// A request that was sent. Dropping it gives the call up: its heartbeats end, by which the server notices.
+pub(crate) struct Waiter<'a> {
+    connection: &'a Connection,
+    number: u64,
+    answer: oneshot::Receiver<Result<Bytes>>,
+}
+
+struct Shared {
+    /// Where the server is, for messages.
+    address: String,
+    /// None once the connection is lost.
+    open: Mutex<Option<Open>>,
+}
+
+struct Open {
+    sender: DealerSendHalf,
+    waiting: HashMap<u64, Waiting>,
+}
+
+struct Waiting {
+    id: MessageId,
+    answer: oneshot::Sender<Result<Bytes>>,
+    /// Ticks since the server was heard of in this channel.
+    missed: u8,
+}
+
+impl Connection {
+    /// Connects to `address`, a host and a port.
+    pub(crate) async fn open(address: &str) -> Result<Self> {
+        let failed = |reason: String| RpcError::unavailable(format!("no zerorpc server at tcp://{address}: {reason}"));
+        // The crate tries a port that refuses again and again until its time is over. A connection of our own tells
+        // at once.
+        timeout(CONNECT_TIME, TcpStream::connect(address))
+            .await
+            .map_err(|_| failed(format!("no connection within {CONNECT_TIME:?}")))?
+            .map_err(|error| failed(error.to_string()))?;
+        let mut options = SocketOptions::default();
+        options.connect_timeout(CONNECT_TIME);
+        let mut socket = DealerSocket::with_options(options);
+        let events = socket.monitor();
+        socket.connect(&format!("tcp://{address}")).await.map_err(|error| failed(error.to_string()))?;
+        let (sender, receiver) = socket.split();
+        let open = Mutex::new(Some(Open { sender, waiting: HashMap::new() }));
+        let shared = Arc::new(Shared { address: address.to_owned(), open });
+        let reader = tokio::spawn(read(receiver, events, Arc::clone(&shared)));
+        Ok(Self { shared, ids: MessageIds::new(), _reader: AbortOnDropHandle::new(reader) })
+    }
+
+    /// Whether the connection is not lost.
+    pub(crate) fn is_open(&self) -> bool {
+        self.shared.lock().is_some()
+    }
+
+    /// Sends a request.
+    pub(crate) fn request<A: Serialize>(&self, method: &str, args: &A) -> Result<Waiter<'_>> {
+        let (number, id) = self.ids.next();
+        let mut request = envelope::event(&id, None, method);
+        put_args(&mut request, args).map_err(|error| {
+            RpcError::invalid_argument(format!("the arguments of {method} can't be written: {error}"))
+        })?;
+        let (sender, answer) = oneshot::channel();
+        let mut open = self.shared.lock();
+        let open = open.as_mut().ok_or_else(|| self.shared.lost())?;
+        if !open.send(request) {
+            return Err(self.shared.lost());
+        }
+        open.waiting.insert(number, Waiting { id, answer: sender, missed: 0 });
+        Ok(Waiter { connection: self, number, answer })
+    }
+}
+
+impl Waiter<'_> {
+    /// The payload of the answer.
+    pub(crate) async fn answer(mut self) -> Result<Bytes> {
+        (&mut self.answer).await.unwrap_or_else(|_| Err(self.connection.shared.lost()))
+    }
+}
+
+impl Drop for Waiter<'_> {
+    fn drop(&mut self) {
+        if let Some(open) = self.connection.shared.lock().as_mut() {
+            open.waiting.remove(&self.number);
+        }
+    }
+}
+
+impl Open {
+    /// Puts one message into the crate's queue; false when the connection is lost or the queue is full.
+    fn send(&mut self, payload: Vec<u8>) -> bool {
+        let mut message = ZmqMessage::from(Bytes::new());
+        message.push_back(payload.into());
+        matches!(self.sender.send(message).now_or_never(), Some(Ok(())))
+    }
+}
+
+/// Hands out answers and sends heartbeats until the connection is lost.
+async fn read(
+    mut receiver: DealerRecvHalf,
+    mut events: impl StreamExt<Item = SocketEvent> + Unpin,
+    shared: Arc<Shared>,
+) {
+    let mut period = interval_at(Instant::now() + PERIOD, PERIOD);
+    period.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            biased;
+            answer = receiver.recv() => match answer {
+                Ok(message) => shared.deliver(message),
+                Err(error) => {
+                    tracing::debug!(%error, address = shared.address, "zerorpc connection broke");
+                    break;
+                }
+            },
+            event = events.next() => if matches!(event, None | Some(SocketEvent::Disconnected(_))) {
+                break;
+            },
+            _ = period.tick() => shared.tick(),
+        }
+    }
+    shared.lock().take();
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Option<Open>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lost(&self) -> RpcError {
+        RpcError::unavailable(format!("the connection to the zerorpc server at tcp://{} is lost", self.address))
+    }
+
+    /// Gives an answer to the call that waits for it.
+    fn deliver(&self, message: ZmqMessage) {
+        let Some(payload) = message.into_vecdeque().pop_back() else { return };
+        let Ok(Event { response_to: Some(channel), name, .. }) = Event::decode(&payload) else {
+            return tracing::debug!(address = self.address, "the server sent something that is not a response");
+        };
+        let Some(number) = id_number(channel) else { return };
+        let mut open = self.lock();
+        let Some(open) = open.as_mut() else { return };
+        if name == HEARTBEAT || name == MORE {
+            if let Some(waiting) = open.waiting.get_mut(&number) {
+                waiting.missed = 0;
+            }
+        } else if let Some(waiting) = open.waiting.remove(&number) {
+            let _ = waiting.answer.send(Ok(payload));
+        }
+    }
+
+    /// Sends the heartbeat of every call that waits, and gives up those of which the server is silent.
+    fn tick(&self) {
+        let mut open = self.lock();
+        let Some(open) = open.as_mut() else { return };
+        let mut beats = Vec::new();
+        let silent = open.waiting.extract_if(|_, waiting| {
+            waiting.missed += 1;
+            beats.push(waiting.id);
+            waiting.missed >= LOST_AFTER
+        });
+        for (_, waiting) in silent {
+            let reason = format!("the zerorpc server at tcp://{} is silent for {:?}", self.address, 2 * PERIOD);
+            let _ = waiting.answer.send(Err(RpcError::unavailable(reason)));
+        }
+        for channel in beats {
+            open.send(envelope::heartbeat(&channel, &channel.encoded()));
+        }
+    }
+}
