@@ -2,7 +2,7 @@
 
 mod connection;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use everywire_core::{
     Caller, DEFAULT_TIMEOUT, Limits, Result, RpcError,
@@ -69,6 +69,7 @@ impl Client {
     }
 
     async fn exchange<A: Serialize>(&self, method: &Method, args: &A) -> Result<Vec<u8>> {
+        let since = Instant::now();
         let queue = queue_name(self.queue.as_deref().unwrap_or_else(|| service(method)))?;
         let _slot = self.slots.take(method).await?;
         let connection = self.connection.get(Connection::is_open, || Connection::open(&self.broker)).await?;
@@ -79,7 +80,9 @@ impl Client {
             let text = format!("the arguments of {} are too long: a request may have {limit} bytes", method.name());
             return Err(RpcError::resource_exhausted(text));
         }
-        self.connection.answered(&connection, connection.answer(&queue, number, &body, self.timeout)).await
+        // Waiting for a slot and connecting took a part of it.
+        let remaining = self.timeout.saturating_sub(since.elapsed());
+        self.connection.answered(&connection, connection.answer(&queue, number, &body, remaining)).await
     }
 }
 
