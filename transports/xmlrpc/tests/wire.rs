@@ -936,7 +936,7 @@ async fn answers_of_all_kinds_become_outcomes() {
         ("nothing", String::new(), Err((Code::Unavailable, "broke off"))),
         ("a fault", http("1.1", cpython), Err((Code::Unknown, "fault 1: <class 'ValueError'>:no"))),
         ("a status", "HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n".to_owned(), Err((Code::Unavailable, "HTTP 503"))),
-        ("a page", http("1.1", "<html></html>"), Err((Code::Internal, "no XML-RPC response"))),
+        ("a page", http("1.1", "<html></html>"), Err((Code::Internal, "not an XML-RPC response"))),
         ("a string", http("1.1", &seven.replace("<int>7</int>", "seven")), Err((Code::Internal, "another type"))),
         ("too long", "HTTP/1.1 200 OK\r\ncontent-length: 99999999\r\n\r\n".to_owned(), Err((Code::ResourceExhausted, "8388608"))),
     ];
