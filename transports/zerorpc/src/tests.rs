@@ -333,7 +333,7 @@ fn types_that_do_not_fit_are_refused_with_their_place() {
         schema::check(&service.build())
     }
     let cases = [
-        ("a map by number", check::<BTreeMap<u64, u64>>(), "no string"),
+        ("a map by number", check::<BTreeMap<u64, u64>>(), "not a string"),
         ("deep in a struct", check::<Deep>(), "`Deep.counts`: the key"),
         ("128 bits", check::<Vec<i128>>(), "128 bits"),
         ("an option of an option", check::<Option<Option<u8>>>(), "absent"),
