@@ -2,6 +2,7 @@
 //!
 //! The root has what is needed to write, serve and call a service. [`wire`] is for authors of wires, [`descriptor`] for tools that
 //! read what a service looks like, and [`memory`] for tests. Each wire is a module, behind a feature of its name.
+//! A wire over byte streams is mounted together with where they come from: [`Tcp`], [`Unix`], or [`duplex`] in a test.
 //!
 #![doc = include_str!("../README.md")]
 
@@ -19,6 +20,12 @@ pub use everywire_amqp as amqp;
 pub use everywire_grpc as grpc;
 #[cfg(feature = "jsonrpc")]
 pub use everywire_jsonrpc as jsonrpc;
+#[cfg(all(feature = "net", unix))]
+#[doc(inline)]
+pub use everywire_net::Unix;
+#[cfg(feature = "net")]
+#[doc(inline)]
+pub use everywire_net::{Duplex, DuplexConnector, Tcp, WebOrigins, duplex};
 #[cfg(feature = "xmlrpc")]
 pub use everywire_xmlrpc as xmlrpc;
 #[cfg(feature = "zerorpc")]

@@ -10,7 +10,7 @@ use std::{
 };
 
 use everywire::{
-    Caller, Code, Limits, Server, Service, amqp, grpc, jsonrpc, memory, wire::CancellationToken, xmlrpc, zerorpc,
+    Caller, Code, Limits, Server, Service, Tcp, amqp, grpc, jsonrpc, memory, wire::CancellationToken, xmlrpc, zerorpc,
 };
 use serde_json::{Value, json};
 use tokio::{sync::OnceCell, task::JoinHandle, time::sleep};
@@ -48,16 +48,19 @@ impl<S: Service> Wires<S> {
     pub(crate) async fn serve_at(service: S, addresses: [SocketAddr; 4], limits: Limits) -> Self {
         let service = Arc::new(service);
         let [xml, json, proto, zero] = addresses.map(|address| address.to_string());
-        let xml = xmlrpc::Server::bind(&xml).await.unwrap();
-        let json = jsonrpc::Server::bind(&json).await.unwrap();
-        let proto = grpc::Server::bind(&proto).await.unwrap();
-        let zero = zerorpc::Server::bind(&zero).await.unwrap();
+        let (xml, json) = (Tcp::bind(&xml).await.unwrap(), Tcp::bind(&json).await.unwrap());
+        let (proto, zero) = (Tcp::bind(&proto).await.unwrap(), Tcp::bind(&zero).await.unwrap());
         let queue = new_queue();
         let rabbit = amqp::Server::connect(&broker().await.url).await.unwrap().queue(&queue);
         let stop = CancellationToken::new();
         let (xmlrpc, jsonrpc, grpc, zerorpc) = (xml.address(), json.address(), proto.address(), zero.address());
         let server = Server::with_limits(Arc::clone(&service), limits);
-        let server = server.mount(xml).mount(json).mount(proto).mount(zero).mount(rabbit);
+        let server = server
+            .mount((xml, xmlrpc::Server::new()))
+            .mount((json, jsonrpc::Server::new()))
+            .mount((proto, grpc::Server::new()))
+            .mount((zero, zerorpc::Server::new()))
+            .mount(rabbit);
         let serving = server.serve_until(stop.clone().cancelled_owned());
         let serving = Some(tokio::spawn(async { serving.await.inspect_err(|error| eprintln!("the server: {error}")) }));
         Self { service, xmlrpc, jsonrpc, grpc, zerorpc, queue, stop, serving }

@@ -10,6 +10,7 @@ mod examples;
 mod extremes;
 mod harness;
 mod interop;
+mod listeners;
 mod listing;
 mod one_service;
 mod operations;

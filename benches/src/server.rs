@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use everywire::{Limits, Result, RpcError, Server};
+use everywire::{Limits, Result, RpcError, Server, Tcp};
 use everywire_amqp as amqp;
 use everywire_grpc as grpc;
 use everywire_jsonrpc as jsonrpc;
@@ -30,10 +30,10 @@ impl Bound {
         let floor = TcpListener::bind(&free)
             .await
             .map_err(|error| RpcError::invalid_argument(format!("tcp: no port at {host}: {error}")))?;
-        let xmlrpc = xmlrpc::Server::bind(&free).await?;
-        let jsonrpc = jsonrpc::Server::bind(&free).await?;
-        let grpc = grpc::Server::bind(&free).await?;
-        let zerorpc = zerorpc::Server::bind(&free).await?;
+        let xmlrpc = Tcp::bind(&free).await?;
+        let jsonrpc = Tcp::bind(&free).await?;
+        let grpc = Tcp::bind(&free).await?;
+        let zerorpc = Tcp::bind(&free).await?;
         let addresses = [
             ("tcp", floor.local_addr().map_err(RpcError::internal)?),
             ("xmlrpc", xmlrpc.address()),
@@ -44,7 +44,11 @@ impl Bound {
         let mut addresses: Addresses =
             addresses.into_iter().map(|(name, address)| (name.to_owned(), address.to_string())).collect();
         let mut server = Server::with_limits(EchoService::new(Plain::default()), limits());
-        server = server.mount(xmlrpc).mount(jsonrpc).mount(grpc).mount(zerorpc);
+        server = server
+            .mount((xmlrpc, xmlrpc::Server::new()))
+            .mount((jsonrpc, jsonrpc::Server::new()))
+            .mount((grpc, grpc::Server::new()))
+            .mount((zerorpc, zerorpc::Server::new()));
         if let Some(url) = broker {
             server = server.mount(amqp::Server::connect(url).await?);
             addresses.insert("amqp".to_owned(), url.to_owned());

@@ -1,5 +1,5 @@
 //! A service of one's own on every wire. RabbitMQ too: `cargo run --example custom_service -- amqp://localhost`
-use everywire::{Caller, Result, Server, amqp, grpc, jsonrpc, service, xmlrpc, zerorpc};
+use everywire::{Caller, Result, Server, Tcp, amqp, grpc, jsonrpc, service, xmlrpc, zerorpc};
 
 #[service(package = "demo.v1")]
 trait Greeter {
@@ -16,10 +16,14 @@ impl Greeter for Polite {
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let (xml, json) = (xmlrpc::Server::bind("127.0.0.1:0").await?, jsonrpc::Server::bind("127.0.0.1:0").await?);
-    let (proto, zero) = (grpc::Server::bind("127.0.0.1:0").await?, zerorpc::Server::bind("127.0.0.1:0").await?);
+    let (xml, json) = (Tcp::bind("127.0.0.1:0").await?, Tcp::bind("127.0.0.1:0").await?);
+    let (proto, zero) = (Tcp::bind("127.0.0.1:0").await?, Tcp::bind("127.0.0.1:0").await?);
     let [x, j, p, z] = [xml.address(), json.address(), proto.address(), zero.address()];
-    let mut server = Server::new(GreeterService::new(Polite)).mount(xml).mount(json).mount(proto).mount(zero);
+    let mut server = Server::new(GreeterService::new(Polite))
+        .mount((xml, xmlrpc::Server::new()))
+        .mount((json, jsonrpc::Server::new()))
+        .mount((proto, grpc::Server::new()))
+        .mount((zero, zerorpc::Server::new()));
     if let Some(url) = std::env::args().nth(1) {
         server = server.mount(amqp::Server::connect(&url).await?);
     }

@@ -1,4 +1,4 @@
-//! A wire of one's own: lines of JSON over a Unix socket. `cargo run --example custom_wire`
+//! A wire of your own: lines of JSON over a Unix socket. `cargo run --example custom_wire`
 //!
 //! ```text
 //! {"method":"add","args":{"a":3,"b":4}}
@@ -9,19 +9,15 @@ mod lesson;
 
 use std::{env, io, path::PathBuf, process, sync::Arc};
 
-use everywire::{
-    Budget, Caller, DEFAULT_TIMEOUT, Limits,
-    descriptor::Method,
-    wire::{Call, CancellationToken, answer_within, decode_again},
-};
-use everywire::{Code, Result, RpcError, Server, Service, Transport, serde};
+use everywire::descriptor::{Method, ServiceDescriptor};
+use everywire::wire::{Call, CancellationToken, Connection, Io, Protocol, answer_within, decode_again};
+use everywire::{Budget, Caller, Code, DEFAULT_TIMEOUT, Limits, Result, RpcError, Server, Service, Unix, serde};
 use everywire_id::Snowflake;
 use everywire_toolkit::{Embedded, ToolkitClient, ToolkitService};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{UnixListener, UnixStream};
-use tokio::{task::JoinSet, time::timeout};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::{net::UnixStream, time::timeout};
 
 /// One request, the value of its line: the codec in two functions.
 struct LineCall(Value);
@@ -39,49 +35,38 @@ impl Call for LineCall {
     }
 }
 
-/// The server.
-struct LineServer(UnixListener);
+/// The server. It has no settings, and its connections share nothing.
+struct Lines;
 
-impl Transport for LineServer {
-    fn endpoint(&self) -> String {
-        format!("lines {:?}", self.0.local_addr())
+impl Protocol for Lines {
+    const NAME: &'static str = "lines";
+    const SCHEME: &'static str = "lines";
+    type Shared = ();
+
+    fn start(self, _: &'static ServiceDescriptor, _: &Arc<Budget>) -> Result<()> {
+        Ok(())
     }
 
-    async fn serve<S: Service>(self, service: Arc<S>, budget: Arc<Budget>, stop: CancellationToken) -> Result<()> {
-        let mut connections = JoinSet::new();
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => break,
-                Ok((stream, _)) = self.0.accept(), if connections.len() < budget.limits().connections => {
-                    let (service, budget, stop) = (service.clone(), budget.clone(), stop.clone());
-                    connections.spawn(async move { talk(stream, &*service, budget.limits(), &stop).await });
-                }
-                Some(_) = connections.join_next() => {}
-            }
+    /// One call at a time. On shutdown the connection ends after the call in flight.
+    async fn serve<S: Service>(_: Arc<()>, service: S, connection: Connection<impl Io>) -> io::Result<()> {
+        let Connection { io, budget, stop, .. } = connection;
+        let (mut stream, max) = (BufReader::new(io), budget.limits());
+        while let Some(line) = stop.run_until_cancelled(timeout(max.idle_time, next_line(&mut stream, max))).await {
+            let mut call = LineCall(serde_json::from_slice(&line??)?);
+            let reply = match service.descriptor().find(call.0["method"].as_str().unwrap_or_default()) {
+                Err(unknown) => call.reply::<()>(Err(unknown)),
+                Ok(method) => tokio::select! {
+                    reply = service.dispatch(method, &mut call) => reply,
+                    _ = stream.fill_buf() => break, // cancels the call of a client that hangs up or sends more
+                },
+            };
+            stream.write_all(&reply).await?;
         }
-        while connections.join_next().await.is_some() {}
         Ok(())
     }
 }
 
-/// One connection, one call at a time. At the stop it ends after the call in flight.
-async fn talk(stream: UnixStream, service: &impl Service, max: &Limits, stop: &CancellationToken) -> io::Result<()> {
-    let mut stream = BufReader::new(stream);
-    while let Some(line) = stop.run_until_cancelled(timeout(max.idle_time, next_line(&mut stream, max))).await {
-        let mut call = LineCall(serde_json::from_slice(&line??)?);
-        let answer = match service.descriptor().find(call.0["method"].as_str().unwrap_or_default()) {
-            Err(unknown) => call.reply::<()>(Err(unknown)),
-            Ok(method) => tokio::select! {
-                answer = service.dispatch(method, &mut call) => answer,
-                _ = stream.fill_buf() => break, // a client that hangs up, or doesn't wait for the answer, is served no more
-            },
-        };
-        timeout(max.message_time, stream.write_all(&answer)).await??;
-    }
-    Ok(())
-}
-
-/// The client: a connection for each call, so that one that is dropped is cancelled.
+/// The client: a connection for each call, so that dropping the call's future cancels it.
 struct LineClient(PathBuf);
 
 impl Caller for LineClient {
@@ -93,8 +78,8 @@ impl Caller for LineClient {
             stream.write_all(&request).await?;
             next_line(&mut stream, &Limits::default()).await
         };
-        let answer = async { exchange.await.map_err(|error| RpcError::unavailable(error.to_string())) };
-        let line = answer_within(DEFAULT_TIMEOUT, "the socket", method, answer).await?;
+        let response = async { exchange.await.map_err(|error| RpcError::unavailable(error.to_string())) };
+        let line = answer_within(DEFAULT_TIMEOUT, "the socket", method, response).await?;
         let outcome: Result<R, (i32, String)> = serde_json::from_slice(&line).map_err(RpcError::internal)?;
         outcome.map_err(|(code, message)| RpcError::remote(Code::from_number(code).unwrap_or(Code::Unknown), message))
     }
@@ -105,7 +90,7 @@ fn to_line(value: &impl Serialize) -> Result<Vec<u8>> {
 }
 
 /// An error if there is no end, or none within the limit.
-async fn next_line(stream: &mut BufReader<UnixStream>, max: &Limits) -> io::Result<Vec<u8>> {
+async fn next_line(stream: &mut (impl AsyncBufRead + Unpin), max: &Limits) -> io::Result<Vec<u8>> {
     let mut line = Vec::new();
     stream.take(max.message_bytes as u64).read_until(b'\n', &mut line).await?;
     if line.ends_with(b"\n") { Ok(line) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
@@ -114,12 +99,11 @@ async fn next_line(stream: &mut BufReader<UnixStream>, max: &Limits) -> io::Resu
 #[tokio::main]
 async fn main() -> Result<()> {
     let path = env::temp_dir().join(format!("everywire-{}", process::id()));
-    let wire = LineServer(UnixListener::bind(&path).map_err(RpcError::internal)?);
     let service = ToolkitService::new(Embedded::new(Snowflake::new(1)?));
+    let server = Server::new(service).mount((Unix::bind(&path)?, Lines));
     let stop = CancellationToken::new();
-    let serving = tokio::spawn(Server::new(service).mount(wire).serve_until(stop.clone().cancelled_owned()));
-    lesson::lesson(&ToolkitClient::new(LineClient(path.clone())), "custom_wire.rs").await?;
+    let serving = tokio::spawn(server.serve_until(stop.clone().cancelled_owned()));
+    lesson::lesson(&ToolkitClient::new(LineClient(path)), "custom_wire.rs").await?;
     stop.cancel();
-    std::fs::remove_file(path).map_err(RpcError::internal)?;
     serving.await.map_err(RpcError::internal)?
 }

@@ -4,6 +4,7 @@
 //! what is needed to write and serve a service, [`descriptor`] what a service looks like from outside, and [`wire`] what
 //! the author of a wire needs.
 
+mod accept;
 mod arguments;
 mod budget;
 mod client;
@@ -11,10 +12,13 @@ pub mod descriptor;
 mod error;
 mod limited;
 mod limits;
+mod listener;
 pub mod memory;
 mod offload;
+mod protocol;
 mod server;
 mod service;
+mod socket;
 mod tally;
 mod waiting;
 mod weight;
@@ -29,8 +33,8 @@ pub use server::{DEFAULT_GRACE, Server, Transport};
 pub use service::Service;
 pub use {schemars, serde};
 
-/// For authors of wires: the [`Call`](wire::Call) trait, the limits of a connection, reservations of bytes, and helpers of servers
-/// and clients.
+/// For authors of wires: the traits [`Protocol`](wire::Protocol), [`Listener`](wire::Listener) and [`Call`](wire::Call), the limits
+/// of a connection, reservations of bytes, and helpers of servers and clients.
 pub mod wire {
     pub use tokio_util::sync::CancellationToken;
 
@@ -40,8 +44,11 @@ pub mod wire {
         client::{CallSlots, answer_within},
         error::fault_number,
         limited::{Interrupted, run_until},
+        listener::{Io, Listener, Peer},
         offload::offload,
+        protocol::{Connection, Protocol},
         service::Call,
+        socket::{LEAST_TAKEN_BYTES, Socket},
         tally::Tally,
         waiting::{PerConnection, Waiting},
     };

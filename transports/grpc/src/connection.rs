@@ -5,14 +5,17 @@
 use std::{
     collections::VecDeque,
     future::poll_fn,
+    io,
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
-use everywire_core::{Budget, Limit, Limits, Service, wire::CancellationToken};
-use everywire_net::Socket;
+use everywire_core::{
+    Budget, Limit, Limits, Service,
+    wire::{CancellationToken, Io, Socket},
+};
 use h2::{
     Ping, PingPong, RecvStream,
     server::{self, Builder, SendResponse},
@@ -61,8 +64,8 @@ type Answered = (SendResponse<Piece>, Response<Body>);
 /// answer without waiting. All calls that one read brought are answered before the connection writes next, with one
 /// system call and without a task and its wake-ups for each. A method that computes for long holds up its connection,
 /// and no other.
-pub(crate) struct Connection<S> {
-    http: server::Connection<AnyAuthority<Socket>, Piece>,
+pub(crate) struct Connection<S, IO> {
+    http: server::Connection<AnyAuthority<Socket<IO>>, Piece>,
     session: Arc<Session<S>>,
     budget: Arc<Budget>,
     /// Calls that have not begun. They wait if the peer leaves its replies unread.
@@ -80,33 +83,30 @@ pub(crate) struct Connection<S> {
     timer: Pin<Box<Sleep>>,
 }
 
-impl<S: Service> Connection<S> {
+impl<S: Service, IO: Io> Connection<S, IO> {
     /// Serves until the peer closes, or until the stop and the end of the calls in flight.
-    pub(crate) async fn serve(session: Arc<Session<S>>, socket: Socket, budget: Arc<Budget>, stop: CancellationToken) {
+    pub(crate) async fn serve(
+        session: Arc<Session<S>>,
+        socket: Socket<IO>,
+        budget: Arc<Budget>,
+        stop: CancellationToken,
+    ) -> io::Result<()> {
         let handshake =
             timeout(budget.limits().handshake_time, http2(budget.limits()).handshake(AnyAuthority::new(socket)));
         let greeted = tokio::select! {
             greeted = handshake => greeted,
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => return Ok(()),
         };
-        let served = match greeted {
-            Err(_) => {
-                return budget
-                    .record(Limit::HandshakeTime, "the preface of an HTTP/2 connection did not arrive in time");
-            }
-            Ok(Err(error)) => Err(error),
-            Ok(Ok(http)) => {
-                let mut connection = Self::new(http, session, budget, stop);
-                poll_fn(|cx| connection.poll(cx)).await
-            }
+        let Ok(greeted) = greeted else {
+            budget.record(Limit::HandshakeTime, "the preface of an HTTP/2 connection did not arrive in time");
+            return Err(io::ErrorKind::TimedOut.into());
         };
-        if let Err(error) = served {
-            tracing::debug!(%error, "an HTTP/2 connection ended early");
-        }
+        let mut connection = Self::new(greeted.map_err(io::Error::other)?, session, budget, stop);
+        poll_fn(|cx| connection.poll(cx)).await.map_err(io::Error::other)
     }
 
     fn new(
-        mut http: server::Connection<AnyAuthority<Socket>, Piece>,
+        mut http: server::Connection<AnyAuthority<Socket<IO>>, Piece>,
         session: Arc<Session<S>>,
         budget: Arc<Budget>,
         stop: CancellationToken,
@@ -224,6 +224,7 @@ impl<S: Service> Connection<S> {
 
     fn leave(&mut self) {
         self.is_leaving = true;
+        self.session.stop_builtins();
         self.quiet_since = Instant::now();
         self.http.graceful_shutdown();
     }

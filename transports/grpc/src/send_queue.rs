@@ -6,8 +6,10 @@ use std::sync::{
 };
 
 use bytes::{Buf, Bytes};
-use everywire_core::{Budget, Limit, wire::Reservation};
-use everywire_net::LEAST_TAKEN_BYTES;
+use everywire_core::{
+    Budget, Limit,
+    wire::{LEAST_TAKEN_BYTES, Reservation},
+};
 use h2::{Reason, SendStream, server::SendResponse};
 use http::Response;
 use tokio::time::Instant;

@@ -1,13 +1,13 @@
 //! The server: HTTP/2 connections, and calls on them.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use everywire_core::{
-    Budget, Limit, Result, RpcError, Service, Transport,
+    Budget, Limit, Result, RpcError, Service,
     descriptor::{Method, ServiceDescriptor},
-    wire::{Call, CancellationToken, PerConnection, decode_again},
+    wire::{self, Call, CancellationToken, Io, Protocol, decode_again},
 };
-use everywire_net::{Listener, Socket, arrived};
+use everywire_net::arrived;
 use http::{Request, Response};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{sync::Semaphore, time::timeout};
@@ -22,7 +22,7 @@ use crate::{
     fault, head, schema,
 };
 
-/// A gRPC server of one service, bound and not yet serving.
+/// A gRPC server of one service.
 ///
 /// It also answers `grpc.health.v1.Health` and server reflection (`v1` and `v1alpha`).
 ///
@@ -34,75 +34,66 @@ use crate::{
 ///
 /// Requests may be compressed with gzip. A reply longer than 1 KiB is compressed if its request has `grpc-encoding: gzip`
 /// and accepts it. Metadata beyond 16 KiB is `RESOURCE_EXHAUSTED`.
-#[derive(Debug)]
-pub struct Server {
-    listener: Listener,
-}
+#[derive(Debug, Default)]
+pub struct Server(());
 
 impl Server {
-    /// Binds `address`, such as `127.0.0.1:50051`; port 0 takes a free one.
-    pub async fn bind(address: &str) -> Result<Self> {
-        Ok(Self { listener: Listener::bind("grpc", address).await? })
-    }
-
-    /// The bound address.
-    pub fn address(&self) -> SocketAddr {
-        self.listener.address()
-    }
-
-    /// The URL at which clients on this machine can connect, such as `http://127.0.0.1:50051`.
-    pub fn url(&self) -> String {
-        self.listener.url("http")
+    /// A server with the default settings.
+    pub fn new() -> Self {
+        Self::default()
     }
 }
 
-impl Transport for Server {
-    fn endpoint(&self) -> String {
-        format!("grpc {}", self.url())
-    }
+impl Protocol for Server {
+    const NAME: &'static str = "grpc";
+    const SCHEME: &'static str = "http";
+    type Shared = Shared;
 
     fn check(&self, descriptor: &ServiceDescriptor) -> Result<()> {
         schema::check(descriptor)
     }
 
-    async fn serve<S: Service>(self, service: Arc<S>, budget: Arc<Budget>, shutdown: CancellationToken) -> Result<()> {
-        let descriptor = service.descriptor();
-        let builtins = Builtins::new(descriptor)?;
-        let shared = Arc::new(Shared { descriptor, builtins, budget });
-        let connections = self.listener.serve(&shared.budget, shutdown.clone(), |socket: Socket, _, stop| {
-            let service = PerConnection::new(Arc::clone(&service), socket.waiting());
-            let builtins = Arc::new(Semaphore::new(builtin::CALLS));
-            let session = Session { shared: Arc::clone(&shared), service, builtins, stop: stop.clone() };
-            Connection::serve(Arc::new(session), socket, Arc::clone(&shared.budget), stop)
-        });
-        let stop = async {
-            shutdown.cancelled().await;
-            shared.builtins.stop();
-        };
-        tokio::join!(connections, stop);
-        Ok(())
+    fn start(self, descriptor: &'static ServiceDescriptor, _budget: &Arc<Budget>) -> Result<Shared> {
+        Ok(Shared { descriptor, builtins: Builtins::new(descriptor)? })
+    }
+
+    async fn serve<S: Service>(
+        shared: Arc<Shared>,
+        service: S,
+        connection: wire::Connection<impl Io>,
+    ) -> io::Result<()> {
+        let wire::Connection { io, budget, stop, .. } = connection;
+        let calls = Arc::new(Semaphore::new(builtin::CALLS));
+        let session =
+            Session { shared, service, builtin_calls: calls, budget: Arc::clone(&budget), stop: stop.clone() };
+        Connection::serve(Arc::new(session), io, budget, stop).await
     }
 }
 
-/// What the calls of all connections share.
-struct Shared {
+/// What all connections share.
+pub struct Shared {
     descriptor: &'static ServiceDescriptor,
     builtins: Builtins,
-    budget: Arc<Budget>,
 }
 
 /// One connection, as its calls see it.
 pub(crate) struct Session<S> {
     shared: Arc<Shared>,
-    service: PerConnection<S>,
+    service: S,
     /// The calls of health and reflection that it may have open.
-    builtins: Arc<Semaphore>,
+    builtin_calls: Arc<Semaphore>,
+    budget: Arc<Budget>,
     stop: CancellationToken,
 }
 
 impl<S: Service> Session<S> {
     pub(crate) fn stop(&self) -> &CancellationToken {
         &self.stop
+    }
+
+    /// Ends the calls of health and reflection, which may have no other end.
+    pub(crate) fn stop_builtins(&self) {
+        self.shared.builtins.stop();
     }
 
     pub(crate) async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
@@ -140,7 +131,7 @@ impl<S: Service> Session<S> {
     }
 
     async fn run(&self, method: &Method, request: Request<Incoming>) -> Result<Response<Body>> {
-        let budget = &self.shared.budget;
+        let budget = &self.budget;
         let encoding = Encoding::of(request.headers());
         let gzip = encoding == Encoding::Gzip && compression::accepts_gzip(request.headers());
         // The headers are dropped here, since the call may wait for a long time.
@@ -150,13 +141,13 @@ impl<S: Service> Session<S> {
     }
 
     async fn answer_other(&self, request: Request<Incoming>) -> Result<Response<Body>> {
-        let Shared { descriptor, builtins, budget, .. } = &*self.shared;
+        let Shared { descriptor, builtins } = &*self.shared;
         let path = request.uri().path().to_owned();
         let name = path.trim_start_matches('/');
         let (service, method) = name.split_once('/').unwrap_or((name, ""));
         if let Some(builtin) = builtins.find(service) {
-            let answering = builtins.answer(builtin, request, &self.builtins);
-            return arrived(answering, budget, &self.stop).await;
+            let answering = builtins.answer(builtin, request, &self.builtin_calls);
+            return arrived(answering, &self.budget, &self.stop).await;
         }
         if service == descriptor.full_name() {
             return Err(descriptor.unknown(method));

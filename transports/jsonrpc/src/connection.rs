@@ -1,12 +1,18 @@
 //! One connection: HTTP with a message in each body, and the WebSocket session that it may become.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    io,
+    sync::{Mutex, PoisonError},
+};
 
 use bytes::Bytes;
-use everywire_core::{Service, wire::CancellationToken};
+use everywire_core::{
+    Service,
+    wire::{CancellationToken, Io, Socket},
+};
 use everywire_json::{Answer, Cancellable, answer_at};
 use everywire_net::{
-    Socket, buffered, encoding,
+    buffered, encoding,
     http1::{self, not_post, not_received, refusal},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header};
@@ -15,7 +21,6 @@ use hyper::{
     body::Incoming,
     upgrade::{self, OnUpgrade},
 };
-use hyper_util::rt::TokioIo;
 
 use crate::{
     frames::accept_key,
@@ -25,7 +30,7 @@ use crate::{
 
 /// One connection of a [`Shared`].
 pub(crate) struct Connection<S> {
-    shared: Arc<Shared<S>>,
+    shared: Shared<S>,
     stop: CancellationToken,
     /// The session that a request opened, to begin once hyper has sent the response.
     opened: Mutex<Option<OnUpgrade>>,
@@ -34,24 +39,20 @@ pub(crate) struct Connection<S> {
 }
 
 impl<S: Service> Connection<S> {
-    pub(crate) fn new(shared: Arc<Shared<S>>, stop: CancellationToken) -> Self {
+    pub(crate) fn new(shared: Shared<S>, stop: CancellationToken) -> Self {
         Self { shared, stop, opened: Mutex::new(None), calls: Cancellable::default() }
     }
 
     /// Serves until the peer closes, or until the stop and the end of the calls in flight.
-    pub(crate) async fn serve(self, socket: Socket) {
-        let Shared { budget, origins, waiting, .. } = &*self.shared;
-        let served = http1::serve(socket, budget, origins, &self.stop, |request| self.respond(request)).await;
-        if let Err(error) = served {
-            tracing::debug!(%error, "an HTTP connection ended early");
-        }
+    pub(crate) async fn serve<IO: Io>(self, socket: Socket<IO>) -> io::Result<()> {
+        let Shared { common, budget, waiting, .. } = &self.shared;
+        let respond = |request| self.respond(request);
+        let served = http1::serve(socket, budget, &common.origins, &self.stop, respond).await;
         let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(opened) = opened else { return };
-        let Ok(io) = opened.await else { return };
+        let Some(opened) = opened else { return served.map_err(io::Error::other) };
+        let Some((socket, read)) = http1::upgraded::<IO>(opened).await else { return Ok(()) };
         let call = |message, is_stopping| self.call(message, is_stopping);
-        if let Err(error) = session::serve(TokioIo::new(io), call, budget, waiting, &self.stop).await {
-            tracing::debug!(%error, "a WebSocket session ended early");
-        }
+        session::serve(socket, read, call, budget, waiting, &self.stop).await
     }
 
     /// The answer to a message of a session.

@@ -32,7 +32,7 @@
 //! chosen. An offer of compression is not accepted.
 //!
 //! A `Content-Type` that is wrong or missing is ignored. A request of a web page of another origin, or of a host that is a
-//! name, is rejected with 403 unless [`Server::allow_origin`] or [`Server::allow_host`] allows it; then preflights (CORS) are
+//! name, is rejected with 403 unless [`Server::origins`] allows it; then preflights (CORS) are
 //! answered, and the page may read the answers. An HTTP/1.1 request without exactly one `Host` is 400.
 //!
 //! `rpc.discover` answers with the service's [OpenRPC] document, which [`schema::openrpc`] makes.

@@ -9,10 +9,10 @@ use std::{
     time::Duration,
 };
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use everywire_core::{
     Budget, Limit, RpcError,
-    wire::{CancellationToken, FREE_BYTES, Reservation, Waiting},
+    wire::{CancellationToken, FREE_BYTES, Io, Reservation, Socket, Waiting},
 };
 use everywire_json::{Answer, cancelled_before, cancelled_by};
 use everywire_net::poll_read_more;
@@ -21,7 +21,7 @@ use futures_util::{
     stream::{FuturesUnordered, StreamExt},
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
+    io::AsyncWriteExt,
     task::yield_now,
     time::{Instant, Interval, MissedTickBehavior, Sleep, interval_at, sleep},
 };
@@ -46,7 +46,7 @@ pub(crate) struct Message {
     _reservation: Option<Reservation>,
 }
 
-/// Runs the session on `io` until the peer leaves or breaks a rule, or until `stop` and the end of its calls. `answer` is
+/// Runs the session on `socket`, of which `read` has been read already, until the peer leaves or breaks a rule, or until `stop` and the end of its calls. `answer` is
 /// told for each message whether the server is stopping. Whatever ends the session cancels the calls that are left.
 ///
 /// | what a peer does | what bounds it |
@@ -60,17 +60,19 @@ pub(crate) struct Message {
 /// | calls nothing | `idle_time`: close 1001 |
 /// | is gone without a word | pings, unanswered for `message_time` |
 pub(crate) async fn serve<IO, F>(
-    io: IO,
+    socket: Socket<IO>,
+    read: Bytes,
     answer: impl Fn(Message, bool) -> F,
     budget: &Arc<Budget>,
     waiting: &Waiting,
     stop: &CancellationToken,
 ) -> io::Result<()>
 where
-    IO: AsyncRead + AsyncWrite + Unpin,
+    IO: Io,
     F: Future<Output = Option<Answer>>,
 {
-    let mut session = Session::new(io, answer, budget, waiting);
+    let mut session = Session::new(socket, answer, budget, waiting);
+    session.input.bytes.extend_from_slice(&read);
     let close = match stop.run_until_cancelled(poll_fn(|cx| session.poll(cx))).await {
         Some(ended) => ended?,
         None => session.finish().await?,
@@ -82,7 +84,7 @@ where
 }
 
 struct Session<'a, IO, A, F> {
-    io: IO,
+    io: Socket<IO>,
     answer: A,
     budget: &'a Arc<Budget>,
     waiting: &'a Waiting,
@@ -101,11 +103,11 @@ struct Session<'a, IO, A, F> {
 
 impl<'a, IO, A, F> Session<'a, IO, A, F>
 where
-    IO: AsyncRead + AsyncWrite + Unpin,
+    IO: Io,
     A: Fn(Message, bool) -> F,
     F: Future<Output = Option<Answer>>,
 {
-    fn new(io: IO, answer: A, budget: &'a Arc<Budget>, waiting: &'a Waiting) -> Self {
+    fn new(io: Socket<IO>, answer: A, budget: &'a Arc<Budget>, waiting: &'a Waiting) -> Self {
         Self {
             io,
             answer,

@@ -1,15 +1,15 @@
 //! The server: HTTP/1 connections, a call in each body.
 
-use std::{borrow::Cow, net::SocketAddr, sync::Arc};
+use std::{borrow::Cow, io, sync::Arc};
 
 use bytes::Bytes;
 use everywire_core::{
-    Budget, Result, RpcError, Service, Transport,
+    Budget, Result, RpcError, Service,
     descriptor::ServiceDescriptor,
-    wire::{CancellationToken, PerConnection, offload},
+    wire::{CancellationToken, Connection, Io, Protocol, offload},
 };
 use everywire_net::{
-    Listener, Socket, WebOrigins, buffered, encoding,
+    WebOrigins, buffered, encoding,
     http1::{self, Received, not_post, not_received, refusal},
 };
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
@@ -23,19 +23,17 @@ use crate::{
     schema,
 };
 
-/// An XML-RPC server, bound and not yet serving. It answers POST on `/` and `/RPC2`.
-#[derive(Debug)]
+/// An XML-RPC server. It answers POST on `/` and `/RPC2` of the connections of the listener that it is mounted with.
+#[derive(Debug, Default)]
 pub struct Server {
-    listener: Listener,
     nil: Nil,
     origins: WebOrigins,
 }
 
 impl Server {
-    /// Binds `address`, such as `127.0.0.1:4242`; port 0 takes a free one. The error names the wire and the address.
-    pub async fn bind(address: &str) -> Result<Self> {
-        let listener = Listener::bind("xmlrpc", address).await?;
-        Ok(Self { listener, nil: Nil::LeftOut, origins: WebOrigins::default() })
+    /// A server with the default settings.
+    pub fn new() -> Self {
+        Self::default()
     }
 
     /// Writes `<nil/>` to every client for a struct member that is `None`, as Python's `SimpleXMLRPCServer(allow_none=True)`
@@ -46,76 +44,46 @@ impl Server {
         Self { nil: Nil::Written, ..self }
     }
 
-    /// Lets web pages of `origin`, such as `https://app.example`, call this server through a browser. Can be called more than
-    /// once. By default only the server's own pages may call it, under an IP address or `localhost`.
-    ///
-    /// `INVALID_ARGUMENT` unless `origin` is a scheme and a host. There is no wildcard.
-    pub fn allow_origin(mut self, origin: &str) -> Result<Self> {
-        self.origins.allow_origin(origin)?;
-        Ok(self)
-    }
-
-    /// Lets web pages that come from this server call it under the name `host` too, such as `rpc.example`. Can be called more
-    /// than once. Programs that send an `Origin` made from the URL that they call need this as well.
-    ///
-    /// `INVALID_ARGUMENT` for a name with a scheme or a port.
-    pub fn allow_host(mut self, host: &str) -> Result<Self> {
-        self.origins.allow_host(host)?;
-        Ok(self)
-    }
-
-    /// The bound address, with the port that was taken.
-    pub fn address(&self) -> SocketAddr {
-        self.listener.address()
-    }
-
-    /// The URL at which clients on this machine can connect, such as `http://127.0.0.1:4242`.
-    pub fn url(&self) -> String {
-        self.listener.url("http")
+    /// Sets the web pages that may call this server through a browser. By default only the server's own pages may, under an
+    /// IP address or `localhost`.
+    #[must_use]
+    pub fn origins(self, origins: WebOrigins) -> Self {
+        Self { origins, ..self }
     }
 }
 
-impl Transport for Server {
-    fn endpoint(&self) -> String {
-        format!("xmlrpc {}", self.url())
-    }
+impl Protocol for Server {
+    const NAME: &'static str = "xmlrpc";
+    const SCHEME: &'static str = "http";
+    type Shared = Self;
 
-    /// Refuses types that XML-RPC loses or can't write: `Option<Option<T>>`, and maps whose keys are no text or number. A type
-    /// without a shape is fine: XML-RPC describes itself.
+    /// Rejects types that XML-RPC loses or can't write: `Option<Option<T>>`, and maps whose keys are neither text nor numbers. A
+    /// type without a shape is fine: XML-RPC describes itself.
     fn check(&self, descriptor: &ServiceDescriptor) -> Result<()> {
         schema::check(descriptor)
     }
 
-    async fn serve<S: Service>(self, service: Arc<S>, budget: Arc<Budget>, shutdown: CancellationToken) -> Result<()> {
-        let (nil, origins) = (self.nil, Arc::new(self.origins));
-        let session = |socket: Socket, _, stop| {
-            let service = PerConnection::new(Arc::clone(&service), socket.waiting());
-            let (budget, origins) = (Arc::clone(&budget), Arc::clone(&origins));
-            Session { service, nil, budget, origins, stop }.run(socket)
-        };
-        self.listener.serve(&budget, shutdown, session).await;
-        Ok(())
+    fn start(self, _descriptor: &'static ServiceDescriptor, _budget: &Arc<Budget>) -> Result<Self> {
+        Ok(self)
+    }
+
+    async fn serve<S: Service>(shared: Arc<Self>, service: S, connection: Connection<impl Io>) -> io::Result<()> {
+        let Connection { io, budget, stop, .. } = connection;
+        let session = Session { service, nil: shared.nil, budget, stop };
+        let answer = |request| session.answer(request);
+        http1::serve(io, &session.budget, &shared.origins, &session.stop, answer).await.map_err(io::Error::other)
     }
 }
 
 /// One connection.
 struct Session<S> {
-    service: PerConnection<S>,
+    service: S,
     nil: Nil,
     budget: Arc<Budget>,
-    origins: Arc<WebOrigins>,
     stop: CancellationToken,
 }
 
 impl<S: Service> Session<S> {
-    async fn run(self, socket: Socket) {
-        let answer = |request| self.answer(request);
-        let served = http1::serve(socket, &self.budget, &self.origins, &self.stop, answer).await;
-        if let Err(error) = served {
-            tracing::debug!(%error, "an XML-RPC connection ended early");
-        }
-    }
-
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let (head, body) = request.into_parts();
         if !matches!(head.uri.path(), "/" | "/RPC2") {

@@ -10,6 +10,7 @@ use std::{
 };
 
 use everywire_core::{Budget, Code, Limits, Origin, Result, RpcError, Transport, schemars, wire::CancellationToken};
+use everywire_net::{Tcp, WebOrigins};
 use everywire_xmlrpc::{Client, Server};
 use serde::{Deserialize, Serialize};
 use tokio::{
@@ -166,16 +167,17 @@ async fn start(limits: Limits) -> Running {
 }
 
 async fn start_at(address: &str, limits: Limits) -> Running {
-    serve(Server::bind(address).await.unwrap(), limits)
+    serve(Tcp::bind(address).await.unwrap(), Server::new(), limits)
 }
 
 async fn start_with(set: fn(Server) -> Server) -> Running {
-    serve(set(Server::bind("127.0.0.1:0").await.unwrap()), Limits::default())
+    serve(Tcp::bind("127.0.0.1:0").await.unwrap(), set(Server::new()), Limits::default())
 }
 
-fn serve(server: Server, limits: Limits) -> Running {
+fn serve(tcp: Tcp, server: Server, limits: Limits) -> Running {
     let plain = Plain::default();
-    let (address, stop) = (server.address(), CancellationToken::new());
+    let (address, stop) = (tcp.address(), CancellationToken::new());
+    let server = (tcp, server);
     assert_eq!(server.endpoint(), format!("xmlrpc http://{address}"));
     let serving =
         tokio::spawn(server.serve(Arc::new(ProbeService::new(plain.clone())), Budget::new(limits), stop.clone()));
@@ -694,9 +696,9 @@ async fn http_is_kept_alive_and_kept_apart() {
 
 #[tokio::test]
 async fn pages_that_are_allowed_may_call() {
-    let server = Server::bind("127.0.0.1:0").await.unwrap();
-    let server = server.allow_origin("https://app.example").unwrap().allow_host("rpc.example").unwrap();
-    let running = serve(server, Limits::default());
+    let origins = WebOrigins::default().allow_origin("https://app.example").unwrap();
+    let server = Server::new().origins(origins.allow_host("rpc.example").unwrap());
+    let running = serve(Tcp::bind("127.0.0.1:0").await.unwrap(), server, Limits::default());
     let reads = "access-control-allow-origin: https://app.example\r\n";
     let cases = [
         ("POST / HTTP/1.1\r\nhost: x\r\norigin: https://app.example\r\ncontent-length: 0\r\n\r\n", 200, reads),

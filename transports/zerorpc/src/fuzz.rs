@@ -11,13 +11,13 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use everywire_core::{
-    Budget, Caller, Limits, Origin, Result, RpcError,
+    Budget, Caller, Limits, Origin, Result, RpcError, Service,
     descriptor::Method,
-    wire::{CancellationToken, Waiting},
+    wire::{CancellationToken, Connection, Peer, Protocol},
 };
 use everywire_testing::{Choice, Echo, EchoClient, EchoService, Echoing, Several, Specimen, assert_same, at_once};
 use everywire_zmtp::{
-    Engine, SocketType,
+    SocketType,
     frames::{GREETING, GREETING_BYTES, Taken, put_frame, put_ready, take_frame},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned, de::IgnoredAny};
@@ -31,7 +31,7 @@ use crate::{
     envelope::{self, Event, Malformed, MessageIds},
     msgpack::Reader,
     positional::put_args,
-    server::serve_connection,
+    server::Server,
 };
 
 /// The longest message of an error that this crate makes.
@@ -124,12 +124,12 @@ fn ask(payload: &[u8]) -> (io::Result<()>, Vec<Bytes>) {
             let (mut near, far) = duplex(1 << 20);
             near.write_all(&request).await.expect("the request has room");
             let budget = Budget::new(Limits { depth: 8, ..Limits::default() });
-            let engine = Arc::new(Engine::new("zerorpc", SocketType::Router, Arc::clone(&budget)));
             let stop = CancellationToken::new();
-            let service = Arc::new(EchoService::new(Echoing));
+            let connection = Connection::new(far, Peer::LOCAL, &budget, stop.clone());
+            let service = EchoService::new(Echoing);
+            let shared = Server::new().start(service.descriptor(), &budget).expect("any service suits");
             // The first has done all that it can when it waits for more, and then the second one stops it.
-            let waiting = Waiting::new(&budget);
-            let serving = serve_connection(&engine, service, waiting, far, ([127, 0, 0, 1], 1).into(), stop.clone());
+            let serving = Server::serve(Arc::new(shared), service, connection);
             let (served, ()) = tokio::join!(biased; serving, async { stop.cancel() });
             while near.read_buf(&mut answer).await.expect("the answer is there") > 0 {}
             served

@@ -12,10 +12,10 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use everywire_core::{
     Budget, Limit, Limits, Result, Service,
-    wire::{CancellationToken, Waiting},
+    wire::{CancellationToken, Connection, Peer, Protocol},
 };
 use everywire_zmtp::{
-    Engine, SocketType,
+    SocketType,
     frames::{GREETING, Taken, put_frame, put_ready, take_frame},
 };
 use schemars::JsonSchema;
@@ -26,7 +26,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use crate::{envelope::Event, schema, server::serve_connection};
+use crate::{envelope::Event, schema, server::Server};
 
 /// Longer than anything here may take; with paused time it costs nothing.
 const DEADLINE: Duration = Duration::from_hours(1);
@@ -99,12 +99,10 @@ impl Client {
         let (mut io, far) = duplex(1 << 20);
         let real = Real::default();
         let (waiting, stop, budget) = (Arc::clone(&real.waiting), CancellationToken::new(), Budget::new(limits));
-        let engine = Arc::new(Engine::new("zerorpc", SocketType::Router, Arc::clone(&budget)));
-        let token = stop.clone();
-        let service = Arc::new(DemoService::new(real));
-        let peer = ([127, 0, 0, 1], 4243).into();
-        let waits = Waiting::new(&budget);
-        let served = tokio::spawn(async move { serve_connection(&engine, service, waits, far, peer, token).await });
+        let service = DemoService::new(real);
+        let shared = Server::new().start(service.descriptor(), &budget).unwrap();
+        let connection = Connection::new(far, Peer::LOCAL, &budget, stop.clone());
+        let served = tokio::spawn(Server::serve(Arc::new(shared), service, connection));
         let mut hello = GREETING.to_vec();
         put_ready(&mut hello, SocketType::Dealer);
         io.write_all(&hello).await.unwrap();

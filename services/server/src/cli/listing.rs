@@ -2,8 +2,11 @@
 
 use std::{fmt, io::Write, net::SocketAddr};
 
-use everywire::{Code, Limits, Result};
-use everywire::{amqp, grpc, jsonrpc, xmlrpc, zerorpc};
+use everywire::{
+    Code, Limits, Result, RpcError, Tcp, amqp, grpc, jsonrpc,
+    wire::{Listener, Protocol},
+    xmlrpc, zerorpc,
+};
 use everywire_locker as locker;
 use everywire_toolkit::ToolkitService;
 
@@ -26,52 +29,46 @@ impl Listing {
         self.wires.len()
     }
 
-    pub(crate) async fn xmlrpc(&mut self, address: &str, nil: bool) -> Result<xmlrpc::Server> {
-        let server = xmlrpc::Server::bind(address).await?;
-        let server = if nil { server.nil() } else { server };
-        let url = server.url();
+    pub(crate) async fn xmlrpc(&mut self, address: &str) -> Result<Tcp> {
+        let (tcp, url) = bind::<xmlrpc::Server>(address).await?;
         let python = format!("from xmlrpc.client import ServerProxy; print(ServerProxy('{url}').add(3, 4))");
-        self.add("XML-RPC", server.address(), &url, &format!("python3 -c \"{python}\""));
-        Ok(server)
+        self.add("XML-RPC", tcp.address(), &url, &format!("python3 -c \"{python}\""));
+        Ok(tcp)
     }
 
-    pub(crate) async fn jsonrpc(&mut self, address: &str) -> Result<jsonrpc::Server> {
-        let server = jsonrpc::Server::bind(address).await?;
-        let url = server.url();
+    pub(crate) async fn jsonrpc(&mut self, address: &str) -> Result<Tcp> {
+        let (tcp, url) = bind::<jsonrpc::Server>(address).await?;
         let body = r#"{"jsonrpc": "2.0", "id": 1, "method": "add", "params": [3, 4]}"#;
         let urls = format!("{url} {}", url.replacen("http", "ws", 1));
-        self.add("JSON-RPC", server.address(), &urls, &format!("curl {} --json '{body}'", word(&url)));
-        Ok(server)
+        self.add("JSON-RPC", tcp.address(), &urls, &format!("curl {} --json '{body}'", word(&url)));
+        Ok(tcp)
     }
 
-    pub(crate) async fn grpc(&mut self, address: &str) -> Result<grpc::Server> {
-        let server = grpc::Server::bind(address).await?;
-        let url = server.url();
-        self.add("gRPC", server.address(), &url, &add_3_4(&url.replacen("http", "grpc", 1)));
-        Ok(server)
+    pub(crate) async fn grpc(&mut self, address: &str) -> Result<Tcp> {
+        let (tcp, url) = bind::<grpc::Server>(address).await?;
+        self.add("gRPC", tcp.address(), &url, &add_3_4(&url.replacen("http", "grpc", 1)));
+        Ok(tcp)
     }
 
-    pub(crate) async fn zerorpc(&mut self, address: &str) -> Result<zerorpc::Server> {
-        let server = zerorpc::Server::bind(address).await?;
-        let url = server.url();
+    pub(crate) async fn zerorpc(&mut self, address: &str) -> Result<Tcp> {
+        let (tcp, url) = bind::<zerorpc::Server>(address).await?;
         let python = format!("import zerorpc; c = zerorpc.Client('{url}'); print(c.add(3, 4)); c.close()");
         // libzmq connects to IPv6 addresses only if a socket option allows it, and Python's client can't set that option.
-        let try_it = match server.address() {
+        let try_it = match tcp.address() {
             SocketAddr::V4(_) => format!("python3 -c \"{python}\""),
             SocketAddr::V6(_) => add_3_4(&url.replacen("tcp", "zerorpc", 1)),
         };
-        self.add("zerorpc", server.address(), &url, &try_it);
-        Ok(server)
+        self.add("zerorpc", tcp.address(), &url, &try_it);
+        Ok(tcp)
     }
 
-    pub(crate) async fn locker(&mut self, address: &str) -> Result<locker::Server> {
-        let server = locker::Server::bind(address).await?;
-        let url = server.url();
-        let ipv6 = if server.address().is_ipv6() { "s.ipv6 = True; " } else { "" };
+    pub(crate) async fn locker(&mut self, address: &str) -> Result<Tcp> {
+        let (tcp, url) = bind::<locker::Server>(address).await?;
+        let ipv6 = if tcp.address().is_ipv6() { "s.ipv6 = True; " } else { "" };
         let ask = "s.send(b'let me go'); print(s.recv())";
         let python = format!("import zmq; s = zmq.Context().socket(zmq.REQ); {ipv6}s.connect('{url}'); {ask}");
-        self.add("locker", server.address(), &url, &format!("python3 -c \"{python}\""));
-        Ok(server)
+        self.add("locker", tcp.address(), &url, &format!("python3 -c \"{python}\""));
+        Ok(tcp)
     }
 
     /// `None` if there is no broker and the server is not to wait for one. A broker that rejects the URL is an error.
@@ -120,6 +117,14 @@ impl fmt::Display for Listing {
         writeln!(f, "{}", self.notes.join("\n"))?;
         self.wires.iter().try_for_each(|wire| writeln!(f, "\n{wire}"))
     }
+}
+
+/// Binds `address` for the protocol `P`, which the error names. The second value is the URL.
+async fn bind<P: Protocol>(address: &str) -> Result<(Tcp, String)> {
+    let tcp = Tcp::bind(address).await;
+    let tcp = tcp.map_err(|error| RpcError::new(error.code(), format!("{}: {}", P::NAME, error.message())))?;
+    let url = tcp.url(P::SCHEME);
+    Ok((tcp, url))
 }
 
 /// The command that calls `add` at `url`, by the name under which this program was started.

@@ -1,7 +1,7 @@
 //! The web pages that may call, as flags.
 
 use clap::Args;
-use everywire::Result;
+use everywire::{Result, WebOrigins};
 
 use super::of_flag;
 
@@ -20,26 +20,23 @@ pub(crate) struct OriginFlags {
 }
 
 impl OriginFlags {
-    /// Lets `server` accept what the flags allow: `origin` and `host` each allow one more.
-    pub(crate) fn allow<S>(
-        &self,
-        server: S,
-        origin: impl Fn(S, &str) -> Result<S>,
-        host: impl Fn(S, &str) -> Result<S>,
-    ) -> Result<S> {
-        let mut origins = self.allow_origin.iter();
-        let server =
-            origins.try_fold(server, |server, name| origin(server, name)).map_err(of_flag("--allow-origin"))?;
-        self.allow_host.iter().try_fold(server, |server, name| host(server, name)).map_err(of_flag("--allow-host"))
+    /// The pages that the flags allow.
+    pub(crate) fn origins(&self) -> Result<WebOrigins> {
+        let mut origins = WebOrigins::default();
+        for origin in &self.allow_origin {
+            origins = origins.allow_origin(origin).map_err(of_flag("--allow-origin"))?;
+        }
+        for host in &self.allow_host {
+            origins = origins.allow_host(host).map_err(of_flag("--allow-host"))?;
+        }
+        Ok(origins)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-    use everywire::RpcError;
-
     use super::*;
+    use clap::Parser;
 
     #[derive(Parser)]
     struct Flags {
@@ -47,16 +44,20 @@ mod tests {
         origins: OriginFlags,
     }
 
+    fn allowed(arguments: &str) -> std::result::Result<String, String> {
+        let flags = Flags::parse_from(arguments.split(' ')).origins;
+        flags.origins().map(|origins| format!("{origins:?}")).map_err(|error| error.message().to_owned())
+    }
+
     #[test]
     fn every_flag_is_applied_and_named_in_its_error() {
-        let arguments = "everywire --allow-origin https://a --allow-host h --allow-origin https://b";
-        let flags = Flags::parse_from(arguments.split(' ')).origins;
-        let note = |kind: char| move |noted: String, name: &str| Ok(format!("{noted}{kind} {name}; "));
-        assert_eq!(flags.allow(String::new(), note('o'), note('h')).unwrap(), "o https://a; o https://b; h h; ");
-        let reject = |_: String, name: &str| Err(RpcError::invalid_argument(format!("not {name}")));
-        let error = flags.allow(String::new(), reject, note('h')).unwrap_err();
-        assert_eq!(error.message(), "--allow-origin: not https://a");
-        let error = flags.allow(String::new(), note('o'), reject).unwrap_err();
-        assert_eq!(error.message(), "--allow-host: not h");
+        let flags = "everywire --allow-origin https://a --allow-host h --allow-origin https://b";
+        let expected = WebOrigins::default().allow_origin("https://a").unwrap();
+        let expected = expected.allow_origin("https://b").unwrap().allow_host("h").unwrap();
+        assert_eq!(allowed(flags), Ok(format!("{expected:?}")));
+        for flag in ["--allow-origin", "--allow-host"] {
+            let error = allowed(&format!("everywire {flag} a://b://c")).unwrap_err();
+            assert!(error.starts_with(&format!("{flag}: `a://b://c` is not a valid ")), "{error}");
+        }
     }
 }

@@ -11,10 +11,11 @@ use std::{
 
 use clap::Args;
 use everywire::{Budget, Limit, Limits, Result, RpcError, Server, Service, wire::CancellationToken};
-use everywire::{jsonrpc, xmlrpc};
+use everywire::{grpc, jsonrpc, xmlrpc, zerorpc};
 use everywire_engines::durable::DataDir;
 use everywire_id::Ids;
 use everywire_lock::Backend;
+use everywire_locker as locker;
 use everywire_toolkit::{Embedded, ToolkitService};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -119,24 +120,23 @@ impl Serve {
         let (connections, waiting) = (limits.connections, limits.calls_in_all);
         let mut server = Server::with_limits(ToolkitService::new(toolkit), limits).grace(self.grace);
         let mut listing = Listing::new(notes);
+        let origins = self.origins.origins()?;
         if let Wire(Some(address)) = &self.xmlrpc {
-            let wire = listing.xmlrpc(address, self.xmlrpc_nil).await?;
-            server =
-                server.mount(self.origins.allow(wire, xmlrpc::Server::allow_origin, xmlrpc::Server::allow_host)?);
+            let xmlrpc = xmlrpc::Server::new().origins(origins.clone());
+            let xmlrpc = if self.xmlrpc_nil { xmlrpc.nil() } else { xmlrpc };
+            server = server.mount((listing.xmlrpc(address).await?, xmlrpc));
         }
         if let Wire(Some(address)) = &self.jsonrpc {
-            let wire = listing.jsonrpc(address).await?;
-            server =
-                server.mount(self.origins.allow(wire, jsonrpc::Server::allow_origin, jsonrpc::Server::allow_host)?);
+            server = server.mount((listing.jsonrpc(address).await?, jsonrpc::Server::new().origins(origins)));
         }
         if let Wire(Some(address)) = &self.grpc {
-            server = server.mount(listing.grpc(address).await?);
+            server = server.mount((listing.grpc(address).await?, grpc::Server::new()));
         }
         if let Wire(Some(address)) = &self.zerorpc {
-            server = server.mount(listing.zerorpc(address).await?);
+            server = server.mount((listing.zerorpc(address).await?, zerorpc::Server::new()));
         }
         if let Wire(Some(address)) = &self.locker {
-            server = server.mount(listing.locker(address).await?);
+            server = server.mount((listing.locker(address).await?, locker::Server::new()));
         }
         if let Some(url) = &self.amqp
             && let Some(wire) = listing.amqp(url, self.amqp_wait, server.budget().limits()).await?

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use everywire_core::{Budget, Code, Limits, Result, RpcError, Transport, wire::CancellationToken};
 use everywire_grpc::{Client, Server};
+use everywire_net::Tcp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::{
@@ -132,10 +133,11 @@ impl Running {
     }
 
     pub(crate) async fn at(address: &str, limits: Limits) -> Self {
-        let server = Server::bind(address).await.unwrap();
-        let (address, go, stop) = (server.address(), Arc::new(Notify::new()), CancellationToken::new());
+        let tcp = Tcp::bind(address).await.unwrap();
+        let (address, go, stop) = (tcp.address(), Arc::new(Notify::new()), CancellationToken::new());
         let (sender, events) = mpsc::unbounded_channel();
         let service = Arc::new(DemoService::new(Tester { go: Arc::clone(&go), events: sender }));
+        let server = (tcp, Server::new());
         server.check(DemoService::descriptor()).unwrap();
         let budget = Budget::new(limits);
         let serving = tokio::spawn(server.serve(service, Arc::clone(&budget), stop.clone()));

@@ -7,6 +7,7 @@ use std::{
 
 use everywire_core::Limits;
 use everywire_jsonrpc::Server;
+use everywire_net::{Tcp, WebOrigins};
 use flate2::{
     Compression,
     read::GzDecoder,
@@ -283,9 +284,9 @@ async fn a_subprotocol_is_chosen_where_it_is_known() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_that_are_allowed_may_call() {
-    let server = Server::bind("127.0.0.1:0").await.unwrap();
-    let server = server.allow_origin("https://app.example").unwrap().allow_host("rpc.example").unwrap();
-    let server = Running::serve(server, Limits::default());
+    let origins = WebOrigins::default().allow_origin("https://app.example").unwrap();
+    let server = Server::new().origins(origins.allow_host("rpc.example").unwrap());
+    let server = Running::serve(Tcp::bind("127.0.0.1:0").await.unwrap(), server, Limits::default());
     for headers in
         ["Host: h\r\nOrigin: https://app.example\r\n", "Host: rpc.example:4244\r\nOrigin: http://rpc.example:4244\r\n"]
     {

@@ -9,6 +9,7 @@ use std::{
 
 use everywire_core::{Budget, Code, Limits, Result, RpcError, Transport, wire::CancellationToken};
 use everywire_jsonrpc::Server;
+use everywire_net::Tcp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::{
@@ -152,11 +153,12 @@ impl Running {
     }
 
     pub(crate) async fn start_on(address: &str, limits: Limits) -> Self {
-        Self::serve(Server::bind(address).await.unwrap(), limits)
+        Self::serve(Tcp::bind(address).await.unwrap(), Server::new(), limits)
     }
 
-    pub(crate) fn serve(server: Server, limits: Limits) -> Self {
-        let address = server.address();
+    pub(crate) fn serve(tcp: Tcp, server: Server, limits: Limits) -> Self {
+        let address = tcp.address();
+        let server = (tcp, server);
         assert_eq!(server.endpoint(), format!("jsonrpc http://{address}"));
         let (begun, go_on) = (watch::Sender::new(0), Semaphore::new(0));
         let state = Arc::new(State { begun, go_on, waiting: AtomicU32::new(0), ended: AtomicU32::new(0) });

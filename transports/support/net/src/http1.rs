@@ -1,37 +1,28 @@
 //! The server side of HTTP/1, within the limits, for the wires that have a body per call.
 
-use std::{
-    convert::Infallible,
-    io,
-    pin::{Pin, pin},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
-    task::{Context, Poll, ready},
-    time::{Duration, Instant},
-};
+use std::{convert::Infallible, pin::pin, sync::Arc};
 
 use bytes::Bytes;
 use everywire_core::{
     Budget, Code, Limit, Result, RpcError,
-    wire::{CancellationToken, Reservation},
+    wire::{CancellationToken, Io, Reservation, Socket},
 };
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use hyper::{
     body::{Body, Incoming},
-    rt::{self, Timer},
     server::conn::http1::Builder,
     service::service_fn,
+    upgrade::{OnUpgrade, Parts},
 };
 use hyper_util::rt::TokioIo;
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::{Sleep, sleep_until},
-};
 
-use crate::{Socket, WebOrigins, arrived, encoding::ACCEPTED, head};
+use crate::{
+    WebOrigins, arrived,
+    encoding::ACCEPTED,
+    head,
+    head_timer::{HeadTimer, Pulse, Pulsed},
+};
 
 /// What a connection may buffer: the longest head of a request, and the largest piece of a body.
 const BUFFER_BYTES: usize = 64 << 10;
@@ -41,7 +32,7 @@ const BUFFER_BYTES: usize = 64 << 10;
 /// their beginning. Requests of pages that `origins` does not allow, requests that break HTTP, and OPTIONS
 /// are answered here.
 pub async fn serve<F, B>(
-    socket: Socket,
+    socket: Socket<impl Io>,
     budget: &Arc<Budget>,
     origins: &WebOrigins,
     stop: &CancellationToken,
@@ -58,10 +49,10 @@ where
         pulse.answered(closes);
         Ok::<_, Infallible>(response)
     });
-    let io = Pulsed { socket, pulse: Arc::clone(&pulse) };
+    let io = Pulsed::new(socket, &pulse);
     let mut connection = pin!(
         Builder::new()
-            .timer(HeadTimer { pulse: Arc::clone(&pulse), budget: Arc::clone(budget) })
+            .timer(HeadTimer::new(&pulse, budget))
             .header_read_timeout(budget.limits().handshake_time)
             .max_buf_size(BUFFER_BYTES)
             .serve_connection(TokioIo::new(io), service)
@@ -71,9 +62,17 @@ where
         ended = &mut connection => return ended,
         () = stop.cancelled() => {}
     }
-    pulse.is_stopping.store(true, Relaxed);
+    pulse.stop();
     connection.as_mut().graceful_shutdown();
     connection.await
+}
+
+/// The socket of a connection that [`serve`] has upgraded, and the bytes behind the request that were read already. None if
+/// the connection broke before.
+pub async fn upgraded<IO: Io>(upgrade: OnUpgrade) -> Option<(Socket<IO>, Bytes)> {
+    let parts = upgrade.await.ok()?.downcast::<TokioIo<Pulsed<IO>>>().ok()?;
+    let Parts { io, read_buf, .. } = parts;
+    Some((io.into_inner().into_socket(), read_buf))
 }
 
 /// The body of a request, whole.
@@ -162,135 +161,4 @@ pub fn not_received<B: From<String>>(error: &RpcError) -> Response<B> {
         response.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static(ACCEPTED));
     }
     response
-}
-
-/// What a connection's socket, requests and timer tell each other.
-#[derive(Debug, Default)]
-struct Pulse {
-    /// Bytes have come in since the last answer, or that answer ends the connection.
-    is_asking: AtomicBool,
-    /// A request has been answered.
-    has_answered: AtomicBool,
-    /// No head is waited for any more.
-    is_stopping: AtomicBool,
-}
-
-impl Pulse {
-    /// Who is refused may have more to send than has been read.
-    fn answered(&self, closes: bool) {
-        self.has_answered.store(true, Relaxed);
-        self.is_asking.store(closes, Relaxed);
-    }
-}
-
-/// A socket that tells what comes in, and lingers if its peer is in the middle of something.
-struct Pulsed {
-    socket: Socket,
-    pulse: Arc<Pulse>,
-}
-
-impl AsyncRead for Pulsed {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let read = Pin::new(&mut self.socket).poll_read(cx, buffer);
-        if buffer.filled().len() > before {
-            self.pulse.is_asking.store(true, Relaxed);
-        } else if read.is_ready() {
-            // Nobody is there to be listened to.
-            self.pulse.is_asking.store(false, Relaxed);
-        }
-        read
-    }
-}
-
-impl AsyncWrite for Pulsed {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write_vectored(cx, bytes)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.socket.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.pulse.is_asking.load(Relaxed) {
-            self.socket.linger();
-        }
-        Pin::new(&mut self.socket).poll_shutdown(cx)
-    }
-}
-
-/// Times the head of a request: `handshake_time` from its first byte, and on a new connection from its beginning. Between
-/// requests `idle_time` counts. hyper itself has one time for both.
-struct HeadTimer {
-    pulse: Arc<Pulse>,
-    budget: Arc<Budget>,
-}
-
-impl Timer for HeadTimer {
-    fn sleep(&self, duration: Duration) -> Pin<Box<dyn rt::Sleep>> {
-        self.sleep_until(Instant::now() + duration)
-    }
-
-    /// hyper asks for one whenever it begins to wait for a head, with `handshake_time` from now.
-    fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn rt::Sleep>> {
-        let limits = self.budget.limits();
-        let is_idle = self.pulse.has_answered.load(Relaxed);
-        let wait = if is_idle { limits.idle_time.saturating_sub(limits.handshake_time) } else { Duration::ZERO };
-        Box::pin(HeadSleep {
-            pulse: Arc::clone(&self.pulse),
-            budget: Arc::clone(&self.budget),
-            is_idle,
-            deadline: deadline + wait,
-            sleep: None,
-        })
-    }
-}
-
-struct HeadSleep {
-    pulse: Arc<Pulse>,
-    budget: Arc<Budget>,
-    /// The connection has answered a request, and no byte of the next one is there.
-    is_idle: bool,
-    deadline: Instant,
-    /// Made when there is something to wait for: most heads are there.
-    sleep: Option<Pin<Box<Sleep>>>,
-}
-
-impl rt::Sleep for HeadSleep {}
-
-impl Future for HeadSleep {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = &mut *self;
-        if this.pulse.is_stopping.load(Relaxed) {
-            return Poll::Ready(());
-        }
-        if this.is_idle && this.pulse.is_asking.load(Relaxed) {
-            this.is_idle = false;
-            this.deadline = Instant::now() + this.budget.limits().handshake_time;
-            this.sleep = None;
-        }
-        let deadline = this.deadline.into();
-        ready!(this.sleep.get_or_insert_with(|| Box::pin(sleep_until(deadline))).as_mut().poll(cx));
-        if this.is_idle {
-            this.budget.record(Limit::IdleTime, "an HTTP connection was closed");
-        } else {
-            this.budget.record(Limit::HandshakeTime, "the head of an HTTP request did not arrive in time");
-        }
-        Poll::Ready(())
-    }
 }

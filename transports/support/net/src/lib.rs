@@ -1,25 +1,30 @@
-//! What the wires over TCP share: a server's bind, accept, limits and drain; HTTP/1; a client's connection that is opened
-//! again.
-//!
-//! It knows no wire. A wire hands [`Listener::serve`] a function that runs one connection.
+//! What the wires over byte streams share: listeners on TCP, on Unix sockets and in memory; HTTP/1; a client's connection that
+//! is opened again. It knows no wire.
 
 mod address;
+mod duplex;
 pub mod encoding;
 mod head;
+mod head_timer;
 pub mod http1;
 mod input;
-mod listener;
 mod message;
 mod origin;
 mod shared;
-mod socket;
 mod status;
+mod stream;
+mod tcp;
+#[cfg(unix)]
+mod unix;
 
 pub use address::{Address, reachable};
+pub use duplex::{Duplex, DuplexConnector, duplex};
 pub use input::poll_read_more;
-pub use listener::Listener;
 pub use message::{arrived, buffered};
 pub use origin::WebOrigins;
 pub use shared::Shared;
-pub use socket::{LEAST_TAKEN_BYTES, Socket};
 pub use status::code_of_status;
+pub use stream::{OsStream, Raw};
+pub use tcp::Tcp;
+#[cfg(unix)]
+pub use unix::Unix;

@@ -20,26 +20,31 @@ pub struct WebOrigins {
 impl WebOrigins {
     /// Allows pages of `origin`, such as `https://app.example`, to call any host of this server. There is no wildcard, and
     /// `null` is rejected because every sandboxed page has that origin.
-    pub fn allow_origin(&mut self, origin: &str) -> Result<()> {
+    ///
+    /// Otherwise `INVALID_ARGUMENT`.
+    pub fn allow_origin(mut self, origin: &str) -> Result<Self> {
         let parsed = WebOrigin::parse(origin).ok_or_else(|| {
             RpcError::invalid_argument(format!(
                 "`{origin}` is not a valid origin; expected SCHEME://HOST or SCHEME://HOST:PORT"
             ))
         })?;
         self.origins.push(parsed);
-        Ok(())
+        Ok(self)
     }
 
     /// Allows pages that come from this server under the name `host`, such as `rpc.example`: both their `Origin` and the
-    /// `Host` that they call are this name, with the same port.
-    pub fn allow_host(&mut self, host: &str) -> Result<()> {
+    /// `Host` that they call are this name, with the same port. Programs that send an `Origin` made from the URL that they call
+    /// need this as well.
+    ///
+    /// `INVALID_ARGUMENT` for a name with a scheme or a port.
+    pub fn allow_host(mut self, host: &str) -> Result<Self> {
         let is_host = |authority: &Authority| authority.as_str() == authority.host() && !host.contains('*');
         if !host.parse::<Authority>().is_ok_and(|authority| is_host(&authority)) {
             let text = format!("`{host}` is not a valid host name; expected a name without scheme and port");
             return Err(RpcError::invalid_argument(text));
         }
         self.hosts.push(host.to_ascii_lowercase());
-        Ok(())
+        Ok(self)
     }
 
     /// Whether a page of `origin` may call this server as `host`.
@@ -144,10 +149,8 @@ mod tests {
 
     #[test]
     fn what_was_allowed_is_allowed_and_nothing_like_it() {
-        let mut origins = WebOrigins::default();
-        origins.allow_origin("https://app.example").unwrap();
-        origins.allow_origin("HTTP://localhost:3000/").unwrap();
-        origins.allow_host("RPC.example").unwrap();
+        let origins = WebOrigins::default().allow_origin("https://app.example").unwrap();
+        let origins = origins.allow_origin("HTTP://localhost:3000/").unwrap().allow_host("RPC.example").unwrap();
         let cases = [
             ("https://app.example", "127.0.0.1:4242", true),
             ("https://APP.example:443", "evil.example", true),

@@ -2,14 +2,20 @@
 #![expect(clippy::unwrap_used, reason = "a test that fails may panic anywhere")]
 
 use std::{
+    io,
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use everywire_core::{Budget, Limit, Limits, wire::CancellationToken};
+use everywire_core::{
+    Budget, Limit, Limits, Service, Transport,
+    descriptor::ServiceDescriptor,
+    service,
+    wire::{CancellationToken, Connection, Io, Protocol},
+};
 use everywire_net::{
-    Listener, Socket, WebOrigins,
+    Tcp, WebOrigins,
     http1::{not_post, not_received, receive, serve},
 };
 use http::{Method, Request, Response};
@@ -39,29 +45,54 @@ async fn start(limits: Limits) -> Running {
 }
 
 async fn start_with(limits: Limits, origins: WebOrigins) -> Running {
-    let listener = Listener::bind("test", "127.0.0.1:0").await.unwrap();
-    let (address, budget, stop) = (listener.address(), Budget::new(limits), CancellationToken::new());
-    let serving = tokio::spawn({
-        let (budget, stop, origins) = (Arc::clone(&budget), stop.clone(), Arc::new(origins));
-        async move {
-            let connection = |socket, _, stop| connection(socket, Arc::clone(&budget), Arc::clone(&origins), stop);
-            listener.serve(&budget, stop, connection).await;
-        }
-    });
-    Running { address, budget, stop, serving }
+    let tcp = Tcp::bind("127.0.0.1:0").await.unwrap();
+    let (address, budget, stop) = (tcp.address(), Budget::new(limits), CancellationToken::new());
+    let service = Arc::new(NothingService::new(Nobody));
+    let serving = (tcp, Echo { origins }).serve(service, Arc::clone(&budget), stop.clone());
+    Running { address, budget, stop, serving: tokio::spawn(async { serving.await.unwrap() }) }
 }
 
-async fn connection(socket: Socket, budget: Arc<Budget>, origins: Arc<WebOrigins>, stop: CancellationToken) {
-    let echo = async |request: Request<Incoming>| {
-        if request.method() != Method::POST {
-            return not_post("test");
-        }
-        match receive(request.into_body(), &budget, &stop).await {
-            Ok(body) => Response::new(Full::from(body.bytes)),
-            Err(error) => not_received(&error),
-        }
-    };
-    let _ = serve(socket, &budget, &origins, &stop, echo).await;
+/// The service that is served: its methods are not called.
+#[service(package = "test.v1")]
+trait Nothing {
+    async fn nothing(&self) -> everywire_core::Result<()>;
+}
+
+struct Nobody;
+
+impl Nothing for Nobody {
+    async fn nothing(&self) -> everywire_core::Result<()> {
+        Ok(())
+    }
+}
+
+/// Answers each body with itself.
+struct Echo {
+    origins: WebOrigins,
+}
+
+impl Protocol for Echo {
+    const NAME: &'static str = "test";
+    const SCHEME: &'static str = "http";
+    type Shared = Self;
+
+    fn start(self, _: &'static ServiceDescriptor, _: &Arc<Budget>) -> everywire_core::Result<Self> {
+        Ok(self)
+    }
+
+    async fn serve<S: Service>(shared: Arc<Self>, _: S, connection: Connection<impl Io>) -> io::Result<()> {
+        let Connection { io, budget, stop, .. } = connection;
+        let echo = async |request: Request<Incoming>| {
+            if request.method() != Method::POST {
+                return not_post("test");
+            }
+            match receive(request.into_body(), &budget, &stop).await {
+                Ok(body) => Response::new(Full::from(body.bytes)),
+                Err(error) => not_received(&error),
+            }
+        };
+        serve(io, &budget, &shared.origins, &stop, echo).await.map_err(io::Error::other)
+    }
 }
 
 impl Running {
@@ -349,9 +380,8 @@ async fn a_head_that_breaks_http_is_rejected() {
 
 #[tokio::test]
 async fn pages_that_are_allowed_may_call_and_read_the_answer() {
-    let mut origins = WebOrigins::default();
-    origins.allow_origin("https://app.example").unwrap();
-    origins.allow_host("rpc.example").unwrap();
+    let origins = WebOrigins::default().allow_origin("https://app.example").unwrap();
+    let origins = origins.allow_host("rpc.example").unwrap();
     let running = start_with(Limits::default(), origins).await;
     let reads = "access-control-allow-origin: https://app.example\r\n";
     #[rustfmt::skip]
@@ -382,8 +412,7 @@ async fn pages_that_are_allowed_may_call_and_read_the_answer() {
 
 #[tokio::test]
 async fn a_preflight_says_what_a_page_may_do_and_keeps_the_connection() {
-    let mut origins = WebOrigins::default();
-    origins.allow_origin("https://app.example").unwrap();
+    let origins = WebOrigins::default().allow_origin("https://app.example").unwrap();
     let running = start_with(Limits::default(), origins).await;
     let mut peer = running.connect().await;
     let preflight =

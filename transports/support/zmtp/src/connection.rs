@@ -4,15 +4,15 @@ use std::{
     fmt,
     future::poll_fn,
     io,
-    net::SocketAddr,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
 use bytes::{Bytes, BytesMut};
 use everywire_core::{
-    Code, Limit, Limits, RpcError,
-    wire::{FREE_BYTES, Reservation},
+    Budget, Code, Limit, Limits, RpcError,
+    wire::{self, FREE_BYTES, Io, Reservation, Socket},
 };
 use everywire_net::poll_read_more;
 use tokio::{
@@ -21,7 +21,7 @@ use tokio::{
 };
 
 use crate::{
-    Engine, Envelope, HeldCall, Peer, Reply, Session, Stream,
+    Engine, Envelope, HeldCall, Peer, Reply, Session,
     frames::{self, GREETING, GREETING_BYTES, SocketType, Taken, violation},
 };
 
@@ -30,9 +30,10 @@ const MESSAGE_FRAMES: usize = 64;
 
 /// One connection.
 pub(crate) struct Connection<'a, IO, S: Session> {
-    pub(crate) io: Pin<&'a mut IO>,
+    pub(crate) io: Socket<IO>,
     engine: &'a Engine,
-    address: SocketAddr,
+    budget: &'a Budget,
+    address: wire::Peer,
     session: S,
     peer: Peer<S::Channel>,
     input: BytesMut,
@@ -52,11 +53,18 @@ pub(crate) struct Connection<'a, IO, S: Session> {
     reservation: Reservation,
 }
 
-impl<'a, IO: Stream, S: Session> Connection<'a, IO, S> {
-    pub(crate) fn new(engine: &'a Engine, io: Pin<&'a mut IO>, address: SocketAddr, session: S) -> Self {
+impl<'a, IO: Io, S: Session> Connection<'a, IO, S> {
+    pub(crate) fn new(
+        engine: &'a Engine,
+        io: Socket<IO>,
+        address: wire::Peer,
+        budget: &'a Arc<Budget>,
+        session: S,
+    ) -> Self {
         Self {
             io,
             engine,
+            budget,
             address,
             session,
             peer: Peer::default(),
@@ -69,7 +77,7 @@ impl<'a, IO: Stream, S: Session> Connection<'a, IO, S> {
             next_tick: None,
             idle_since: None,
             idle_alarm: None,
-            reservation: engine.budget.reserve(),
+            reservation: budget.reserve(),
         }
     }
 
@@ -107,7 +115,7 @@ impl<'a, IO: Stream, S: Session> Connection<'a, IO, S> {
     }
 
     async fn flush(&mut self) -> io::Result<()> {
-        poll_fn(|cx| self.peer.output.poll_write(self.io.as_mut(), cx)).await
+        poll_fn(|cx| self.peer.output.poll_write(Pin::new(&mut self.io), cx)).await
     }
 
     /// From now on the connection ends when there is nothing left to do.
@@ -122,7 +130,7 @@ impl<'a, IO: Stream, S: Session> Connection<'a, IO, S> {
             // After dispatch: an empty set of tasks registers no waker, so it has to be asked after the last spawn.
             self.collect(cx)?;
             self.tick(cx);
-            let written = self.peer.output.poll_write(self.io.as_mut(), cx)?;
+            let written = self.peer.output.poll_write(Pin::new(&mut self.io), cx)?;
             self.hold(0).map_err(closing)?;
             let can_start = !self.is_full() && self.peer.calls.held_bytes() > 0;
             if can_start || (was_stuck && !self.is_stuck()) {
@@ -130,7 +138,7 @@ impl<'a, IO: Stream, S: Session> Connection<'a, IO, S> {
             }
             if self.is_stuck() {
                 self.pause();
-                return self.io.as_mut().poll_left(cx).map(Ok);
+                return self.io.poll_closed(cx).map(Ok);
             }
             self.peer.paused = false;
             let done = self.peer.calls.is_empty() && written.is_ready();
@@ -315,7 +323,7 @@ impl<'a, IO: Stream, S: Session> Connection<'a, IO, S> {
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        poll_read_more(self.io.as_mut(), cx, &mut self.input, self.missing)
+        poll_read_more(Pin::new(&mut self.io), cx, &mut self.input, self.missing)
     }
 
     /// Pending, unless a part of a message is older than it may be, or the connection is idle for longer.
@@ -348,16 +356,16 @@ impl<'a, IO: Stream, S: Session> Connection<'a, IO, S> {
     }
 
     fn limits(&self) -> &'a Limits {
-        self.engine.budget().limits()
+        self.budget.limits()
     }
 
     fn record(&self, limit: Limit, what: &str) {
-        self.engine.budget.record(limit, self.about(what));
+        self.budget.record(limit, self.about(what));
     }
 
     /// Notes that the peer met `limit`, and makes the error that ends its connection.
     pub(crate) fn exceeded(&self, limit: Limit, what: &str) -> io::Error {
-        closing(self.engine.budget.exceeded(limit, self.about(what)))
+        closing(self.budget.exceeded(limit, self.about(what)))
     }
 
     fn about(&self, what: &str) -> impl fmt::Display {

@@ -1,14 +1,14 @@
 //! What runs the connections of a server.
 
-use std::{future::poll_fn, io, net::SocketAddr, pin::pin, sync::Arc};
+use std::{future::poll_fn, io};
 
 use everywire_core::{
-    Budget, Limit,
-    wire::{CancellationToken, Tally},
+    Limit,
+    wire::{self, Io, Tally},
 };
 use tokio::{io::AsyncWriteExt, task::yield_now, time::timeout};
 
-use crate::{Session, SocketType, Stream, connection::Connection};
+use crate::{Session, SocketType, connection::Connection};
 
 /// Runs the connections of one server, within its limits.
 ///
@@ -20,17 +20,16 @@ use crate::{Session, SocketType, Stream, connection::Connection};
 /// | announces or sends a long message | `message_bytes`, checked before anything is reserved; the buffer grows by what arrived |
 /// | sends frames without end | 64 frames in a message, 1 KiB of them in front of the delimiter |
 /// | sends many calls | `calls_in_flight` begin, and as many more as fit into 1 MiB are held back; then reading pauses |
-/// | does not read its replies | `unsent_bytes`; then reading pauses, and `message_time` ends it ([`Socket`](everywire_net::Socket)) |
+/// | does not read its replies | `unsent_bytes`; then reading pauses, and `message_time` ends it ([`Socket`](wire::Socket)) |
 /// | leaves while reading pauses | the socket tells, and its calls are cancelled |
 /// | asks for long replies on many connections | `buffered_bytes` over all connections; then the session [refuses](Session::refuse) a call |
 /// | sends long messages on many connections | the same; then the one that needs more closes |
 ///
-/// Each limit that is met is [recorded](Budget::record). An idle connection keeps buffers of at most 32 KiB.
+/// Each limit that is met is [recorded](everywire_core::Budget::record). An idle connection keeps buffers of at most 32 KiB.
 #[derive(Debug)]
 pub struct Engine {
     pub(crate) wire: &'static str,
     pub(crate) socket: SocketType,
-    pub(crate) budget: Arc<Budget>,
     /// Peers whose handshake was rejected.
     rejected: Tally,
 }
@@ -38,36 +37,21 @@ pub struct Engine {
 impl Engine {
     /// An engine of `wire` that announces `socket`: [`Router`](SocketType::Router), or [`Rep`](SocketType::Rep), which
     /// has one call in flight, as its answers carry no number and have to come in the order of the requests.
-    pub fn new(wire: &'static str, socket: SocketType, budget: Arc<Budget>) -> Self {
-        Self { wire, socket, budget, rejected: Tally::default() }
+    pub fn new(wire: &'static str, socket: SocketType) -> Self {
+        Self { wire, socket, rejected: Tally::default() }
     }
 
-    /// The limits of its connections, and what is used of them.
-    pub fn budget(&self) -> &Budget {
-        &self.budget
-    }
-
-    /// Runs one connection of `peer` until the peer closes it, or until `shutdown` and the end of its calls.
+    /// Runs one connection until the peer closes it, or until the shutdown and the end of its calls.
     ///
     /// A peer whose handshake is rejected tries again and again, so the reason is logged at most once a second.
     ///
     /// An error says why the connection broke or was broken off: kind `InvalidData` for a peer that breaks the
     /// protocol, `TimedOut` or `QuotaExceeded` for one that met a limit, or what the socket said.
-    pub async fn serve<IO, S>(
-        &self,
-        io: IO,
-        peer: SocketAddr,
-        session: S,
-        shutdown: CancellationToken,
-    ) -> io::Result<()>
-    where
-        IO: Stream,
-        S: Session,
-    {
-        let io = pin!(io);
-        let mut connection = Connection::new(self, io, peer, session);
-        let handshake = timeout(self.budget.limits().handshake_time, connection.shake_hands());
-        let Some(shaken) = shutdown.run_until_cancelled(handshake).await else { return Ok(()) };
+    pub async fn serve<S: Session>(&self, connection: wire::Connection<impl Io>, session: S) -> io::Result<()> {
+        let wire::Connection { io, peer, budget, stop, .. } = connection;
+        let mut connection = Connection::new(self, io, peer, &budget, session);
+        let handshake = timeout(budget.limits().handshake_time, connection.shake_hands());
+        let Some(shaken) = stop.run_until_cancelled(handshake).await else { return Ok(()) };
         match shaken {
             Ok(shaken) => shaken.inspect_err(|error| self.log_rejected(peer, error))?,
             Err(_) => return Err(connection.exceeded(Limit::HandshakeTime, "has not shaken hands in time")),
@@ -75,17 +59,17 @@ impl Engine {
         tokio::select! {
             biased;
             ended = poll_fn(|cx| connection.poll(cx)) => return ended,
-            () = shutdown.cancelled() => connection.drain(),
+            () = stop.cancelled() => connection.drain(),
         }
         poll_fn(|cx| connection.poll(cx)).await?;
         // A peer that asked in time would wait in vain, so the runtime gets a turn to notice what the socket holds.
         yield_now().await;
         poll_fn(|cx| connection.poll(cx)).await?;
-        connection.io.as_mut().linger();
+        connection.io.linger();
         connection.io.shutdown().await
     }
 
-    fn log_rejected(&self, peer: SocketAddr, reason: &io::Error) {
+    fn log_rejected(&self, peer: wire::Peer, reason: &io::Error) {
         if reason.kind() == io::ErrorKind::InvalidData {
             let wire = self.wire;
             self.rejected.count(|times| tracing::warn!(%peer, times, "{wire}: a peer is rejected: {reason}"));

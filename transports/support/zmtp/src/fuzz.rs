@@ -6,14 +6,17 @@ use std::{
     io,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
     task::{Context, Poll},
 };
 
 use bytes::{Bytes, BytesMut};
-use everywire_core::{Budget, Limits, RpcError, wire::CancellationToken};
+use everywire_core::{
+    Budget, Limits, RpcError,
+    wire::{self, CancellationToken, Connection, Io},
+};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     runtime::{Builder, Runtime},
@@ -21,7 +24,7 @@ use tokio::{
 };
 
 use crate::{
-    Engine, Envelope, Peer, Reply, Session, SocketType, Stream,
+    Engine, Envelope, Peer, Reply, Session, SocketType,
     frames::{
         COMMAND_BYTES, GREETING, GREETING_BYTES, Taken, check_greeting, pong, put_frame, put_ready, read_ready,
         take_frame,
@@ -134,13 +137,23 @@ struct Conversation {
 fn converse(bytes: &[u8], pace: usize) -> Conversation {
     let limits = Limits { message_bytes: 2 * FRAME_BYTES, calls_in_flight: 4, unsent_bytes: 512, ..Limits::default() };
     let (stop, received) = (CancellationToken::new(), Arc::default());
-    let mut script = Script { rest: bytes, sent: 0, pace, written: Vec::new(), ready: false, stop: stop.clone() };
-    let engine = Engine::new("fuzz", SocketType::Router, Budget::new(limits));
-    let serving = engine.serve(&mut script, ([127, 0, 0, 1], 1).into(), Echo { received: Arc::clone(&received) }, stop);
+    let written = Arc::default();
+    let script = Script {
+        rest: bytes.to_vec().into(),
+        sent: 0,
+        pace,
+        written: Arc::clone(&written),
+        ready: false,
+        stop: stop.clone(),
+    };
+    let budget = Budget::new(limits);
+    let connection = Connection::new(script, wire::Peer::LOCAL, &budget, stop);
+    let engine = Engine::new("fuzz", SocketType::Router);
+    let serving = engine.serve(connection, Echo { received: Arc::clone(&received) });
     let served = RUNTIME.with(|runtime| runtime.block_on(serving));
-    assert_eq!(engine.budget().bytes(), 0, "what was buffered is free again");
+    assert_eq!(budget.bytes(), 0, "what was buffered is free again");
 
-    let Script { written, .. } = script;
+    let written = written.lock().expect("nobody panicked with it");
     assert!(written.len() <= GREETING_BYTES + 30 + 2 * bytes.len(), "the output is out of proportion");
     let output = written.strip_prefix(&GREETING).expect("the greeting comes first");
     let (mut answers, mut messages) = (Vec::new(), 0);
@@ -193,34 +206,33 @@ impl Session for Echo {
 }
 
 /// A peer that sends the script and then asks the server to stop. It reads faster than it writes.
-struct Script<'a> {
-    rest: &'a [u8],
+struct Script {
+    rest: Bytes,
     sent: usize,
     pace: usize,
-    written: Vec<u8>,
+    written: Arc<Mutex<Vec<u8>>>,
     /// Whether the next write is accepted: every other one has to wait.
     ready: bool,
     stop: CancellationToken,
 }
 
-impl AsyncRead for Script<'_> {
+impl AsyncRead for Script {
     fn poll_read(mut self: Pin<&mut Self>, _cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         assert!(buffer.remaining() <= (64 << 10) + 2 * self.sent, "reserved beyond what was received");
         if self.rest.is_empty() {
             self.stop.cancel();
             return Poll::Pending;
         }
-        let (next, rest) = self.rest.split_at(self.pace.min(self.rest.len()).min(buffer.remaining()));
-        buffer.put_slice(next);
-        self.sent += next.len();
-        self.rest = rest;
+        let length = self.pace.min(self.rest.len()).min(buffer.remaining());
+        buffer.put_slice(&self.rest.split_to(length));
+        self.sent += length;
         Poll::Ready(Ok(()))
     }
 }
 
-impl Stream for &mut Script<'_> {}
+impl Io for Script {}
 
-impl AsyncWrite for Script<'_> {
+impl AsyncWrite for Script {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.ready = !self.ready;
         if self.ready {
@@ -228,7 +240,7 @@ impl AsyncWrite for Script<'_> {
             return Poll::Pending;
         }
         let length = bytes.len().min(self.pace.saturating_mul(16));
-        self.written.extend_from_slice(&bytes[..length]);
+        self.written.lock().expect("nobody panicked with it").extend_from_slice(&bytes[..length]);
         Poll::Ready(Ok(length))
     }
 

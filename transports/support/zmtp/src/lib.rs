@@ -25,7 +25,10 @@
 //!
 //! use bytes::Bytes;
 //! use everywire_zmtp::{Engine, Envelope, Peer, Reply, Session, SocketType};
-//! use everywire_core::{Budget, Limits, RpcError, wire::CancellationToken};
+//! use everywire_core::{
+//!     Budget, Limits, RpcError,
+//!     wire::{CancellationToken, Connection, Peer as Address},
+//! };
 //!
 //! struct Lengths;
 //!
@@ -60,10 +63,11 @@
 //! #     let mut answer = [0; 64 + 27 + 5];
 //! #     peer.read_exact(&mut answer).await.map(|_| answer)
 //! # };
-//! let engine = Engine::new("lengths", SocketType::Rep, Budget::new(Limits::default()));
-//! let address = ([127, 0, 0, 1], 4243).into();
+//! let engine = Engine::new("lengths", SocketType::Rep);
+//! let budget = Budget::new(Limits::default());
+//! let connection = Connection::new(socket, Address::LOCAL, &budget, CancellationToken::new());
 //! # let serving = async {
-//! engine.serve(socket, address, Lengths, CancellationToken::new()).await
+//! engine.serve(connection, Lengths).await
 //! # };
 //! # let (answer, served) = tokio::join!(asking, serving);
 //! # served.unwrap();
@@ -78,7 +82,6 @@ pub mod frames;
 #[doc(hidden)]
 pub mod fuzz;
 mod session;
-mod stream;
 #[cfg(test)]
 mod tests;
 
@@ -86,4 +89,3 @@ pub use engine::Engine;
 pub use frames::SocketType;
 pub(crate) use session::HeldCall;
 pub use session::{Calls, Envelope, Output, Peer, Reply, Session};
-pub use stream::Stream;

@@ -4,7 +4,7 @@ mod limits;
 
 use std::{
     io,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::SocketAddr,
     pin::Pin,
     sync::{
         Arc,
@@ -15,7 +15,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use everywire_core::{Budget, Limits, RpcError, wire::CancellationToken};
+use everywire_core::{
+    Budget, Limits, RpcError,
+    wire::{self, CancellationToken, Connection, Io},
+};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex},
     task::JoinHandle,
@@ -23,14 +26,17 @@ use tokio::{
 };
 
 use crate::{
-    Engine, Envelope, Peer, Reply, Session, SocketType, Stream,
+    Engine, Envelope, Peer, Reply, Session, SocketType,
     frames::{GREETING, put_frame, put_ready, violation},
 };
 
 /// Longer than anything here may take; with paused time it costs nothing.
 const DEADLINE: Duration = Duration::from_hours(1);
 
-const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 4243);
+fn connection<IO: Io>(io: IO, budget: &Arc<Budget>, stop: &CancellationToken) -> Connection<IO> {
+    let address = SocketAddr::from(([127, 0, 0, 1], 4243));
+    Connection::new(io, address.into(), budget, stop.clone())
+}
 
 /// Does what the message says.
 #[derive(Default)]
@@ -120,8 +126,8 @@ impl Client {
         let writes = Arc::default();
         let far = Counted { io: far, writes: Arc::clone(&writes) };
         let (stop, budget) = (CancellationToken::new(), Budget::new(limits));
-        let (token, engine) = (stop.clone(), Engine::new("test", socket, Arc::clone(&budget)));
-        let served = tokio::spawn(async move { engine.serve(far, PEER, script, token).await });
+        let (connection, engine) = (connection(far, &budget, &stop), Engine::new("test", socket));
+        let served = tokio::spawn(async move { engine.serve(connection, script).await });
         Self { io, served, stop, budget, received, running, writes }
     }
 
@@ -277,7 +283,7 @@ async fn whoever_breaks_the_protocol_is_closed() {
 
 #[tokio::test]
 async fn a_peer_that_can_not_be_spoken_to_is_counted_and_not_left_waiting() {
-    let engine = Engine::new("test", SocketType::Router, Budget::new(Limits::default()));
+    let (engine, budget) = (Engine::new("test", SocketType::Router), Budget::new(Limits::default()));
     let with = |at: usize, bytes: &[u8]| [&GREETING[..at], bytes].concat();
     let mut subscriber = GREETING.to_vec();
     subscriber.extend(b"\x04\x19\x05READY\x0bSocket-Type\0\0\0\x03SUB");
@@ -291,7 +297,7 @@ async fn a_peer_that_can_not_be_spoken_to_is_counted_and_not_left_waiting() {
     for ((case, bytes, reason), count) in cases.into_iter().zip(1..) {
         let (mut io, far) = duplex(1 << 10);
         io.write_all(&bytes).await.unwrap();
-        let serving = engine.serve(far, PEER, Script::default(), CancellationToken::new());
+        let serving = engine.serve(connection(far, &budget, &CancellationToken::new()), Script::default());
         let error = timeout(DEADLINE, serving).await.expect(case).expect_err(case);
         assert!(error.to_string().contains(reason), "{case}: {error}");
         assert_eq!(engine.rejected(), count, "{case}");
@@ -395,4 +401,4 @@ impl AsyncWrite for Counted {
     }
 }
 
-impl Stream for Counted {}
+impl Io for Counted {}

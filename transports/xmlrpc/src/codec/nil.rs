@@ -10,12 +10,13 @@ use super::lexer::is_name_byte;
 pub(super) const NIL: &str = "<value><nil/></value>";
 
 /// How a struct member that is nil is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Nil {
     /// As `<nil/>`.
     Written,
     /// Not at all, since the reader may not know nil. An array element, a map's value and a whole reply can't be left out, so
     /// they are `<nil/>` in any case.
+    #[default]
     LeftOut,
 }
 

@@ -3,18 +3,20 @@
 use std::{
     future::poll_fn,
     io,
-    pin::pin,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
-use everywire_core::{Budget, Limit, Limits, wire::FREE_BYTES};
+use everywire_core::{
+    Budget, Limit, Limits,
+    wire::{self, CancellationToken, FREE_BYTES},
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, duplex},
     time::{Instant, advance, sleep, timeout},
 };
 
-use super::{Client, DEADLINE, PEER, Script, frames, hello, message};
+use super::{Client, DEADLINE, Script, connection, frames, hello, message};
 use crate::{Engine, SocketType, connection::Connection};
 
 #[tokio::test]
@@ -143,8 +145,8 @@ async fn reading_pauses_when_too_many_calls_are_held_back() {
 async fn reading_pauses_for_a_peer_that_does_not_read() {
     const MESSAGES: usize = 2_000;
     let body = "x".repeat(100);
-    let Client { io, received, served: _served, budget, .. } =
-        Client::connect(Limits { unsent_bytes: 8 << 10, ..Limits::default() }).await;
+    let limits = Limits { unsent_bytes: 8 << 10, message_time: Duration::from_mins(2), ..Limits::default() };
+    let Client { io, received, served: _served, budget, .. } = Client::connect(limits).await;
     let (mut reader, mut writer) = tokio::io::split(io);
     let burst = message(&body).repeat(MESSAGES);
     let sent = burst.clone();
@@ -174,10 +176,10 @@ async fn a_reply_for_which_there_is_no_room_is_refused() {
 
 #[tokio::test]
 async fn an_idle_connection_keeps_no_large_buffers() {
-    let engine = Engine::new("test", SocketType::Router, Budget::new(Limits::default()));
+    let (engine, budget) = (Engine::new("test", SocketType::Router), Budget::new(Limits::default()));
     let (mut io, far) = duplex(1 << 20);
-    let far = pin!(far);
-    let mut connection = Connection::new(&engine, far, PEER, Script::default());
+    let wire::Connection { io: far, peer, .. } = connection(far, &budget, &CancellationToken::new());
+    let mut connection = Connection::new(&engine, far, peer, &budget, Script::default());
     io.write_all(&hello(SocketType::Dealer)).await.unwrap();
     connection.shake_hands().await.unwrap();
     let mut greeted = vec![0; hello(SocketType::Router).len()];

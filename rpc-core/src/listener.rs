@@ -1,0 +1,69 @@
+//! Where the connections of a server come from.
+
+use std::{
+    fmt, io,
+    net::SocketAddr,
+    task::{Context, Poll},
+};
+
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
+
+/// A source of byte streams: a TCP port, a Unix socket, a listener of your own, or pairs in memory for a test.
+///
+/// Mounted together with a [`Protocol`](crate::wire::Protocol), as a pair, it makes a [`Transport`](crate::Transport).
+pub trait Listener: Send + 'static {
+    /// The streams that it accepts.
+    type Io: Io;
+
+    /// Waits for the next connection. A future that is dropped must not lose one.
+    ///
+    /// After an error the server logs it, pauses for 50 ms and calls this again.
+    fn accept(&mut self) -> impl Future<Output = io::Result<(Self::Io, Peer)>> + Send;
+
+    /// The URL at which clients on this machine can connect, such as `http://127.0.0.1:4242` for the scheme `http`.
+    fn url(&self, scheme: &str) -> String;
+}
+
+/// A byte stream in both directions.
+pub trait Io: AsyncRead + AsyncWrite + Send + Unpin + 'static {
+    /// Whether closing it with unread bytes takes back what was written but not yet read, as TCP's reset does.
+    const RESETS: bool = false;
+
+    /// Ready once the peer has closed or reset the connection, even while bytes that it sent are unread.
+    ///
+    /// By default it is never ready, and the end is found by reading up to it.
+    fn poll_closed(&mut self, _cx: &mut Context<'_>) -> Poll<()> {
+        Poll::Pending
+    }
+}
+
+/// For tests.
+impl Io for DuplexStream {}
+
+/// The other end of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Peer {
+    /// Its address; none for a Unix socket or a stream in memory, whose peer is on this machine.
+    pub address: Option<SocketAddr>,
+}
+
+impl Peer {
+    /// A peer on this machine without an address.
+    pub const LOCAL: Self = Self { address: None };
+}
+
+impl From<SocketAddr> for Peer {
+    fn from(address: SocketAddr) -> Self {
+        Self { address: Some(address) }
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.address {
+            Some(address) => address.fmt(f),
+            None => f.write_str("a local peer"),
+        }
+    }
+}
