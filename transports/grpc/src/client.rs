@@ -33,7 +33,7 @@ use crate::{
     codec,
     compression::Encoding,
     envelope::{self, Received},
-    fault, head,
+    head, status,
 };
 
 /// A client of one gRPC server. Clones share its connection.
@@ -135,12 +135,12 @@ where
     R: DeserializeOwned,
 {
     let (response, body) = response.into_parts();
-    let early = fault::status(&response.headers).transpose()?;
+    let early = status::of(&response.headers).transpose()?;
     if early.is_none() && !head::is_grpc(&response.headers) {
-        return Err(fault::not_grpc(response.status));
+        return Err(status::not_grpc(response.status));
     }
     let received = Received::read(body, budget).await?;
-    fault::status(received.trailers()).or(early.map(Ok)).ok_or_else(|| fault::not_grpc(response.status))??;
+    status::of(received.trailers()).or(early.map(Ok)).ok_or_else(|| status::not_grpc(response.status))??;
     let encoding = Encoding::of(&response.headers);
     let message = received.into_message(encoding, budget).map_err(|error| match encoding {
         // A server must not use what its client has not offered.

@@ -16,6 +16,7 @@ use serde::Serialize;
 use tonic::Status;
 
 use crate::{
+    body::Body,
     codec,
     compression::{self, Encoding},
 };
@@ -192,18 +193,6 @@ pub(crate) fn timeout_header(time: Duration) -> HeaderValue {
         if seconds < BEYOND { (seconds, 'S') } else { (hours.min(BEYOND - 1), 'H') }
     });
     HeaderValue::try_from(format!("{number}{unit}")).expect("digits and a letter are a header value")
-}
-
-/// The body of a response.
-#[derive(Debug, Default)]
-pub(crate) enum Body {
-    /// None: the headers are the whole answer.
-    #[default]
-    Empty,
-    /// One message with its prefix; the trailers of success follow.
-    Message(Bytes),
-    /// A body of the health or reflection service.
-    Other(Box<crate::builtin::Stream>),
 }
 
 /// The trailers of success.

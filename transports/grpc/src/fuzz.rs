@@ -29,11 +29,12 @@ use tonic::Status;
 use self::rich::Rich;
 use crate::{
     authority::{Frames, PREFACE},
+    body::Body as Reply,
+    call::GrpcCall,
     client::read_answer,
     codec::{from_slice_within, to_vec},
     compression::Encoding,
     envelope::{self, Received, TIMEOUT, deadline, frame, timeout_header},
-    server::GrpcCall,
 };
 
 static SERVICE: LazyLock<EchoService<Echoing>> = LazyLock::new(|| EchoService::new(Echoing));
@@ -127,10 +128,10 @@ fn called<R: DeserializeOwned>(name: &str, message: &[u8]) -> Option<R> {
 async fn answered<R: DeserializeOwned>(method: &Method, framed: &[u8]) -> Result<R> {
     let message =
         Received::read(Pieces::new(framed, usize::MAX), &AMPLE).await?.into_message(Encoding::Gzip, &AMPLE)?;
-    let mut call = GrpcCall { message: Some(message), budget: &AMPLE, gzip: false };
+    let mut call = GrpcCall::new(message, &AMPLE, false);
     let (head, body) = SERVICE.dispatch(method, &mut call).await.into_parts();
     let (rest, trailers) = match &body {
-        envelope::Body::Message(message) => (&message[..], Some(envelope::success())),
+        Reply::Message(message) => (&message[..], Some(envelope::success())),
         _ => (&[][..], None),
     };
     read_answer(method, Response::from_parts(head, Pieces { rest, step: usize::MAX, trailers }), &AMPLE).await

@@ -6,7 +6,7 @@ use http::{
     header::{ALLOW, CONTENT_TYPE},
 };
 
-use crate::{envelope::Body, fault};
+use crate::{body::Body, status};
 
 /// The most bytes of metadata in one request, as HTTP/2 counts them. The connection reads four times as many, so that a
 /// client with too much metadata gets a gRPC status.
@@ -33,11 +33,11 @@ pub(crate) fn rejection<B>(request: &Request<B>) -> Option<Response<Body>> {
     if !matches!(format, b"" | b"+proto") {
         let error =
             RpcError::unimplemented("unknown message format; expected application/grpc or application/grpc+proto");
-        return Some(fault::response(&error));
+        return Some(status::response(&error));
     }
     let bytes = metadata_bytes(headers);
     (bytes > METADATA_BYTES).then(|| {
-        fault::response(&RpcError::resource_exhausted(format!(
+        status::response(&RpcError::resource_exhausted(format!(
             "the metadata has {bytes} bytes; expected at most {METADATA_BYTES}, with {FIELD_BYTES} added for each field"
         )))
     })
@@ -60,8 +60,8 @@ fn metadata_bytes(headers: &HeaderMap) -> usize {
     headers.iter().map(|(name, value)| name.as_str().len() + value.len() + FIELD_BYTES).sum()
 }
 
-fn with_http(status: StatusCode, error: &RpcError) -> Response<Body> {
-    let mut response = fault::response(error);
-    *response.status_mut() = status;
+fn with_http(code: StatusCode, error: &RpcError) -> Response<Body> {
+    let mut response = status::response(error);
+    *response.status_mut() = code;
     response
 }

@@ -49,22 +49,27 @@
 mod authority;
 mod body;
 mod builtin;
+mod call;
 mod client;
+mod clock;
 mod codec;
 mod compression;
 mod connection;
 mod envelope;
-mod fault;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;
 mod head;
 mod health;
 mod loopback;
+mod pipe;
 mod reflection;
+mod router;
 pub mod schema;
 mod send_queue;
 mod server;
+mod settings;
+mod status;
 
 pub use client::Client;
 pub use codec::{Error, encode, from_slice, to_vec};

@@ -7,12 +7,13 @@ use everywire_core::{Budget, Caller, Result, RpcError, Service, descriptor::Meth
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
+    body::Body,
+    call::GrpcCall,
     client::Whole,
     codec,
     compression::Encoding,
-    envelope::{Body, Message, Received, frame},
-    fault,
-    server::GrpcCall,
+    envelope::{Message, Received, frame},
+    status,
 };
 
 /// A client and a server of this wire with neither HTTP/2 nor a socket between them.
@@ -41,10 +42,10 @@ impl<S: Service> Caller for Loopback<S> {
     ) -> Result<R> {
         let request = frame(args).map_err(RpcError::internal)?;
         let message = self.received(request).await?;
-        let mut call = GrpcCall { message: Some(message), budget: &self.budget, gzip: false };
+        let mut call = GrpcCall::new(message, &self.budget, false);
         let (head, body) = self.service.dispatch(method, &mut call).await.into_parts();
         let Body::Message(reply) = body else {
-            fault::status(&head.headers).transpose()?;
+            status::of(&head.headers).transpose()?;
             return Err(RpcError::internal("an answer without a message and without a status"));
         };
         let message = self.received(reply).await?;

@@ -12,7 +12,7 @@ use h2::{Reason, SendStream, server::SendResponse};
 use http::Response;
 use tokio::time::Instant;
 
-use crate::{connection::after, envelope, fault};
+use crate::{clock::after, envelope, status};
 
 /// What was handed to h2 and is not written yet: the peer may open no window for it, or not read at all.
 pub(crate) struct SendQueue {
@@ -49,7 +49,7 @@ impl SendQueue {
         message: Bytes,
     ) -> Result<(), h2::Error> {
         if let Err(full) = self.reservation.try_resize(self.bytes + message.len()) {
-            return respond.send_response(fault::response(&full).map(drop), true).map(drop);
+            return respond.send_response(status::response(&full).map(drop), true).map(drop);
         }
         self.bytes += message.len();
         let left = Arc::new(AtomicUsize::new(message.len()));

@@ -1,25 +1,20 @@
-//! The server: HTTP/2 connections, and calls on them.
+//! The server.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc};
 
 use everywire_core::{
-    Budget, Limit, Result, RpcError, Service, Transport,
-    descriptor::{Method, ServiceDescriptor},
-    wire::{Call, CancellationToken, PerConnection, decode_again},
+    Budget, Result, Service, Transport,
+    descriptor::ServiceDescriptor,
+    wire::{CancellationToken, PerConnection},
 };
-use everywire_net::{Listener, Socket, arrived};
-use http::{Request, Response};
-use serde::{Serialize, de::DeserializeOwned};
-use tokio::{sync::Semaphore, time::timeout};
+use everywire_net::{Listener, Socket};
+use tokio::sync::Semaphore;
 
 use crate::{
-    body::Incoming,
     builtin::{self, Builtins},
-    codec,
-    compression::{self, Encoding},
     connection::Connection,
-    envelope::{self, Body, Message, Received},
-    fault, head, schema,
+    router::{Router, Shared},
+    schema,
 };
 
 /// A gRPC server of one service, bound and not yet serving.
@@ -72,8 +67,8 @@ impl Transport for Server {
         let connections = self.listener.serve(&shared.budget, shutdown.clone(), |socket: Socket, _, stop| {
             let service = PerConnection::new(Arc::clone(&service), socket.waiting());
             let builtins = Arc::new(Semaphore::new(builtin::CALLS));
-            let session = Session { shared: Arc::clone(&shared), service, builtins, stop: stop.clone() };
-            Connection::serve(Arc::new(session), socket, Arc::clone(&shared.budget), stop)
+            let router = Router { shared: Arc::clone(&shared), service, builtins, stop: stop.clone() };
+            Connection::serve(Arc::new(router), socket, Arc::clone(&shared.budget), stop)
         });
         let stop = async {
             shutdown.cancelled().await;
@@ -81,127 +76,5 @@ impl Transport for Server {
         };
         tokio::join!(connections, stop);
         Ok(())
-    }
-}
-
-/// What the calls of all connections share.
-struct Shared {
-    descriptor: &'static ServiceDescriptor,
-    builtins: Builtins,
-    budget: Arc<Budget>,
-}
-
-/// One connection, as its calls see it.
-pub(crate) struct Session<S> {
-    shared: Arc<Shared>,
-    service: PerConnection<S>,
-    /// The calls of health and reflection that it may have open.
-    builtins: Arc<Semaphore>,
-    stop: CancellationToken,
-}
-
-impl<S: Service> Session<S> {
-    pub(crate) fn stop(&self) -> &CancellationToken {
-        &self.stop
-    }
-
-    pub(crate) async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
-        if let Some(rejection) = head::rejection(&request) {
-            return rejection;
-        }
-        let path = request.uri().path();
-        let answer = match self.shared.descriptor.methods().iter().find(|method| method.path() == path) {
-            Some(method) => {
-                let deadline = envelope::deadline(request.headers());
-                self.call(method, deadline, request).await
-            }
-            None => self.answer_other(request).await,
-        };
-        answer.unwrap_or_else(|error| fault::response(&error))
-    }
-
-    async fn call(
-        &self,
-        method: &Method,
-        deadline: Result<Option<Duration>>,
-        request: Request<Incoming>,
-    ) -> Result<Response<Body>> {
-        if self.stop.is_cancelled() {
-            return Err(RpcError::unavailable("the server is stopping"));
-        }
-        let call = self.run(method, request);
-        let Some(time) = deadline? else { return call.await };
-        timeout(time, call).await.unwrap_or_else(|_| {
-            Err(RpcError::deadline_exceeded(format!(
-                "{} was cut off after {time:?}, the caller's limit",
-                method.name()
-            )))
-        })
-    }
-
-    async fn run(&self, method: &Method, request: Request<Incoming>) -> Result<Response<Body>> {
-        let budget = &self.shared.budget;
-        let encoding = Encoding::of(request.headers());
-        let gzip = encoding == Encoding::Gzip && compression::accepts_gzip(request.headers());
-        // The headers are dropped here, since the call may wait for a long time.
-        let received = arrived(Received::read(request.into_body(), budget), budget, &self.stop).await?;
-        let mut call = GrpcCall { message: Some(received.into_message(encoding, budget)?), budget, gzip };
-        Ok(self.service.dispatch(method, &mut call).await)
-    }
-
-    async fn answer_other(&self, request: Request<Incoming>) -> Result<Response<Body>> {
-        let Shared { descriptor, builtins, budget, .. } = &*self.shared;
-        let path = request.uri().path().to_owned();
-        let name = path.trim_start_matches('/');
-        let (service, method) = name.split_once('/').unwrap_or((name, ""));
-        if let Some(builtin) = builtins.find(service) {
-            let answering = builtins.answer(builtin, request, &self.builtins);
-            return arrived(answering, budget, &self.stop).await;
-        }
-        if service == descriptor.full_name() {
-            return Err(descriptor.unknown(method));
-        }
-        Err(RpcError::unimplemented(format!(
-            "no service `{}` here; there is {}",
-            service.escape_debug(),
-            descriptor.full_name()
-        )))
-    }
-}
-
-/// One call.
-pub(crate) struct GrpcCall<'a> {
-    /// Let go when the arguments are read: a call may wait for long.
-    pub(crate) message: Option<Message>,
-    pub(crate) budget: &'a Budget,
-    /// Whether the caller asks for a compressed reply.
-    pub(crate) gzip: bool,
-}
-
-impl Call for GrpcCall<'_> {
-    type Reply = Response<Body>;
-
-    fn args<A: DeserializeOwned>(&mut self) -> Result<A> {
-        let message = self.message.take().expect("arguments are read once");
-        let (bytes, depth) = (&*message.bytes, self.budget.limits().depth);
-        codec::from_slice_within(bytes, depth).or_else(|error| {
-            if error.is_depth() {
-                self.budget.record(Limit::Depth, &error);
-            }
-            decode_again(codec::Message { bytes, depth })
-        })
-    }
-
-    fn args_bytes(&self) -> usize {
-        self.message.as_ref().map_or(0, |message| message.bytes.len())
-    }
-
-    fn reply<R: Serialize>(&mut self, outcome: Result<R>) -> Self::Reply {
-        let framed = outcome.and_then(|reply| envelope::frame(&reply).map_err(RpcError::internal));
-        match framed {
-            Ok(message) if self.gzip => envelope::gzip_response(message),
-            Ok(message) => envelope::response(message),
-            Err(error) => fault::response(&error),
-        }
     }
 }

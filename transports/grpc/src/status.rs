@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tonic::{Status, metadata::MetadataMap};
 
-use crate::{codec, compression, envelope::Body};
+use crate::{body::Body, codec, compression};
 
 /// The bytes of a message that travel. Peers commonly refuse headers of more than 8 KiB together.
 const MESSAGE_BYTES: usize = 2 << 10;
@@ -54,8 +54,8 @@ fn details(code: Code, message: &str, data: &Value) -> Option<Vec<u8>> {
     codec::to_vec(&details).ok().filter(|bytes| bytes.len() <= DETAILS_BYTES)
 }
 
-/// What the server said of the call, if it said it in these headers or trailers.
-pub(crate) fn status(headers: &HeaderMap) -> Option<Result<()>> {
+/// The status of the call, if these headers or trailers hold one.
+pub(crate) fn of(headers: &HeaderMap) -> Option<Result<()>> {
     let status = headers.get(Status::GRPC_STATUS)?;
     Some(if status == "0" { Ok(()) } else { Err(error(headers)) })
 }
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     fn there_and_back(error: &RpcError) -> RpcError {
-        status(response(error).headers()).expect("a status").unwrap_err()
+        of(response(error).headers()).expect("a status").unwrap_err()
     }
 
     #[test]
@@ -136,7 +136,7 @@ mod tests {
             if let Ok(details) = details.parse() {
                 headers.insert(Status::GRPC_STATUS_DETAILS, details);
             }
-            let error = status(&headers).unwrap().unwrap_err();
+            let error = of(&headers).unwrap().unwrap_err();
             assert_eq!((error.code(), error.data()), (code, None), "{number} {message} {details}");
         }
     }
