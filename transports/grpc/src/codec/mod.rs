@@ -32,56 +32,13 @@
 //! Specification: <https://protobuf.dev/programming-guides/encoding/>.
 
 mod de;
+mod error;
 mod ser;
 #[cfg(test)]
 mod tests;
 mod wire;
 
-use std::{borrow::Cow, fmt};
-
 pub use de::from_slice;
 pub(crate) use de::{Message, from_slice_within};
+pub use error::Error;
 pub use ser::{encode, to_vec};
-
-/// Why a value could not be written as, or read from, protocol buffers.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Error(Cow<'static, str>);
-
-impl Error {
-    const fn new(reason: &'static str) -> Self {
-        Self(Cow::Borrowed(reason))
-    }
-
-    /// Whether values nest deeper than they may.
-    pub(crate) fn is_depth(&self) -> bool {
-        *self == wire::TOO_DEEP
-    }
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Error {}
-
-impl serde::ser::Error for Error {
-    fn custom<T: fmt::Display>(reason: T) -> Self {
-        Self(Cow::Owned(reason.to_string()))
-    }
-}
-
-impl serde::de::Error for Error {
-    fn custom<T: fmt::Display>(reason: T) -> Self {
-        Self(Cow::Owned(reason.to_string()))
-    }
-}
-
-type Result<T, E = Error> = std::result::Result<T, E>;
-
-// What proto3 has no form for.
-const NESTED: Error = Error::new("proto3 has no list or map inside a list, map or Option; a struct around it helps");
-const OPTIONAL_ELEMENT: Error = Error::new("proto3 has no optional elements in lists and maps");
-const UNIT: Error = Error::new("proto3 has no field without a value");
-const ENUM_WITH_DATA: Error = Error::new("proto3 has no enums with data");

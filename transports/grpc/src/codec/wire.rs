@@ -1,6 +1,6 @@
 //! The wire of protocol buffers: varints, tags, records.
 
-use super::{Error, Result};
+use super::error::{Error, Result, TOO_DEEP};
 
 /// How the value of a record is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +21,6 @@ const BAD_VARINT: Error = Error::new("a varint of more than 64 bits");
 const BAD_TAG: Error = Error::new("a field number beyond the valid range");
 const BAD_WIRE: Error = Error::new("an unknown wire type");
 const BAD_GROUP: Error = Error::new("the end of a group that is not the last one opened");
-pub(super) const TOO_DEEP: Error = Error::new("messages nest too deep");
 
 pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
