@@ -31,7 +31,7 @@ use crate::{
     authority::{Frames, PREFACE},
     body::Body as Reply,
     call::GrpcCall,
-    client::read_answer,
+    client::read_response,
     codec::{from_slice_within, to_vec},
     compression::Encoding,
     envelope::{self, Received, TIMEOUT, deadline, frame, timeout_header},
@@ -134,7 +134,7 @@ async fn answered<R: DeserializeOwned>(method: &Method, framed: &[u8]) -> Result
         Reply::Message(message) => (&message[..], Some(envelope::success())),
         _ => (&[][..], None),
     };
-    read_answer(method, Response::from_parts(head, Pieces { rest, step: usize::MAX, trailers }), &AMPLE).await
+    read_response(method, Response::from_parts(head, Pieces { rest, step: usize::MAX, trailers }), &AMPLE).await
 }
 
 fn method(name: &str) -> &'static Method {
@@ -172,7 +172,7 @@ fn answer(data: &[u8]) {
             *response.headers_mut() = headers.clone();
         }
         response.headers_mut().insert(http::header::CONTENT_TYPE, envelope::CONTENT_TYPE);
-        match at_once(read_answer::<_, Specimen>(method("specimen"), response, &AMPLE)) {
+        match at_once(read_response::<_, Specimen>(method("specimen"), response, &AMPLE)) {
             Err(error) if error.origin() == Origin::Local => assert!(error.message().len() <= MESSAGE_BYTES, "{error}"),
             _ => {}
         }

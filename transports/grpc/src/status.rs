@@ -82,8 +82,8 @@ fn data(headers: &HeaderMap) -> Option<Value> {
     serde_json::from_str(&codec::from_slice::<String>(&any.value).ok()?).ok()
 }
 
-/// The error where the answer has no gRPC status: some other server or a proxy stands there.
-pub(crate) fn not_grpc(status: StatusCode) -> RpcError {
+/// The error for a response without a gRPC status, which comes from a proxy or another kind of server.
+pub(crate) fn missing(status: StatusCode) -> RpcError {
     let code = everywire_net::code_of_status(status.as_u16());
     RpcError::new(code, format!("the answer has no gRPC status; its HTTP status is {status}"))
 }
