@@ -1,4 +1,4 @@
-//! A call without the connection: what it costs in format and envelope.
+//! A call without a connection, to measure what format and envelope cost.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::{
     status,
 };
 
-/// A client and a server of this wire with neither HTTP/2 nor a socket between them.
+/// A client and a server of this wire without HTTP/2 and sockets between them.
 #[derive(Debug)]
 pub struct Loopback<S> {
     service: Arc<S>,
@@ -46,7 +46,7 @@ impl<S: Service> Caller for Loopback<S> {
         let (head, body) = self.service.dispatch(method, &mut call).await.into_parts();
         let Body::Message(reply) = body else {
             status::of(&head.headers).transpose()?;
-            return Err(RpcError::internal("an answer without a message and without a status"));
+            return Err(RpcError::internal("a response without a message and without a status"));
         };
         let message = self.received(reply).await?;
         codec::from_slice_within(&message.bytes, self.budget.limits().depth).map_err(RpcError::internal)

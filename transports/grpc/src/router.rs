@@ -70,7 +70,7 @@ impl<S: Service> Router<S> {
         let Some(time) = deadline? else { return call.await };
         timeout(time, call).await.unwrap_or_else(|_| {
             Err(RpcError::deadline_exceeded(format!(
-                "{} was cut off after {time:?}, the caller's limit",
+                "{} did not finish within {time:?}, the deadline of its caller",
                 method.name()
             )))
         })
@@ -100,7 +100,7 @@ impl<S: Service> Router<S> {
             return Err(descriptor.unknown(method));
         }
         Err(RpcError::unimplemented(format!(
-            "no service `{}` here; there is {}",
+            "no service `{}`; this server has {}",
             service.escape_debug(),
             descriptor.full_name()
         )))

@@ -21,14 +21,14 @@ use crate::{
 ///
 /// It also answers `grpc.health.v1.Health` and server reflection (`v1` and `v1alpha`).
 ///
-/// It keeps every limit except `batch_calls`, as gRPC has no batches. A connection may have as many streams as
-/// `calls_in_flight` and `waiting_calls` together; one more is reset with `REFUSED_STREAM`. At `unsent_bytes` the calls of a
-/// connection wait, while its windows are still read. A stream whose reply is not taken within `message_time` is reset with
-/// `ENHANCE_YOUR_CALM`. An idle connection gets a GOAWAY; health's `Watch` and reflection are calls that keep it open, 16 on
-/// a connection.
+/// It enforces every limit except `batch_calls`, because gRPC has no batches. A connection may have `calls_in_flight` plus
+/// `waiting_calls` streams open; further ones are reset with `REFUSED_STREAM`. Once a peer leaves `unsent_bytes` unread,
+/// its further calls wait, while its window updates are still read. A stream whose reply is not taken within `message_time`
+/// is reset with `ENHANCE_YOUR_CALM`. An idle connection gets a GOAWAY. Health's `Watch` and reflection count as calls, so
+/// they keep a connection open; it may have 16 of them.
 ///
-/// Requests may be compressed with gzip. A reply longer than 1 KiB is compressed if its request has `grpc-encoding: gzip`
-/// and accepts it. Metadata beyond 16 KiB is `RESOURCE_EXHAUSTED`.
+/// Requests may be compressed with gzip. A reply of more than 1 KiB is compressed if its request has `grpc-encoding: gzip`
+/// and accepts gzip. More than 16 KiB of metadata is `RESOURCE_EXHAUSTED`.
 #[derive(Debug)]
 pub struct Server {
     listener: Listener,

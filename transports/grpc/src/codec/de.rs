@@ -18,7 +18,8 @@ use super::{
     wire::Wire,
 };
 
-const NOT_SELF_DESCRIBING: Error = Error::new("protocol buffers don't tell types; the type must ask for one");
+const NOT_SELF_DESCRIBING: Error =
+    Error::new("protocol buffers are not self-describing; expected a type that asks for its own");
 
 /// Reads a message of at most 64 levels.
 pub fn from_slice<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
@@ -92,7 +93,7 @@ impl<'de> Deserializer<'de> for Message<'_> {
     }
 }
 
-/// Numbers of 32 bits are cut from the 64 of a varint, as every protocol buffers library does.
+/// The low 32 bits of a varint's 64, which is how every protocol buffers library reads narrower numbers.
 #[expect(clippy::cast_possible_truncation, reason = "see above")]
 fn low_32(bits: u64) -> u32 {
     bits as u32
@@ -111,7 +112,7 @@ macro_rules! integers {
 impl<'a, 'de, P: Position<'a>> Deserializer<'de> for At<'a, P> {
     type Error = Error;
 
-    // serde's visitors check the range of what is narrower than 32 bits.
+    // serde's visitors check the range of numbers narrower than 32 bits.
     integers! {
         deserialize_bool, visit_bool(position, bits) = bits != 0;
         deserialize_i8, visit_i32(position, bits) = low_32(bits).cast_signed();

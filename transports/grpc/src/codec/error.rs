@@ -10,7 +10,7 @@ pub(super) type Result<T, E = Error> = std::result::Result<T, E>;
 
 // What proto3 can't express.
 pub(super) const NESTED: Error =
-    Error::new("proto3 has no list or map inside a list, map or Option; a struct around it helps");
+    Error::new("proto3 has no list or map inside a list, map or Option; put it into a struct");
 pub(super) const OPTIONAL_ELEMENT: Error = Error::new("proto3 has no optional elements in lists and maps");
 pub(super) const UNIT: Error = Error::new("proto3 has no field without a value");
 pub(super) const ENUM_WITH_DATA: Error = Error::new("proto3 has no enums with data");

@@ -17,17 +17,17 @@
 //! | `i8` to `i32`, `i64` | int32, int64 |
 //! | `u8` to `u32`, `u64` | uint32, uint64 |
 //! | bytes, `Vec<u8>` | bytes |
-//! | struct, tuple; newtype struct | message; what is inside it |
+//! | struct, tuple; newtype struct | message; the type inside it |
 //! | enum of plain variants | enum, numbered by variant |
 //! | `Option` | `optional`: presence is explicit, so `Some(0)` is written |
 //! | `Vec` | `repeated`, packed where the elements are numbers |
 //! | map | `map` |
 //! | anything else as a whole message | a message whose field 1 is the value; `()` is the empty message |
 //!
-//! Zero values are left out and read back as zero; a struct in a field is written even if all of it is zero. A field that
-//! comes twice: the last wins, and messages merge. Unknown fields are skipped, groups too, which proto3 does not have.
-//! The rest, such as enums with data and lists of lists, has no form in proto3: it is an error here, and
-//! [`check`](crate::schema::check) finds it before the first call.
+//! Zero values are left out and read back as zero; a struct in a field is written even if all of it is zero. If a field
+//! occurs twice, the last value wins, and messages merge. Unknown fields are skipped, including the groups of proto2.
+//! proto3 can't express other types, such as enums with data and lists of lists: they are an error here, and
+//! [`check`](crate::schema::check) finds them before the first call.
 //!
 //! Specification: <https://protobuf.dev/programming-guides/encoding/>.
 

@@ -17,12 +17,12 @@ use super::{
     wire::{Wire, put_varint},
 };
 
-/// Room for most messages, so that they need one allocation.
-const FIRST_ROOM: usize = 128;
+/// Enough for most messages, so that they need one allocation.
+const INITIAL_CAPACITY: usize = 128;
 
 /// Writes `value` as a message.
 pub fn to_vec<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>> {
-    let mut out = Vec::with_capacity(FIRST_ROOM);
+    let mut out = Vec::with_capacity(INITIAL_CAPACITY);
     encode(value, &mut out)?;
     Ok(out)
 }
@@ -80,7 +80,7 @@ impl<'a, P: Position> ser::Serializer for At<'a, P> {
     }
 
     fn serialize_char(self, _value: char) -> Result<()> {
-        Err(Error::new("proto3 has no characters; a string helps"))
+        Err(Error::new("proto3 has no characters; use a String"))
     }
 
     fn serialize_str(self, value: &str) -> Result<()> {

@@ -113,7 +113,7 @@ impl<'a> Model<'a> {
         }
     }
 
-    /// The full name of what a field refers to; a tuple is called `unnamed`.
+    /// The full name of what a field refers to. A tuple gets the name `unnamed`.
     fn add_content(&mut self, content: Content<'a>, unnamed: &str) -> Result<String> {
         match content {
             Content::Nothing => Err(format!("{unnamed} has nothing to refer to")),
@@ -122,7 +122,7 @@ impl<'a> Model<'a> {
         }
     }
 
-    /// The full name of a struct or an enum, which is added to the file if it is not there yet.
+    /// The full name of a struct or an enum. Adds it to the file if it is not there yet.
     fn add_named(&mut self, name: &'a str) -> Result<String> {
         let service = self.service;
         if !self.named.insert(name) {
@@ -254,7 +254,7 @@ impl<'a> Model<'a> {
         }
     }
 
-    /// The documentation at this place in the JSON Schema of a named type.
+    /// The documentation at `pointer` in the JSON Schema of a named type.
     fn docs(&self, name: &str, pointer: &str) -> &'a str {
         let definition = self.service.definitions().get(name);
         definition.and_then(|schema| schema.pointer(pointer)).and_then(Value::as_str).unwrap_or_default()
@@ -289,7 +289,7 @@ fn map_entry(name: String, key: Kind, value: FieldDescriptorProto) -> Descriptor
     }
 }
 
-/// Positions in a descriptor are 32 bits wide; nothing declared in Rust source comes near.
+/// Positions in a descriptor have 32 bits, far more than any trait needs.
 fn number(index: usize) -> i32 {
     i32::try_from(index).unwrap_or(i32::MAX)
 }
