@@ -148,21 +148,23 @@ impl<S: Service> Connection<S> {
             return;
         }
         self.clock.touch();
-        // The waker wakes nobody: a call that waits is polled once more, in its own task.
-        let mut context = Context::from_waker(Waker::noop());
         while !self.send_queue.is_full()
-            && let Some((request, respond)) = self.accepted.pop_front()
+            && let Some(accepted) = self.accepted.pop_front()
         {
-            let mut call = Box::pin(answer(Arc::clone(&self.router), request, respond));
-            match call.as_mut().poll(&mut context) {
-                Poll::Ready(completed) => self.send(completed),
-                Poll::Pending => {
-                    self.tasks.spawn(call);
-                    if self.tasks.len() == settings::streams(self.budget.limits()) {
-                        self.budget.record(Limit::CallsInFlight, "an HTTP/2 connection has as many calls as it may");
-                    }
-                }
-            }
+            self.run(accepted);
+        }
+    }
+
+    /// Runs a call on this task, and in a task of its own from where it has to wait.
+    fn run(&mut self, (request, respond): Accepted) {
+        let mut call = Box::pin(answer(Arc::clone(&self.router), request, respond));
+        // The waker wakes nobody: a call that waits is polled once more, in its own task.
+        if let Poll::Ready(completed) = call.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            return self.send(completed);
+        }
+        self.tasks.spawn(call);
+        if self.tasks.len() == settings::streams(self.budget.limits()) {
+            self.budget.record(Limit::CallsInFlight, "an HTTP/2 connection has as many calls as it may");
         }
     }
 

@@ -6,6 +6,7 @@
 //! [`breaking_changes`] finds any other change.
 
 mod changes;
+mod comments;
 mod model;
 mod names;
 mod print;

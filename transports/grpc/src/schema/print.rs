@@ -8,7 +8,7 @@ use prost_types::{
     field_descriptor_proto::{Label, Type},
 };
 
-use super::model::{ENUM, MEMBER, MESSAGE, SERVICE};
+use super::comments::{ENUM, MEMBER, MESSAGE, SERVICE};
 
 pub(super) fn print(file: &FileDescriptorProto) -> String {
     let mut text = String::from(HEADER);
