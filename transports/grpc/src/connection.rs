@@ -57,7 +57,7 @@ pub(crate) struct Connection<S> {
     send_queue: SendQueue,
     stop: Pin<Box<WaitForCancellationFutureOwned>>,
     /// Whether GOAWAY was sent.
-    is_leaving: bool,
+    is_draining: bool,
     clock: Clock,
 }
 
@@ -99,7 +99,7 @@ impl<S: Service> Connection<S> {
             tasks: JoinSet::new(),
             send_queue: SendQueue::new(&budget),
             stop: Box::pin(stop.cancelled_owned()),
-            is_leaving: false,
+            is_draining: false,
             clock: Clock::new(ping, Arc::clone(&budget)),
             budget,
         }
@@ -107,8 +107,8 @@ impl<S: Service> Connection<S> {
 
     /// Reads and writes, then runs the calls. What they send wakes the connection, which then writes it.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), h2::Error>> {
-        if !self.is_leaving && self.stop.as_mut().poll(cx).is_ready() {
-            self.leave();
+        if !self.is_draining && self.stop.as_mut().poll(cx).is_ready() {
+            self.drain();
         }
         if let Poll::Ready(ended) = self.accept(cx) {
             return Poll::Ready(ended);
@@ -200,8 +200,8 @@ impl<S: Service> Connection<S> {
         !(self.accepted.is_empty() && self.tasks.is_empty() && self.send_queue.is_empty())
     }
 
-    fn leave(&mut self) {
-        self.is_leaving = true;
+    fn drain(&mut self) {
+        self.is_draining = true;
         self.clock.drain();
         self.http.graceful_shutdown();
     }
@@ -211,7 +211,7 @@ impl<S: Service> Connection<S> {
         loop {
             let due = self.due();
             ready!(self.clock.poll(cx, due));
-            if self.is_over(cx, Instant::now()) {
+            if self.must_close(cx, Instant::now()) {
                 return Poll::Ready(());
             }
             let due = self.due();
@@ -225,8 +225,8 @@ impl<S: Service> Connection<S> {
         [idle, self.send_queue.due()].into_iter().flatten().fold(self.clock.ping_at(), Instant::min)
     }
 
-    /// Resets stalled streams, pings, and leaves an idle connection. Returns whether the connection has to end.
-    fn is_over(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+    /// Resets stalled streams, pings, and drains an idle connection. Returns whether the connection has to end.
+    fn must_close(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         self.send_queue.reset_stalled(now);
         if !self.clock.ping(cx, now) {
             return true;
@@ -234,9 +234,9 @@ impl<S: Service> Connection<S> {
         if self.is_busy() || now < self.clock.idle_until() {
             return false;
         }
-        if !self.is_leaving {
+        if !self.is_draining {
             self.budget.record(Limit::IdleTime, "an HTTP/2 connection was closed");
-            self.leave();
+            self.drain();
             return false;
         }
         true

@@ -210,5 +210,5 @@ fn appending_breaks_nothing_and_any_other_change_does() {
     let gone = changed(&|set| drop(set.file[0].service[0].method.remove(2)));
     assert_eq!(gone, ["/test.v1.Demo/Nothing was `.test.v1.NothingRequest -> .test.v1.NothingReply` and is gone"]);
     let recoloured = changed(&|set| set.file[0].enum_type[0].value.reverse());
-    assert_eq!(recoloured, [""; 0], "order is nothing, numbers are");
+    assert_eq!(recoloured, [""; 0], "only numbers count, not their order");
 }

@@ -74,7 +74,7 @@ fn a_struct_is_a_message() {
 }
 
 #[test]
-fn anything_else_is_field_1_and_nothing_is_empty() {
+fn other_values_are_field_1_and_unit_is_empty() {
     golden(&7i64, &[8, 7]);
     golden(&0i64, &[]);
     golden(&u64::MAX, &[8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1]);
@@ -121,7 +121,7 @@ fn lengths_take_as_many_bytes_as_they_need() {
 }
 
 #[test]
-fn order_is_nothing_the_last_wins_and_messages_merge() {
+fn fields_come_in_any_order_the_last_wins_and_messages_merge() {
     let cases: &[(&[u8], Nested)] = &[
         (&[24, 5, 18, 2, 8, 1], Nested { pair: Pair { a: 1, b: 0 }, after: Some(5), ..Default::default() }),
         (&[24, 5, 24, 6], Nested { after: Some(6), ..Default::default() }),
@@ -191,7 +191,7 @@ fn rejected<T: DeserializeOwned + Debug>(bytes: &[u8], reason: &str) {
 }
 
 #[test]
-fn what_is_no_message_is_refused() {
+fn malformed_messages_are_rejected() {
     rejected::<Pair>(&[8], "ends inside");
     rejected::<Pair>(&[0x80], "ends inside");
     rejected::<Pair>(&[10, 1, 1], "wire type Len where Varint");

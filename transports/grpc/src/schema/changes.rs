@@ -10,9 +10,9 @@ use prost_types::{DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, Fi
 /// `.proto`, compile it to a `FileDescriptorSet` first, for example with protoc or the crate protox.
 pub fn breaking_changes(old: &FileDescriptorSet, new: &FileDescriptorSet) -> Vec<String> {
     let new = promises(new);
-    let broken = promises(old).into_iter().filter_map(|(place, was)| match new.get(&place) {
-        None => Some(format!("{place} was `{was}` and is gone")),
-        Some(is) if *is != was => Some(format!("{place} was `{was}` and is now `{is}`")),
+    let broken = promises(old).into_iter().filter_map(|(element, was)| match new.get(&element) {
+        None => Some(format!("{element} was `{was}` and is gone")),
+        Some(is) if *is != was => Some(format!("{element} was `{was}` and is now `{is}`")),
         Some(_) => None,
     });
     broken.collect()
@@ -31,8 +31,8 @@ fn promises(set: &FileDescriptorSet) -> BTreeMap<String, String> {
         }
         for service in &file.service {
             for method in &service.method {
-                let place = format!("/{package}{}/{}", service.name(), method.name());
-                promises.insert(place, format!("{} -> {}", method.input_type(), method.output_type()));
+                let element = format!("/{package}{}/{}", service.name(), method.name());
+                promises.insert(element, format!("{} -> {}", method.input_type(), method.output_type()));
             }
         }
     }

@@ -57,12 +57,12 @@ pub(super) fn field_type<'a>(shape: &'a Shape, types: &'a Types) -> Result<Field
         _ => return single(shape, types),
     };
     let inner = single(inner, types).map_err(|reason| {
-        let place = match label {
+        let context = match label {
             Label::Optional => "inside an Option",
             Label::Map(_) => "as the value of a map",
             Label::One | Label::Repeated => "inside a list",
         };
-        format!("{reason} ({place})")
+        format!("{reason} ({context})")
     })?;
     Ok(FieldType { label, ..inner })
 }
