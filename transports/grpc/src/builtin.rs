@@ -1,38 +1,30 @@
-//! The services that every gRPC server is expected to have beside its own: health and reflection.
+//! The services that clients expect of every gRPC server: health and reflection.
 
-use std::{
-    convert::Infallible,
-    fmt,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::{convert::Infallible, sync::Arc};
 
-use bytes::Bytes;
 use everywire_core::{Result, RpcError, descriptor::ServiceDescriptor};
-use http::{HeaderMap, Request, Response};
-use hyper::body::{Body as _, Frame};
+use http::{Request, Response};
+use hyper::body::Body as _;
 use prost::Message;
 use prost_types::{FileDescriptorProto, FileDescriptorSet};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
-use tonic::{Status, body::Body as TonicBody, codec::CompressionEncoding::Gzip, server::NamedService};
+use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+use tonic::{body::Body as TonicBody, codec::CompressionEncoding::Gzip, server::NamedService};
 use tonic_health::pb::health_check_response::ServingStatus;
 use tower::{Service, ServiceExt, util::BoxCloneSyncService};
 
 use crate::{
-    body::Incoming,
+    body::{Body, Incoming, Stream},
     compression,
-    envelope::Body,
     health::health,
     reflection::{V1ALPHA, from_v1alpha, reflection},
     schema,
 };
 
-/// Calls of these services that one connection may have open: their streams have no end, and tonic buffers for each.
+/// Calls of these services that one connection may have open. Their streams have no end, and tonic has a buffer for each.
 pub(crate) const CALLS: usize = 16;
 
-/// The most bytes of one message to these services, compressed or not: it is little more than a name.
+/// The most bytes of a message to these services, compressed or not. Such a message is little more than a name.
 const MESSAGE_BYTES: usize = 4 << 10;
 
 pub(crate) type Builtin = BoxCloneSyncService<Request<Incoming>, Response<TonicBody>, Infallible>;
@@ -64,36 +56,35 @@ impl Builtins {
         self.services.iter().find(|(name, _)| *name == service).map(|(_, builtin)| builtin)
     }
 
-    /// Answers a request to `builtin`, if there is one of the connection's `places` for it.
+    /// Answers a request to `builtin` if one of the connection's `permits` is free.
     pub(crate) async fn answer(
         &self,
         builtin: &Builtin,
         request: Request<Incoming>,
-        places: &Arc<Semaphore>,
+        permits: &Arc<Semaphore>,
     ) -> Result<Response<Body>> {
-        let place = Arc::clone(places).try_acquire_owned().map_err(|_| {
+        let permit = Arc::clone(permits).try_acquire_owned().map_err(|_| {
             RpcError::resource_exhausted(format!("a connection may have {CALLS} calls of health and reflection open"))
         })?;
         let Ok(mut response) = builtin.clone().oneshot(request).await;
         response.headers_mut().insert(compression::ACCEPT_ENCODING, compression::ACCEPTED);
         Ok(response.map(|inner| {
-            // An error without a message: its headers end the stream.
+            // An error without a message: the headers are the whole response.
             if inner.is_end_stream() {
                 return Body::Empty;
             }
-            let stopped = Box::pin(self.stopped.clone().cancelled_owned());
-            Body::Other(Box::new(Stream { inner, stopped, ended: false, _place: place }))
+            Body::Stream(Box::new(Stream::new(inner, self.stopped.clone(), permit)))
         }))
     }
 
-    /// Tells health's watchers of the stop, then ends all streams, which have no other end.
+    /// Tells health's watchers of the shutdown, then ends all streams, which would not end otherwise.
     pub(crate) fn stop(&self) {
         self.status.send_replace(ServingStatus::NotServing);
         self.stopped.cancel();
     }
 }
 
-/// The files that reflection knows: that of the service, and those of health and reflection.
+/// The files that reflection lists: those of the service, of health and of reflection.
 fn files(descriptor: &ServiceDescriptor) -> Result<Vec<FileDescriptorProto>> {
     let mut files = vec![schema::file(descriptor)?];
     for encoded in [
@@ -112,35 +103,4 @@ where
     S: Service<Request<Incoming>, Response = Response<TonicBody>, Error = Infallible, Future: Send>,
 {
     (S::NAME, BoxCloneSyncService::new(service))
-}
-
-/// The body of a response of these services. It may be a stream without an end, such as that of health's `Watch`; after
-/// the stop it ends as soon as it has nothing more to say.
-pub(crate) struct Stream {
-    inner: TonicBody,
-    stopped: Pin<Box<WaitForCancellationFutureOwned>>,
-    ended: bool,
-    _place: OwnedSemaphorePermit,
-}
-
-impl Stream {
-    pub(crate) fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        if self.ended {
-            return Poll::Ready(None);
-        }
-        if let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(context) {
-            return Poll::Ready(frame);
-        }
-        std::task::ready!(self.stopped.as_mut().poll(context));
-        self.ended = true;
-        let mut trailers = HeaderMap::new();
-        let told = Status::unavailable("the server is shutting down").add_header(&mut trailers);
-        Poll::Ready(Some(told.map(|()| Frame::trailers(trailers))))
-    }
-}
-
-impl fmt::Debug for Stream {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.inner.fmt(f)
-    }
 }

@@ -1,8 +1,9 @@
 //! Compressed messages: gzip, in requests and replies.
 //!
-//! A client may compress any message: a flag in front of the message says so, and `grpc-encoding` names the compression. A
-//! reply longer than [`THRESHOLD`] is compressed if the client accepts gzip and compresses its own request with it. Accepting
-//! alone is not enough, since every common client lists gzip in `grpc-accept-encoding`, wanted or not.
+//! A client may compress any message: it sets the flag in the message's prefix and names the compression in
+//! `grpc-encoding`. A reply longer than [`THRESHOLD`] is compressed if the client accepts gzip and its `grpc-encoding` is
+//! gzip. Accepting alone is not enough, because every common client lists gzip in `grpc-accept-encoding`, whether it wants
+//! it or not.
 //!
 //! Specification: <https://github.com/grpc/grpc/blob/master/doc/compression.md>.
 
@@ -10,19 +11,19 @@ use everywire_core::{Budget, Code, Result, RpcError};
 use everywire_net::{encoding, http1::Received};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// The header that names the compression of messages with the flag.
+/// The header that names the compression of the messages that have the flag.
 pub(crate) const ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 
-/// The header that lists the compressions that the other side may use.
+/// The header that lists the compressions that the peer may use.
 pub(crate) const ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
 
-/// What this server and this client read.
+/// The compressions that server and client read.
 pub(crate) const ACCEPTED: HeaderValue = HeaderValue::from_static("identity,gzip");
 
-/// The one compression that is written.
+/// The compression that the server writes.
 pub(crate) const GZIP: HeaderValue = HeaderValue::from_static("gzip");
 
-/// A reply of this many bytes fits into one packet and is not worth the work.
+/// A reply of up to so many bytes fits into one packet, so compressing it saves little.
 pub(crate) const THRESHOLD: usize = 1 << 10;
 
 /// What `grpc-encoding` names.
@@ -31,7 +32,7 @@ pub(crate) enum Encoding {
     /// No compression: a message with the flag is an error.
     Identity,
     Gzip,
-    /// Any other. Messages without the flag can still be read.
+    /// Any other compression. Messages without the flag can still be read.
     Unknown,
 }
 

@@ -1,4 +1,4 @@
-//! What stands around a message: the length prefix, the headers of a request and a response, the deadline.
+//! What surrounds a message: its length prefix, the headers of requests and responses, the deadline.
 //!
 //! Specification: <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>.
 
@@ -16,28 +16,29 @@ use serde::Serialize;
 use tonic::Status;
 
 use crate::{
+    body::Body,
     codec,
     compression::{self, Encoding},
 };
 
-/// A flag that tells whether the message is compressed, and its length in four bytes.
+/// The bytes of a prefix: a flag for compression, then the length of the message in four bytes.
 const PREFIX: usize = 5;
 
-/// The flag of a compressed message; that of any other is 0.
+/// The flag of a compressed message. Any other message has 0.
 const COMPRESSED: u8 = 1;
 
 /// The content type of every request and response.
 pub(crate) const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/grpc");
 
-/// The header that carries what is left of the deadline.
+/// The header with the time that is left until the deadline.
 pub(crate) const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
-/// Most messages fit, so that one allocation is enough.
-const FIRST_ROOM: usize = 128;
+/// Enough for most messages, so that they need one allocation.
+const INITIAL_CAPACITY: usize = 128;
 
 /// `message` with its prefix.
 pub(crate) fn frame<T: Serialize>(message: &T) -> Result<Bytes, codec::Error> {
-    let mut out = Vec::with_capacity(FIRST_ROOM);
+    let mut out = Vec::with_capacity(INITIAL_CAPACITY);
     out.resize(PREFIX, 0);
     codec::encode(message, &mut out)?;
     let length = u32::try_from(out.len() - PREFIX).map_err(serde::ser::Error::custom)?;
@@ -48,11 +49,11 @@ pub(crate) fn frame<T: Serialize>(message: &T) -> Result<Bytes, codec::Error> {
 /// A body as it arrives: one message and the trailers.
 #[derive(Debug)]
 pub(crate) struct Received {
-    /// What came in one piece, as nearly every message does.
+    /// The bytes, if they arrived in one piece, as nearly every message does.
     first: Bytes,
-    /// What came in several, joined.
+    /// The bytes, joined, if they arrived in several pieces.
     joined: Vec<u8>,
-    /// What `joined` will be in the end, once the prefix has told.
+    /// The length of prefix and message, or 0 until the prefix has arrived.
     length: usize,
     reservation: Reservation,
     trailers: HeaderMap,
@@ -62,13 +63,13 @@ pub(crate) struct Received {
 #[derive(Debug)]
 pub(crate) struct Message {
     pub(crate) bytes: Bytes,
-    /// Counts them while they are needed.
+    /// Counts the bytes until the message is dropped.
     _reservation: Reservation,
 }
 
 impl Received {
-    /// Reads `body` to its end within `message_bytes` and `buffered_bytes`. A message that is too long is refused as
-    /// soon as its prefix tells.
+    /// Reads `body` to its end within `message_bytes` and `buffered_bytes`. A message that is too long is rejected as soon
+    /// as its prefix has arrived.
     pub(crate) async fn read<B>(mut body: B, budget: &Arc<Budget>) -> Result<Self>
     where
         B: HttpBody<Data = Bytes> + Unpin,
@@ -77,9 +78,9 @@ impl Received {
         let (first, joined, trailers) = Default::default();
         let mut received = Self { first, joined, length: 0, reservation: budget.reserve(), trailers };
         while !body.is_end_stream() {
-            let next = poll_fn(|context| match Pin::new(&mut body).poll_frame(context) {
+            let next = poll_fn(|cx| match Pin::new(&mut body).poll_frame(cx) {
                 Poll::Ready(next) => Poll::Ready(Ok(next)),
-                // The buffer that the socket was read into is not kept for what has to wait.
+                // While the body waits, its bytes must not keep the buffer that the socket was read into.
                 Poll::Pending => received.join(&[]).map_or_else(|full| Poll::Ready(Err(full)), |()| Poll::Pending),
             });
             let Some(frame) = next.await? else { break };
@@ -106,14 +107,14 @@ impl Received {
         if self.bytes().len() > self.length { Err(cardinality()) } else { Ok(()) }
     }
 
-    /// Joins what is there with `more`, and counts it.
+    /// Appends `more` to the bytes in `joined`, and counts them.
     fn join(&mut self, more: &[u8]) -> Result<()> {
         let first = std::mem::take(&mut self.first);
         let length = self.joined.len() + first.len() + more.len();
         if length > self.joined.capacity() {
             let room = self.length.min(2 * length).max(length);
             self.joined.reserve_exact(room - self.joined.len());
-            // A connection has many of these, so none has bytes that are free.
+            // A connection may have many of these, so each counts from its first byte.
             self.reservation.try_resize(FREE_BYTES + room)?;
         }
         self.joined.extend_from_slice(&first);
@@ -141,7 +142,7 @@ impl Received {
         message.bytes.advance(PREFIX);
         if is_compressed {
             message = encoding.decode(message, budget)?;
-            // Holding less is never rejected.
+            // A smaller reservation is never rejected.
             let _ = message.reservation.try_resize(message.bytes.len());
         }
         Ok(Message { bytes: message.bytes, _reservation: message.reservation })
@@ -157,7 +158,7 @@ fn announced(bytes: &[u8]) -> Result<Option<usize>> {
     }
 }
 
-/// The code is that of the status codes page of the gRPC documentation.
+/// The code is the one that gRPC's page on status codes gives for this error.
 fn cardinality() -> RpcError {
     RpcError::unimplemented("the body is not exactly one whole message")
 }
@@ -165,7 +166,7 @@ fn cardinality() -> RpcError {
 /// Reads `grpc-timeout`: at most eight digits and a unit.
 pub(crate) fn deadline(headers: &HeaderMap) -> Result<Option<Duration>> {
     let Some(value) = headers.get(&TIMEOUT) else { return Ok(None) };
-    let malformed = || RpcError::invalid_argument("grpc-timeout is not at most eight digits and a unit");
+    let malformed = || RpcError::invalid_argument("malformed grpc-timeout; expected at most eight digits and a unit");
     let (unit, digits) = value.as_bytes().split_last().ok_or_else(malformed)?;
     if digits.is_empty() || digits.len() > 8 || !digits.iter().all(u8::is_ascii_digit) {
         return Err(malformed());
@@ -184,26 +185,14 @@ pub(crate) fn deadline(headers: &HeaderMap) -> Result<Option<Duration>> {
 
 /// Writes `grpc-timeout` in the finest unit that eight digits hold.
 pub(crate) fn timeout_header(time: Duration) -> HeaderValue {
-    const BEYOND: u128 = 100_000_000;
+    const LIMIT: u128 = 100_000_000;
     let units = [(time.as_nanos(), 'n'), (time.as_micros(), 'u'), (time.as_millis(), 'm')];
-    let (number, unit) = units.into_iter().find(|(number, _)| *number < BEYOND).unwrap_or_else(|| {
+    let (number, unit) = units.into_iter().find(|(number, _)| *number < LIMIT).unwrap_or_else(|| {
         let hours = u128::from(time.as_secs() / 3600);
         let seconds = u128::from(time.as_secs());
-        if seconds < BEYOND { (seconds, 'S') } else { (hours.min(BEYOND - 1), 'H') }
+        if seconds < LIMIT { (seconds, 'S') } else { (hours.min(LIMIT - 1), 'H') }
     });
     HeaderValue::try_from(format!("{number}{unit}")).expect("digits and a letter are a header value")
-}
-
-/// The body of a response.
-#[derive(Debug, Default)]
-pub(crate) enum Body {
-    /// None: the headers are the whole answer.
-    #[default]
-    Empty,
-    /// One message with its prefix; the trailers of success follow.
-    Message(Bytes),
-    /// A body of the health or reflection service.
-    Other(Box<crate::builtin::Stream>),
 }
 
 /// The trailers of success.
@@ -220,7 +209,7 @@ pub(crate) fn response(message: Bytes) -> http::Response<Body> {
     response
 }
 
-/// The same response for a client that asks for gzip. Compressed if the message is long and gets shorter.
+/// The same response for a client that asks for gzip. A long message is compressed if that makes it shorter.
 pub(crate) fn gzip_response(message: Bytes) -> http::Response<Body> {
     let gzip = (message.len() > compression::THRESHOLD).then(|| offload(message.len(), || gzip(&message)));
     let smaller = gzip.filter(|gzip| gzip.len() < message.len());
@@ -237,8 +226,7 @@ pub(crate) fn gzip_response(message: Bytes) -> http::Response<Body> {
 /// Compresses `framed`, a message with its prefix.
 fn gzip(framed: &[u8]) -> Vec<u8> {
     let mut gzip = encoding::gzip(&framed[PREFIX..], vec![COMPRESSED; PREFIX]);
-    // Incompressible bytes grow by a few bytes only, and a message that grows is not sent, so a length that does not fit is
-    // never seen.
+    // A message that grows is not sent, so a length that does not fit never leaves the server.
     let length = u32::try_from(gzip.len() - PREFIX).unwrap_or(u32::MAX);
     gzip[1..PREFIX].copy_from_slice(&length.to_be_bytes());
     gzip
@@ -270,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_deadline_is_refused() {
+    fn malformed_deadlines_are_rejected() {
         for text in ["", "1", "S", "1s", "-1S", "1.5S", "123456789S", "1S "] {
             let Ok(header) = HeaderValue::from_str(text) else { continue };
             let headers = HeaderMap::from_iter([(TIMEOUT, header)]);

@@ -1,6 +1,6 @@
-//! What holds whatever a peer sends.
+//! Properties that hold for any bytes that a peer sends.
 //!
-//! The fuzz target of the same name looks for bytes that break it; the test replays those that it has found.
+//! The fuzz target `proto3` searches for bytes that break them, and the test replays the corpus that it has collected.
 
 mod rich;
 #[cfg(test)]
@@ -29,11 +29,12 @@ use tonic::Status;
 use self::rich::Rich;
 use crate::{
     authority::{Frames, PREFACE},
-    client::read_answer,
+    body::Body as Reply,
+    call::GrpcCall,
+    client::read_response,
     codec::{from_slice_within, to_vec},
     compression::Encoding,
     envelope::{self, Received, TIMEOUT, deadline, frame, timeout_header},
-    server::GrpcCall,
 };
 
 static SERVICE: LazyLock<EchoService<Echoing>> = LazyLock::new(|| EchoService::new(Echoing));
@@ -43,7 +44,7 @@ const DEPTH: usize = 8;
 const FRAMED_BYTES: usize = 300;
 /// The longest message that a compressed one may hold.
 const DECOMPRESSED_BYTES: usize = 1_000;
-/// Limits of which no message and no answer here is in need.
+/// Limits that no message here exceeds.
 static AMPLE: LazyLock<Arc<Budget>> = LazyLock::new(|| Budget::new(Limits { depth: DEPTH, ..Limits::default() }));
 static TIGHT: LazyLock<Arc<Budget>> = LazyLock::new(|| {
     Budget::new(Limits { message_bytes: FRAMED_BYTES, decompressed_bytes: DECOMPRESSED_BYTES, ..Limits::default() })
@@ -51,7 +52,7 @@ static TIGHT: LazyLock<Arc<Budget>> = LazyLock::new(|| {
 /// The longest message of an error that this crate makes.
 const MESSAGE_BYTES: usize = 1 << 10;
 
-/// Reads `data` as a message, as a body that holds one, and as an answer to a client.
+/// Reads `data` as a message, as a body that holds one, as a response to a client, and as HTTP/2 frames.
 pub fn proto3(data: &[u8]) {
     rich::compare(data);
     message::<Rich>(data);
@@ -66,11 +67,11 @@ pub fn proto3(data: &[u8]) {
     message::<()>(data);
     call(data);
     body(data);
-    answer(data);
+    response(data);
     frames(data);
 }
 
-/// The reader beneath h2 takes any bytes, and changes none of those that say where frames end.
+/// The reader beneath h2 accepts any bytes, and leaves the heads of frames unchanged.
 fn frames(data: &[u8]) {
     for step in [usize::MAX, 1, 6] {
         let mut bytes = data.to_vec();
@@ -82,12 +83,12 @@ fn frames(data: &[u8]) {
     }
 }
 
-/// What was read is the same after it was written again, and not much longer: the shortest form of a negative `i32` has
-/// five bytes and the usual one ten, and the one struct in a struct here takes two bytes if it was left out.
+/// A value that was read stays the same when it is written and read again. The bytes get hardly longer: a negative `i32` has
+/// at least five bytes and usually ten, and the one struct in a struct here takes two bytes if it was left out.
 fn message<T: Serialize + DeserializeOwned + Debug>(bytes: &[u8]) {
     match from_slice_within::<T>(bytes, DEPTH) {
         Ok(value) => {
-            let written = to_vec(&value).expect("what proto3 brought it can carry");
+            let written = to_vec(&value).expect("a value that was read can be written");
             assert!(written.len() <= 2 * bytes.len() + 2, "{value:?}");
             assert_same(&from_slice_within(&written, DEPTH), &Ok(value));
         }
@@ -95,7 +96,7 @@ fn message<T: Serialize + DeserializeOwned + Debug>(bytes: &[u8]) {
     }
 }
 
-/// Every call has an answer, and what the client reads in it can be sent again, with the same answer.
+/// Every call has a response, and a reply that is sent again as an argument comes back unchanged.
 fn call(message: &[u8]) {
     let client = EchoClient::new(Loopback);
     if let Some(value) = called::<Specimen>("specimen", message) {
@@ -108,7 +109,7 @@ fn call(message: &[u8]) {
     called::<()>("nothing", message);
 }
 
-/// The reply, unless it is an error, which is short and says to the client what the server said.
+/// The reply. If the response is an error, it is short and comes from the server.
 fn called<R: DeserializeOwned>(name: &str, message: &[u8]) -> Option<R> {
     let method = method(name);
     let length = u32::try_from(message.len()).expect("a fuzzer's input is short");
@@ -123,24 +124,24 @@ fn called<R: DeserializeOwned>(name: &str, message: &[u8]) -> Option<R> {
     }
 }
 
-/// What a client reads in the server's answer to a framed message.
+/// What a client reads in the server's response to a framed message.
 async fn answered<R: DeserializeOwned>(method: &Method, framed: &[u8]) -> Result<R> {
     let message =
         Received::read(Pieces::new(framed, usize::MAX), &AMPLE).await?.into_message(Encoding::Gzip, &AMPLE)?;
-    let mut call = GrpcCall { message: Some(message), budget: &AMPLE, gzip: false };
+    let mut call = GrpcCall::new(message, &AMPLE, false);
     let (head, body) = SERVICE.dispatch(method, &mut call).await.into_parts();
     let (rest, trailers) = match &body {
-        envelope::Body::Message(message) => (&message[..], Some(envelope::success())),
+        Reply::Message(message) => (&message[..], Some(envelope::success())),
         _ => (&[][..], None),
     };
-    read_answer(method, Response::from_parts(head, Pieces { rest, step: usize::MAX, trailers }), &AMPLE).await
+    read_response(method, Response::from_parts(head, Pieces { rest, step: usize::MAX, trailers }), &AMPLE).await
 }
 
 fn method(name: &str) -> &'static Method {
     SERVICE.descriptor().method(name).expect("a method of the service")
 }
 
-/// A body is the same however it is cut.
+/// A body reads the same in pieces of any size.
 fn body(data: &[u8]) {
     let read = |step| {
         let received = at_once(Received::read(Pieces::new(data, step), &TIGHT))?;
@@ -156,8 +157,8 @@ fn body(data: &[u8]) {
     }
 }
 
-/// A client takes any answer: three lines of headers and a body. What it can't read is a short error.
-fn answer(data: &[u8]) {
+/// A client accepts any response, here three lines of headers and a body. If it can't read one, its error is short.
+fn response(data: &[u8]) {
     let mut lines = data.splitn(4, |byte| *byte == b'\n');
     let names = [Status::GRPC_STATUS, Status::GRPC_MESSAGE, Status::GRPC_STATUS_DETAILS];
     let pairs = names.into_iter().zip(&mut lines);
@@ -171,7 +172,7 @@ fn answer(data: &[u8]) {
             *response.headers_mut() = headers.clone();
         }
         response.headers_mut().insert(http::header::CONTENT_TYPE, envelope::CONTENT_TYPE);
-        match at_once(read_answer::<_, Specimen>(method("specimen"), response, &AMPLE)) {
+        match at_once(read_response::<_, Specimen>(method("specimen"), response, &AMPLE)) {
             Err(error) if error.origin() == Origin::Local => assert!(error.message().len() <= MESSAGE_BYTES, "{error}"),
             _ => {}
         }
@@ -184,7 +185,7 @@ fn answer(data: &[u8]) {
     }
 }
 
-/// A client and a server without the connection between them.
+/// A client and a server without a connection between them.
 struct Loopback;
 
 impl Caller for Loopback {
@@ -198,7 +199,7 @@ impl Caller for Loopback {
     }
 }
 
-/// A body that comes in pieces of `step` bytes.
+/// A body that arrives in pieces of `step` bytes.
 struct Pieces<'a> {
     rest: &'a [u8],
     step: usize,

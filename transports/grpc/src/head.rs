@@ -1,15 +1,15 @@
 //! Checks a request's headers before its call begins.
 
-use everywire_core::{Code, RpcError};
+use everywire_core::{Code, Result, RpcError};
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
     header::{ALLOW, CONTENT_TYPE},
 };
 
-use crate::{envelope::Body, fault};
+use crate::{body::Body, status};
 
-/// The most bytes of metadata in one request, as HTTP/2 counts them. The connection reads four times as many, so that a
-/// client with too much metadata gets a gRPC status.
+/// The most bytes of metadata in one request, as HTTP/2 counts them. A connection reads four times as many, so that a client
+/// with too much metadata gets a gRPC status.
 const METADATA_BYTES: usize = 16 << 10;
 
 /// What HTTP/2 adds for each field to the bytes of its name and value (RFC 9113, section 6.5.2).
@@ -20,27 +20,12 @@ const FIELD_BYTES: usize = 32;
 /// Clients that don't speak gRPC look at the HTTP status, so 405 and 415 are set as grpc-go sets them.
 pub(crate) fn rejection<B>(request: &Request<B>) -> Option<Response<Body>> {
     let headers = request.headers();
-    let Some(format) = format(headers) else {
-        let error = RpcError::invalid_argument("expected the content type application/grpc");
-        return Some(with_http(StatusCode::UNSUPPORTED_MEDIA_TYPE, &error));
-    };
+    let Some(format) = format(headers) else { return Some(unsupported_media_type()) };
     if request.method() != Method::POST {
-        let error = RpcError::new(Code::Internal, "expected the HTTP method POST");
-        let mut response = with_http(StatusCode::METHOD_NOT_ALLOWED, &error);
-        response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
-        return Some(response);
+        return Some(method_not_allowed());
     }
-    if !matches!(format, b"" | b"+proto") {
-        let error =
-            RpcError::unimplemented("unknown message format; expected application/grpc or application/grpc+proto");
-        return Some(fault::response(&error));
-    }
-    let bytes = metadata_bytes(headers);
-    (bytes > METADATA_BYTES).then(|| {
-        fault::response(&RpcError::resource_exhausted(format!(
-            "the metadata has {bytes} bytes; expected at most {METADATA_BYTES}, with {FIELD_BYTES} added for each field"
-        )))
-    })
+    let checked = check_format(format).and_then(|()| check_metadata(headers));
+    checked.err().map(|error| status::response(&error))
 }
 
 /// Whether the content type is that of gRPC, with any message format.
@@ -56,12 +41,39 @@ fn format(headers: &HeaderMap) -> Option<&[u8]> {
     (format.is_empty() || format[0] == b'+').then_some(format)
 }
 
-fn metadata_bytes(headers: &HeaderMap) -> usize {
-    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + FIELD_BYTES).sum()
+fn check_format(format: &[u8]) -> Result<()> {
+    match format {
+        b"" | b"+proto" => Ok(()),
+        _ => {
+            Err(RpcError::unimplemented("unknown message format; expected application/grpc or application/grpc+proto"))
+        }
+    }
 }
 
-fn with_http(status: StatusCode, error: &RpcError) -> Response<Body> {
-    let mut response = fault::response(error);
-    *response.status_mut() = status;
+fn check_metadata(headers: &HeaderMap) -> Result<()> {
+    let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + FIELD_BYTES).sum();
+    if bytes <= METADATA_BYTES {
+        return Ok(());
+    }
+    Err(RpcError::resource_exhausted(format!(
+        "the metadata has {bytes} bytes; expected at most {METADATA_BYTES}, with {FIELD_BYTES} added for each field"
+    )))
+}
+
+fn unsupported_media_type() -> Response<Body> {
+    let error = RpcError::invalid_argument("expected the content type application/grpc");
+    with_http(StatusCode::UNSUPPORTED_MEDIA_TYPE, &error)
+}
+
+fn method_not_allowed() -> Response<Body> {
+    let error = RpcError::new(Code::Internal, "expected the HTTP method POST");
+    let mut response = with_http(StatusCode::METHOD_NOT_ALLOWED, &error);
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+    response
+}
+
+fn with_http(code: StatusCode, error: &RpcError) -> Response<Body> {
+    let mut response = status::response(error);
+    *response.status_mut() = code;
     response
 }

@@ -47,7 +47,7 @@ impl Health for Statuses {
         Ok(Response::new(if self.knows(&request.get_ref().service) {
             Box::pin(WatchStream::new(self.status.clone()).map(|status| Ok(response(status))))
         } else {
-            // No service is added while the server runs, so nothing follows.
+            // No service is added while the server runs, so the status never changes.
             Box::pin(once(Ok(response(ServingStatus::ServiceUnknown))).chain(pending()))
         }))
     }

@@ -12,7 +12,7 @@
 //! grpc-timeout: 30000000u                    30 seconds are left
 //! ```
 //!
-//! The answer is a body of the same form, and trailers that say how it went:
+//! The response has a body of the same form, and trailers with the status:
 //!
 //! ```text
 //! :status: 200                               00 00 00 00 02
@@ -21,7 +21,7 @@
 //! grpc-status: 0
 //! ```
 //!
-//! An error has no body; its headers are the whole answer:
+//! An error has no body; its headers are the whole response:
 //!
 //! ```text
 //! :status: 200
@@ -31,16 +31,15 @@
 //! grpc-status-details-bin: CAMSG...          RpcError's data, if it has any
 //! ```
 //!
-//! Headers are limited everywhere: a message of an error is cut after 2 KiB, and data beyond 3 KiB is left out.
+//! Most peers limit headers, so the message of an error is cut after 2 KiB, and data of more than 3 KiB is left out.
 //!
-//! The messages are made from plain serde types by the format in [`to_vec`] and [`from_slice`], which the `.proto` of
-//! [`schema`] describes. [`Server`] frames calls itself on h2, without the streams, the boxes and the second
-//! buffer that tonic's server has for calls of any kind; statuses, health and reflection are built on tonic. The connection of
-//! [`Client`] is tonic's `Channel`.
+//! [`to_vec`] and [`from_slice`] convert plain serde types to messages and back; the `.proto` of [`schema`] describes the
+//! messages. [`Server`] frames calls itself on h2, without the streams, boxes and second buffer that tonic's server needs
+//! for calls of any kind. Statuses, health and reflection use tonic, and the connection of [`Client`] is tonic's `Channel`.
 //!
-//! Arguments that a request leaves out are zero, as proto3 has it, and fields that are not known are skipped: a gRPC
-//! server can't reject a call for having too few or too many. Messages may be compressed with gzip; long replies are
-//! compressed for clients that compress their requests.
+//! Arguments that a request leaves out are zero, as proto3 defines, and unknown fields are skipped. So a gRPC server can't
+//! reject a call for having too few or too many arguments. Messages may be compressed with gzip; long replies are compressed
+//! for clients that compress their requests.
 //!
 //! Specifications: [gRPC over HTTP/2](https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md),
 //! [status codes](https://github.com/grpc/grpc/blob/master/doc/statuscodes.md),
@@ -49,22 +48,27 @@
 mod authority;
 mod body;
 mod builtin;
+mod call;
 mod client;
+mod clock;
 mod codec;
 mod compression;
 mod connection;
 mod envelope;
-mod fault;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;
 mod head;
 mod health;
 mod loopback;
+mod pipe;
 mod reflection;
+mod router;
 pub mod schema;
 mod send_queue;
 mod server;
+mod settings;
+mod status;
 
 pub use client::Client;
 pub use codec::{Error, encode, from_slice, to_vec};

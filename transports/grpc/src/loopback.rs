@@ -1,4 +1,4 @@
-//! A call without the connection: what it costs in format and envelope.
+//! A call without a connection, to measure what format and envelope cost.
 
 use std::sync::Arc;
 
@@ -7,15 +7,16 @@ use everywire_core::{Budget, Caller, Result, RpcError, Service, descriptor::Meth
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
+    body::Body,
+    call::GrpcCall,
     client::Whole,
     codec,
     compression::Encoding,
-    envelope::{Body, Message, Received, frame},
-    fault,
-    server::GrpcCall,
+    envelope::{Message, Received, frame},
+    status,
 };
 
-/// A client and a server of this wire with neither HTTP/2 nor a socket between them.
+/// A client and a server of this wire without HTTP/2 and sockets between them.
 #[derive(Debug)]
 pub struct Loopback<S> {
     service: Arc<S>,
@@ -41,11 +42,11 @@ impl<S: Service> Caller for Loopback<S> {
     ) -> Result<R> {
         let request = frame(args).map_err(RpcError::internal)?;
         let message = self.received(request).await?;
-        let mut call = GrpcCall { message: Some(message), budget: &self.budget, gzip: false };
+        let mut call = GrpcCall::new(message, &self.budget, false);
         let (head, body) = self.service.dispatch(method, &mut call).await.into_parts();
         let Body::Message(reply) = body else {
-            fault::status(&head.headers).transpose()?;
-            return Err(RpcError::internal("an answer without a message and without a status"));
+            status::of(&head.headers).transpose()?;
+            return Err(RpcError::internal("a response without a message and without a status"));
         };
         let message = self.received(reply).await?;
         codec::from_slice_within(&message.bytes, self.budget.limits().depth).map_err(RpcError::internal)

@@ -14,9 +14,9 @@ use h2::{Reason, SendStream, server::SendResponse};
 use http::Response;
 use tokio::time::Instant;
 
-use crate::{connection::after, envelope, fault};
+use crate::{clock::after, envelope, status};
 
-/// What was handed to h2 and is not written yet: the peer may open no window for it, or not read at all.
+/// Replies that were passed to h2 and are not written yet, because the peer opens no window for them or does not read.
 pub(crate) struct SendQueue {
     replies: Vec<Reply>,
     bytes: usize,
@@ -25,16 +25,16 @@ pub(crate) struct SendQueue {
 }
 
 struct Reply {
-    /// To reset it.
+    /// Resets the stream if the reply stalls.
     stream: SendStream<Piece>,
     left: Arc<AtomicUsize>,
-    /// Set when it was not written at once.
+    /// Set if the reply was not written at once.
     wait: Option<Wait>,
 }
 
 struct Wait {
     until: Instant,
-    /// What was left when the wait began.
+    /// The bytes that were left when the wait began.
     left: usize,
 }
 
@@ -43,7 +43,7 @@ impl SendQueue {
         Self { replies: Vec::new(), bytes: 0, reservation: budget.reserve(), budget: Arc::clone(budget) }
     }
 
-    /// Answers with `head`, `message` and the trailers of success; or with an error, if the buffers are full.
+    /// Sends `head`, `message` and the trailers of success, or an error if the budget has no room for the message.
     pub(crate) fn send(
         &mut self,
         mut respond: SendResponse<Piece>,
@@ -51,7 +51,7 @@ impl SendQueue {
         message: Bytes,
     ) -> Result<(), h2::Error> {
         if let Err(full) = self.reservation.try_resize(self.bytes + message.len()) {
-            return respond.send_response(fault::response(&full).map(drop), true).map(drop);
+            return respond.send_response(status::response(&full).map(drop), true).map(drop);
         }
         self.bytes += message.len();
         let left = Arc::new(AtomicUsize::new(message.len()));
@@ -65,21 +65,21 @@ impl SendQueue {
         Ok(())
     }
 
-    /// Forgets what was written in the meantime.
+    /// Removes the replies that have been written in the meantime.
     pub(crate) fn settle(&mut self) {
         if self.replies.is_empty() {
             return;
         }
         self.replies.retain(|reply| reply.left() > 0);
         self.bytes = self.replies.iter().map(Reply::left).sum();
-        // Holding less is never refused.
+        // A smaller reservation is never rejected.
         let _ = self.reservation.try_resize(self.bytes);
         if !self.replies.is_empty() {
             self.wait(Instant::now());
         }
     }
 
-    /// Gives new replies their time, and those of which enough was taken as much again.
+    /// Starts the time of new replies, and restarts that of replies of which the peer has taken enough.
     fn wait(&mut self, now: Instant) {
         let until = self.until(now);
         for reply in &mut self.replies {
@@ -90,7 +90,7 @@ impl SendQueue {
         }
     }
 
-    /// Whether the peer has to read before it gets more replies.
+    /// Whether the peer has to read before its next calls run.
     pub(crate) fn is_full(&self) -> bool {
         self.bytes >= self.budget.limits().unsent_bytes
     }
@@ -99,7 +99,7 @@ impl SendQueue {
         self.replies.is_empty()
     }
 
-    /// When the first of them has waited for too long.
+    /// When the first reply has waited for too long.
     pub(crate) fn due(&self) -> Option<Instant> {
         self.replies.iter().filter_map(|reply| Some(reply.wait.as_ref()?.until)).min()
     }
@@ -111,7 +111,7 @@ impl SendQueue {
             if let Some(wait) = reply.wait.as_mut().filter(|wait| now >= wait.until) {
                 self.budget.record(Limit::MessageTime, "a peer did not take its reply");
                 reply.stream.send_reset(Reason::ENHANCE_YOUR_CALM);
-                // What is half written stays until it is.
+                // A frame that is half written stays in the queue until it is written.
                 wait.until = until;
             }
         }
@@ -128,7 +128,7 @@ impl Reply {
     }
 }
 
-/// Bytes that h2 writes piece by piece as the windows allow. It tells its queue what is left.
+/// Bytes that h2 writes in parts as the windows allow. The queue sees how many are left.
 #[derive(Debug, Default)]
 pub(crate) struct Piece {
     bytes: Bytes,

@@ -1,4 +1,4 @@
-//! The `.proto`: the text and the descriptors say the same, what proto3 can't express is refused, breaks are found.
+//! The `.proto`: text and descriptors agree, what proto3 can't express is rejected, and breaking changes are found.
 
 #![expect(clippy::unwrap_used, reason = "a test that fails may panic anywhere")]
 
@@ -142,7 +142,7 @@ struct PutRequest {
 }
 
 #[test]
-fn what_proto3_can_not_express_is_refused_with_its_place() {
+fn what_proto3_can_not_express_is_rejected_with_its_position() {
     #[rustfmt::skip]
     let cases = [
         (taking::<Option<Option<u8>>>(), "Option here"),
@@ -165,14 +165,14 @@ fn what_proto3_can_not_express_is_refused_with_its_place() {
         (taking::<serde_json::Value>(), "grpc can't carry test.v1.Demo.put, value: T: "),
     ];
     for (service, reason) in cases {
-        let Err(error) = schema::check(&service) else { panic!("not refused; expected `{reason}`") };
+        let Err(error) = schema::check(&service) else { panic!("not rejected; expected `{reason}`") };
         assert!(error.message().starts_with("grpc can't carry test.v1.Demo"), "{error}");
         assert!(error.message().contains(reason), "expected `{reason}`: {error}");
     }
     schema::check(&taking::<Everything>()).unwrap();
 }
 
-/// Fields by their place, for changing them.
+/// A field by its position, to change it.
 fn field<'a>(set: &'a mut FileDescriptorSet, message: &str, number: usize) -> &'a mut FieldDescriptorProto {
     &mut message_of(set, message).field[number - 1]
 }
@@ -182,7 +182,7 @@ fn message_of<'a>(set: &'a mut FileDescriptorSet, name: &str) -> &'a mut Descrip
 }
 
 #[test]
-fn appending_is_no_break_and_anything_else_is() {
+fn appending_breaks_nothing_and_any_other_change_does() {
     let before = compile(PROTO);
     let changed = |change: &dyn Fn(&mut FileDescriptorSet)| {
         let mut after = schema::file_descriptor_set(DemoService::descriptor());
@@ -210,5 +210,5 @@ fn appending_is_no_break_and_anything_else_is() {
     let gone = changed(&|set| drop(set.file[0].service[0].method.remove(2)));
     assert_eq!(gone, ["/test.v1.Demo/Nothing was `.test.v1.NothingRequest -> .test.v1.NothingReply` and is gone"]);
     let recoloured = changed(&|set| set.file[0].enum_type[0].value.reverse());
-    assert_eq!(recoloured, [""; 0], "order is nothing, numbers are");
+    assert_eq!(recoloured, [""; 0], "only numbers count, not their order");
 }

@@ -1,4 +1,4 @@
-//! Reads a block of fields (RFC 7541) as far as it takes to find the authority.
+//! Reads a block of fields (RFC 7541) just enough to find the authority.
 
 /// The index of the authority in the static table, and its name (appendix A).
 const INDEX: u8 = 1;
@@ -35,7 +35,7 @@ pub(super) struct Fields {
 enum Next {
     #[default]
     Field,
-    /// The rest of an index, whose value does not matter here.
+    /// The rest of an index. Its value is not needed.
     Index,
     Length,
     MoreLength,
@@ -103,7 +103,7 @@ impl Fields {
         }
     }
 
-    /// Reads as much of the current string as is there.
+    /// Reads what has arrived of the current string.
     fn text(&mut self, bytes: &mut [u8]) -> usize {
         let read = bytes.len().min(self.left);
         if self.is_authority && self.is_name() {
@@ -120,8 +120,8 @@ impl Fields {
         read
     }
 
-    /// Does the same with a Huffman-coded value, up to a code of more than 15 bits. The codes of `%` and the dot differ
-    /// in the last bit but one; if that bit belongs to an earlier read, the `%` stays.
+    /// Replaces each `%` of a Huffman-coded value, up to a code of more than 15 bits. The codes of `%` and the dot differ in
+    /// the last bit but one; if that bit was in an earlier read, the `%` stays.
     fn coded_text(&mut self, bytes: &mut [u8]) {
         for at in 0..8 * bytes.len() {
             self.code = self.code << 1 | u16::from(bytes[at / 8] >> (7 - at % 8) & 1);

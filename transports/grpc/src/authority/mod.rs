@@ -1,9 +1,8 @@
 //! An authority with a `%`, which h2 rejects.
 //!
-//! gRPC's C library sends the path of a Unix socket as `:authority: %2Ftmp%2Fsock`, and its own servers take any
-//! authority. h2 resets the stream of one that [`http::uri::Authority`] rejects before a server sees the request. Nothing
-//! in this crate looks at the authority, so this reader beneath h2 replaces each `%` in it by a dot, whose code has the same
-//! length.
+//! gRPC's C library sends the path of a Unix socket as `:authority: %2Ftmp%2Fsock`, and its own servers accept any
+//! authority. If [`http::uri::Authority`] rejects it, h2 resets the stream before a server sees the request. Nothing in this
+//! crate uses the authority, so this reader beneath h2 replaces each `%` in it by a dot, whose code has the same length.
 
 mod fields;
 
@@ -26,7 +25,7 @@ const CONTINUATION: u8 = 9;
 const PADDED: u8 = 8;
 const PRIORITY: u8 = 0x20;
 
-/// A socket that reads authorities in a form that h2 accepts.
+/// A socket that turns authorities into ones that h2 accepts.
 pub(crate) struct AnyAuthority<S> {
     socket: S,
     frames: Frames,
@@ -78,7 +77,7 @@ pub(crate) struct Frames {
     head: [u8; 9],
     /// How many bytes of the head have arrived.
     head_bytes: usize,
-    /// What is left of the frame, in this order.
+    /// The parts of the frame that are still to come, in this order.
     has_padding: bool,
     skipped: usize,
     block: usize,
@@ -106,7 +105,7 @@ impl Frames {
         }
     }
 
-    /// Reads the next part of a frame, or as much of it as is there, and returns how many bytes that were.
+    /// Reads the next part of a frame, or what has arrived of it, and returns how many bytes it read.
     fn step(&mut self, bytes: &mut [u8]) -> usize {
         if self.has_padding {
             self.has_padding = false;
@@ -152,7 +151,7 @@ impl Frames {
     }
 }
 
-/// Takes as much as there is from what is left of a part.
+/// Takes up to `bytes` from what is left of a part, and returns how many it took.
 fn take(left: &mut usize, bytes: usize) -> usize {
     let taken = bytes.min(*left);
     *left -= taken;
@@ -169,7 +168,7 @@ mod tests {
         [&[0, 0, u8::try_from(payload.len()).unwrap(), kind, flags, 0, 0, 0, 1], payload].concat()
     }
 
-    /// What `frames` become after the preface, read in pieces of any size.
+    /// Checks what `frames` become after the preface, read in pieces of any size.
     #[track_caller]
     fn becomes(frames: &[u8], expected: &[u8]) {
         let whole = [&[b'%'; PREFACE], frames].concat();
@@ -219,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_frame_is_no_panic() {
+    fn malformed_frames_do_not_panic() {
         for bytes in [[0xff; 300], [HEADERS; 300], [CONTINUATION; 300], [0x7f; 300]] {
             let mut frames = Frames::new();
             frames.read(&mut frame(HEADERS, PADDED | PRIORITY, b""));

@@ -1,25 +1,25 @@
 //! From protocol buffers to a value.
 //!
-//! serde wants the fields of a struct in order, and that is how encoders write them: a message is read field by field as
-//! it lies, without a table of what it holds. A message in another order is put in order first. Several occurrences of a
+//! serde wants the fields of a struct in order, and that is how encoders write them, so a message is read field by field
+//! without a table of what it holds. A message in another order is sorted first. Several occurrences of a
 //! message merge by joining their bytes, which is what merging means.
 
-mod place;
-
-use std::{borrow::Cow, marker::PhantomData};
+mod position;
 
 use serde::{
     Deserializer,
     de::{DeserializeOwned, IntoDeserializer, Visitor},
 };
 
-use self::place::{Entries, Field, Fields, Place, text};
+pub(crate) use self::position::Message;
+use self::position::{At, Entries, Position, text};
 use super::{
-    Error, NESTED, OPTIONAL_ELEMENT, Result, UNIT,
-    wire::{Records, TOO_DEEP, Wire, is_ordered, ordered},
+    error::{Error, NESTED, OPTIONAL_ELEMENT, Result, UNIT},
+    wire::Wire,
 };
 
-const NOT_SELF_DESCRIBING: Error = Error::new("protocol buffers don't tell types; the type must ask for one");
+const NOT_SELF_DESCRIBING: Error =
+    Error::new("protocol buffers are not self-describing; expected a type that asks for its own");
 
 /// Reads a message of at most 64 levels.
 pub fn from_slice<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
@@ -29,34 +29,6 @@ pub fn from_slice<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
 /// Reads a message of at most `depth` levels.
 pub(crate) fn from_slice_within<T: DeserializeOwned>(bytes: &[u8], depth: usize) -> Result<T> {
     T::deserialize(Message { bytes, depth })
-}
-
-/// The deserializer of a whole message. What is no message itself is in its field 1.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Message<'a> {
-    pub(crate) bytes: &'a [u8],
-    pub(crate) depth: usize,
-}
-
-impl<'a> Message<'a> {
-    /// The bytes in the order of their fields, with groups of at most `depth` levels.
-    fn in_order(self, depth: usize) -> Result<Cow<'a, [u8]>> {
-        let bytes = self.bytes;
-        Ok(if is_ordered(bytes, depth)? { Cow::Borrowed(bytes) } else { Cow::Owned(ordered(bytes, depth)?) })
-    }
-
-    fn fields<'de, V: Visitor<'de>>(self, count: usize, visitor: V) -> Result<V::Value> {
-        let depth = self.depth.checked_sub(1).ok_or(TOO_DEEP)?;
-        let bytes = self.in_order(depth)?;
-        visitor.visit_seq(Fields { records: Records::new(&bytes, depth)?, number: 0, count, depth })
-    }
-
-    /// Hands field `number` to `read`.
-    fn field<T>(self, number: u32, read: impl for<'r, 'm> FnOnce(At<'m, Field<'r, 'm>>) -> Result<T>) -> Result<T> {
-        let bytes = self.in_order(self.depth)?;
-        let mut records = Records::new(&bytes, self.depth)?;
-        read(At::new(Field { records: &mut records, number, depth: self.depth }))
-    }
 }
 
 macro_rules! in_field_1 {
@@ -121,50 +93,35 @@ impl<'de> Deserializer<'de> for Message<'_> {
     }
 }
 
-/// A deserializer for one place in a message.
-struct At<'a, P>(P, PhantomData<&'a ()>);
-
-impl<'a, P: Place<'a>> At<'a, P> {
-    fn new(place: P) -> Self {
-        Self(place, PhantomData)
-    }
-
-    fn fields<'de, V: Visitor<'de>>(mut self, count: usize, visitor: V) -> Result<V::Value> {
-        let depth = self.0.depth();
-        let bytes = self.0.message()?;
-        Message { bytes: &bytes, depth }.fields(count, visitor)
-    }
-}
-
-/// Numbers of 32 bits are cut from the 64 of a varint, as every protocol buffers library does.
+/// The low 32 bits of a varint's 64, which is how every protocol buffers library reads narrower numbers.
 #[expect(clippy::cast_possible_truncation, reason = "see above")]
 fn low_32(bits: u64) -> u32 {
     bits as u32
 }
 
 macro_rules! integers {
-    ($($method:ident, $visit:ident($place:ident, $bits:ident) = $number:expr;)+) => {$(
+    ($($method:ident, $visit:ident($position:ident, $bits:ident) = $number:expr;)+) => {$(
         fn $method<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value> {
-            let $place = &mut self.0;
-            let $bits = $place.number(Wire::Varint)?;
+            let $position = &mut self.0;
+            let $bits = $position.number(Wire::Varint)?;
             visitor.$visit($number)
         }
     )+};
 }
 
-impl<'a, 'de, P: Place<'a>> Deserializer<'de> for At<'a, P> {
+impl<'a, 'de, P: Position<'a>> Deserializer<'de> for At<'a, P> {
     type Error = Error;
 
-    // serde's visitors check the range of what is narrower than 32 bits.
+    // serde's visitors check the range of numbers narrower than 32 bits.
     integers! {
-        deserialize_bool, visit_bool(place, bits) = bits != 0;
-        deserialize_i8, visit_i32(place, bits) = low_32(bits).cast_signed();
-        deserialize_i16, visit_i32(place, bits) = low_32(bits).cast_signed();
-        deserialize_i32, visit_i32(place, bits) = low_32(bits).cast_signed();
-        deserialize_i64, visit_i64(place, bits) = bits.cast_signed();
-        deserialize_u16, visit_u32(place, bits) = low_32(bits);
-        deserialize_u32, visit_u32(place, bits) = low_32(bits);
-        deserialize_u64, visit_u64(place, bits) = bits;
+        deserialize_bool, visit_bool(position, bits) = bits != 0;
+        deserialize_i8, visit_i32(position, bits) = low_32(bits).cast_signed();
+        deserialize_i16, visit_i32(position, bits) = low_32(bits).cast_signed();
+        deserialize_i32, visit_i32(position, bits) = low_32(bits).cast_signed();
+        deserialize_i64, visit_i64(position, bits) = bits.cast_signed();
+        deserialize_u16, visit_u32(position, bits) = low_32(bits);
+        deserialize_u32, visit_u32(position, bits) = low_32(bits);
+        deserialize_u64, visit_u64(position, bits) = bits;
     }
 
     fn deserialize_u8<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value> {

@@ -1,53 +1,47 @@
 //! From a value to protocol buffers, in one pass.
 //!
-//! A length stands before its content and is known after it: one byte is kept free, and where the length needs more, the
-//! content moves. Most messages are shorter than 128 bytes.
+//! A length is written before its content and known only after it. One byte is reserved for it, and the content moves if the
+//! length needs more. Most messages are shorter than 128 bytes.
 
 mod compound;
-mod place;
+mod position;
 
 use serde::ser::{self, Impossible, Serialize};
 
 use self::{
     compound::{Elements, Entries, Fields},
-    place::{Field, Message, Open, Place},
+    position::{At, Field, Message, Open, Position},
 };
 use super::{
-    ENUM_WITH_DATA, Error, NESTED, OPTIONAL_ELEMENT, Result,
+    error::{ENUM_WITH_DATA, Error, NESTED, OPTIONAL_ELEMENT, Result},
     wire::{Wire, put_varint},
 };
 
-/// Room for most messages, so that they need one allocation.
-const FIRST_ROOM: usize = 128;
+/// Enough for most messages, so that they need one allocation.
+const INITIAL_CAPACITY: usize = 128;
 
 /// Writes `value` as a message.
 pub fn to_vec<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>> {
-    let mut out = Vec::with_capacity(FIRST_ROOM);
+    let mut out = Vec::with_capacity(INITIAL_CAPACITY);
     encode(value, &mut out)?;
     Ok(out)
 }
 
 /// Writes `value` as a message at the end of `out`.
 pub fn encode<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<()> {
-    value.serialize(At { out, place: Message })
-}
-
-/// A serializer for one place in a message.
-struct At<'a, P> {
-    out: &'a mut Vec<u8>,
-    place: P,
+    value.serialize(At { out, position: Message })
 }
 
 macro_rules! varints {
     ($($method:ident($type:ty) as $signed:ty;)+) => {$(
         fn $method(self, value: $type) -> Result<()> {
-            self.place.number(self.out, Wire::Varint, value == 0, |out| put_varint(out, <$signed>::from(value) as u64))
+            self.position.number(self.out, Wire::Varint, value == 0, |out| put_varint(out, <$signed>::from(value) as u64))
         }
     )+};
 }
 
 #[expect(clippy::cast_sign_loss, reason = "a negative number is written as the 64 bits of its two's complement")]
-impl<'a, P: Place> ser::Serializer for At<'a, P> {
+impl<'a, P: Position> ser::Serializer for At<'a, P> {
     type Ok = ();
     type Error = Error;
     type SerializeSeq = Elements<'a>;
@@ -69,49 +63,49 @@ impl<'a, P: Place> ser::Serializer for At<'a, P> {
     }
 
     fn serialize_u8(self, value: u8) -> Result<()> {
-        self.place.byte(self.out, value)
+        self.position.byte(self.out, value)
     }
 
     fn serialize_bool(self, value: bool) -> Result<()> {
-        self.place.number(self.out, Wire::Varint, !value, |out| out.push(value.into()))
+        self.position.number(self.out, Wire::Varint, !value, |out| out.push(value.into()))
     }
 
     // -0.0 is not the zero value.
     fn serialize_f32(self, value: f32) -> Result<()> {
-        self.place.number(self.out, Wire::Fixed32, value.to_bits() == 0, |out| out.extend(value.to_le_bytes()))
+        self.position.number(self.out, Wire::Fixed32, value.to_bits() == 0, |out| out.extend(value.to_le_bytes()))
     }
 
     fn serialize_f64(self, value: f64) -> Result<()> {
-        self.place.number(self.out, Wire::Fixed64, value.to_bits() == 0, |out| out.extend(value.to_le_bytes()))
+        self.position.number(self.out, Wire::Fixed64, value.to_bits() == 0, |out| out.extend(value.to_le_bytes()))
     }
 
     fn serialize_char(self, _value: char) -> Result<()> {
-        Err(Error::new("proto3 has no characters; a string helps"))
+        Err(Error::new("proto3 has no characters; use a String"))
     }
 
     fn serialize_str(self, value: &str) -> Result<()> {
-        self.place.bytes(self.out, value.as_bytes())
+        self.position.bytes(self.out, value.as_bytes())
     }
 
     fn serialize_bytes(self, value: &[u8]) -> Result<()> {
-        self.place.bytes(self.out, value)
+        self.position.bytes(self.out, value)
     }
 
     fn serialize_none(self) -> Result<()> {
-        self.place.field(OPTIONAL_ELEMENT)?.implicit().map(|_absent| ())
+        self.position.field(OPTIONAL_ELEMENT)?.implicit().map(|_absent| ())
     }
 
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<()> {
-        let field = self.place.field(OPTIONAL_ELEMENT)?.implicit()?;
-        value.serialize(At { out: self.out, place: Field { explicit: true, ..field } })
+        let field = self.position.field(OPTIONAL_ELEMENT)?.implicit()?;
+        value.serialize(At { out: self.out, position: Field { explicit: true, ..field } })
     }
 
     fn serialize_unit(self) -> Result<()> {
-        self.place.unit()
+        self.position.unit()
     }
 
     fn serialize_unit_struct(self, _name: &'static str) -> Result<()> {
-        self.place.unit()
+        self.position.unit()
     }
 
     fn serialize_unit_variant(self, _name: &'static str, index: u32, _variant: &'static str) -> Result<()> {
@@ -133,17 +127,17 @@ impl<'a, P: Place> ser::Serializer for At<'a, P> {
     }
 
     fn serialize_seq(self, _length: Option<usize>) -> Result<Elements<'a>> {
-        let (number, only_bytes) = self.place.list()?;
-        let shared = only_bytes.then(|| Open::new(self.out, number));
-        Ok(Elements { out: self.out, number, shared, only_bytes })
+        let (number, only_bytes) = self.position.list()?;
+        let packed = only_bytes.then(|| Open::new(self.out, number));
+        Ok(Elements { out: self.out, number, packed, only_bytes })
     }
 
     fn serialize_tuple(self, _length: usize) -> Result<Fields<'a>> {
-        Fields::begin(self.out, self.place)
+        Fields::begin(self.out, self.position)
     }
 
     fn serialize_tuple_struct(self, _name: &'static str, _length: usize) -> Result<Fields<'a>> {
-        Fields::begin(self.out, self.place)
+        Fields::begin(self.out, self.position)
     }
 
     fn serialize_tuple_variant(
@@ -157,12 +151,12 @@ impl<'a, P: Place> ser::Serializer for At<'a, P> {
     }
 
     fn serialize_map(self, _length: Option<usize>) -> Result<Entries<'a>> {
-        let Field { number, .. } = self.place.field(NESTED)?.implicit()?;
+        let Field { number, .. } = self.position.field(NESTED)?.implicit()?;
         Ok(Entries { out: self.out, number, entry: None })
     }
 
     fn serialize_struct(self, _name: &'static str, _length: usize) -> Result<Fields<'a>> {
-        Fields::begin(self.out, self.place)
+        Fields::begin(self.out, self.position)
     }
 
     fn serialize_struct_variant(

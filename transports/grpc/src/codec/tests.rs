@@ -1,4 +1,4 @@
-//! Golden bytes in both directions, and what is refused. Against prost: `fuzz/tests.rs`.
+//! Golden bytes in both directions, and what is rejected. `fuzz/tests.rs` compares with prost.
 
 use std::{
     collections::BTreeMap,
@@ -74,7 +74,7 @@ fn a_struct_is_a_message() {
 }
 
 #[test]
-fn anything_else_is_field_1_and_nothing_is_empty() {
+fn other_values_are_field_1_and_unit_is_empty() {
     golden(&7i64, &[8, 7]);
     golden(&0i64, &[]);
     golden(&u64::MAX, &[8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1]);
@@ -121,7 +121,7 @@ fn lengths_take_as_many_bytes_as_they_need() {
 }
 
 #[test]
-fn order_is_nothing_the_last_wins_and_messages_merge() {
+fn fields_come_in_any_order_the_last_wins_and_messages_merge() {
     let cases: &[(&[u8], Nested)] = &[
         (&[24, 5, 18, 2, 8, 1], Nested { pair: Pair { a: 1, b: 0 }, after: Some(5), ..Default::default() }),
         (&[24, 5, 24, 6], Nested { after: Some(6), ..Default::default() }),
@@ -168,15 +168,15 @@ fn unknown_groups_are_skipped() {
         let entry = [&[10, length + 4, 8, 1, 18, length], *bytes].concat();
         assert_eq!(from_slice::<BTreeMap<u8, Pair>>(&entry).unwrap()[&1], pair, "{entry:?}");
     }
-    refused::<Pair>(&[75], "ends inside");
-    refused::<Pair>(&[75, 8], "ends inside");
-    refused::<Pair>(&[75, 83, 76, 84], "end of a group");
-    refused::<Pair>(&[76], "end of a group");
-    refused::<Pair>(&[75, 84], "end of a group");
-    refused::<Pair>(&[75, 76, 76], "end of a group");
-    refused::<Pair>(&[75, 14, 76], "wire type");
-    refused::<Pair>(&[75, 0, 76], "field number");
-    refused::<Nested>(&[18, 1, 75, 24, 1], "ends inside");
+    rejected::<Pair>(&[75], "ends inside");
+    rejected::<Pair>(&[75, 8], "ends inside");
+    rejected::<Pair>(&[75, 83, 76, 84], "end of a group");
+    rejected::<Pair>(&[76], "end of a group");
+    rejected::<Pair>(&[75, 84], "end of a group");
+    rejected::<Pair>(&[75, 76, 76], "end of a group");
+    rejected::<Pair>(&[75, 14, 76], "wire type");
+    rejected::<Pair>(&[75, 0, 76], "field number");
+    rejected::<Nested>(&[18, 1, 75, 24, 1], "ends inside");
     for (levels, allowed) in [(63, true), (64, false), (100_000, false)] {
         let bytes = [vec![75; levels], vec![76; levels]].concat();
         assert_eq!(from_slice::<Pair>(&bytes).is_ok(), allowed, "{levels} groups in a message");
@@ -185,53 +185,53 @@ fn unknown_groups_are_skipped() {
 }
 
 #[track_caller]
-fn refused<T: DeserializeOwned + Debug>(bytes: &[u8], reason: &str) {
+fn rejected<T: DeserializeOwned + Debug>(bytes: &[u8], reason: &str) {
     let error = from_slice::<T>(bytes).unwrap_err().to_string();
     assert!(error.contains(reason), "{bytes:?}: {error}");
 }
 
 #[test]
-fn what_is_no_message_is_refused() {
-    refused::<Pair>(&[8], "ends inside");
-    refused::<Pair>(&[0x80], "ends inside");
-    refused::<Pair>(&[10, 1, 1], "wire type Len where Varint");
-    refused::<Pair>(&[13, 1, 2, 3, 4], "wire type Fixed32");
-    refused::<Pair>(&[8, 1, 10, 0], "wire type Len");
-    refused::<Pair>(&[11, 12], "wire type Group where Varint");
-    refused::<Pair>(&[14], "wire type");
-    refused::<Pair>(&[0, 1], "field number");
-    refused::<Pair>(&[8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2], "64 bits");
-    refused::<Pair>(&[0xff, 0xff, 0xff, 0xff, 0xff, 1], "field number");
-    refused::<String>(&[10, 1, 0xff], "utf-8");
-    refused::<String>(&[10, 1, 0xff, 10, 1, b'a'], "utf-8");
-    refused::<Vec<String>>(&[10, 1, 0xff], "utf-8");
-    refused::<String>(&[10, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f], "ends inside");
-    refused::<u8>(&[8, 0x80, 2], "u8");
-    refused::<i8>(&[8, 0x80, 1], "i8");
-    refused::<Colour>(&[8, 2], "variant index");
-    refused::<Nested>(&[18, 1, 8, 18, 0], "ends inside");
-    refused::<Vec<IgnoredAny>>(&[10, 1, 1], "read nothing");
-    refused::<Vec<()>>(&[10, 1, 1], "without a value");
-    refused::<serde_json::Value>(&[8, 1], "don't tell types");
+fn malformed_messages_are_rejected() {
+    rejected::<Pair>(&[8], "ends inside");
+    rejected::<Pair>(&[0x80], "ends inside");
+    rejected::<Pair>(&[10, 1, 1], "wire type Len where Varint");
+    rejected::<Pair>(&[13, 1, 2, 3, 4], "wire type Fixed32");
+    rejected::<Pair>(&[8, 1, 10, 0], "wire type Len");
+    rejected::<Pair>(&[11, 12], "wire type Group where Varint");
+    rejected::<Pair>(&[14], "wire type");
+    rejected::<Pair>(&[0, 1], "field number");
+    rejected::<Pair>(&[8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2], "64 bits");
+    rejected::<Pair>(&[0xff, 0xff, 0xff, 0xff, 0xff, 1], "field number");
+    rejected::<String>(&[10, 1, 0xff], "utf-8");
+    rejected::<String>(&[10, 1, 0xff, 10, 1, b'a'], "utf-8");
+    rejected::<Vec<String>>(&[10, 1, 0xff], "utf-8");
+    rejected::<String>(&[10, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f], "ends inside");
+    rejected::<u8>(&[8, 0x80, 2], "u8");
+    rejected::<i8>(&[8, 0x80, 1], "i8");
+    rejected::<Colour>(&[8, 2], "variant index");
+    rejected::<Nested>(&[18, 1, 8, 18, 0], "ends inside");
+    rejected::<Vec<IgnoredAny>>(&[10, 1, 1], "read nothing");
+    rejected::<Vec<()>>(&[10, 1, 1], "without a value");
+    rejected::<serde_json::Value>(&[8, 1], "not self-describing");
 }
 
 #[test]
-fn what_proto3_has_no_form_for_is_refused() {
+fn what_proto3_can_not_express_is_rejected() {
     #[track_caller]
-    fn no_form<T: Serialize + DeserializeOwned + Debug>(value: &T) {
+    fn can_not_express<T: Serialize + DeserializeOwned + Debug>(value: &T) {
         assert!(to_vec(value).is_err(), "{value:?}");
     }
-    no_form(&Data::Number(1));
-    no_form(&'x');
-    no_form(&1u128);
-    no_form(&vec![vec![1u32]]);
-    no_form(&Some(vec![1u32]));
-    no_form(&Some(vec![String::new()]));
-    no_form(&vec![Some(1)]);
-    no_form(&vec![None::<u8>]);
-    no_form(&Some(None::<u8>));
-    no_form(&vec![()]);
-    no_form(&vec![BTreeMap::<u8, u8>::new()]);
+    can_not_express(&Data::Number(1));
+    can_not_express(&'x');
+    can_not_express(&1u128);
+    can_not_express(&vec![vec![1u32]]);
+    can_not_express(&Some(vec![1u32]));
+    can_not_express(&Some(vec![String::new()]));
+    can_not_express(&vec![Some(1)]);
+    can_not_express(&vec![None::<u8>]);
+    can_not_express(&Some(None::<u8>));
+    can_not_express(&vec![()]);
+    can_not_express(&vec![BTreeMap::<u8, u8>::new()]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The wire of protocol buffers: varints, tags, records.
 
-use super::{Error, Result};
+use super::error::{Error, Result, TOO_DEEP};
 
 /// How the value of a record is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -8,7 +8,7 @@ pub(super) enum Wire {
     Varint = 0,
     Fixed64 = 1,
     Len = 2,
-    /// Fields between two tags, as proto2 had them. They are only skipped.
+    /// Fields between two tags, from proto2. Groups are only skipped.
     Group = 3,
     Fixed32 = 5,
 }
@@ -21,7 +21,6 @@ const BAD_VARINT: Error = Error::new("a varint of more than 64 bits");
 const BAD_TAG: Error = Error::new("a field number beyond the valid range");
 const BAD_WIRE: Error = Error::new("an unknown wire type");
 const BAD_GROUP: Error = Error::new("the end of a group that is not the last one opened");
-pub(super) const TOO_DEEP: Error = Error::new("messages nest too deep");
 
 pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
@@ -131,9 +130,9 @@ fn take_array<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N]> {
 /// A message as a run of records, with the tag of the first one read.
 #[derive(Debug)]
 pub(super) struct Records<'a> {
-    /// From the tag of the record at hand.
+    /// From the tag of the current record.
     whole: &'a [u8],
-    /// From its value.
+    /// From the value of the current record.
     rest: &'a [u8],
     number: u32,
     wire: Wire,
@@ -141,7 +140,7 @@ pub(super) struct Records<'a> {
     depth: usize,
 }
 
-/// The number of no field: they have 29 bits.
+/// The number after the last record. Numbers of fields have 29 bits.
 const END: u32 = u32::MAX;
 
 impl<'a> Records<'a> {
@@ -152,7 +151,7 @@ impl<'a> Records<'a> {
         Ok(records)
     }
 
-    /// The wire type of the record at hand, if it belongs to the field `number`; records of lower numbers are skipped.
+    /// The wire type of the current record, if it belongs to the field `number`; records of lower numbers are skipped.
     pub(super) fn find(&mut self, number: u32) -> Result<Option<Wire>> {
         while self.number < number {
             self.skip()?;
@@ -160,7 +159,7 @@ impl<'a> Records<'a> {
         Ok((self.number == number).then_some(self.wire))
     }
 
-    /// Reads the value of the record at hand as a number of the given form.
+    /// Reads the value of the current record as a number of the given form.
     pub(super) fn number(&mut self, wire: Wire) -> Result<u64> {
         if self.wire != wire {
             return Err(self.mismatch(wire));
@@ -170,7 +169,7 @@ impl<'a> Records<'a> {
         Ok(value)
     }
 
-    /// Reads the value of the record at hand as bytes.
+    /// Reads the value of the current record as bytes.
     pub(super) fn payload(&mut self) -> Result<&'a [u8]> {
         if self.wire != Wire::Len {
             return Err(self.mismatch(Wire::Len));

@@ -1,4 +1,4 @@
-//! One message in serde's words and in prost's.
+//! One message, declared for serde and for prost.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -196,11 +196,11 @@ impl From<Rich> for PRich {
     }
 }
 
-/// Makes sure that both read `bytes` as the same value, or ours refuses them: narrow integers and closed enums allow less
-/// than prost's.
+/// Checks that both read `bytes` as the same value, or that ours rejects them: its narrow integers and closed enums allow
+/// less than prost's.
 pub(super) fn compare(bytes: &[u8]) {
     let Ok(ours) = from_slice::<Rich>(bytes) else { return };
-    let theirs = PRich::decode(bytes).unwrap_or_else(|error| panic!("we read {ours:?}, prost refuses: {error}"));
+    let theirs = PRich::decode(bytes).unwrap_or_else(|error| panic!("we read {ours:?}, prost rejects them: {error}"));
     let theirs = from_slice::<Rich>(&theirs.encode_to_vec()).expect("what prost writes can be read");
     // As text, because damage makes NaNs; prost leaves -0.0 out.
     let text = |rich| format!("{rich:?}").replace("-0.0", "0.0");

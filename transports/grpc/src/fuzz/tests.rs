@@ -1,4 +1,4 @@
-//! The codec against prost: both must read what the other writes, as the same value, and agree on what is no message.
+//! The codec against prost: each must read what the other writes, as the same value.
 
 use proptest::{collection::vec, option, prelude::*, test_runner::Config};
 use prost::Message;
@@ -6,10 +6,10 @@ use prost::Message;
 use super::rich::{Colour, Leaf, Metres, PRich, Rich, compare};
 use crate::{from_slice, to_vec};
 
-/// Values per property. `PROST_CASES=1000000 cargo test -p everywire-grpc --release` takes longer and sees more.
+/// Values per property. `PROST_CASES=1000000 cargo test -p everywire-grpc --release` takes longer and tests more.
 const CASES: u32 = 20_000;
 
-/// Numbers near the edges, where varints change their length, as often as any others.
+/// Any numbers, and as often ones at which the length of a varint changes.
 fn number() -> impl Strategy<Value = u64> + Clone {
     prop_oneof![Just(0), 0..300u64, any::<u64>(), (0..64u32).prop_map(|bit| (1 << bit) - 1), Just(1 << 63)]
 }
@@ -120,9 +120,9 @@ fn shuffled(bytes: &[u8], order: &[u32]) -> Vec<u8> {
     records.into_iter().flat_map(|(_, record)| [record, unknown]).flatten().copied().collect()
 }
 
-fn config(share: u32) -> Config {
+fn config(divisor: u32) -> Config {
     let cases = std::env::var("PROST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(CASES);
-    Config { cases: cases / share, failure_persistence: None, ..Config::default() }
+    Config { cases: cases / divisor, failure_persistence: None, ..Config::default() }
 }
 
 proptest! {
@@ -138,7 +138,7 @@ proptest! {
         let theirs = PRich::from(rich.clone());
         let mut written = to_vec(&rich).unwrap();
         let mut read = PRich::decode(&*written).unwrap();
-        // A zero message is left out, and prost tells presence.
+        // prost distinguishes an absent message from a zero one.
         read.leaf.get_or_insert_default();
         prop_assert_eq!(&read, &theirs);
         let by_prost = theirs.encode_to_vec();

@@ -80,7 +80,7 @@ impl Files {
     fn add_enums(&mut self, scope: &str, enums: &[EnumDescriptorProto]) {
         for r#enum in enums {
             self.add(scope, r#enum.name());
-            // The values of an enum are beside it, not inside, as in C.
+            // As in C, the values of an enum are in the scope of the enum itself.
             for value in &r#enum.value {
                 self.add(scope, value.name());
             }

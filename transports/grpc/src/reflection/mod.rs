@@ -52,7 +52,7 @@ impl ServerReflection for Reflection {
         request: Request<Streaming<ServerReflectionRequest>>,
     ) -> Result<Response<Self::ServerReflectionInfoStream>, Status> {
         let files = Arc::clone(&self.files);
-        // The next question is read once the answer to the last one is taken.
+        // Reads the next question once the answer to the last one has been taken.
         let answers = request.into_inner().map(move |question| Ok(respond(&files, question?)));
         Ok(Response::new(Box::pin(answers)))
     }
@@ -60,7 +60,7 @@ impl ServerReflection for Reflection {
 
 fn respond(files: &Files, question: ServerReflectionRequest) -> ServerReflectionResponse {
     let answer = question.message_request.as_ref().map_or_else(
-        || Err(Status::invalid_argument("no question; expected one of the fields of `message_request`")),
+        || Err(Status::invalid_argument("an empty request; expected one of the fields of `message_request`")),
         |asked| answer(files, asked),
     );
     ServerReflectionResponse {
@@ -99,6 +99,6 @@ fn answer(files: &Files, question: &MessageRequest) -> Result<MessageResponse, S
 
 /// No file here imports another, so one file is a complete answer.
 fn file(found: Option<&[u8]>, what: impl FnOnce() -> String) -> Result<MessageResponse, Status> {
-    let file = found.ok_or_else(|| Status::new(Code::NotFound, format!("no {} here", what())))?;
+    let file = found.ok_or_else(|| Status::new(Code::NotFound, format!("unknown {}", what())))?;
     Ok(MessageResponse::FileDescriptorResponse(FileDescriptorResponse { file_descriptor_proto: vec![file.to_vec()] }))
 }

@@ -1,24 +1,24 @@
-//! Which changes of a `.proto` break peers that were built from the older one.
+//! Finds the changes of a `.proto` that break peers built from an older one.
 
 use std::collections::BTreeMap;
 
 use prost_types::{DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, FileDescriptorSet};
 
-/// What `old` promised and `new` does not keep, one line each; empty if `new` only appends.
+/// What `old` promises and `new` does not keep, a line for each. Empty if `new` only appends.
 ///
-/// Names count: a renamed field is the same on the wire and not in the source of a client. To compare with a committed
+/// Names count: renaming a field changes nothing on the wire, but breaks the source of a client. To compare with a committed
 /// `.proto`, compile it to a `FileDescriptorSet` first, for example with protoc or the crate protox.
 pub fn breaking_changes(old: &FileDescriptorSet, new: &FileDescriptorSet) -> Vec<String> {
     let new = promises(new);
-    let broken = promises(old).into_iter().filter_map(|(place, was)| match new.get(&place) {
-        None => Some(format!("{place} was `{was}` and is gone")),
-        Some(is) if *is != was => Some(format!("{place} was `{was}` and is now `{is}`")),
+    let broken = promises(old).into_iter().filter_map(|(element, was)| match new.get(&element) {
+        None => Some(format!("{element} was `{was}` and is gone")),
+        Some(is) if *is != was => Some(format!("{element} was `{was}` and is now `{is}`")),
         Some(_) => None,
     });
     broken.collect()
 }
 
-/// What peers rely on: places, and what is there.
+/// What peers rely on, by where it is.
 fn promises(set: &FileDescriptorSet) -> BTreeMap<String, String> {
     let mut promises = BTreeMap::new();
     for file in &set.file {
@@ -31,8 +31,8 @@ fn promises(set: &FileDescriptorSet) -> BTreeMap<String, String> {
         }
         for service in &file.service {
             for method in &service.method {
-                let place = format!("/{package}{}/{}", service.name(), method.name());
-                promises.insert(place, format!("{} -> {}", method.input_type(), method.output_type()));
+                let element = format!("/{package}{}/{}", service.name(), method.name());
+                promises.insert(element, format!("{} -> {}", method.input_type(), method.output_type()));
             }
         }
     }

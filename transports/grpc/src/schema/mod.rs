@@ -1,11 +1,12 @@
 //! The `.proto` of a service, made from its descriptor: as text for people, as descriptors for reflection.
 //!
 //! Both come from one model, a `FileDescriptorProto` with its comments, so that they can't disagree. A method `add` takes
-//! `AddRequest`, whose fields are the arguments; it returns the reply if that is a struct, and otherwise `AddReply` with
-//! the reply as field `value`. The numbers are the order of declaration: a service that is in use may only grow at its
-//! ends, and [`breaking_changes`] tells.
+//! `AddRequest`, whose fields are the arguments. It returns the reply if that is a struct, and otherwise `AddReply` with the
+//! reply as field `value`. Fields are numbered in the order of declaration, so a service that is in use may only append;
+//! [`breaking_changes`] finds any other change.
 
 mod changes;
+mod comments;
 mod model;
 mod names;
 mod print;
@@ -15,7 +16,7 @@ pub use changes::breaking_changes;
 use everywire_core::{Result, RpcError, descriptor::ServiceDescriptor};
 use prost_types::{FileDescriptorProto, FileDescriptorSet};
 
-/// Refuses a service with a type or a name that proto3 has no form for; the error names its place and the reason.
+/// Rejects a service with a type or a name that proto3 can't express. The error says where it is, and why.
 pub fn check(service: &ServiceDescriptor) -> Result<()> {
     file(service).map(|_| ())
 }
@@ -23,7 +24,7 @@ pub fn check(service: &ServiceDescriptor) -> Result<()> {
 /// The `.proto` file of the service as text.
 ///
 /// # Panics
-/// If [`check`] refuses the service.
+/// If [`check`] rejects the service.
 pub fn proto(service: &ServiceDescriptor) -> String {
     print::print(&checked(service))
 }
@@ -31,7 +32,7 @@ pub fn proto(service: &ServiceDescriptor) -> String {
 /// The `.proto` file of the service as descriptors.
 ///
 /// # Panics
-/// If [`check`] refuses the service.
+/// If [`check`] rejects the service.
 pub fn file_descriptor_set(service: &ServiceDescriptor) -> FileDescriptorSet {
     FileDescriptorSet { file: vec![checked(service)] }
 }

@@ -8,32 +8,24 @@ use everywire_core::descriptor::{
 };
 use prost_types::{
     DescriptorProto, EnumDescriptorProto, EnumValueDescriptorProto, FieldDescriptorProto, FileDescriptorProto,
-    MessageOptions, MethodDescriptorProto, MethodOptions, OneofDescriptorProto, ServiceDescriptorProto, SourceCodeInfo,
+    MessageOptions, MethodDescriptorProto, MethodOptions, OneofDescriptorProto, ServiceDescriptorProto,
     field_descriptor_proto::{Label as ProtoLabel, Type as Kind},
     method_options::IdempotencyLevel,
-    source_code_info::Location,
 };
-use serde_json::Value;
 
 use super::{
+    comments::{Comments, ENUM, MEMBER, MESSAGE, SERVICE},
     names::{camel_case, identifier, json_name, upper_case},
     types::{Content, FieldType, Label, field_type, is_unit},
 };
 
 type Result<T> = std::result::Result<T, String>;
 
-// Numbers of fields in descriptor.proto, of which the path to an element consists.
-pub(super) const MESSAGE: i32 = 4;
-pub(super) const ENUM: i32 = 5;
-pub(super) const SERVICE: i32 = 6;
-/// The fields of a message, the values of an enum, the methods of a service.
-pub(super) const MEMBER: i32 = 2;
-
 pub(super) fn file(service: &ServiceDescriptor) -> Result<FileDescriptorProto> {
     let mut model = Model {
         service,
         file: FileDescriptorProto::default(),
-        comments: vec![],
+        comments: Comments::new(service),
         named: BTreeSet::new(),
         names: BTreeSet::new(),
     };
@@ -43,7 +35,7 @@ pub(super) fn file(service: &ServiceDescriptor) -> Result<FileDescriptorProto> {
         name: Some(format!("{}.proto", service.full_name().replace('.', "/"))),
         package: Some(service.package().to_owned()).filter(|package| !package.is_empty()),
         syntax: Some("proto3".to_owned()),
-        source_code_info: Some(SourceCodeInfo { location: comments }),
+        source_code_info: Some(comments.into_source_code_info()),
         ..file
     })
 }
@@ -51,7 +43,7 @@ pub(super) fn file(service: &ServiceDescriptor) -> Result<FileDescriptorProto> {
 struct Model<'a> {
     service: &'a ServiceDescriptor,
     file: FileDescriptorProto,
-    comments: Vec<Location>,
+    comments: Comments<'a>,
     /// The structs and enums in the file.
     named: BTreeSet<&'a str>,
     /// All names in the file.
@@ -69,27 +61,30 @@ impl<'a> Model<'a> {
         let service = self.service;
         service.package().split('.').filter(|part| !part.is_empty()).try_for_each(identifier)?;
         self.take_name(service.name())?;
-        self.comment(&[SERVICE, 0], service.docs());
+        self.comments.add(&[SERVICE, 0], service.docs());
         let mut methods: Vec<MethodDescriptorProto> = vec![];
         for (index, method) in (0..).zip(service.methods()) {
-            self.comment(&[SERVICE, 0, MEMBER, index], method.docs());
+            self.comments.add(&[SERVICE, 0, MEMBER, index], method.docs());
             if methods.iter().any(|other| other.name() == method.camel_name()) {
                 return Err(format!("two methods are called {}", method.camel_name()));
             }
-            methods.push(MethodDescriptorProto {
-                name: Some(method.camel_name().to_owned()),
-                input_type: Some(self.add_request(method)?),
-                output_type: Some(self.add_reply(method)?),
-                options: method.is_idempotent().then(|| MethodOptions {
-                    idempotency_level: Some(IdempotencyLevel::Idempotent.into()),
-                    ..Default::default()
-                }),
-                ..Default::default()
-            });
+            methods.push(self.add_method(method)?);
         }
         let name = Some(service.name().to_owned());
         self.file.service.push(ServiceDescriptorProto { name, method: methods, options: None });
         Ok(())
+    }
+
+    fn add_method(&mut self, method: &'a Method) -> Result<MethodDescriptorProto> {
+        let idempotent = Some(IdempotencyLevel::Idempotent.into());
+        let options = MethodOptions { idempotency_level: idempotent, ..Default::default() };
+        Ok(MethodDescriptorProto {
+            name: Some(method.camel_name().to_owned()),
+            input_type: Some(self.add_request(method)?),
+            output_type: Some(self.add_reply(method)?),
+            options: method.is_idempotent().then_some(options),
+            ..Default::default()
+        })
     }
 
     fn add_request(&mut self, method: &'a Method) -> Result<String> {
@@ -113,7 +108,7 @@ impl<'a> Model<'a> {
         }
     }
 
-    /// The full name of what a field refers to; a tuple is called `unnamed`.
+    /// The full name of what a field refers to. A tuple gets the name `unnamed`.
     fn add_content(&mut self, content: Content<'a>, unnamed: &str) -> Result<String> {
         match content {
             Content::Nothing => Err(format!("{unnamed} has nothing to refer to")),
@@ -122,7 +117,7 @@ impl<'a> Model<'a> {
         }
     }
 
-    /// The full name of a struct or an enum, which is added to the file if it is not there yet.
+    /// The full name of a struct or an enum. Adds it to the file if it is not there yet.
     fn add_named(&mut self, name: &'a str) -> Result<String> {
         let service = self.service;
         if !self.named.insert(name) {
@@ -144,14 +139,14 @@ impl<'a> Model<'a> {
         let index = self.file.message_type.len();
         self.file.message_type.push(DescriptorProto { name: Some(name.to_owned()), ..Default::default() });
         let path = [MESSAGE, number(index)];
-        self.comment(&path, self.docs(name, "/description"));
+        self.comments.add_type(&path, name);
         let mut names = BTreeSet::new();
         for (position, (field, shape)) in fields.into_iter().enumerate() {
             identifier(&field)?;
             if !names.insert(json_name(&field)) {
                 return Err(format!("`{name}.{field}` and another field have the same name in JSON"));
             }
-            self.comment(&[path[0], path[1], MEMBER, number(position)], self.docs(name, &field_docs(&field)));
+            self.comments.add_field(&[path[0], path[1], MEMBER, number(position)], name, &field);
             self.add_field(index, &field, shape).map_err(|reason| format!("`{name}.{field}`: {reason}"))?;
         }
         Ok(self.full_name(name))
@@ -163,16 +158,7 @@ impl<'a> Model<'a> {
         let unnamed = format!("{parent}{}", camel_case(name));
         let mut field = self.value_field(name, r#type, &unnamed)?;
         if let Label::Map(key) = r#type.label {
-            let entry = camel_case(name) + "Entry";
-            let type_name = Some(self.full_name(&format!("{parent}.{entry}")));
-            let value = FieldDescriptorProto {
-                name: Some("value".to_owned()),
-                json_name: Some("value".to_owned()),
-                label: Some(ProtoLabel::Optional.into()),
-                ..field.clone()
-            };
-            field = FieldDescriptorProto { r#type: Some(Kind::Message.into()), type_name, ..field };
-            self.file.message_type[message].nested_type.push(map_entry(entry, key, value));
+            field = self.add_map(message, key, field);
         }
         let message = &mut self.file.message_type[message];
         field.number = Some(number(message.field.len()) + 1);
@@ -183,6 +169,16 @@ impl<'a> Model<'a> {
         }
         message.field.push(field);
         Ok(())
+    }
+
+    /// Adds the entry of a map to `message`, and returns the field of the map. `value` is the field without its key.
+    fn add_map(&mut self, message: usize, key: Kind, value: FieldDescriptorProto) -> FieldDescriptorProto {
+        let parent = self.file.message_type[message].name();
+        let entry = camel_case(value.name()) + "Entry";
+        let type_name = Some(self.full_name(&format!("{parent}.{entry}")));
+        let field = FieldDescriptorProto { r#type: Some(Kind::Message.into()), type_name, ..value.clone() };
+        self.file.message_type[message].nested_type.push(map_entry(entry, key, value));
+        field
     }
 
     fn value_field(&mut self, name: &str, r#type: FieldType<'a>, unnamed: &str) -> Result<FieldDescriptorProto> {
@@ -207,20 +203,15 @@ impl<'a> Model<'a> {
     fn add_enum(&mut self, name: &str, variants: impl Iterator<Item = (u32, &'a Variant)>) -> Result<String> {
         self.take_name(name)?;
         let path = [ENUM, number(self.file.enum_type.len())];
-        self.comment(&path, self.docs(name, "/description"));
+        self.comments.add_type(&path, name);
         let mut values: Vec<EnumValueDescriptorProto> = vec![];
         for (index, variant) in variants {
-            let value = format!("{}_{}", upper_case(name), upper_case(&variant.name));
-            identifier(&value)?;
-            if values.iter().any(|other| other.name() == value) {
-                return Err(format!("two variants of {name} are called {value}"));
+            let value = enum_value(name, index, variant)?;
+            if values.iter().any(|other| other.name() == value.name()) {
+                return Err(format!("two variants of {name} are called {}", value.name()));
             }
-            self.comment(&[path[0], path[1], MEMBER, number(values.len())], self.variant_docs(name, &variant.name));
-            values.push(EnumValueDescriptorProto {
-                name: Some(value),
-                number: Some(i32::try_from(index).map_err(|_| format!("{name} has too many variants"))?),
-                options: None,
-            });
+            self.comments.add_variant(&[path[0], path[1], MEMBER, number(values.len())], name, &variant.name);
+            values.push(value);
         }
         if values.first().and_then(|value| value.number) != Some(0) {
             return Err(format!("the enum {name} has no variant 0"));
@@ -241,55 +232,36 @@ impl<'a> Model<'a> {
             package => format!(".{package}.{name}"),
         }
     }
-
-    fn comment(&mut self, path: &[i32], text: &str) {
-        if !text.is_empty() {
-            let lines: String = text.lines().flat_map(|line| [" ", line.trim_end(), "\n"]).collect();
-            self.comments.push(Location {
-                path: path.to_vec(),
-                span: vec![0, 0, 0],
-                leading_comments: Some(lines),
-                ..Default::default()
-            });
-        }
-    }
-
-    /// The documentation at this place in the JSON Schema of a named type.
-    fn docs(&self, name: &str, pointer: &str) -> &'a str {
-        let definition = self.service.definitions().get(name);
-        definition.and_then(|schema| schema.pointer(pointer)).and_then(Value::as_str).unwrap_or_default()
-    }
-
-    fn variant_docs(&self, name: &str, variant: &str) -> &'a str {
-        let definition = self.service.definitions().get(name);
-        let variants = definition.and_then(|schema| schema.get("oneOf")).and_then(Value::as_array);
-        let found = variants.into_iter().flatten().find(|schema| schema.get("const").is_some_and(|it| it == variant));
-        found.and_then(|schema| schema.get("description")).and_then(Value::as_str).unwrap_or_default()
-    }
 }
 
-fn field_docs(field: &str) -> String {
-    format!("/properties/{field}/description")
+fn enum_value(name: &str, index: u32, variant: &Variant) -> Result<EnumValueDescriptorProto> {
+    let value = format!("{}_{}", upper_case(name), upper_case(&variant.name));
+    identifier(&value)?;
+    let number = i32::try_from(index).map_err(|_| format!("{name} has too many variants"))?;
+    Ok(EnumValueDescriptorProto { name: Some(value), number: Some(number), options: None })
 }
 
 fn map_entry(name: String, key: Kind, value: FieldDescriptorProto) -> DescriptorProto {
-    let key = FieldDescriptorProto {
-        name: Some("key".to_owned()),
-        number: Some(1),
-        label: Some(ProtoLabel::Optional.into()),
-        r#type: Some(key.into()),
-        json_name: Some("key".to_owned()),
-        ..Default::default()
-    };
+    let key = FieldDescriptorProto { r#type: Some(key.into()), ..Default::default() };
     DescriptorProto {
         name: Some(name),
-        field: vec![key, FieldDescriptorProto { number: Some(2), ..value }],
+        field: vec![entry_field("key", 1, key), entry_field("value", 2, value)],
         options: Some(MessageOptions { map_entry: Some(true), ..Default::default() }),
         ..Default::default()
     }
 }
 
-/// Positions in a descriptor are 32 bits wide; nothing declared in Rust source comes near.
+fn entry_field(name: &str, number: i32, field: FieldDescriptorProto) -> FieldDescriptorProto {
+    FieldDescriptorProto {
+        name: Some(name.to_owned()),
+        number: Some(number),
+        label: Some(ProtoLabel::Optional.into()),
+        json_name: Some(name.to_owned()),
+        ..field
+    }
+}
+
+/// Positions in a descriptor have 32 bits, far more than any trait needs.
 fn number(index: usize) -> i32 {
     i32::try_from(index).unwrap_or(i32::MAX)
 }

@@ -19,7 +19,7 @@ pub(super) fn camel_case(name: &str) -> String {
     json
 }
 
-/// `by_name` as `byName`, as protoc has it.
+/// `by_name` as `byName`, as protoc writes it.
 pub(super) fn json_name(name: &str) -> String {
     let mut after_underscore = false;
     let mut json = String::new();

@@ -8,7 +8,7 @@ use prost_types::{
     field_descriptor_proto::{Label, Type},
 };
 
-use super::model::{ENUM, MEMBER, MESSAGE, SERVICE};
+use super::comments::{ENUM, MEMBER, MESSAGE, SERVICE};
 
 pub(super) fn print(file: &FileDescriptorProto) -> String {
     let mut text = String::from(HEADER);
@@ -125,13 +125,13 @@ fn value_type<'a>(file: &FileDescriptorProto, field: &'a FieldDescriptorProto) -
     }
 }
 
-/// A full name such as `.everywire.v1.Permit` as it is called within the file.
-/// The name of a message inside `service`, where a method hides a message of the same name.
+/// The name by which `service` refers to a message: the full name where a method hides a message of the same name.
 fn visible<'a>(file: &FileDescriptorProto, service: &ServiceDescriptorProto, full: &'a str) -> &'a str {
     let short = short(file, full);
     if service.method.iter().any(|method| method.name() == short) { full } else { short }
 }
 
+/// The name within the file of a full name such as `.everywire.v1.Permit`.
 fn short<'a>(file: &FileDescriptorProto, name: &'a str) -> &'a str {
     let name = name.trim_start_matches('.');
     name.strip_prefix(file.package()).map_or(name, |rest| rest.trim_start_matches('.'))

@@ -21,7 +21,7 @@ pub(super) enum Content<'a> {
     Tuple(&'a [Shape]),
 }
 
-/// How often the value is there.
+/// How many values a field has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Label {
     One,
@@ -31,9 +31,9 @@ pub(super) enum Label {
     Map(Kind),
 }
 
-/// Whether proto3 has a form for an argument or a reply of this shape, and for all that is inside it.
+/// Checks that proto3 can express an argument or a reply of this shape, and everything inside it.
 pub(super) fn carries(shape: &Shape, types: &Types) -> Result<(), String> {
-    // A reply may be nothing; an argument that is nothing is refused with the names.
+    // A reply may be empty. An empty argument is rejected later, when its field is added.
     if is_unit(shape, types) {
         return Ok(());
     }
@@ -48,7 +48,7 @@ pub(super) fn is_unit(shape: &Shape, types: &Types) -> bool {
     }
 }
 
-/// The type of a field, or the reason why there is none.
+/// The type of a field, or why proto3 has none.
 pub(super) fn field_type<'a>(shape: &'a Shape, types: &'a Types) -> Result<FieldType<'a>, String> {
     let (label, inner) = match shape.resolve(types) {
         Shape::Option(inner) => (Label::Optional, inner),
@@ -57,12 +57,12 @@ pub(super) fn field_type<'a>(shape: &'a Shape, types: &'a Types) -> Result<Field
         _ => return single(shape, types),
     };
     let inner = single(inner, types).map_err(|reason| {
-        let place = match label {
+        let context = match label {
             Label::Optional => "inside an Option",
             Label::Map(_) => "as the value of a map",
             Label::One | Label::Repeated => "inside a list",
         };
-        format!("{reason} ({place})")
+        format!("{reason} ({context})")
     })?;
     Ok(FieldType { label, ..inner })
 }
@@ -71,7 +71,7 @@ fn is_byte(shape: &Shape, types: &Types) -> bool {
     *shape.resolve(types) == Shape::U8
 }
 
-/// The type of a value that is there once.
+/// The type of a single value.
 fn single<'a>(shape: &'a Shape, types: &'a Types) -> Result<FieldType<'a>, String> {
     let kind = match shape.resolve(types) {
         Shape::Bool => Kind::Bool,

@@ -90,7 +90,7 @@ async fn reflect(server: &Running, path: &str, questions: &[Option<MessageReques
 }
 
 #[tokio::test]
-async fn reflection_goes_on_after_a_question_without_an_answer() {
+async fn reflection_continues_after_a_question_that_it_can_not_answer() {
     let server = Running::start().await;
     let symbol = |name: &str| Some(MessageRequest::FileContainingSymbol(name.into()));
     let file = |name: &str| Some(MessageRequest::FileByFilename(name.into()));

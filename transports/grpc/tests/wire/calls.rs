@@ -61,7 +61,7 @@ async fn errors_arrive_as_they_were() {
 }
 
 #[tokio::test]
-async fn nobody_there_is_unavailable_and_a_bad_url_an_invalid_argument() {
+async fn an_unreachable_server_is_unavailable_and_a_malformed_url_is_an_invalid_argument() {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let client = DemoClient::new(Client::connect(&format!("http://{nobody}")).await.unwrap());
     let error = within(client.add(1, 2)).await.unwrap_err();
@@ -76,7 +76,7 @@ async fn nobody_there_is_unavailable_and_a_bad_url_an_invalid_argument() {
 }
 
 #[tokio::test]
-async fn many_calls_share_a_connection_and_late_ones_are_cut_off() {
+async fn many_calls_share_a_connection_and_late_ones_are_cancelled() {
     let mut server = Running::start().await;
     let address = format!("grpc://{}", server.address);
     let client = DemoClient::new(Client::connect(&address).await.unwrap());
@@ -119,7 +119,7 @@ async fn the_client_reconnects() {
 }
 
 #[tokio::test]
-async fn a_stop_finishes_calls_in_flight_and_takes_no_more() {
+async fn a_shutdown_finishes_calls_in_flight_and_rejects_others() {
     let mut server = Running::start().await;
     let client = Arc::new(server.client().await);
     let in_flight = tokio::spawn({

@@ -45,7 +45,7 @@ async fn gzip_is_read() {
 }
 
 #[tokio::test]
-async fn what_can_not_be_decompressed_is_told_what_can() {
+async fn an_unreadable_compression_is_answered_with_the_readable_ones() {
     let server = Running::at("127.0.0.1:0", Limits { decompressed_bytes: 10_000, ..Default::default() }).await;
     let good = compressed(&[8, 3]);
     let cut = [&[1], &message(&good[5..good.len() - 5])[1..]].concat();
@@ -77,7 +77,7 @@ async fn what_can_not_be_decompressed_is_told_what_can() {
 }
 
 #[tokio::test]
-async fn a_long_reply_is_compressed_for_who_compresses() {
+async fn a_long_reply_is_compressed_if_its_request_names_gzip() {
     let server = Running::start().await;
     let long = [&[0x0a, 0xd0, 0x0f][..], &[b'x'; 2_000]].concat();
     let short = [&[0x0a, 0x64][..], &[b'x'; 100]].concat();

@@ -13,8 +13,8 @@ use tokio::{
     time::timeout,
 };
 
-/// No wait of a test is longer.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+/// The longest that a test waits for anything.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Everything {
@@ -49,9 +49,9 @@ pub(crate) enum Colour {
 pub(crate) trait Demo {
     /// Adds.
     async fn add(&self, a: i64, b: i64) -> Result<i64>;
-    /// Gives back what it gets.
+    /// Returns its argument.
     async fn echo(&self, value: Everything) -> Result<Everything>;
-    /// Gives back a text.
+    /// Returns its text.
     async fn text(&self, value: String) -> Result<String>;
     /// A text of so many bytes.
     async fn long(&self, bytes: u32) -> Result<String>;
@@ -59,9 +59,9 @@ pub(crate) trait Demo {
     async fn fail(&self, code: i32, message: String) -> Result<()>;
     /// Panics.
     async fn panic(&self) -> Result<()>;
-    /// Answers when it is let go.
+    /// Waits until the test notifies it.
     async fn wait(&self) -> Result<u32>;
-    /// The present or a default.
+    /// The first that is present.
     async fn maybe(&self, first: Option<u64>, second: Option<u64>) -> Result<Option<u64>>;
 }
 
@@ -70,7 +70,7 @@ pub(crate) struct Tester {
     pub(crate) events: mpsc::UnboundedSender<&'static str>,
 }
 
-/// Tells when it is dropped.
+/// Sends an event when it is dropped.
 pub(crate) struct Guard(mpsc::UnboundedSender<&'static str>);
 
 impl Drop for Guard {
@@ -117,7 +117,7 @@ impl Demo for Tester {
     }
 }
 
-/// A server that runs, and what the tests need of it.
+/// A running server, and what the tests need to control it.
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
     pub(crate) go: Arc<Notify>,
@@ -154,5 +154,5 @@ impl Running {
 }
 
 pub(crate) async fn within<F: Future>(future: F) -> F::Output {
-    timeout(PATIENCE, future).await.expect("it takes too long")
+    timeout(DEADLINE, future).await.expect("it took too long")
 }

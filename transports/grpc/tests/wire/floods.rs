@@ -1,4 +1,4 @@
-//! Attacks on HTTP/2 that are about frames, not about calls: each ends its connection, or changes nothing.
+//! Attacks on HTTP/2 by frames rather than calls. Each ends its connection or changes nothing.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -41,7 +41,7 @@ async fn floods_end_their_connection() {
     ];
     for (name, attack, codes) in attacks {
         let mut peer = Peer::connect(server.address).await;
-        // A reset of the socket that still has bytes to read may overtake the GOAWAY.
+        // If the socket has unread bytes, its reset may overtake the GOAWAY.
         let heard = peer.flood(&attack, |frame| frame.kind == GOAWAY).await;
         let away = heard.last().filter(|frame| frame.kind == GOAWAY);
         assert!(away.is_none_or(|away| codes.contains(&away.code())), "{name}: {away:?}");
@@ -74,7 +74,7 @@ async fn floods_that_are_answered_change_nothing() {
 }
 
 #[tokio::test]
-async fn a_flood_of_streams_is_refused() {
+async fn a_flood_of_streams_is_rejected() {
     const ALLOWED: usize = 10;
     let mut server =
         Running::within(Limits { calls_in_flight: ALLOWED - 3, waiting_calls: 3, ..Default::default() }).await;
@@ -82,7 +82,7 @@ async fn a_flood_of_streams_is_refused() {
     let flood: Vec<u8> = streams(200).flat_map(|stream| call(stream, WAIT, b"")).collect();
     let last = |frame: &Frame| frame.is(RST_STREAM, 399) || frame.kind == GOAWAY;
     let heard = peer.flood(&flood, last).await;
-    // What comes on a stream after its refusal may be told again that it is closed.
+    // Frames that arrive on a stream after its reset may be answered with another reset.
     let resets = heard.iter().filter(|frame| frame.kind == RST_STREAM).rev();
     let refused: BTreeMap<_, _> = resets.map(|frame| (frame.stream, frame.code())).collect();
     assert_eq!(refused.into_values().collect::<Vec<_>>(), [REFUSED_STREAM; 200 - ALLOWED]);
@@ -98,7 +98,7 @@ async fn a_flood_of_streams_is_refused() {
 }
 
 #[tokio::test]
-async fn floods_by_who_reads_nothing_are_not_read() {
+async fn floods_of_a_peer_that_reads_nothing_are_not_read() {
     let limits = Limits { message_time: Duration::from_millis(200), ..Default::default() };
     let server = Running::within(limits).await;
     for flood in [frame(PING, 0, 0, &[1; 8]), frame(SETTINGS, 0, 0, b"")] {

@@ -1,4 +1,4 @@
-//! What a peer may cost, met by a client that speaks HTTP/2 by hand.
+//! The limits on what a peer may cost, tested by a client that speaks HTTP/2 by hand.
 
 use std::time::{Duration, Instant};
 
@@ -39,7 +39,7 @@ impl Running {
         .await;
     }
 
-    /// Waits until nothing is buffered any more, and calls are answered.
+    /// Waits until nothing is buffered any more, and checks that calls are answered.
     pub(crate) async fn recovers(&self) {
         within(async {
             while self.budget.bytes() > 0 {
@@ -130,7 +130,7 @@ async fn a_reply_that_is_not_taken_resets_its_stream() {
     let server = Running::within(Limits { message_time: 3 * SHORT, ..Default::default() }).await;
     let mut peer = Peer::without_window(server.address).await;
     peer.send(&[long(1, 500_000), long(3, 10)].concat()).await;
-    // A window of a byte at a time is none.
+    // A window that opens byte by byte counts as closed.
     let mut trickle = 0;
     let reset = loop {
         peer.send(&window_update(1, 1)).await;
@@ -177,7 +177,7 @@ async fn unread_replies_hold_up_the_calls_after_them() {
     peer.send(&call(3, WAIT, b"")).await;
     peer.round_trip().await;
     assert!(server.events.try_recv().is_err(), "the call waits for its turn");
-    // Windows are read all the same.
+    // Window updates are read nevertheless.
     peer.send(&window_update(1, 30_000)).await;
     assert_eq!(server.event().await, "waiting");
     server.recovers().await;
@@ -194,13 +194,13 @@ async fn unread_replies_share_a_budget() {
     }
     let refused: Vec<_> = peers.iter().map(|(is_refused, _)| *is_refused).collect();
     assert_eq!((refused, server.budget.bytes()), (vec![false, false, true], 2 * (30_000 + 9 - 8_192)));
-    // Who leaves frees what was kept.
+    // A peer that leaves frees the memory of its replies.
     drop(peers);
     server.recovers().await;
 }
 
 #[tokio::test]
-async fn who_reads_nothing_is_closed() {
+async fn a_peer_that_reads_nothing_is_closed() {
     let server = Running::within(Limits { message_time: 2 * SHORT, ..Default::default() }).await;
     let mut peer = Peer::connect(server.address).await;
     let wide = [frame(SETTINGS, 0, 0, &initial_window(0x7fff_ffff)), window_update(0, 0x7fff_0000)].concat();
@@ -256,7 +256,7 @@ async fn values_that_nest_too_deep_are_counted() {
 }
 
 #[tokio::test]
-async fn calls_beyond_the_limit_are_refused() {
+async fn calls_beyond_the_limit_are_rejected() {
     let mut server = Running::within(Limits { calls_in_flight: 2, waiting_calls: 1, ..Default::default() }).await;
     let mut peer = Peer::connect(server.address).await;
     peer.send(&streams(4).flat_map(|stream| call(stream, WAIT, b"")).collect::<Vec<_>>()).await;
@@ -282,7 +282,7 @@ async fn health_and_reflection_are_bounded() {
     let too_long = [head(1, CHECK), frame(DATA, 0, 1, &prefix(1 << 20))].concat();
     peer.send(&too_long).await;
     peer.until(|frame| frame.stream == 1 && frame.ends_stream()).await;
-    assert_eq!(server.budget.met(Limit::MessageTime), 0, "refused at once");
+    assert_eq!(server.budget.met(Limit::MessageTime), 0, "rejected at once");
     let unfinished = [head(3, CHECK), frame(DATA, 0, 3, &prefix(10))].concat();
     peer.send(&unfinished).await;
     peer.until(|frame| frame.stream == 3 && frame.ends_stream()).await;
@@ -295,7 +295,7 @@ async fn health_and_reflection_are_bounded() {
 }
 
 #[tokio::test]
-async fn what_has_not_arrived_and_who_does_not_answer_do_not_hold_up_the_stop() {
+async fn unfinished_requests_and_silent_peers_do_not_delay_the_shutdown() {
     let server = Running::start().await;
     let mut peers = vec![];
     for begun in [&[][..], &head(1, ADD), &head(1, CHECK), &call(1, WATCH, b""), &[0, 0, 9, HEADERS]] {

@@ -58,7 +58,7 @@ impl Frame {
 }
 
 impl Peer {
-    /// A client that has said hello.
+    /// A client that has sent its preface.
     pub(crate) async fn connect(address: SocketAddr) -> Self {
         Self::connect_with(address, b"").await
     }
@@ -88,7 +88,7 @@ impl Peer {
         within(self.stream.write_all(frames)).await.unwrap();
     }
 
-    /// The next frame, or `None` at the end. Settings and, if it pongs, PINGs are acknowledged.
+    /// The next frame, or `None` at the end. Acknowledges SETTINGS and, if `pongs` is set, PINGs.
     pub(crate) async fn next(&mut self) -> Option<Frame> {
         let frame = within(read(&mut self.stream)).await?;
         let asks = frame.kind == SETTINGS || frame.kind == PING && self.pongs;
@@ -149,9 +149,9 @@ impl Peer {
         frames
     }
 
-    /// Waits until the other side has handled all that was sent so far.
+    /// Waits until the other side has handled everything that was sent so far.
     pub(crate) async fn round_trip(&mut self) {
-        // The answers to what is read together with a PING follow it; those to what came before don't.
+        // Responses to frames that are read together with a PING may follow its answer; a second PING waits for them.
         for payload in [b"everyone", b"was here"] {
             self.send(&frame(PING, 0, 0, payload)).await;
             self.until(|frame| frame.is(PING, 0) && frame.flags == END && frame.payload == payload).await;

@@ -1,4 +1,4 @@
-//! Requests by another client, good and bad.
+//! Requests of another client, valid and malformed.
 
 use std::{future::poll_fn, net::SocketAddr, pin::Pin, time::Duration};
 
@@ -41,7 +41,7 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// The status, which is in the headers of an answer without a message.
+    /// The status, which is in the headers if the response has no message.
     pub(crate) fn grpc_status(&self) -> tonic::Status {
         let headers = if self.trailers.is_empty() { &self.headers } else { &self.trailers };
         tonic::Status::from_header_map(headers).expect("a status")
@@ -99,7 +99,7 @@ async fn the_bytes_of_add() {
 type Case<'a> = (&'a str, &'a [Header<'a>], &'a [u8], Code, &'a str);
 
 #[tokio::test]
-async fn malformed_requests_are_told_what_is_wrong() {
+async fn malformed_requests_are_answered_with_what_is_wrong() {
     let limits = Limits { message_bytes: 64, ..Default::default() };
     let server = Running::at("127.0.0.1:0", limits).await;
     let good: &[u8] = &[0, 0, 0, 0, 2, 8, 3];
@@ -133,7 +133,7 @@ async fn malformed_requests_are_told_what_is_wrong() {
 }
 
 #[tokio::test]
-async fn other_clients_are_told_by_the_http_status() {
+async fn clients_of_other_protocols_get_an_http_status() {
     let server = Running::start().await;
     let json: &[_] = &[("content-type", "application/json")];
     let web: &[_] = &[("content-type", "application/grpc-web+proto")];
@@ -190,7 +190,7 @@ async fn too_much_metadata_is_an_error_of_grpc() {
 }
 
 #[tokio::test]
-async fn any_authority_is_taken() {
+async fn any_authority_is_accepted() {
     let server = Running::start().await;
     for authority in ["%2Ftmp%2Fsock", "%", "localhost", "[fe80::1%25eth0]:50051"] {
         let headers = request_block("/test.v1.Demo/Add", authority);
@@ -207,7 +207,7 @@ async fn any_authority_is_taken() {
 }
 
 #[tokio::test]
-async fn a_message_that_never_ends_is_given_up() {
+async fn a_message_that_never_ends_is_rejected() {
     struct Endless(bool);
     impl hyper::body::Body for Endless {
         type Data = Bytes;

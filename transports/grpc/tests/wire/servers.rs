@@ -1,4 +1,4 @@
-//! What a broken or hostile server can do to our client: no more than fail the call.
+//! A broken or hostile server can fail a call of our client and do no other harm.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-/// The error of a call that is answered by `frames`, which are followed by nothing.
+/// The error of a call that the server answers with `frames` and nothing else.
 async fn answered(frames: Vec<u8>, time: Duration) -> RpcError {
     outcome(frames, time).await.unwrap_err()
 }
@@ -46,7 +46,7 @@ fn trailers(headers: &[(&str, &str)]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn answers_that_are_none_fail_their_call() {
+async fn malformed_responses_fail_their_call() {
     let reply = frame(DATA, 0, 1, &message(&[8, 3]));
     let html = frame(HEADERS, END_HEADERS, 1, &block(&[(":status", "200"), ("content-type", "text/html")]));
     let nothing = frame(HEADERS, END | END_HEADERS, 1, &block(&[(":status", "503")]));
@@ -62,7 +62,7 @@ async fn answers_that_are_none_fail_their_call() {
     let cases: [(&str, Vec<Vec<u8>>, Code); 23] = [
         ("no trailers", vec![ok(&[]), frame(DATA, END, 1, &message(&[8, 3]))], Code::Unknown),
         ("no status in the trailers", vec![ok(&[]), reply.clone(), trailers(&[("x-a", "b")])], Code::Unknown),
-        ("a status that is none", vec![ok(&[]), reply.clone(), trailers(&[("grpc-status", "many")])], Code::Unknown),
+        ("a malformed status", vec![ok(&[]), reply.clone(), trailers(&[("grpc-status", "many")])], Code::Unknown),
         ("another content type", vec![html, frame(DATA, END, 1, b"<html>")], Code::Unknown),
         ("a proxy's error", vec![nothing], Code::Unavailable),
         ("no message", vec![ok(&[]), done.clone()], Code::Unimplemented),
@@ -73,7 +73,7 @@ async fn answers_that_are_none_fail_their_call() {
         ("a compressed message", vec![ok(&[]), frame(DATA, 0, 1, &[1, 0, 0, 0, 0]), done.clone()], Code::Internal),
         ("no gzip", vec![ok(&gzip), frame(DATA, 0, 1, &[1, 0, 0, 0, 1, 7]), done.clone()], Code::Internal),
         ("a bomb", vec![ok(&gzip), frame(DATA, 0, 1, &compressed(&[0; 2_000])), done.clone()], Code::ResourceExhausted),
-        ("a compression that is unknown", vec![ok(&[("grpc-encoding", "zstd")]), frame(DATA, 0, 1, &compressed(&[8, 3])), done.clone()], Code::Internal),
+        ("an unknown compression", vec![ok(&[("grpc-encoding", "zstd")]), frame(DATA, 0, 1, &compressed(&[8, 3])), done.clone()], Code::Internal),
         ("another type", vec![ok(&[]), frame(DATA, 0, 1, &message(&[10, 1, 65])), done], Code::Internal),
         ("large headers", vec![frame(HEADERS, 0, 1, &block(&[(":status", "200")])), endless.clone()], Code::Unavailable),
         ("large trailers", vec![ok(&[]), reply.clone(), no_last, endless], Code::Unavailable),
@@ -81,7 +81,7 @@ async fn answers_that_are_none_fail_their_call() {
         ("empty continuations", vec![no_end, frame(CONTINUATION, 0, 1, b"").repeat(20_000)], Code::Unavailable),
         ("endless data", vec![ok(&[]), frame(DATA, 0, 1, &[0]).repeat(60_000)], Code::Unimplemented),
         ("reset", vec![ok(&[]), frame(RST_STREAM, 0, 1, &ENHANCE_YOUR_CALM.to_be_bytes())], Code::Unavailable),
-        ("goodbye", vec![frame(GOAWAY, 0, 0, &[0; 8])], Code::Unavailable),
+        ("GOAWAY", vec![frame(GOAWAY, 0, 0, &[0; 8])], Code::Unavailable),
         ("no HTTP/2", vec![b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec()], Code::Unavailable),
     ];
     for (name, frames, code) in cases {
@@ -104,7 +104,7 @@ async fn a_compressed_reply_is_read() {
 }
 
 #[tokio::test]
-async fn an_answer_without_an_end_is_late() {
+async fn an_unfinished_response_is_late() {
     for frames in [vec![], ok(&[]), [ok(&[]), frame(DATA, 0, 1, &message(&[8, 3]))].concat()] {
         let error = answered(frames, Duration::from_millis(200)).await;
         assert_eq!((error.code(), error.origin()), (Code::DeadlineExceeded, Origin::Local), "{error}");

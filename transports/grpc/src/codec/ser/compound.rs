@@ -1,11 +1,10 @@
-//! What a value is made of: the fields of a message, the elements of a list, the entries of a map.
+//! Values of several parts: the fields of a message, the elements of a list, the entries of a map.
 
 use serde::ser::{self, Serialize};
 
 use super::{
-    super::{Error, Result},
-    At,
-    place::{Element, FIRST, Field, Open, Place},
+    super::error::{Error, Result},
+    position::{At, Element, FIRST, Field, Open, Position},
 };
 
 /// The fields of a message, in order.
@@ -16,14 +15,14 @@ pub(super) struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    pub(super) fn begin(out: &'a mut Vec<u8>, place: impl Place) -> Result<Self> {
-        let open = place.message(out)?;
+    pub(super) fn begin(out: &'a mut Vec<u8>, position: impl Position) -> Result<Self> {
+        let open = position.message(out)?;
         Ok(Self { out, number: 0, open })
     }
 
     fn put<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
         self.number += 1;
-        value.serialize(At { out: self.out, place: Field { number: self.number, explicit: false } })
+        value.serialize(At { out: self.out, position: Field { number: self.number, explicit: false } })
     }
 
     fn close(self) {
@@ -80,11 +79,12 @@ impl ser::SerializeTupleStruct for Fields<'_> {
     }
 }
 
-/// The elements of a list. Numbers share one record, anything else has a record each.
+/// The elements of a list. Numbers are packed into one record; each other value has a record of its own.
 pub(super) struct Elements<'a> {
     pub(super) out: &'a mut Vec<u8>,
     pub(super) number: u32,
-    pub(super) shared: Option<Open>,
+    /// The record of the numbers.
+    pub(super) packed: Option<Open>,
     /// Set inside a list or an `Option`, where proto3 has bytes and no other list.
     pub(super) only_bytes: bool,
 }
@@ -94,12 +94,12 @@ impl ser::SerializeSeq for Elements<'_> {
     type Error = Error;
 
     fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
-        let place = Element { number: self.number, shared: &mut self.shared, only_bytes: self.only_bytes };
-        value.serialize(At { out: self.out, place })
+        let position = Element { number: self.number, packed: &mut self.packed, only_bytes: self.only_bytes };
+        value.serialize(At { out: self.out, position })
     }
 
     fn end(self) -> Result<()> {
-        if let Some(open) = self.shared {
+        if let Some(open) = self.packed {
             open.close(self.out);
         }
         Ok(())
@@ -119,11 +119,11 @@ impl ser::SerializeMap for Entries<'_> {
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<()> {
         self.entry = Some(Open::new(self.out, self.number));
-        key.serialize(At { out: self.out, place: FIRST })
+        key.serialize(At { out: self.out, position: FIRST })
     }
 
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
-        value.serialize(At { out: self.out, place: Field { number: 2, explicit: false } })?;
+        value.serialize(At { out: self.out, position: Field { number: 2, explicit: false } })?;
         if let Some(entry) = self.entry.take() {
             entry.close(self.out);
         }

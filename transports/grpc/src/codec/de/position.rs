@@ -1,28 +1,72 @@
-//! Where a value may stand in a message, and what it is made of there.
+//! The positions that a value can have in a message, and how it is read from each.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, marker::PhantomData};
 
 use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor, value::SeqDeserializer};
 
-use super::{
-    super::{
-        Error, Result,
-        wire::{Records, Wire, is_ordered, take_number},
-    },
-    At, Message,
+use super::super::{
+    error::{Error, Result, TOO_DEEP},
+    wire::{Records, Wire, is_ordered, ordered, take_number},
 };
 
 const NO_PROGRESS: Error = Error::new("the elements of a list read nothing");
-/// Never seen outside: the list that ends there turns it into its end.
+/// Internal: `Elements` turns it into the end of its list.
 const LIST_ENDED: Error = Error::new("the list has ended");
 
-/// What differs between places: a field, which may be absent or come several times, and an element of a list.
-pub(super) trait Place<'a>: Sized {
+/// The deserializer of a whole message. A value that is not a message is in its field 1.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Message<'a> {
+    pub(crate) bytes: &'a [u8],
+    pub(crate) depth: usize,
+}
+
+impl<'a> Message<'a> {
+    /// The bytes in the order of their fields, with groups of at most `depth` levels.
+    fn in_order(self, depth: usize) -> Result<Cow<'a, [u8]>> {
+        let bytes = self.bytes;
+        Ok(if is_ordered(bytes, depth)? { Cow::Borrowed(bytes) } else { Cow::Owned(ordered(bytes, depth)?) })
+    }
+
+    pub(super) fn fields<'de, V: Visitor<'de>>(self, count: usize, visitor: V) -> Result<V::Value> {
+        let depth = self.depth.checked_sub(1).ok_or(TOO_DEEP)?;
+        let bytes = self.in_order(depth)?;
+        visitor.visit_seq(Fields { records: Records::new(&bytes, depth)?, number: 0, count, depth })
+    }
+
+    /// Hands field `number` to `read`.
+    pub(super) fn field<T>(
+        self,
+        number: u32,
+        read: impl for<'r, 'm> FnOnce(At<'m, Field<'r, 'm>>) -> Result<T>,
+    ) -> Result<T> {
+        let bytes = self.in_order(self.depth)?;
+        let mut records = Records::new(&bytes, self.depth)?;
+        read(At::new(Field { records: &mut records, number, depth: self.depth }))
+    }
+}
+
+/// The deserializer of a value at one position in a message.
+pub(super) struct At<'a, P>(pub(super) P, PhantomData<&'a ()>);
+
+impl<'a, P: Position<'a>> At<'a, P> {
+    pub(super) fn new(position: P) -> Self {
+        Self(position, PhantomData)
+    }
+
+    pub(super) fn fields<'de, V: Visitor<'de>>(mut self, count: usize, visitor: V) -> Result<V::Value> {
+        let depth = self.0.depth();
+        let bytes = self.0.message()?;
+        Message { bytes: &bytes, depth }.fields(count, visitor)
+    }
+}
+
+/// What depends on the position: a field, which may be absent or occur several times, or an element of a list.
+pub(super) trait Position<'a>: Sized {
     /// A number as its bits.
     fn number(&mut self, wire: Wire) -> Result<u64>;
     /// A `u8` alone is a uint32; in a list it is one of its bytes.
     fn byte(&mut self) -> Result<u64>;
-    /// A string or bytes, by `read`, which sees each occurrence.
+    /// A string or bytes. Calls `read` for each occurrence.
     fn payload<T: Default>(&mut self, read: fn(&'a [u8]) -> Result<T>) -> Result<T>;
     fn message(&mut self) -> Result<Cow<'a, [u8]>>;
     fn list<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value>;
@@ -44,7 +88,7 @@ impl Field<'_, '_> {
     }
 }
 
-impl<'a> Place<'a> for Field<'_, 'a> {
+impl<'a> Position<'a> for Field<'_, 'a> {
     fn number(&mut self, wire: Wire) -> Result<u64> {
         let mut last = 0;
         while self.find()?.is_some() {
@@ -100,7 +144,7 @@ pub(super) fn text(bytes: &[u8]) -> Result<&str> {
     str::from_utf8(bytes).map_err(Error::custom)
 }
 
-/// The elements of a list: one each record, or many packed into one.
+/// The elements of a list: one in each record, or many packed into one.
 pub(super) struct Elements<'r, 'a> {
     pub(super) field: Field<'r, 'a>,
     pub(super) packed: &'a [u8],
@@ -128,7 +172,7 @@ impl Elements<'_, '_> {
         (self.field.records.left(), self.packed.len())
     }
 
-    /// The next record. An empty packed one has no element, which shows only now: then the list has ended.
+    /// The next record. The list has ended if there is none, which shows this late after an empty packed record.
     fn record(&mut self) -> Result<Wire> {
         let found = self.field.find()?;
         self.ended = found.is_none();
@@ -138,7 +182,7 @@ impl Elements<'_, '_> {
 
 pub(super) struct Element<'e, 'r, 'a>(&'e mut Elements<'r, 'a>);
 
-impl<'a> Place<'a> for Element<'_, '_, 'a> {
+impl<'a> Position<'a> for Element<'_, '_, 'a> {
     fn number(&mut self, wire: Wire) -> Result<u64> {
         while self.0.packed.is_empty() {
             if self.0.record()? != Wire::Len {
@@ -170,7 +214,7 @@ impl<'a> Place<'a> for Element<'_, '_, 'a> {
         self.payload(Ok).map(Cow::Borrowed)
     }
 
-    /// The one list that may stand inside a list is bytes.
+    /// The only list that proto3 allows inside a list is bytes.
     fn list<'de, V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value> {
         let bytes: &[u8] = self.payload(Ok)?;
         visitor.visit_seq(SeqDeserializer::new(bytes.iter().copied()))
@@ -214,7 +258,7 @@ impl<'de> MapAccess<'de> for Entries<'_, '_> {
     }
 }
 
-/// The fields of a message, in order; one that is absent is there as its zero value.
+/// The fields of a message, in order. An absent one reads as its zero value.
 pub(super) struct Fields<'a> {
     pub(super) records: Records<'a>,
     pub(super) number: u32,

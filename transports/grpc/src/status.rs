@@ -12,15 +12,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tonic::{Status, metadata::MetadataMap};
 
-use crate::{codec, compression, envelope::Body};
+use crate::{body::Body, codec, compression};
 
-/// The bytes of a message that travel. Peers commonly refuse headers of more than 8 KiB together.
+/// The most bytes of a message that are sent. Many peers reject headers of more than 8 KiB in total.
 const MESSAGE_BYTES: usize = 2 << 10;
 
-/// The bytes of details that travel.
+/// The most bytes of details that are sent.
 const DETAILS_BYTES: usize = 3 << 10;
 
-/// `google.rpc.Status` (its third field is called `details`), which libraries of other languages find in the details.
+/// `google.rpc.Status`, which libraries of other languages expect in the details. Its third field is called `details` there.
 #[derive(Debug, Serialize, Deserialize)]
 struct Details {
     code: i32,
@@ -37,12 +37,12 @@ struct Any {
 
 const STRING_VALUE: &str = "type.googleapis.com/google.protobuf.StringValue";
 
-/// The response without a message that says `error`.
+/// The response that carries `error` in its headers.
 pub(crate) fn response(error: &RpcError) -> Response<Body> {
     let message = &error.message()[..error.message().floor_char_boundary(MESSAGE_BYTES)];
     let details = error.data().and_then(|data| details(error.code(), message, data)).unwrap_or_default();
     let mut response = Status::with_details(error.code().number().into(), message, details.into()).into_http();
-    // Where the error is an unknown compression, this says what can be read instead.
+    // If the error is about an unknown compression, this lists the known ones.
     response.headers_mut().insert(compression::ACCEPT_ENCODING, compression::ACCEPTED);
     response
 }
@@ -54,15 +54,15 @@ fn details(code: Code, message: &str, data: &Value) -> Option<Vec<u8>> {
     codec::to_vec(&details).ok().filter(|bytes| bytes.len() <= DETAILS_BYTES)
 }
 
-/// What the server said of the call, if it said it in these headers or trailers.
-pub(crate) fn status(headers: &HeaderMap) -> Option<Result<()>> {
+/// The status of the call, if these headers or trailers hold one.
+pub(crate) fn of(headers: &HeaderMap) -> Option<Result<()>> {
     let status = headers.get(Status::GRPC_STATUS)?;
     Some(if status == "0" { Ok(()) } else { Err(error(headers)) })
 }
 
 fn error(headers: &HeaderMap) -> RpcError {
     let mut plain = headers.clone();
-    // tonic panics on details that are not base64; they are read apart.
+    // tonic panics on details that are not base64, so `data` reads them.
     plain.remove(Status::GRPC_STATUS_DETAILS);
     let status = Status::from_header_map(&plain).unwrap_or_else(|| Status::unknown(""));
     let code = Code::from_number(status.code().into()).unwrap_or(Code::Unknown);
@@ -82,10 +82,10 @@ fn data(headers: &HeaderMap) -> Option<Value> {
     serde_json::from_str(&codec::from_slice::<String>(&any.value).ok()?).ok()
 }
 
-/// The error where the answer has no gRPC status: some other server or a proxy stands there.
-pub(crate) fn not_grpc(status: StatusCode) -> RpcError {
+/// The error for a response without a gRPC status, which comes from a proxy or another kind of server.
+pub(crate) fn missing(status: StatusCode) -> RpcError {
     let code = everywire_net::code_of_status(status.as_u16());
-    RpcError::new(code, format!("the answer has no gRPC status; its HTTP status is {status}"))
+    RpcError::new(code, format!("the response has no gRPC status; its HTTP status is {status}"))
 }
 
 #[cfg(test)]
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     fn there_and_back(error: &RpcError) -> RpcError {
-        status(response(error).headers()).expect("a status").unwrap_err()
+        of(response(error).headers()).expect("a status").unwrap_err()
     }
 
     #[test]
@@ -114,14 +114,14 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_into_headers_is_cut() {
+    fn long_messages_and_data_are_cut() {
         let error = RpcError::not_found("ü".repeat(5_000)).with_data(json!("x".repeat(5_000)));
         let back = there_and_back(&error);
         assert_eq!((back.code(), back.message().len(), back.data()), (Code::NotFound, MESSAGE_BYTES, None));
     }
 
     #[test]
-    fn strange_headers_are_no_panic() {
+    fn malformed_headers_do_not_panic() {
         let cases = [
             ("17", "x", "AAAA", Code::Unknown),
             ("x", "x", "no base64!", Code::Unknown),
@@ -136,7 +136,7 @@ mod tests {
             if let Ok(details) = details.parse() {
                 headers.insert(Status::GRPC_STATUS_DETAILS, details);
             }
-            let error = status(&headers).unwrap().unwrap_err();
+            let error = of(&headers).unwrap().unwrap_err();
             assert_eq!((error.code(), error.data()), (code, None), "{number} {message} {details}");
         }
     }

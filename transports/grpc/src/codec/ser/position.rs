@@ -1,19 +1,25 @@
-//! Where a value may stand in a message, and what that means for how it is written.
+//! The positions that a value can have in a message, and how it is written at each.
 
 use super::super::{
-    Error, NESTED, Result, UNIT,
+    error::{Error, NESTED, Result, UNIT},
     wire::{Wire, put_tag, put_varint},
 };
 
-/// What differs between places: a whole message, a field of one, an element of a list.
-pub(super) trait Place: Sized {
+/// The serializer of a value at one position in a message.
+pub(super) struct At<'a, P> {
+    pub(super) out: &'a mut Vec<u8>,
+    pub(super) position: P,
+}
+
+/// What depends on the position: a whole message, a field of one, or an element of a list.
+pub(super) trait Position: Sized {
     /// Writes a number by `put`; `zero` tells whether it may be left out.
     fn number(self, out: &mut Vec<u8>, wire: Wire, zero: bool, put: impl FnOnce(&mut Vec<u8>)) -> Result<()>;
     fn bytes(self, out: &mut Vec<u8>, bytes: &[u8]) -> Result<()>;
     /// Begins a message; the whole message needs no beginning.
     fn message(self, out: &mut Vec<u8>) -> Result<Option<Open>>;
     fn unit(self) -> Result<()>;
-    /// Where a list goes to, and whether it may be one of bytes only.
+    /// The number of the field that a list goes to, and whether only bytes may be in it.
     fn list(self) -> Result<(u32, bool)>;
     /// The field that a map or the content of an `Option` goes to.
     fn field(self, otherwise: Error) -> Result<Field>;
@@ -24,12 +30,12 @@ pub(super) trait Place: Sized {
     }
 }
 
-/// A whole message. What is no message itself becomes field 1 of one.
+/// A whole message. A value that is not a message becomes field 1 of one.
 pub(super) struct Message;
 
 pub(super) const FIRST: Field = Field { number: 1, explicit: false };
 
-impl Place for Message {
+impl Position for Message {
     fn number(self, out: &mut Vec<u8>, wire: Wire, zero: bool, put: impl FnOnce(&mut Vec<u8>)) -> Result<()> {
         FIRST.number(out, wire, zero, put)
     }
@@ -55,14 +61,14 @@ impl Place for Message {
     }
 }
 
-/// A field; with explicit presence, its zero value is written too. Messages always have presence: clients in languages
-/// with null would find null where a struct is whose fields are all zero.
+/// A field. With explicit presence, its zero value is written too. Messages always have presence, because clients in
+/// languages with null would otherwise find null in place of a struct whose fields are all zero.
 pub(super) struct Field {
     pub(super) number: u32,
     pub(super) explicit: bool,
 }
 
-impl Place for Field {
+impl Position for Field {
     fn number(self, out: &mut Vec<u8>, wire: Wire, zero: bool, put: impl FnOnce(&mut Vec<u8>)) -> Result<()> {
         if self.explicit || !zero {
             put_tag(out, self.number, wire);
@@ -96,7 +102,7 @@ impl Place for Field {
 }
 
 impl Field {
-    /// Refuses what can't stand inside an `Option`.
+    /// Rejects what can't be inside an `Option`.
     pub(super) fn implicit(self) -> Result<Self> {
         if self.explicit { Err(NESTED) } else { Ok(self) }
     }
@@ -137,36 +143,38 @@ impl Open {
 
 pub(super) struct Element<'a> {
     pub(super) number: u32,
-    pub(super) shared: &'a mut Option<Open>,
+    pub(super) packed: &'a mut Option<Open>,
     pub(super) only_bytes: bool,
 }
 
 impl Element<'_> {
-    fn share(self, out: &mut Vec<u8>, put: impl FnOnce(&mut Vec<u8>)) {
-        self.shared.get_or_insert_with(|| Open::new(out, self.number));
+    /// Writes a number into the record that the numbers of the list share.
+    fn put_packed(self, out: &mut Vec<u8>, put: impl FnOnce(&mut Vec<u8>)) {
+        self.packed.get_or_insert_with(|| Open::new(out, self.number));
         put(out);
     }
 
-    fn any(&self) -> Result<()> {
+    /// Rejects anything but bytes where only bytes are allowed.
+    fn check_allowed(&self) -> Result<()> {
         if self.only_bytes { Err(NESTED) } else { Ok(()) }
     }
 }
 
-impl Place for Element<'_> {
+impl Position for Element<'_> {
     fn number(self, out: &mut Vec<u8>, _wire: Wire, _zero: bool, put: impl FnOnce(&mut Vec<u8>)) -> Result<()> {
-        self.any()?;
-        self.share(out, put);
+        self.check_allowed()?;
+        self.put_packed(out, put);
         Ok(())
     }
 
     fn bytes(self, out: &mut Vec<u8>, bytes: &[u8]) -> Result<()> {
-        self.any()?;
+        self.check_allowed()?;
         put_bytes(out, self.number, bytes);
         Ok(())
     }
 
     fn message(self, out: &mut Vec<u8>) -> Result<Option<Open>> {
-        self.any()?;
+        self.check_allowed()?;
         Ok(Some(Open::new(out, self.number)))
     }
 
@@ -175,7 +183,7 @@ impl Place for Element<'_> {
     }
 
     fn list(self) -> Result<(u32, bool)> {
-        self.any()?;
+        self.check_allowed()?;
         Ok((self.number, true))
     }
 
@@ -184,7 +192,7 @@ impl Place for Element<'_> {
     }
 
     fn byte(self, out: &mut Vec<u8>, byte: u8) -> Result<()> {
-        self.share(out, |out| out.push(byte));
+        self.put_packed(out, |out| out.push(byte));
         Ok(())
     }
 }

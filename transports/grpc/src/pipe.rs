@@ -1,0 +1,78 @@
+//! Sends the streams of the health and reflection services.
+
+use std::{future::poll_fn, sync::Arc, task::Poll};
+
+use bytes::Bytes;
+use everywire_core::{Budget, Limit, wire::CancellationToken};
+use h2::{Reason, SendStream};
+use hyper::body::Frame;
+use tokio::time::sleep;
+use tonic::Status;
+
+use crate::{body::Stream, clock::DRAIN_TIME, send_queue::Piece};
+
+/// Sends `body` as fast as the peer takes it. The peer has `message_time` for each message.
+pub(crate) async fn pipe(
+    mut body: Stream,
+    mut stream: SendStream<Piece>,
+    budget: Arc<Budget>,
+    stop: CancellationToken,
+) -> Result<(), h2::Error> {
+    while let Some(frame) = next(&mut body, &mut stream).await? {
+        let Ok(frame) = frame else {
+            stream.send_reset(Reason::INTERNAL_ERROR);
+            return Ok(());
+        };
+        let message = match frame.into_data() {
+            Ok(message) => message,
+            Err(frame) => return stream.send_trailers(frame.into_trailers().unwrap_or_default()),
+        };
+        let is_late = tokio::select! {
+            biased;
+            sent = send(message, &mut stream) => sent.map(|()| false)?,
+            () = late(&budget, &stop) => true,
+        };
+        if is_late {
+            budget.record(Limit::MessageTime, "a peer did not take its reply");
+            stream.send_reset(Reason::ENHANCE_YOUR_CALM);
+            return Ok(());
+        }
+    }
+    stream.send_data(Piece::default(), true)
+}
+
+/// Completes when the time to take a message is over: `message_time`, or [`DRAIN_TIME`] after the shutdown.
+async fn late(budget: &Budget, stop: &CancellationToken) {
+    tokio::select! {
+        () = sleep(budget.limits().message_time) => {}
+        () = stop.cancelled() => sleep(DRAIN_TIME).await,
+    }
+}
+
+/// The next frame, or an error if the peer resets the stream first.
+async fn next(
+    body: &mut Stream,
+    stream: &mut SendStream<Piece>,
+) -> Result<Option<Result<Frame<Bytes>, Status>>, h2::Error> {
+    poll_fn(|cx| match stream.poll_reset(cx) {
+        Poll::Ready(reset) => Poll::Ready(Err(reset.map_or_else(|error| error, h2::Error::from))),
+        Poll::Pending => body.poll_frame(cx).map(Ok),
+    })
+    .await
+}
+
+/// Passes h2 only as much of `message` at a time as the windows allow, so that h2 buffers none of it.
+async fn send(mut message: Bytes, stream: &mut SendStream<Piece>) -> Result<(), h2::Error> {
+    while !message.is_empty() {
+        stream.reserve_capacity(message.len());
+        while stream.capacity() == 0 {
+            let Some(room) = poll_fn(|cx| stream.poll_capacity(cx)).await else {
+                return Err(Reason::STREAM_CLOSED.into());
+            };
+            room?;
+        }
+        let piece = message.split_to(stream.capacity().min(message.len()));
+        stream.send_data(piece.into(), false)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,113 @@
+//! Answers one request: by a method of the service, or by health or reflection.
+
+use std::{sync::Arc, time::Duration};
+
+use everywire_core::{
+    Budget, Result, RpcError, Service,
+    descriptor::{Method, ServiceDescriptor},
+    wire::CancellationToken,
+};
+use everywire_net::arrived;
+use http::{Request, Response};
+use tokio::{sync::Semaphore, time::timeout};
+
+use crate::{
+    body::{Body, Incoming},
+    builtin::Builtins,
+    call::GrpcCall,
+    compression::{self, Encoding},
+    envelope::{self, Received},
+    head, status,
+};
+
+/// What the routers of all connections share.
+pub struct Shared {
+    pub(crate) descriptor: &'static ServiceDescriptor,
+    pub(crate) builtins: Builtins,
+}
+
+/// Answers the requests of one connection.
+pub(crate) struct Router<S> {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) service: S,
+    /// Permits for the calls of health and reflection that the connection may have open.
+    pub(crate) builtin_calls: Arc<Semaphore>,
+    pub(crate) budget: Arc<Budget>,
+    pub(crate) stop: CancellationToken,
+}
+
+impl<S: Service> Router<S> {
+    pub(crate) fn stop(&self) -> &CancellationToken {
+        &self.stop
+    }
+
+    /// Ends the calls of health and reflection, which may have no other end.
+    pub(crate) fn stop_builtins(&self) {
+        self.shared.builtins.stop();
+    }
+
+    pub(crate) async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+        if let Some(rejection) = head::rejection(&request) {
+            return rejection;
+        }
+        let path = request.uri().path();
+        let answer = match self.shared.descriptor.methods().iter().find(|method| method.path() == path) {
+            Some(method) => {
+                let deadline = envelope::deadline(request.headers());
+                self.call(method, deadline, request).await
+            }
+            None => self.answer_other(request).await,
+        };
+        answer.unwrap_or_else(|error| status::response(&error))
+    }
+
+    /// Runs `method` until its deadline.
+    async fn call(
+        &self,
+        method: &Method,
+        deadline: Result<Option<Duration>>,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>> {
+        if self.stop.is_cancelled() {
+            return Err(RpcError::unavailable("the server is stopping"));
+        }
+        let call = self.run(method, request);
+        let Some(time) = deadline? else { return call.await };
+        timeout(time, call).await.unwrap_or_else(|_| {
+            Err(RpcError::deadline_exceeded(format!(
+                "{} did not finish within {time:?}, the deadline of its caller",
+                method.name()
+            )))
+        })
+    }
+
+    async fn run(&self, method: &Method, request: Request<Incoming>) -> Result<Response<Body>> {
+        let budget = &self.budget;
+        let encoding = Encoding::of(request.headers());
+        let gzip = encoding == Encoding::Gzip && compression::accepts_gzip(request.headers());
+        // Drops the headers, because the call may wait for a long time.
+        let received = arrived(Received::read(request.into_body(), budget), budget, &self.stop).await?;
+        let mut call = GrpcCall::new(received.into_message(encoding, budget)?, budget, gzip);
+        Ok(self.service.dispatch(method, &mut call).await)
+    }
+
+    /// Answers a request whose path is not that of a method of the service.
+    async fn answer_other(&self, request: Request<Incoming>) -> Result<Response<Body>> {
+        let Shared { descriptor, builtins } = &*self.shared;
+        let path = request.uri().path().to_owned();
+        let name = path.trim_start_matches('/');
+        let (service, method) = name.split_once('/').unwrap_or((name, ""));
+        if let Some(builtin) = builtins.find(service) {
+            let answering = builtins.answer(builtin, request, &self.builtin_calls);
+            return arrived(answering, &self.budget, &self.stop).await;
+        }
+        if service == descriptor.full_name() {
+            return Err(descriptor.unknown(method));
+        }
+        Err(RpcError::unimplemented(format!(
+            "no service `{}`; this server has {}",
+            service.escape_debug(),
+            descriptor.full_name()
+        )))
+    }
+}
