@@ -29,7 +29,7 @@ struct State {
     cancelled: Notify,
 }
 
-impl Probe for State {
+impl Probe for Arc<State> {
     async fn add(&self, a: i64, b: i64) -> Result<i64> {
         Ok(a + b)
     }
@@ -139,8 +139,8 @@ async fn a_listener_that_is_bound_already_is_served() {
     let address = listener.local_addr().unwrap();
     let tcp = Tcp::from_listener(listener).unwrap();
     assert_eq!((tcp.address(), tcp.url("http")), (address, format!("http://{address}")));
-    let state = ProbeService::new(Arc::new(State::default()));
-    tokio::spawn(Server::new(state).mount((tcp, xmlrpc::Server::new())).serve_until(std::future::pending()));
+    let service = ProbeService::new(Arc::new(State::default()));
+    tokio::spawn(Server::new(service).mount((tcp, xmlrpc::Server::new())).serve_until(std::future::pending()));
     let client = xmlrpc::Client::connect(&format!("http://{address}")).await.unwrap();
     assert_eq!(ProbeClient::new(client).add(3, 4).await, Ok(7));
 }

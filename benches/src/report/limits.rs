@@ -11,8 +11,8 @@ use crate::result::Results;
 const LIMITS: [&str; 10] = [
     "Server and load run on the same machine and share its cores, unless the addresses of another one were given. So \
      calls per second include what the client costs; the column of the server's CPU doesn't.",
-    "The clients are everywire's: XML-RPC's is its own on hyper, JSON-RPC's stands on jsonrpsee's transports, gRPC's \
-     on tonic's channel, zerorpc's on the zeromq crate. Peers are called by the same clients, so between a wire and \
+    "The clients are everywire's: over HTTP XML-RPC and JSON-RPC have its own on hyper, JSON-RPC's WebSocket is \
+     jsonrpsee's, gRPC's client stands on tonic's channel, zerorpc's on the zeromq crate. Peers are called by the same clients, so between a wire and \
      its peers only the server differs; between two wires the clients differ too.",
     "All goes over the loopback device: no network, no packet lost, and no delay but that of the kernel.",
     "The server's CPU is that of /proc, in steps of ten milliseconds per measurement: its spread shows what that is \

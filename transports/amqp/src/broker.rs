@@ -7,10 +7,9 @@ use std::{
     time::Duration,
 };
 
-use everywire_core::{Code, Result, RpcError};
+use everywire_core::{Result, RpcError};
 use lapin::{
-    AsyncTcpStream, Connection, ConnectionProperties, Error, ErrorKind,
-    protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError},
+    AsyncTcpStream, Connection, ConnectionProperties,
     runtime::default_runtime,
     tcp::AMQPUriTcpExt,
     types::ShortString,
@@ -20,20 +19,17 @@ use socket2::{SockRef, Socket};
 use tokio::time::timeout;
 use url::{Host, Url};
 
-/// The property `content_type` of every message.
-pub(crate) const CONTENT_TYPE: &str = "application/json";
-
-/// How long a connection may take, its handshake included.
+/// How long connecting may take, the handshake included.
 pub(crate) const CONNECT_TIME: Duration = Duration::from_secs(5);
 
-/// Seconds between the signs of life that both sides send, unless the URL has `?heartbeat=`. A side that is silent for
-/// twice as long is lost.
+/// Seconds between the heartbeats of both sides, unless the URL has `?heartbeat=`. A side that is silent for twice as long is
+/// lost.
 const HEARTBEAT: u16 = 10;
 
 /// The virtual host that every broker has.
 const DEFAULT_VHOST: &str = "/";
 
-/// Where a broker is, and whom it knows us as.
+/// Where a broker is, and the user that we are to it.
 #[derive(Clone)]
 pub(crate) struct Broker {
     uri: AMQPUri,
@@ -48,13 +44,13 @@ impl Broker {
             ))
         };
         let mut uri: AMQPUri = url.parse().map_err(malformed)?;
-        // `AMQPUri` takes an IPv6 address for an absent host, which is `localhost`.
+        // `AMQPUri` reads an IPv6 address as an absent host, which is `localhost`.
         if let Ok(url) = Url::parse(url)
             && let Some(Host::Ipv6(address)) = url.host()
         {
             uri.authority.host = address.to_string();
         }
-        // Strictly, `amqp://host/` names the virtual host with the empty name, which does not occur.
+        // Strictly, `amqp://host/` is the virtual host with the empty name, which does not occur.
         if uri.vhost.is_empty() {
             DEFAULT_VHOST.clone_into(&mut uri.vhost);
         }
@@ -92,60 +88,6 @@ impl Broker {
             Err(_) => Err(self.unreachable(&io::Error::from(io::ErrorKind::TimedOut).into())),
         }
     }
-
-    fn unreachable(&self, error: &Error) -> RpcError {
-        match rejection(error) {
-            Some(AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED)) => RpcError::unauthenticated(format!(
-                "the broker at {self} rejects the user or the password: {}",
-                reason(error)
-            )),
-            Some(AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED)) => {
-                RpcError::permission_denied(format!("the broker at {self} rejects the connection: {}", reason(error)))
-            }
-            _ => RpcError::unavailable(format!("no broker at {self}: {error}")),
-        }
-    }
-
-    /// The error of a call or a server whose channel or connection the broker ended.
-    pub(crate) fn lost(&self, error: &Error) -> RpcError {
-        if is_forbidden(error) {
-            return RpcError::permission_denied(format!("the broker at {self} rejects it: {}", reason(error)));
-        }
-        self.closed(reason(error))
-    }
-
-    /// The same, without an error from the broker.
-    pub(crate) fn closed(&self, reason: impl fmt::Display) -> RpcError {
-        RpcError::unavailable(format!("the connection to the broker at {self} is lost: {reason}"))
-    }
-
-    /// The error of a server whose user has no right to `act`, or that failed to.
-    pub(crate) fn failed(&self, act: impl fmt::Display, error: &Error) -> RpcError {
-        let code = if is_forbidden(error) { Code::PermissionDenied } else { Code::Unavailable };
-        RpcError::new(code, format!("the broker at {self} does not let the server {act}: {}", reason(error)))
-    }
-}
-
-/// The broker's message, if there is one.
-fn reason(error: &Error) -> String {
-    match error.kind() {
-        ErrorKind::ProtocolError(error) => error.get_message().to_string(),
-        _ => error.to_string(),
-    }
-}
-
-/// What the broker closed a channel or the connection for, if it did.
-pub(crate) fn rejection(error: &Error) -> Option<&AMQPErrorKind> {
-    match error.kind() {
-        ErrorKind::ProtocolError(error) => Some(error.kind()),
-        _ => None,
-    }
-}
-
-/// Whether a retry fails too until the user is given a right, or another connection releases a queue.
-fn is_forbidden(error: &Error) -> bool {
-    use AMQPSoftError::{ACCESSREFUSED, RESOURCELOCKED};
-    matches!(rejection(error), Some(AMQPErrorKind::Soft(ACCESSREFUSED | RESOURCELOCKED)))
 }
 
 /// The name of a queue.
@@ -173,8 +115,8 @@ impl fmt::Debug for Broker {
     }
 }
 
-/// The socket of a handshake. lapin gives it a thread that waits for as long as the peer is silent, and only the
-/// socket's end wakes it: so that end comes with the end of this.
+/// The socket of a handshake, shut down when this is dropped. lapin gives the handshake a thread that waits for as long as the
+/// peer is silent, and only a shutdown of the socket wakes it.
 #[derive(Default)]
 struct Handshake {
     socket: Arc<Mutex<Option<Socket>>>,
@@ -183,7 +125,7 @@ struct Handshake {
 impl Drop for Handshake {
     fn drop(&mut self) {
         if let Some(socket) = self.socket.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            // It fails only if the peer has ended it already.
+            // This fails only if the peer has closed the connection already.
             let _ = socket.shutdown(Shutdown::Both);
         }
     }
@@ -191,6 +133,8 @@ impl Drop for Handshake {
 
 #[cfg(test)]
 mod tests {
+    use everywire_core::Code;
+
     use super::*;
 
     #[test]

@@ -25,7 +25,7 @@ const TICK: Duration = Duration::from_millis(250);
 /// The most callers without long calls whose pause is remembered.
 const REMEMBERED: usize = 1_024;
 
-/// The callers of long calls, by the queue of their answers. A look at a queue that is missing, or that belongs to another
+/// The callers of long calls, by the queue of their replies. A look at a queue that is missing, or that belongs to another
 /// connection, is a line in the broker's log each time, so there is one look for all calls of a caller.
 #[derive(Default)]
 pub(crate) struct Callers(Mutex<HashMap<ShortString, Caller>>);
@@ -46,7 +46,7 @@ struct LongCall<'a> {
 
 impl Callers {
     /// Completes once the call has taken long and the queue of `caller` is gone. Never completes for a caller that wants no
-    /// answer.
+    /// reply.
     pub(crate) async fn gone(&self, caller: Option<&ShortString>) {
         let Some(caller) = caller else { return pending().await };
         sleep(PERIOD).await;

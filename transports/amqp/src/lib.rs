@@ -2,7 +2,7 @@
 //!
 //! # The wire
 //! A request is a message to the default exchange, whose routing key is the queue named after the service. This is
-//! `add(3, 4)` of `demo.v1.Calculator`, and its answer:
+//! `add(3, 4)` of `demo.v1.Calculator`, and its reply:
 //! ```text
 //! basic.publish  exchange ""  routing key "demo.v1.Calculator"  mandatory
 //!     content_type    application/json
@@ -17,7 +17,7 @@
 //! {"jsonrpc":"2.0","id":1,"result":7}
 //! ```
 //! Arguments travel by position or by name; trailing optional ones may be left out. `correlation_id` comes back as it was.
-//! `reply_to` is any queue; a request without it, or without an `id`, runs and gets no answer. `expiration` is the time of
+//! `reply_to` is any queue; a request without it, or without an `id`, runs and gets no reply. `expiration` is the time of
 //! the call in milliseconds: the broker drops what waited for longer, and the server ends what runs for longer. The rest of
 //! the bodies, errors included, stands in [`everywire_json`].
 //!
@@ -25,54 +25,54 @@
 //! The server looks for its queue, and declares it if it is missing: durable, and with a bound: `x-max-length` 65,536,
 //! `x-max-length-bytes` 256 MiB and `x-overflow` `reject-publish`, so that a client that asks for confirmations learns that
 //! it is full. An existing queue with other settings, such as a quorum queue, is used as it is. Nothing else is
-//! declared: no exchange, no binding, and no queue of answers, since the client uses direct reply-to. Several servers may
+//! declared: no exchange, no binding, and no queue of replies, since the client uses direct reply-to. Several servers may
 //! share a queue.
 //!
 //! # Rights
 //! The user of a server needs the rights to read the queue, to write to the default exchange (`amq.default`), where the
-//! answers go, and to configure the queue if it is missing. The user of a client needs the right to write to the default
+//! replies go, and to configure the queue if it is missing. The user of a client needs the right to write to the default
 //! exchange. A missing right is `PERMISSION_DENIED` with the broker's message: for a server when it begins to serve, or before
 //! that in [`Server::subscribe`]. A server whose user loses a right later keeps trying, at most 10 s apart.
 //!
 //! # Calls that wait
 //! At most [`calls_in_flight`](everywire_core::Limits::calls_in_flight) requests are unacknowledged (prefetch). A request whose
 //! call waits for other calls ([`Method::waits`](everywire_core::descriptor::Method::waits)), or has taken 1 s, is acknowledged at once rather
-//! than after its answer. So however many calls wait, the one that ends their wait is delivered and runs, and no call exceeds
+//! than after its reply. So however many calls wait, the one that ends their wait is delivered and runs, and no call exceeds
 //! the broker's time for an acknowledgement (`consumer_timeout`, 30 min by default). Calls that wait are bounded by
 //! [`waiting_calls`](everywire_core::Limits::waiting_calls) instead; one more is `RESOURCE_EXHAUSTED`. As many other calls as
 //! `calls_in_flight` may be acknowledged early; beyond those, calls that take long stay unacknowledged.
 //!
 //! # At most once, or at least once
-//! A request is acknowledged once its answer is sent. If the server or the broker dies before, the broker delivers the
+//! A request is acknowledged once its reply is sent. If the server or the broker dies before, the broker delivers the
 //! request again, with the flag `redelivered`: to another server, or to the same one when it is back. What then happens to
 //! it is the method's choice:
 //! - One that is not idempotent **never runs twice for one message**. A message with the flag may have run, or may only
 //!   have waited beside one that ran, so it is answered with `ABORTED` and does not run.
-//! - One that is marked `#[idempotent]` runs again, so that its caller gets an answer after all.
+//! - One that is marked `#[idempotent]` runs again, so that its caller gets a reply after all.
 //!
 //! A request that is acknowledged early, as described [above](#calls-that-wait), is never delivered again, not even if its
-//! method is `#[idempotent]`. If its server dies or loses its connection, its caller gets no `ABORTED` and no answer from
+//! method is `#[idempotent]`. If its server dies or loses its connection, its caller gets no `ABORTED` and no reply from
 //! another server, and its deadline passes.
 //!
 //! The flag is there whenever the message may have been at a server before: the broker sets it on whatever it had delivered
 //! and got no acknowledgement for, and after a crash of its own on every message that it reads back from the disk, delivered
 //! or not. Requests of [`Client`] are not written to disk: they die with the broker, and their callers are told that the
-//! connection is lost. Two messages are two calls, even if their contents are the same. Whoever sends a call again after an
-//! error with the origin [`Local`](everywire_core::Origin::Local) may run it twice, as on every wire.
+//! connection is lost. Two messages are two calls, even if their contents are the same. A client that sends a call again after
+//! an error with the origin [`Local`](everywire_core::Origin::Local) may run it twice, as on every wire.
 //!
 //! A call that kills its server is delivered to the next one. If it is idempotent it runs there too, until its `expiration`
 //! is over; a quorum queue with a delivery limit ends that sooner.
 //!
-//! An answer that was sent in the moment of a crash may be lost, and the call then has run. Its caller gets `ABORTED` where
-//! the request comes again, and else runs into its deadline or loses its connection.
+//! A reply that is sent at the moment of a crash may be lost, although the call has run. Its caller gets `ABORTED` if the request
+//! is delivered again; otherwise its deadline passes, or its connection is lost.
 //!
 //! # What goes wrong
-//! What is no request is answered as JSON-RPC asks for, with the `id` `null`, and acknowledged, so that it does not come
-//! again. So is a body that does not match its `content_encoding`. Server and client decode gzip and deflate, and ignore the
-//! name of a character set there. An answer whose caller is gone is dropped: it is published `mandatory`, so that the server
+//! A message that is not a request is answered as JSON-RPC prescribes, with the `id` `null`, and acknowledged, so that it is not
+//! delivered again. So is a body that does not match its `content_encoding`. Server and client decode gzip and deflate, and ignore the
+//! name of a character set there. A reply whose caller is gone is dropped: it is published `mandatory`, so that the server
 //! learns of it; with direct reply-to it is not, since the broker then returns even what it delivered.
 //!
-//! A call that takes long is given up once the queue for its answer is gone. The server looks for that queue after 5 s and
+//! A call that takes long is cancelled once the queue for its reply is gone. The server looks for that queue after 5 s and
 //! every 5 s from then on, once for all calls of a caller. A look at a queue that is gone, or that is exclusive to the caller,
 //! is a line in the broker's log, so the server looks at exclusive queues less and less often, down to every 5 min. With direct
 //! reply-to there is no such line while the caller is there.
@@ -84,22 +84,23 @@
 //! # Limits
 //! The peers of a server are the broker's, so most limits are its settings. The server keeps `calls_in_flight`,
 //! `waiting_calls`, `calls_in_all`, `call_time`, `decompressed_bytes`, those of [`everywire_json`], and `message_bytes`, which
-//! has to be less than the broker's `max_message_size`: a request is measured once it is there, and an answer must fit too.
+//! has to be less than the broker's `max_message_size`: a request is measured once it is there, and a reply must fit too.
 //!
 //! Specifications: [AMQP 0-9-1](https://www.rabbitmq.com/amqp-0-9-1-reference), [direct
 //! reply-to](https://www.rabbitmq.com/docs/direct-reply-to), [JSON-RPC 2.0](https://www.jsonrpc.org/specification).
 
-mod answers;
-mod body;
 mod broker;
 mod callers;
 mod client;
+mod connection;
+mod envelope;
+mod fault;
 mod outage;
 mod queue;
 mod redelivery;
+mod replies;
 mod requests;
 mod server;
-mod session;
 
 pub use client::Client;
 pub use server::Server;

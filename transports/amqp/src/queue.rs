@@ -8,7 +8,7 @@ use lapin::{
     types::{AMQPValue, FieldTable, LongInt, ShortString},
 };
 
-use crate::broker::{Broker, rejection};
+use crate::{broker::Broker, fault::rejection};
 
 /// Requests that wait in the queue; the broker rejects more.
 const WAITING_REQUESTS: LongInt = 65_536;

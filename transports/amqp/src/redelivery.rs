@@ -37,7 +37,7 @@ impl<S: Service> Service for Delivered<S> {
 
     async fn dispatch<C: Call>(&self, method: &Method, call: &mut C) -> C::Reply {
         if self.redelivered && !method.is_idempotent() {
-            let text = "the call may have run: the server that had it was lost before its answer; it is not run again";
+            let text = "the call may have run: the server that had it was lost before its reply; it is not run again";
             return call.reply::<()>(Err(RpcError::aborted(text)));
         }
         // Messages whose calls wait are acknowledged, so nothing but this bounds their bytes.

@@ -10,8 +10,8 @@ use tokio::time::sleep;
 
 use crate::{
     broker::{Broker, queue_name},
+    connection::{self, Subscription},
     outage::Outage,
-    session::{self, Subscription},
 };
 
 /// A server that takes its requests from a queue of a broker.
@@ -101,7 +101,7 @@ impl Transport for Server {
                 Some(Ok(subscription)) => {
                     outage.over();
                     has_served = true;
-                    let served = session::serve(subscription, Arc::clone(&service), Arc::clone(&budget), &shutdown);
+                    let served = connection::serve(subscription, Arc::clone(&service), Arc::clone(&budget), &shutdown);
                     let Err(lost) = served.await else { return Ok(()) };
                     lost
                 }

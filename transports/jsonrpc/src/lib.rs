@@ -1,4 +1,5 @@
-//! JSON-RPC 2.0 over HTTP and WebSocket, on one port. The messages are those of [`everywire_json`]; the client is jsonrpsee's.
+//! JSON-RPC 2.0 over HTTP and WebSocket, on one port. The messages are those of [`everywire_json`], and the client's
+//! WebSocket is jsonrpsee's.
 //!
 //! # The wire
 //! `add(3, 4)` of `demo.v1.Calculator` is one POST; path and package do not matter:

@@ -63,7 +63,7 @@ pub(crate) fn unreadable(error: &Error) -> RpcError {
         Kind::Length => (Code::ResourceExhausted, "is too long"),
         _ => (Code::Internal, "is not an XML-RPC response"),
     };
-    RpcError::new(code, format!("the answer {problem}: {error}"))
+    RpcError::new(code, format!("the response {problem}: {error}"))
 }
 
 #[cfg(test)]

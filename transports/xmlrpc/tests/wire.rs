@@ -305,7 +305,7 @@ async fn a_message_beyond_the_limit_is_refused() {
     let client = ProbeClient::new(Client::connect(&running.url).await.unwrap().limits(limits));
     for (direction, outcome) in [
         ("the request", client.echo("x".repeat(1 << 20)).await),
-        ("the answer", client.repeat("x".repeat(1 << 10), 1 << 10).await),
+        ("the response", client.repeat("x".repeat(1 << 10), 1 << 10).await),
     ] {
         let error = outcome.unwrap_err();
         assert_eq!((error.code(), error.origin()), (Code::ResourceExhausted, Origin::Local), "{direction}: {error}");

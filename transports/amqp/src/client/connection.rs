@@ -1,4 +1,4 @@
-//! One connection of a client: requests go out on one channel, one task reads the answers.
+//! One connection of a client: calls send their requests on one channel, and one task reads the responses.
 
 use std::{
     collections::HashMap,
@@ -22,12 +22,9 @@ use tokio::sync::oneshot;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
-    body::decoded,
-    broker::{Broker, CONTENT_TYPE},
+    broker::Broker,
+    envelope::{self, DIRECT_REPLY_TO},
 };
-
-/// The queue of answers that needs no declaring: the broker hands them to the channel that asked.
-const REPLY_TO: &str = "amq.rabbitmq.reply-to";
 
 /// What the broker's tools call the connection.
 const CONNECTION_NAME: &str = "everywire client";
@@ -37,19 +34,19 @@ pub(crate) struct Connection {
     broker: Broker,
     channel: Channel,
     last: AtomicU64,
-    waiting: Arc<Waiting>,
+    pending: Arc<PendingCalls>,
     _amqp: lapin::Connection,
     _reader: AbortOnDropHandle<()>,
 }
 
-/// Who waits for which answer, by the request's number. None once the connection is lost.
-struct Waiting(Mutex<Option<HashMap<u64, Answer>>>);
+/// The calls that wait for their responses, by the numbers of their requests. `None` once the connection is lost.
+struct PendingCalls(Mutex<Option<HashMap<u64, Responder>>>);
 
-type Answer = oneshot::Sender<Result<Vec<u8>>>;
+type Responder = oneshot::Sender<Result<Vec<u8>>>;
 
-/// A place among those who wait.
-struct Place<'a> {
-    waiting: &'a Waiting,
+/// One of them, until it is dropped.
+struct Pending<'a> {
+    calls: &'a PendingCalls,
     number: u64,
 }
 
@@ -58,26 +55,27 @@ impl Connection {
         let connection = broker.connect(CONNECTION_NAME).await?;
         let lost = |error| broker.lost(&error);
         let channel = connection.create_channel().await.map_err(lost)?;
-        // A request that no queue takes comes back, but lapin says so only to who asked for confirmations.
+        // The broker returns a request that no queue takes, and lapin reports that only on a channel with confirmations.
         channel.confirm_select(ConfirmSelectOptions::default()).await.map_err(lost)?;
         let options = BasicConsumeOptions { no_ack: true, ..Default::default() };
-        let consume = channel.basic_consume(REPLY_TO.into(), ShortString::default(), options, FieldTable::default());
-        let answers = consume.await.map_err(lost)?;
-        let waiting = Arc::new(Waiting(Mutex::new(Some(HashMap::new()))));
-        let reader = tokio::spawn(read(answers, Arc::clone(&waiting), broker.clone()));
+        let consume =
+            channel.basic_consume(DIRECT_REPLY_TO.into(), ShortString::default(), options, FieldTable::default());
+        let responses = consume.await.map_err(lost)?;
+        let pending = Arc::new(PendingCalls(Mutex::new(Some(HashMap::new()))));
+        let reader = tokio::spawn(read(responses, Arc::clone(&pending), broker.clone()));
         Ok(Self {
             broker: broker.clone(),
             channel,
             last: AtomicU64::new(0),
-            waiting,
+            pending,
             _amqp: connection,
             _reader: AbortOnDropHandle::new(reader),
         })
     }
 
-    /// Whether the connection is not lost.
+    /// Whether the connection is still there.
     pub(crate) fn is_open(&self) -> bool {
-        self.waiting.lock().is_some() && self.channel.status().connected()
+        self.pending.lock().is_some() && self.channel.status().connected()
     }
 
     /// The number of the next request, for its id.
@@ -85,23 +83,23 @@ impl Connection {
         self.last.fetch_add(1, Relaxed) + 1
     }
 
-    /// Sends the request `number` to `queue`, where it waits for at most `time`, and returns the body of its answer.
-    pub(crate) async fn answer(
+    /// Sends the request `number` to `queue`, where it waits for at most `time`, and returns the body of its response.
+    pub(crate) async fn exchange(
         &self,
         queue: &ShortString,
         number: u64,
         body: &[u8],
         time: Duration,
     ) -> Result<Vec<u8>> {
-        let (_place, answer) = self.waiting.enter(number).ok_or_else(|| self.broker.closed("closed"))?;
+        let (_pending, response) = self.pending.enter(number).ok_or_else(|| self.broker.closed("closed"))?;
         let confirmation = self.publish(queue, number, body, time).await.map_err(|error| self.broker.lost(&error))?;
         if !confirmation.is_ack() {
             return Err(RpcError::resource_exhausted(format!("the queue `{queue}` of {} is full", self.broker)));
         }
         if let Some(returned) = confirmation.take_message() {
-            self.waiting.deliver(&returned.properties, Err(self.missing(&returned.routing_key)));
+            self.pending.deliver(&returned.properties, Err(self.missing(&returned.routing_key)));
         }
-        answer.await.unwrap_or_else(|_| Err(self.broker.closed("closed")))
+        response.await.unwrap_or_else(|_| Err(self.broker.closed("closed")))
     }
 
     /// Sends a request and waits until the broker has it.
@@ -112,12 +110,7 @@ impl Connection {
         body: &[u8],
         time: Duration,
     ) -> lapin::Result<Confirmation> {
-        let millis = u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
-        let properties = BasicProperties::default()
-            .with_content_type(CONTENT_TYPE.into())
-            .with_correlation_id(number.to_string().into())
-            .with_expiration(millis.to_string().into())
-            .with_reply_to(REPLY_TO.into());
+        let properties = envelope::request(number, time);
         let options = BasicPublishOptions { mandatory: true, ..Default::default() };
         self.channel.basic_publish(ShortString::default(), queue.clone(), options, body, properties).await?.await
     }
@@ -128,59 +121,58 @@ impl Connection {
     }
 }
 
-impl Waiting {
-    fn lock(&self) -> MutexGuard<'_, Option<HashMap<u64, Answer>>> {
+impl PendingCalls {
+    fn lock(&self) -> MutexGuard<'_, Option<HashMap<u64, Responder>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn enter(&self, number: u64) -> Option<(Place<'_>, oneshot::Receiver<Result<Vec<u8>>>)> {
-        let (sender, answer) = oneshot::channel();
-        self.lock().as_mut()?.insert(number, sender);
-        Some((Place { waiting: self, number }, answer))
+    fn enter(&self, number: u64) -> Option<(Pending<'_>, oneshot::Receiver<Result<Vec<u8>>>)> {
+        let (responder, response) = oneshot::channel();
+        self.lock().as_mut()?.insert(number, responder);
+        Some((Pending { calls: self, number }, response))
     }
 
-    /// Gives an answer to the call that waits for it: the one with the correlation id among `properties`. A returned
-    /// message is found the same way, because lapin hands it to the next call that is confirmed, whichever that is.
-    fn deliver(&self, properties: &BasicProperties, answer: Result<Vec<u8>>) {
-        let number = properties.correlation_id().as_ref().and_then(|id| id.as_str().parse().ok());
-        let waiting = number.and_then(|number: u64| self.lock().as_mut()?.remove(&number));
-        if waiting.is_none_or(|waiting| waiting.send(answer).is_err()) {
-            tracing::debug!("an answer came that nobody waits for");
+    /// Delivers a response to the call that waits for it: the one with the correlation id among `properties`. A returned
+    /// request is found the same way, because lapin hands it to the next call that is confirmed, whichever that is.
+    fn deliver(&self, properties: &BasicProperties, response: Result<Vec<u8>>) {
+        let responder = envelope::number(properties).and_then(|number| self.lock().as_mut()?.remove(&number));
+        if responder.is_none_or(|responder| responder.send(response).is_err()) {
+            tracing::debug!("a response arrived for which no call waits");
         }
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for Pending<'_> {
     fn drop(&mut self) {
-        if let Some(waiting) = self.waiting.lock().as_mut() {
-            waiting.remove(&self.number);
+        if let Some(calls) = self.calls.lock().as_mut() {
+            calls.remove(&self.number);
         }
     }
 }
 
-/// Hands out answers until the connection is lost, which is the answer to all who still wait.
-async fn read(mut answers: Consumer, waiting: Arc<Waiting>, broker: Broker) {
+/// Delivers responses until the connection is lost, which fails the calls that still wait.
+async fn read(mut responses: Consumer, pending: Arc<PendingCalls>, broker: Broker) {
     let budget = Budget::new(Limits::default());
     let lost = loop {
-        match answers.next().await {
-            Some(Ok(mut answer)) => {
-                let body = read_body(&mut answer, &budget);
-                waiting.deliver(&answer.properties, body);
+        match responses.next().await {
+            Some(Ok(mut response)) => {
+                let body = read_body(&mut response, &budget);
+                pending.deliver(&response.properties, body);
             }
             Some(Err(error)) => break broker.lost(&error),
             None => break broker.closed("closed"),
         }
     };
-    for (_, call) in waiting.lock().take().into_iter().flatten() {
-        let _ = call.send(Err(lost.clone()));
+    for (_, responder) in pending.lock().take().into_iter().flatten() {
+        let _ = responder.send(Err(lost.clone()));
     }
 }
 
-/// The body of an answer, which may be compressed.
-fn read_body(answer: &mut Delivery, budget: &Arc<Budget>) -> Result<Vec<u8>> {
-    match decoded(answer, budget) {
-        Ok(None) => Ok(mem::take(&mut answer.data)),
+/// The body of a response, which may be compressed.
+fn read_body(response: &mut Delivery, budget: &Arc<Budget>) -> Result<Vec<u8>> {
+    match envelope::decoded(response, budget) {
+        Ok(None) => Ok(mem::take(&mut response.data)),
         Ok(Some(decoded)) => Ok(decoded.bytes.into()),
-        Err(error) => Err(RpcError::internal(format!("the answer can't be read: {}", error.message()))),
+        Err(error) => Err(everywire_json::unreadable(error.message())),
     }
 }

@@ -1,15 +1,14 @@
-//! The client: a connection when one is needed, many calls on it at a time.
+//! The client: one connection, opened when a call needs it, that carries many calls at a time.
 
 mod connection;
 
-use std::time::{Duration, Instant};
-
-use everywire_core::{
-    Caller, DEFAULT_TIMEOUT, Limits, Result, RpcError,
-    descriptor::Method,
-    wire::{CallSlots, answer_within},
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
 };
-use everywire_net::Shared;
+
+use everywire_core::{Caller, Result, descriptor::Method};
+use everywire_net::{Calls, Reconnecting};
 use serde::{Serialize, de::DeserializeOwned};
 
 use self::connection::Connection;
@@ -18,25 +17,24 @@ use crate::broker::{Broker, queue_name};
 /// Calls in flight, and as many again that wait for other calls.
 const CALLS: usize = 1_024;
 
-/// A client of the servers at one broker, ours or others that speak JSON-RPC from a queue.
+/// A client of the servers at one broker: everywire's, or others that take JSON-RPC from a queue.
 ///
 /// At most 1,024 calls are in flight at a time, and as many again of methods that [wait](Method::waits). Further calls are
 /// sent later.
 ///
-/// It connects again by itself: a call that finds the connection lost makes a new one. Calls that wait when the connection
-/// breaks fail with `UNAVAILABLE`, as nobody knows whether they ran. A queue that does not exist is `UNAVAILABLE` at once;
-/// one that is full, `RESOURCE_EXHAUSTED`. A queue that nobody serves keeps a call until its time is over.
+/// It reconnects by itself: a call that finds the connection lost opens a new one. Calls that wait when the connection breaks
+/// are `UNAVAILABLE`, and whether they ran is not known. A queue that does not exist is `UNAVAILABLE` at once, and a full one
+/// `RESOURCE_EXHAUSTED`. A queue that no server consumes keeps a call until its timeout.
 ///
-/// The time of a call travels with it: a server drops what waited in the queue for longer, and ends what runs for longer.
-/// Of a call that is dropped before, the server learns from the end of the connection: it takes no new calls and is closed
-/// with the last one on it, at once if there is no other, and a server looks for its callers every 5 s.
+/// The time of a call travels with it: the broker drops a request that waited in the queue for longer, and the server ends a
+/// call that runs for longer. If a call is dropped before, its connection takes no new calls and is closed with the last one on
+/// it, at once if there is no other. The server notices that, because it looks for its callers every 5 s.
 #[derive(Debug)]
 pub struct Client {
     broker: Broker,
     queue: Option<String>,
-    timeout: Duration,
-    connection: Shared<Connection>,
-    slots: CallSlots,
+    connection: Reconnecting<Connection>,
+    calls: Calls,
 }
 
 impl Client {
@@ -44,14 +42,10 @@ impl Client {
     ///
     /// A malformed URL is `INVALID_ARGUMENT`; a broker that does not answer, `UNAVAILABLE`.
     pub async fn connect(url: &str) -> Result<Self> {
-        let client = Self {
-            broker: Broker::parse(url)?,
-            queue: None,
-            timeout: DEFAULT_TIMEOUT,
-            connection: Shared::default(),
-            slots: CallSlots::new(CALLS),
-        };
-        client.connection.get(Connection::is_open, || Connection::open(&client.broker)).await?;
+        let broker = Broker::parse(url)?;
+        let calls = Calls::new(broker.to_string(), CALLS);
+        let client = Self { broker, queue: None, connection: Reconnecting::default(), calls };
+        client.connection().await?;
         Ok(client)
     }
 
@@ -62,27 +56,24 @@ impl Client {
         Self { queue: Some(queue.to_owned()), ..self }
     }
 
-    /// Sets how long a call may take, from its start to its answer. Default 30 s.
+    /// Sets how long a call may take, connecting included. Default 30 s.
     #[must_use]
     pub fn timeout(self, timeout: Duration) -> Self {
-        Self { timeout, ..self }
+        Self { calls: self.calls.timeout(timeout), ..self }
     }
 
-    async fn exchange<A: Serialize>(&self, method: &Method, args: &A) -> Result<Vec<u8>> {
-        let since = Instant::now();
+    async fn connection(&self) -> Result<Arc<Connection>> {
+        self.connection.get(Connection::is_open, || Connection::open(&self.broker)).await
+    }
+
+    async fn exchange<A: Serialize>(&self, method: &Method, args: &A, start: Instant) -> Result<Vec<u8>> {
         let queue = queue_name(self.queue.as_deref().unwrap_or_else(|| service(method)))?;
-        let _slot = self.slots.take(method).await?;
-        let connection = self.connection.get(Connection::is_open, || Connection::open(&self.broker)).await?;
+        let connection = self.connection().await?;
         let number = connection.number();
         let body = everywire_json::request(method, args, number)?;
-        let limit = Limits::default().message_bytes;
-        if body.len() > limit {
-            let text = format!("the arguments of {} are too long: a request may have {limit} bytes", method.name());
-            return Err(RpcError::resource_exhausted(text));
-        }
-        // Waiting for a slot and connecting took a part of it.
-        let remaining = self.timeout.saturating_sub(since.elapsed());
-        self.connection.answered(&connection, connection.answer(&queue, number, &body, remaining)).await
+        // The wait for a slot and connecting took a part of the call's time.
+        let remaining = self.calls.remaining(start);
+        self.connection.until_answered(&connection, connection.exchange(&queue, number, &body, remaining)).await
     }
 }
 
@@ -92,9 +83,10 @@ impl Caller for Client {
         method: &'static Method,
         args: &A,
     ) -> Result<R> {
-        let answer = self.exchange(method, args);
-        let body = answer_within(self.timeout, &self.broker.to_string(), method, answer).await?;
-        everywire_json::reply(&body)
+        let start = Instant::now();
+        let body = self.calls.run(method, || self.exchange(method, args, start)).await?;
+        // The correlation id says to which request it belongs.
+        everywire_json::reply(&body, None)
     }
 }
 

@@ -35,7 +35,7 @@ async fn a_missing_right_is_an_error_at_the_start_if_it_is_needed() {
     let cases = [
         (["", ".*", ".*"], true, Ok(())),
         (["", ".*", ".*"], false, denied("declare the missing queue")),
-        ([".*", "", ".*"], true, denied("send answers (to the exchange amq.default)")),
+        ([".*", "", ".*"], true, denied("send replies (to the exchange amq.default)")),
         ([".*", ".*", ""], true, denied("read from the queue")),
         ([".*", ".*", ".*"], false, Ok(())),
     ];

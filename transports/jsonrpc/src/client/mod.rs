@@ -1,37 +1,30 @@
-//! The client: jsonrpsee's, over HTTP or WebSocket.
+//! The client: JSON-RPC over the client of HTTP/1 that wires share, or over a WebSocket.
 
 mod connection;
+mod websocket;
 
 use std::{
-    fmt::Display,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
 
-use everywire_core::{
-    Caller, Code, DEFAULT_TIMEOUT, Limits, Result, RpcError,
-    descriptor::Method,
-    wire::{CallSlots, answer_within},
-};
-use http::Uri;
-use jsonrpsee_core::middleware::Request;
-use jsonrpsee_http_client::types::Id;
+use everywire_core::{Caller, Result, RpcError, descriptor::Method};
+use everywire_net::Calls;
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::value::{RawValue, to_raw_value};
 
-use self::connection::{CALLS, Http, WebSocket};
-use crate::fault;
+use self::connection::Connection;
 
-/// Bytes that a request takes besides its method's name and its arguments.
-const ENVELOPE_BYTES: usize = 80;
+/// Calls in flight, and as many again that wait for other calls. Over HTTP each call takes a connection.
+const CALLS: usize = 512;
 
 /// A JSON-RPC client over HTTP (`http://…`) or one WebSocket (`ws://…`).
 ///
 /// Arguments travel by name. A WebSocket that was lost is opened again by the next call; calls that were in flight on it
 /// are `UNAVAILABLE`, and whether they ran is not known.
 ///
-/// A call that is dropped closes its connection, so that the server cancels it; JSON-RPC has no word for that. A WebSocket
-/// with other calls in flight takes no new ones and is closed with the last of them; until then the dropped call runs on.
+/// A call that is dropped closes its connection, so that the server cancels it, because JSON-RPC has no message for that. A
+/// WebSocket with other calls in flight takes no new ones and is closed with the last of them; until then the dropped call runs
+/// on.
 ///
 /// ```no_run
 /// # async fn connect() -> everywire_core::Result<()> {
@@ -40,67 +33,26 @@ const ENVELOPE_BYTES: usize = 80;
 /// ```
 #[derive(Debug)]
 pub struct Client {
-    url: String,
-    timeout: Duration,
-    last_id: AtomicU64,
-    slots: CallSlots,
     connection: Connection,
-}
-
-#[derive(Debug)]
-enum Connection {
-    Http(Http),
-    WebSocket(WebSocket),
+    calls: Calls,
+    last_id: AtomicU64,
 }
 
 impl Client {
-    /// A client of the server at `url`. The connection is opened by the first call.
+    /// A client of the server at `url`. The first call opens the connection. A malformed URL is `INVALID_ARGUMENT`.
     #[expect(clippy::unused_async, reason = "connecting is asynchronous on every wire")]
     pub async fn connect(url: &str) -> Result<Self> {
-        let uri = url.parse::<Uri>().ok().filter(|uri| uri.host().is_some_and(|host| !host.is_empty()));
-        let connection = match uri.as_ref().and_then(Uri::scheme_str) {
-            Some("http") => Http::new(url).map(Connection::Http),
-            Some("ws") => Some(Connection::WebSocket(WebSocket::new(url))),
-            _ => None,
-        };
-        let connection = connection.ok_or_else(|| {
+        let connection = Connection::new(url).ok_or_else(|| {
             let text = format!("jsonrpc: `{url}` is not a valid URL; expected http://HOST:PORT or ws://HOST:PORT");
             RpcError::invalid_argument(text)
         })?;
-        Ok(Self {
-            url: url.to_owned(),
-            timeout: DEFAULT_TIMEOUT,
-            last_id: AtomicU64::new(0),
-            slots: CallSlots::new(CALLS),
-            connection,
-        })
+        Ok(Self { connection, calls: Calls::new(url, CALLS), last_id: AtomicU64::new(0) })
     }
 
-    /// Sets how long a call may take, connecting included.
+    /// Sets how long a call may take, connecting included. Default 30 s.
     #[must_use]
     pub fn timeout(self, timeout: Duration) -> Self {
-        Self { timeout, ..self }
-    }
-
-    async fn request<R: DeserializeOwned>(&self, method: &Method, params: &RawValue) -> Result<R> {
-        let _slot = self.slots.take(method).await?;
-        let id = Id::Number(self.last_id.fetch_add(1, Relaxed) + 1);
-        let request = Request::borrowed(method.name(), Some(params), id.clone());
-        let response = match &self.connection {
-            Connection::Http(http) => http.call(request).await,
-            Connection::WebSocket(socket) => socket.call(request).await,
-        };
-        let response = response?.into_response();
-        if let Some(object) = response.as_error() {
-            return Err(fault::from_object(object));
-        }
-        let result = response.as_success().filter(|_| *response.id() == id);
-        let result = result.ok_or_else(|| self.unreadable("it answers another request"))?;
-        everywire_json::read_value(result.get()).map_err(|error| self.unreadable(error))
-    }
-
-    fn unreadable(&self, reason: impl Display) -> RpcError {
-        RpcError::new(Code::Internal, format!("jsonrpc {}: the answer can't be read: {reason}", self.url))
+        Self { calls: self.calls.timeout(timeout), ..self }
     }
 }
 
@@ -110,22 +62,18 @@ impl Caller for Client {
         method: &'static Method,
         args: &A,
     ) -> Result<R> {
-        let params = params(method.name(), args)?;
-        let answer = self.request(method, &params);
-        answer_within(self.timeout, &self.url, method, answer).await
+        let id = self.last_id.fetch_add(1, Relaxed) + 1;
+        match &self.connection {
+            Connection::Http(http) => {
+                let request = everywire_json::request(method, args, id)?;
+                let response = self.calls.run(method, || http.post(request)).await?;
+                everywire_json::reply(&response, Some(id))
+            }
+            Connection::WebSocket(socket) => {
+                let params = everywire_json::params(method, args)?;
+                let response = self.calls.run(method, || socket.call(id, method, params)).await?;
+                websocket::reply(&response, id)
+            }
+        }
     }
-}
-
-/// The arguments as an object. What is too long is refused here, because a server closes its WebSocket for it, which fails
-/// every call on it.
-fn params<A: Serialize>(method: &str, args: &A) -> Result<Box<RawValue>> {
-    let params = to_raw_value(args).map_err(|error| {
-        RpcError::invalid_argument(format!("the arguments of {method} can't be written as JSON: {error}"))
-    })?;
-    let limit = Limits::default().message_bytes;
-    if params.get().len() + method.len() + ENVELOPE_BYTES > limit {
-        let text = format!("the arguments of {method} are too long: a request may have {limit} bytes");
-        return Err(RpcError::resource_exhausted(text));
-    }
-    Ok(params)
 }

@@ -57,7 +57,8 @@ async fn extremes_come_back_unchanged() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_in_bytes() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let client = client(&format!("http://{}", listener.local_addr().unwrap())).await;
+    let address = listener.local_addr().unwrap();
+    let client = client(&format!("http://user:secret@{address}/path?query")).await;
     let call = tokio::spawn(async move { client.add(3, -4).await });
     let (mut stream, _) = within("the connection", listener.accept()).await.unwrap();
     let body = r#"{"jsonrpc":"2.0","id":1,"method":"add","params":{"a":3,"b":-4}}"#;
@@ -66,7 +67,12 @@ async fn a_request_in_bytes() {
         assert!(request.len() < 1_000, "{request}");
         request.push(char::from(within(&request, stream.read_u8()).await.unwrap()));
     }
-    assert!(request.starts_with("POST / HTTP/1.1\r\ncontent-type: application/json\r\n"), "{request}");
+    let expected = format!(
+        "POST /path?query HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\n\
+         authorization: Basic dXNlcjpzZWNyZXQ=\r\naccept: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    assert_eq!(request, expected);
     let response = r#"{"jsonrpc":"2.0","id":1,"result":-1}"#;
     let length = response.len();
     stream

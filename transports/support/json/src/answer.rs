@@ -11,14 +11,14 @@ use serde::Serialize;
 
 use crate::fault;
 
-/// What an ordinary answer fits into, in bytes.
+/// Bytes that are reserved for an answer. Most answers fit.
 const ORDINARY_BYTES: usize = 128;
 
 /// The answer to a message: a response, or those of a batch. It counts as buffered until it is dropped.
 #[derive(Debug)]
 pub struct Answer {
     pub(crate) bytes: Vec<u8>,
-    /// Short ones are free.
+    /// `None` for a short one, which is free.
     reservation: Option<Reservation>,
 }
 
@@ -91,7 +91,7 @@ impl From<Answer> for Bytes {
     }
 }
 
-/// Takes no more than `limit` bytes.
+/// Accepts at most `limit` bytes.
 struct Limited<'a> {
     bytes: &'a mut Vec<u8>,
     limit: usize,

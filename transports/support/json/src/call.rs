@@ -24,7 +24,7 @@ pub trait Endpoint: Sync {
     /// The service.
     fn service(&self) -> &Self::Service;
 
-    /// The limits, and what is used of them.
+    /// The limits, and the current usage.
     fn budget(&self) -> &Arc<Budget>;
 
     /// The calls that later messages can cancel, on a connection that carries several messages at a time.
@@ -32,14 +32,14 @@ pub trait Endpoint: Sync {
         None
     }
 
-    /// The outcome of a call that does not reach the service: of a method that the server has besides it, or the reason why no
-    /// method is called now.
+    /// The outcome of a call that does not reach the service: that of a method of the server itself, or an error while no method
+    /// may be called.
     fn answer_itself(&self, _method: &str) -> Option<Result<&RawValue>> {
         None
     }
 }
 
-/// A service and its budget, and nothing else.
+/// A service and its budget only.
 struct Plain<'a, S> {
     service: &'a S,
     budget: &'a Arc<Budget>,

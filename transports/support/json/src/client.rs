@@ -1,14 +1,17 @@
-//! The messages of a client: the request of a call, and what is in its response.
+//! The messages of a client: the request of a call, and the reply or the error in its response.
 
 use std::{borrow::Cow, fmt::Display};
 
-use everywire_core::{Code, Result, RpcError, descriptor::Method, wire::decode_again};
+use everywire_core::{Code, Limits, Result, RpcError, descriptor::Method, wire::decode_again};
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 
 use crate::{envelope::without_mark, fault::reported};
 
-/// The request that calls `method`. Its arguments travel by name.
+/// Bytes that a request takes besides its method's name and its arguments, at most.
+const ENVELOPE_BYTES: usize = 80;
+
+/// The request that calls `method`. Its arguments travel by name. Longer than 8 MiB it is `RESOURCE_EXHAUSTED`.
 pub fn request<A: Serialize>(method: &Method, args: &A, id: u64) -> Result<Vec<u8>> {
     #[derive(Serialize)]
     struct Call<'a, A> {
@@ -18,36 +21,76 @@ pub fn request<A: Serialize>(method: &Method, args: &A, id: u64) -> Result<Vec<u
         params: &'a A,
     }
     let name = method.name();
-    serde_json::to_vec(&Call { jsonrpc: "2.0", id, method: name, params: args }).map_err(|error| {
-        RpcError::invalid_argument(format!("the arguments of {name} can't be written as JSON: {error}"))
-    })
+    let call = Call { jsonrpc: "2.0", id, method: name, params: args };
+    let request = serde_json::to_vec(&call).map_err(|error| unwritable(name, &error))?;
+    check_length(name, request.len())?;
+    Ok(request)
 }
 
-/// The reply, or the error, in a response.
-pub fn reply<R: DeserializeOwned>(body: &[u8]) -> Result<R> {
-    let unreadable =
-        |reason: &dyn Display| RpcError::new(Code::Internal, format!("the answer can't be read: {reason}"));
-    let response: Response<'_> = serde_json::from_slice(without_mark(body)).map_err(|error| unreadable(&error))?;
+/// The arguments in a [`request`], for a library that writes what stands around them.
+pub fn params<A: Serialize>(method: &Method, args: &A) -> Result<Box<RawValue>> {
+    let name = method.name();
+    let params = to_raw_value(args).map_err(|error| unwritable(name, &error))?;
+    check_length(name, params.get().len() + name.len() + ENVELOPE_BYTES)?;
+    Ok(params)
+}
+
+fn unwritable(method: &str, error: &serde_json::Error) -> RpcError {
+    RpcError::invalid_argument(format!("the arguments of {method} can't be written as JSON: {error}"))
+}
+
+/// Rejects a request that is longer than a server accepts by default. A server closes a WebSocket for more, which fails every
+/// call on it.
+fn check_length(method: &str, bytes: usize) -> Result<()> {
+    let limit = Limits::default().message_bytes;
+    if bytes > limit {
+        let text = format!("the arguments of {method} are too long: a request may have {limit} bytes");
+        return Err(RpcError::resource_exhausted(text));
+    }
+    Ok(())
+}
+
+/// The reply, or the error, in a response. A reply has to be the one to the request with this `id`, if there is one; without,
+/// the carrier says to which request the response belongs.
+pub fn reply<R: DeserializeOwned>(body: &[u8], id: Option<u64>) -> Result<R> {
+    let response: Response<'_> = serde_json::from_slice(without_mark(body)).map_err(unreadable)?;
+    let is_other = id.is_some_and(|id| response.id() != Some(id));
     match (response.result, response.error) {
-        (Some(result), None) => read_value(result.get()).map_err(|error| unreadable(&error)),
-        (None, Some(error)) => Err(reported(error.code, &error.message, error.data.map(RawValue::get))),
-        _ => Err(unreadable(&"it has no result and no error, or both")),
+        (Some(_), None) if is_other => Err(unreadable("it responds to another request")),
+        (Some(result), None) => result_of(result),
+        (None, Some(error)) => Err(reported(error.code, &error.message, error.data)),
+        _ => Err(unreadable("it has no result and no error, or both")),
     }
 }
 
 /// Reads the `result` of a response. Like arguments, it may have whole floats in place of integers.
-pub fn read_value<R: DeserializeOwned>(text: &str) -> serde_json::Result<R> {
+pub fn result_of<R: DeserializeOwned>(result: &RawValue) -> Result<R> {
+    let text = result.get();
     let again = || decode_again(&mut serde_json::Deserializer::from_str(text)).ok();
-    serde_json::from_str(text).or_else(|error| again().ok_or(error))
+    serde_json::from_str(text).or_else(|error| again().ok_or_else(|| unreadable(error)))
+}
+
+/// The error of a client that can't read a response for this `reason`.
+pub fn unreadable(reason: impl Display) -> RpcError {
+    RpcError::new(Code::Internal, format!("the response can't be read: {reason}"))
 }
 
 /// A response.
 #[derive(Deserialize)]
 struct Response<'a> {
+    #[serde(borrow, default)]
+    id: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "present")]
     result: Option<&'a RawValue>,
     #[serde(borrow, default)]
     error: Option<ErrorObject<'a>>,
+}
+
+impl Response<'_> {
+    /// The id, if it is one that [`request`] writes.
+    fn id(&self) -> Option<u64> {
+        self.id?.get().parse().ok()
+    }
 }
 
 #[derive(Deserialize)]
@@ -59,7 +102,7 @@ struct ErrorObject<'a> {
     data: Option<&'a RawValue>,
 }
 
-/// A value that is there, be it `null`.
+/// A value that is present, even if it is `null`.
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)
 }
@@ -72,20 +115,28 @@ mod tests {
 
     #[test]
     fn replies() {
-        assert_eq!(reply(br#"{"jsonrpc":"2.0","id":1,"result":7}"#), Ok(7));
-        assert_eq!(reply(br#"{"jsonrpc":"2.0","id":1,"result":7.0}"#), Ok(7));
-        assert_eq!(reply(b"\xEF\xBB\xBF{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":7}"), Ok(7), "a byte order mark");
-        assert_eq!(reply(br#"{"jsonrpc":"2.0","id":1,"result":null,"error":null}"#), Ok(()));
+        assert_eq!(reply(br#"{"jsonrpc":"2.0","id":1,"result":7}"#, Some(1)), Ok(7));
+        assert_eq!(reply(br#"{"jsonrpc":"2.0","id":1,"result":7.0}"#, Some(1)), Ok(7));
+        assert_eq!(
+            reply(b"\xEF\xBB\xBF{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":7}", Some(1)),
+            Ok(7),
+            "a byte order mark"
+        );
+        assert_eq!(reply(br#"{"jsonrpc":"2.0","id":1,"result":null,"error":null}"#, Some(1)), Ok(()));
+        assert_eq!(reply(br#"{"jsonrpc":"2.0","id":2,"result":7}"#, None), Ok(7), "the carrier knows the request");
         #[rustfmt::skip]
         let cases = [
-            (r#"{"result":"x"}"#, Code::Internal, Origin::Local),
+            (r#"{"id":1,"result":"x"}"#, Code::Internal, Origin::Local),
+            (r#"{"id":2,"result":7}"#, Code::Internal, Origin::Local),
+            (r#"{"id":"1","result":7}"#, Code::Internal, Origin::Local),
+            (r#"{"result":7}"#, Code::Internal, Origin::Local),
             ("{}", Code::Internal, Origin::Local),
             ("no JSON", Code::Internal, Origin::Local),
-            (r#"{"result":7,"error":{"code":5,"message":""}}"#, Code::Internal, Origin::Local),
-            (r#"{"error":{"code":-32601,"message":""}}"#, Code::Unimplemented, Origin::Remote),
+            (r#"{"id":1,"result":7,"error":{"code":5,"message":""}}"#, Code::Internal, Origin::Local),
+            (r#"{"id":null,"error":{"code":-32601,"message":""}}"#, Code::Unimplemented, Origin::Remote),
         ];
         for (body, code, origin) in cases {
-            let error = reply::<i64>(body.as_bytes()).expect_err(body);
+            let error = reply::<i64>(body.as_bytes(), Some(1)).expect_err(body);
             assert_eq!((error.code(), error.origin()), (code, origin), "{body}: {error}");
         }
     }

@@ -1,4 +1,4 @@
-//! What stands around a call: requests and batches of them, read without a look at the arguments.
+//! What stands around a call: requests and batches of them, read without the arguments.
 
 use std::borrow::Cow;
 
@@ -13,7 +13,7 @@ use crate::fault::Fault;
 /// One message.
 pub(crate) enum Message<'a> {
     One(Result<Request<'a>, NoRequest<'a>>),
-    /// The texts of its entries, one at least.
+    /// The texts of its entries, at least one.
     Batch(Vec<&'a str>),
     /// It has more entries than it may.
     LongBatch,
@@ -29,7 +29,7 @@ pub(crate) struct Request<'a> {
     pub(crate) params: Option<&'a str>,
 }
 
-/// What stands in the place of a request.
+/// A message, or an entry of a batch, that is not a request.
 #[derive(Debug)]
 pub(crate) struct NoRequest<'a> {
     /// The text of its id, if it has one.
@@ -38,7 +38,7 @@ pub(crate) struct NoRequest<'a> {
 }
 
 impl<'a> Message<'a> {
-    /// Reads a message. A batch with more than `most` entries is read as far as that is known.
+    /// Reads a message. A batch with more than `most` entries is read only as far as that becomes known.
     pub(crate) fn read(bytes: &'a [u8], most: usize) -> Self {
         let text = match text_of(bytes) {
             Ok(text) => text,
@@ -110,7 +110,7 @@ struct Members<'a> {
     params: Option<&'a str>,
 }
 
-/// The text of a value that is there, be it `null`.
+/// The text of a value that is present, even if it is `null`.
 fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de str>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(|value| Some(value.get()))
 }

@@ -1,12 +1,12 @@
-//! Error objects: from an [`RpcError`] and back, and for what is no request.
+//! Error objects: from an [`RpcError`] and back, and for messages that are not requests.
 
 use std::{borrow::Cow, fmt::Display};
 
 use everywire_core::{Code, RpcError, wire::fault_number};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 
-/// What is wrong with a message that is no request.
+/// What is wrong with a message that is not a request.
 #[derive(Debug)]
 pub(crate) struct Fault {
     number: i32,
@@ -20,7 +20,7 @@ impl Fault {
         Self { number: fault_number::PARSE_ERROR, message: "Parse error", reason: reason.to_string() }
     }
 
-    /// It is JSON, and no request.
+    /// It is JSON, but not a request.
     pub(crate) fn invalid(reason: impl Into<String>) -> Self {
         Self { number: fault_number::INVALID_REQUEST, message: "Invalid Request", reason: reason.into() }
     }
@@ -62,10 +62,10 @@ pub(crate) fn request_cancelled() -> impl Serialize {
     ErrorObject { code: REQUEST_CANCELLED, message: "the call was cancelled by its caller", data }
 }
 
-/// The error that a server reported with this `number`, `message` and JSON text of `data`, for clients. Data of a server
-/// that is not everywire's is kept whole.
-pub fn reported(number: i32, message: &str, data: Option<&str>) -> RpcError {
-    let data = data.unwrap_or("null");
+/// The error that a server reported with this `number`, `message` and `data`, for clients. Data of a server that is not
+/// everywire's is kept whole.
+pub fn reported(number: i32, message: &str, data: Option<&RawValue>) -> RpcError {
+    let data = data.map_or("null", RawValue::get);
     let named = serde_json::from_str::<ErrorData<'_>>(data).ok();
     let (code, data) = match named.and_then(|data| Some((Code::from_name(&data.code)?, data.details))) {
         Some((code, details)) => (code, details.map(Cow::into_owned)),
@@ -74,8 +74,8 @@ pub fn reported(number: i32, message: &str, data: Option<&str>) -> RpcError {
     data.into_iter().fold(RpcError::remote(code, message), RpcError::with_data)
 }
 
-/// What the number says where no name is given: numbers of servers on jsonrpsee and of language servers, then of the list
-/// that many wires share.
+/// The code for a number without a name: those of servers on jsonrpsee and of language servers, then those of the list that
+/// many wires share.
 fn from_number(number: i32) -> Code {
     match number {
         // Request, response, batch and batch response that are too long.
@@ -106,12 +106,12 @@ pub(crate) fn put(bytes: &mut Vec<u8>, id: Option<&str>, object: &impl Serialize
 #[cfg(test)]
 mod tests {
     use everywire_core::Origin;
-    use serde_json::json;
+    use serde_json::{json, value::to_raw_value};
 
     use super::*;
 
     fn back(object: &Value) -> RpcError {
-        let data = object.get("data").map(Value::to_string);
+        let data = object.get("data").map(|data| to_raw_value(data).unwrap());
         let number = object["code"].as_i64().unwrap().try_into().unwrap();
         reported(number, object["message"].as_str().unwrap(), data.as_deref())
     }

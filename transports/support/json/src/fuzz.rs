@@ -1,4 +1,4 @@
-//! What holds whatever a peer sends.
+//! What holds for any bytes that a peer sends.
 //!
 //! The fuzz target of the same name looks for bytes that break it; the test replays those that it has found.
 
@@ -36,7 +36,7 @@ struct Response<'a> {
     error: Option<ErrorObject<'a>>,
 }
 
-/// A result may be `null`, which is not none.
+/// A value that is present, even if it is `null`.
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)
 }
@@ -109,7 +109,7 @@ fn response(response: &Response<'_>) {
 fn read<'a>(response: &Response<'a>) -> Result<&'a str> {
     match (response.result, &response.error) {
         (Some(result), None) => Ok(result.get()),
-        (None, Some(error)) => Err(reported(error.code, &error.message, error.data.map(RawValue::get))),
+        (None, Some(error)) => Err(reported(error.code, &error.message, error.data)),
         _ => panic!("neither a result nor an error: {response:?}"),
     }
 }
@@ -120,11 +120,11 @@ fn decode<R: DeserializeOwned>(response: &Response<'_>) -> Result<R> {
 
 /// A client makes an error of any error object, which is the same after everywire has sent it on.
 fn error(code: i32, message: &str, data: Option<&RawValue>) {
-    let error = reported(code, message, data.map(RawValue::get));
+    let error = reported(code, message, data);
     assert_eq!(error.origin(), Origin::Remote);
     let sent = serde_json::to_string(&fault::object(&error)).expect("an error object is JSON");
     let again: ErrorObject<'_> = serde_json::from_str(&sent).expect("an error object");
-    assert_eq!(reported(again.code, &again.message, again.data.map(RawValue::get)), error);
+    assert_eq!(reported(again.code, &again.message, again.data), error);
 }
 
 #[cfg(test)]

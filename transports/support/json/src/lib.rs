@@ -6,11 +6,11 @@
 //!
 //! {"jsonrpc":"2.0","id":1,"result":7}
 //! ```
-//! [`answer`] makes the one out of the other. Arguments travel by position, or by name as `"params":{"a":3,"b":4}`; trailing
+//! [`answer`] turns the one into the other. Arguments travel by position, or by name as `"params":{"a":3,"b":4}`; trailing
 //! optional ones may be left out, and `params` may be absent or `null` where nothing is required. An `id` is a string, a
 //! number or `null`, and comes back as it was written. A request without one is a notification: it runs and gets no
-//! answer. A batch is an array of requests; they run one after the other. Members with other names mean nothing, and no
-//! member may stand twice. A message is UTF-8; a byte order mark before it is skipped.
+//! answer. A batch is an array of requests; they run one after the other. Members with other names are ignored, and no
+//! member may occur twice. A message is UTF-8; a byte order mark before it is skipped.
 //!
 //! # Errors
 //! ```text
@@ -20,8 +20,8 @@
 //! `code` is [`Code::fault_number`](everywire_core::Code::fault_number): -32601 for an unknown method, -32602 for arguments
 //! that do not fit, -32603 for an internal error, and for every other code its own small number, which lies outside of
 //! the range that the specification reserves. `data.code` is the name of the code, and `data.details` the error's
-//! [data](everywire_core::RpcError::data), if it has any. What is no request has no `data.code` but a text that says what is
-//! wrong: -32700 is not JSON, -32600 is JSON and not a request.
+//! [data](everywire_core::RpcError::data), if it has any. For a message that is not a request, `data` is a text that says what is
+//! wrong with it: -32700 if it is not JSON, -32600 if it is JSON but not a request.
 //!
 //! # Cancellation
 //! ```text
@@ -42,11 +42,11 @@
 //! | `message_bytes` | a reply, or the replies of a batch together; a reply that no longer fits is an error |
 //! | `buffered_bytes` | a reply for which all connections together leave no room |
 //!
-//! Each is answered with `RESOURCE_EXHAUSTED`. A carrier keeps `message_bytes` for requests.
+//! Each is answered with `RESOURCE_EXHAUSTED`. A carrier enforces `message_bytes` on requests.
 //!
 //! # Numbers
 //! Integers are exact over the whole of `i64` and `u64`, although many JavaScript clients round beyond 2^53. A number with a
-//! point or an exponent is taken for an integer if it is a whole one below 2^53, as `3.0` and `1e3` are. JSON has no
+//! point or an exponent is read as an integer if it is whole and below 2^53, as `3.0` and `1e3` are. JSON has no
 //! infinite numbers: an infinity or a NaN becomes `null`.
 //!
 //! Specification: [JSON-RPC 2.0](https://www.jsonrpc.org/specification).
@@ -68,7 +68,7 @@ mod tests;
 pub use answer::Answer;
 pub use call::{Endpoint, answer, answer_at};
 pub use cancel::{Cancellable, cancelled_before, cancelled_by};
-pub use client::{read_value, reply, request};
+pub use client::{params, reply, request, result_of, unreadable};
 pub use fault::{refusal, reported};
 #[doc(hidden)]
 pub use loopback::Loopback;

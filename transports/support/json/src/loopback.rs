@@ -30,6 +30,6 @@ impl<S: Service> Caller for Loopback<S> {
         let request = request(method, args, 1)?;
         let answer = answer(&*self.service, &request, &self.budget).await;
         let answer = answer.ok_or_else(|| RpcError::internal("a call without an answer"))?;
-        reply(answer.as_ref())
+        reply(answer.as_ref(), Some(1))
     }
 }

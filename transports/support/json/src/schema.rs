@@ -8,7 +8,8 @@ use everywire_core::{
     },
 };
 
-/// Refuses types that JSON loses or can't write, in the name of `wire`. One without a shape is fine: JSON describes itself.
+/// Rejects types that JSON loses or can't write. The error names the `wire`. A type without a shape is accepted, because JSON
+/// describes itself.
 pub fn check(wire: &str, service: &ServiceDescriptor) -> Result<()> {
     service.check_shapes(wire, carries)
 }

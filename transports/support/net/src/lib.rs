@@ -1,7 +1,10 @@
-//! What the wires over byte streams share: listeners on TCP, on Unix sockets and in memory; HTTP/1; a client's connection that
-//! is opened again. It knows no wire.
+//! What the wires over byte streams share: listeners on TCP, on Unix sockets and in memory; both sides of HTTP/1; how clients
+//! limit and time their calls, and a connection that is opened again after it is lost. It knows no wire.
 
 mod address;
+mod calls;
+mod causes;
+mod client;
 mod duplex;
 pub mod encoding;
 mod head;
@@ -10,7 +13,7 @@ pub mod http1;
 mod input;
 mod message;
 mod origin;
-mod shared;
+mod reconnecting;
 mod status;
 mod stream;
 mod tcp;
@@ -18,11 +21,14 @@ mod tcp;
 mod unix;
 
 pub use address::{Address, reachable};
+pub use calls::Calls;
+pub use causes::with_causes;
+pub use client::{Http1Client, Target};
 pub use duplex::{Duplex, DuplexConnector, duplex};
 pub use input::poll_read_more;
 pub use message::{arrived, buffered};
 pub use origin::WebOrigins;
-pub use shared::Shared;
+pub use reconnecting::Reconnecting;
 pub use status::code_of_status;
 pub use stream::{OsStream, Raw};
 pub use tcp::Tcp;

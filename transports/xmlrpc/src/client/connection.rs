@@ -1,100 +1,52 @@
-//! One connection of a client.
-
-use std::{
-    fmt,
-    future::poll_fn,
-    pin::{Pin, pin},
-    sync::Arc,
-};
+//! The HTTP of a client: what its requests say, and which responses have a document.
 
 use bytes::Bytes;
-use everywire_core::{Budget, Result, RpcError};
-use everywire_net::encoding;
-use http::{Request, Response};
-use http_body_util::Full;
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use everywire_core::{Result, RpcError};
+use everywire_net::{Http1Client, Target, code_of_status};
+use http::{Response, StatusCode, header};
 
-/// A connection that runs only while a call is on it, inside that call's own task: an answer wakes no other task on its
-/// way, and a call that is dropped takes its connection with it, which tells the server.
-pub(crate) struct Connection {
-    sender: SendRequest<Full<Bytes>>,
-    /// `None` once it has ended.
-    connection: Option<Running>,
+use crate::body::{CONTENT_TYPE, EXTENSIONS};
+
+/// A client of the server at `url`.
+pub(super) fn open(url: &str) -> Result<Http1Client> {
+    let target = Target::parse(url, &["http", "xmlrpc"]).and_then(|target| match target.has_user_info() {
+        true => Err("user names and passwords are not supported"),
+        false => Ok(target),
+    });
+    let target =
+        target.map_err(|reason| RpcError::invalid_argument(format!("xmlrpc: `{url}` is not a valid URL: {reason}")))?;
+    let user_agent = concat!("everywire/", env!("CARGO_PKG_VERSION"));
+    Ok(Http1Client::new(target, CONTENT_TYPE).header(EXTENSIONS, "nil").header(header::USER_AGENT, user_agent))
 }
 
-type Running = Pin<Box<http1::Connection<TokioIo<TcpStream>, Full<Bytes>>>>;
-
-/// Why there is no response.
-#[derive(Debug)]
-pub(crate) enum Failure {
-    /// The connection was closed before the request was written to it. It comes back, to be sent elsewhere.
-    Unsent(Box<Request<Full<Bytes>>>),
-    /// The connection failed after that: nobody knows whether the method ran.
-    Broken(hyper::Error),
-    /// The response's body can't be had.
-    Body(RpcError),
-}
-
-impl Connection {
-    /// Connects to `address`, a `HOST:PORT`.
-    pub(crate) async fn open(address: &str) -> Result<Self> {
-        let unreachable =
-            |error: &dyn fmt::Display| RpcError::unavailable(format!("can't connect to {address}: {error}"));
-        let stream = TcpStream::connect(address).await.map_err(|error| unreachable(&error))?;
-        stream.set_nodelay(true).map_err(|error| unreachable(&error))?;
-        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| unreachable(&error))?;
-        Ok(Self { sender, connection: Some(Box::pin(connection)) })
-    }
-
-    /// Whether another call may use it.
-    pub(crate) fn is_open(&self) -> bool {
-        self.connection.is_some() && !self.sender.is_closed()
-    }
-
-    /// Sends `request` and reads its response, within the limits of `budget`.
-    pub(crate) async fn exchange(
-        &mut self,
-        request: Request<Full<Bytes>>,
-        budget: &Arc<Budget>,
-    ) -> Result<Response<Bytes>, Failure> {
-        let Self { sender, connection } = self;
-        // The server may have closed the connection while nobody looked; being ready means that it has not.
-        if drive(connection, sender.ready()).await.is_err() {
-            return Err(Failure::Unsent(Box::new(request)));
+/// Posts a document and returns the response with another.
+pub(super) async fn post(http: &Http1Client, document: Vec<u8>) -> Result<Response<Bytes>> {
+    let response = http.post(document).await?;
+    match response.status() {
+        StatusCode::OK => Ok(response),
+        status => {
+            let text = format!("the server answers HTTP {status}");
+            Err(RpcError::remote(code_of_status(status.as_u16()), text))
         }
-        let response = sender.try_send_request(request);
-        let exchange = async {
-            let response = response.await.map_err(|mut error| match error.take_message() {
-                Some(request) => Failure::Unsent(Box::new(request)),
-                None => Failure::Broken(error.into_error()),
-            })?;
-            let (head, body) = response.into_parts();
-            let body = encoding::collect(&head.headers, body, budget).await.map_err(Failure::Body)?;
-            Ok(Response::from_parts(head, body.bytes))
-        };
-        drive(connection, exchange).await
     }
 }
 
-/// Runs `work` while the connection moves its bytes.
-async fn drive<T>(connection: &mut Option<Running>, work: impl Future<Output = T>) -> T {
-    let mut work = pin!(work);
-    poll_fn(|context| {
-        if let Some(running) = connection
-            && running.as_mut().poll(context).is_ready()
+#[cfg(test)]
+mod tests {
+    use everywire_core::Code;
+
+    use super::*;
+
+    #[test]
+    fn urls_are_checked() {
+        for url in ["http://127.0.0.1:4242", "http://localhost/RPC2?x=1", "xmlrpc://[::1]:1/"] {
+            assert!(open(url).is_ok(), "{url}");
+        }
+        for url in ["https://localhost", "localhost:4242", "http://", "http://user:secret@localhost", "", "http://a b"]
         {
-            // Its error, if any, reaches `work` too.
-            *connection = None;
+            let error = open(url).expect_err(url);
+            assert_eq!(error.code(), Code::InvalidArgument, "{url}");
+            assert!(error.message().contains(url), "{error}");
         }
-        work.as_mut().poll(context)
-    })
-    .await
-}
-
-impl fmt::Debug for Connection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connection").field("open", &self.is_open()).finish_non_exhaustive()
     }
 }

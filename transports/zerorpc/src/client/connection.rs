@@ -1,7 +1,7 @@
-//! One connection of a client: requests go out as they come, one task reads the answers.
+//! One connection of a client: calls send their requests, and one task reads the responses.
 //!
-//! The `zeromq` crate's DEALER has its own queue and its own task to write, so a call hands its request over without
-//! waiting, under a lock that is held for that moment only.
+//! The `zeromq` crate's DEALER has a queue and a task for writing, so a call enqueues its request without waiting, under a lock
+//! that is held only meanwhile.
 
 use std::{
     collections::HashMap,
@@ -29,7 +29,7 @@ use crate::{
     positional::put_args,
 };
 
-/// How long a connection may take, and how long its handshake.
+/// How long connecting may take, and then the handshake.
 const CONNECT_TIME: Duration = Duration::from_secs(5);
 
 /// A connection to the server, until it is lost.
@@ -39,11 +39,11 @@ pub(crate) struct Connection {
     _reader: AbortOnDropHandle<()>,
 }
 
-/// A request that was sent. Dropping it gives the call up: its heartbeats end, by which the server notices.
-pub(crate) struct Waiter<'a> {
+/// A request that was sent. Dropping it cancels the call: its heartbeats end, which the server notices.
+pub(crate) struct Pending<'a> {
     connection: &'a Connection,
     number: u64,
-    answer: oneshot::Receiver<Result<Bytes>>,
+    response: oneshot::Receiver<Result<Bytes>>,
 }
 
 struct Shared {
@@ -55,13 +55,15 @@ struct Shared {
 
 struct Open {
     sender: DealerSendHalf,
-    waiting: HashMap<u64, Waiting>,
+    /// By the number of the request.
+    channels: HashMap<u64, Channel>,
 }
 
-struct Waiting {
+/// The client's side of a call that waits for its response.
+struct Channel {
     id: MessageId,
-    answer: oneshot::Sender<Result<Bytes>>,
-    /// Ticks since the server was heard of in this channel.
+    response: oneshot::Sender<Result<Bytes>>,
+    /// Ticks since a message of the server arrived in this channel.
     missed: u8,
 }
 
@@ -69,8 +71,7 @@ impl Connection {
     /// Connects to `address`, a host and a port.
     pub(crate) async fn open(address: &str) -> Result<Self> {
         let failed = |reason: String| RpcError::unavailable(format!("no zerorpc server at tcp://{address}: {reason}"));
-        // The crate tries a port that refuses again and again until its time is over. A connection of our own tells
-        // at once.
+        // The crate retries a refused connection until its timeout. A connection of our own fails at once.
         timeout(CONNECT_TIME, TcpStream::connect(address))
             .await
             .map_err(|_| failed(format!("no connection within {CONNECT_TIME:?}")))?
@@ -81,52 +82,52 @@ impl Connection {
         let events = socket.monitor();
         socket.connect(&format!("tcp://{address}")).await.map_err(|error| failed(error.to_string()))?;
         let (sender, receiver) = socket.split();
-        let open = Mutex::new(Some(Open { sender, waiting: HashMap::new() }));
+        let open = Mutex::new(Some(Open { sender, channels: HashMap::new() }));
         let shared = Arc::new(Shared { address: address.to_owned(), open });
         let reader = tokio::spawn(read(receiver, events, Arc::clone(&shared)));
         Ok(Self { shared, ids: MessageIds::new(), _reader: AbortOnDropHandle::new(reader) })
     }
 
-    /// Whether the connection is not lost.
+    /// Whether the connection is still there.
     pub(crate) fn is_open(&self) -> bool {
         self.shared.lock().is_some()
     }
 
     /// Sends a request.
-    pub(crate) fn request<A: Serialize>(&self, method: &str, args: &A) -> Result<Waiter<'_>> {
+    pub(crate) fn request<A: Serialize>(&self, method: &str, args: &A) -> Result<Pending<'_>> {
         let (number, id) = self.ids.next();
         let mut request = envelope::event(&id, None, method);
         put_args(&mut request, args).map_err(|error| {
             RpcError::invalid_argument(format!("the arguments of {method} can't be written: {error}"))
         })?;
-        let (sender, answer) = oneshot::channel();
+        let (sender, response) = oneshot::channel();
         let mut open = self.shared.lock();
         let open = open.as_mut().ok_or_else(|| self.shared.lost())?;
         if !open.send(request) {
             return Err(self.shared.lost());
         }
-        open.waiting.insert(number, Waiting { id, answer: sender, missed: 0 });
-        Ok(Waiter { connection: self, number, answer })
+        open.channels.insert(number, Channel { id, response: sender, missed: 0 });
+        Ok(Pending { connection: self, number, response })
     }
 }
 
-impl Waiter<'_> {
-    /// The payload of the answer.
-    pub(crate) async fn answer(mut self) -> Result<Bytes> {
-        (&mut self.answer).await.unwrap_or_else(|_| Err(self.connection.shared.lost()))
+impl Pending<'_> {
+    /// The payload of the response.
+    pub(crate) async fn response(mut self) -> Result<Bytes> {
+        (&mut self.response).await.unwrap_or_else(|_| Err(self.connection.shared.lost()))
     }
 }
 
-impl Drop for Waiter<'_> {
+impl Drop for Pending<'_> {
     fn drop(&mut self) {
         if let Some(open) = self.connection.shared.lock().as_mut() {
-            open.waiting.remove(&self.number);
+            open.channels.remove(&self.number);
         }
     }
 }
 
 impl Open {
-    /// Puts one message into the crate's queue; false when the connection is lost or the queue is full.
+    /// Puts one message into the crate's queue. Returns false if the connection is lost or the queue is full.
     fn send(&mut self, payload: Vec<u8>) -> bool {
         let mut message = ZmqMessage::from(Bytes::new());
         message.push_back(payload.into());
@@ -134,7 +135,7 @@ impl Open {
     }
 }
 
-/// Hands out answers and sends heartbeats until the connection is lost.
+/// Delivers responses and sends heartbeats until the connection is lost.
 async fn read(
     mut receiver: DealerRecvHalf,
     mut events: impl StreamExt<Item = SocketEvent> + Unpin,
@@ -145,7 +146,7 @@ async fn read(
     loop {
         tokio::select! {
             biased;
-            answer = receiver.recv() => match answer {
+            received = receiver.recv() => match received {
                 Ok(message) => shared.deliver(message),
                 Err(error) => {
                     tracing::debug!(%error, address = shared.address, "zerorpc connection broke");
@@ -170,7 +171,7 @@ impl Shared {
         RpcError::unavailable(format!("the connection to the zerorpc server at tcp://{} is lost", self.address))
     }
 
-    /// Gives an answer to the call that waits for it.
+    /// Delivers a response to the call that waits for it.
     fn deliver(&self, message: ZmqMessage) {
         let Some(payload) = message.into_vecdeque().pop_back() else { return };
         let Ok(Event { response_to: Some(channel), name, .. }) = Event::decode(&payload) else {
@@ -180,30 +181,30 @@ impl Shared {
         let mut open = self.lock();
         let Some(open) = open.as_mut() else { return };
         if name == HEARTBEAT || name == MORE {
-            if let Some(waiting) = open.waiting.get_mut(&number) {
-                waiting.missed = 0;
+            if let Some(channel) = open.channels.get_mut(&number) {
+                channel.missed = 0;
             }
-        } else if let Some(waiting) = open.waiting.remove(&number) {
-            let _ = waiting.answer.send(Ok(payload));
+        } else if let Some(channel) = open.channels.remove(&number) {
+            let _ = channel.response.send(Ok(payload));
         }
     }
 
-    /// Sends the heartbeat of every call that waits, and gives up those of which the server is silent.
+    /// Sends a heartbeat in every channel, and ends the calls in whose channels the server is silent.
     fn tick(&self) {
         let mut open = self.lock();
         let Some(open) = open.as_mut() else { return };
-        let mut beats = Vec::new();
-        let silent = open.waiting.extract_if(|_, waiting| {
-            waiting.missed += 1;
-            beats.push(waiting.id);
-            waiting.missed >= LOST_AFTER
+        let mut ids = Vec::new();
+        let silent = open.channels.extract_if(|_, channel| {
+            channel.missed += 1;
+            ids.push(channel.id);
+            channel.missed >= LOST_AFTER
         });
-        for (_, waiting) in silent {
+        for (_, channel) in silent {
             let reason = format!("the zerorpc server at tcp://{} is silent for {:?}", self.address, 2 * PERIOD);
-            let _ = waiting.answer.send(Err(RpcError::unavailable(reason)));
+            let _ = channel.response.send(Err(RpcError::unavailable(reason)));
         }
-        for channel in beats {
-            open.send(envelope::heartbeat(&channel, &channel.encoded()));
+        for id in ids {
+            open.send(envelope::heartbeat(&id, &id.encoded()));
         }
     }
 }

@@ -1,16 +1,12 @@
-//! The client: a connection when one is needed, many calls on it at a time.
+//! The client: one connection, opened when a call needs it, that carries many calls at a time.
 
 mod connection;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use everywire_core::{
-    Caller, Code, DEFAULT_TIMEOUT, Result, RpcError,
-    descriptor::Method,
-    wire::{CallSlots, answer_within, decode_again},
-};
-use everywire_net::Shared;
+use everywire_core::{Caller, Code, Result, RpcError, descriptor::Method, wire::decode_again};
+use everywire_net::{Calls, Reconnecting};
 use serde::{Serialize, de::DeserializeOwned};
 
 use self::connection::Connection;
@@ -20,57 +16,56 @@ use crate::{
     msgpack::{deserializer, get_value},
 };
 
+/// Calls in flight, and as many again that wait for other calls.
+const CALLS: usize = 1_024;
+
+/// How deep a response may nest.
+const DEPTH: usize = 64;
+
 /// A zerorpc client of one server, ours or Python's.
 ///
-/// It connects again by itself: a call that finds the connection lost makes a new one. Calls that wait when the
-/// connection breaks fail with `UNAVAILABLE`, as nobody knows whether they ran.
+/// It reconnects by itself: a call that finds the connection lost opens a new one. Calls that wait when the connection breaks
+/// are `UNAVAILABLE`, and whether they ran is not known.
 ///
 /// While a call waits, both sides send heartbeats every 5 s; a server that is silent for 10 s is `UNAVAILABLE`.
 ///
-/// The protocol has no word for giving a call up. A call that is dropped ends its heartbeats, by which the server notices
-/// within 15 s; and its connection takes no new calls and is closed with the last one on it, at once if there is no
-/// other.
+/// The protocol has no message that cancels a call. A call that is dropped sends no more heartbeats, which the server notices
+/// within 15 s. Its connection takes no new calls and is closed with the last one on it, at once if there is no other.
 ///
-/// Connect to servers you trust: the `zeromq` crate below reserves as much memory as a server announces.
+/// Connect only to servers you trust: the `zeromq` crate reserves as much memory as a server announces.
 #[derive(Debug)]
 pub struct Client {
     /// Host and port.
     address: String,
-    timeout: Duration,
-    connection: Shared<Connection>,
-    slots: CallSlots,
+    connection: Reconnecting<Connection>,
+    calls: Calls,
 }
-
-/// Calls in flight, and as many again that wait for other calls.
-const CALLS: usize = 1_024;
-/// How deep an answer may nest.
-const DEPTH: usize = 64;
 
 impl Client {
     /// Connects to the server at `url`, such as `tcp://127.0.0.1:4243`; the scheme may also be `zerorpc`.
     ///
     /// A malformed URL is `INVALID_ARGUMENT`; a server that does not answer, `UNAVAILABLE`.
     pub async fn connect(url: &str) -> Result<Self> {
-        let client = Self {
-            address: address(url)?.to_owned(),
-            timeout: DEFAULT_TIMEOUT,
-            connection: Shared::default(),
-            slots: CallSlots::new(CALLS),
-        };
-        client.connection.get(Connection::is_open, || Connection::open(&client.address)).await?;
+        let address = address(url)?;
+        let calls = Calls::new(address, CALLS);
+        let client = Self { address: address.to_owned(), connection: Reconnecting::default(), calls };
+        client.connection().await?;
         Ok(client)
     }
 
-    /// Sets how long a call may take, from its start to its answer. Default 30 s.
+    /// Sets how long a call may take, connecting included. Default 30 s.
     #[must_use]
     pub fn timeout(self, timeout: Duration) -> Self {
-        Self { timeout, ..self }
+        Self { calls: self.calls.timeout(timeout), ..self }
+    }
+
+    async fn connection(&self) -> Result<Arc<Connection>> {
+        self.connection.get(Connection::is_open, || Connection::open(&self.address)).await
     }
 
     async fn exchange<A: Serialize>(&self, method: &Method, args: &A) -> Result<Bytes> {
-        let _slot = self.slots.take(method).await?;
-        let connection = self.connection.get(Connection::is_open, || Connection::open(&self.address)).await?;
-        self.connection.answered(&connection, connection.request(method.name(), args)?.answer()).await
+        let connection = self.connection().await?;
+        self.connection.until_answered(&connection, connection.request(method.name(), args)?.response()).await
     }
 }
 
@@ -80,15 +75,14 @@ impl Caller for Client {
         method: &'static Method,
         args: &A,
     ) -> Result<R> {
-        let answer = self.exchange(method, args);
-        let payload = answer_within(self.timeout, &self.address, method, answer).await?;
+        let payload = self.calls.run(method, || self.exchange(method, args)).await?;
         decode(method.name(), &payload)
     }
 }
 
-/// The reply, or the error, in an answer.
+/// The reply, or the error, in a response.
 pub(crate) fn decode<R: DeserializeOwned>(method: &str, payload: &[u8]) -> Result<R> {
-    let unreadable = |reason: String| RpcError::new(Code::Internal, format!("{method}: unreadable answer: {reason}"));
+    let unreadable = |reason: String| RpcError::new(Code::Internal, format!("{method}: unreadable response: {reason}"));
     let event = Event::decode(payload).map_err(|_| unreadable("no event".to_owned()))?;
     match event.name {
         // The array around the value is one more level.
@@ -101,7 +95,7 @@ pub(crate) fn decode<R: DeserializeOwned>(method: &str, payload: &[u8]) -> Resul
         },
         "ERR" => Err(fault::read(event.args)),
         "STREAM" | "STREAM_DONE" => {
-            Err(RpcError::unimplemented(format!("{method} answers with a stream, which this client does not read")))
+            Err(RpcError::unimplemented(format!("{method} responds with a stream, which this client does not read")))
         }
         _ => Err(unreadable("neither OK nor ERR".to_owned())),
     }
@@ -142,21 +136,21 @@ mod tests {
     }
 
     #[test]
-    fn answers() {
-        let answer = |name: &str, args: &[u8]| {
+    fn responses() {
+        let response = |name: &str, args: &[u8]| {
             [b"\x93\x81\xaamessage_id\x01", &[0xA0 | u8::try_from(name.len()).unwrap()][..], name.as_bytes(), args]
                 .concat()
         };
         for (seven, value) in [("an integer", &b"\x91\x07"[..]), ("a float", b"\x91\xcb\x40\x1c\0\0\0\0\0\0")] {
-            assert_eq!(decode::<i64>("add", &answer("OK", value)), Ok(7), "{seven}");
+            assert_eq!(decode::<i64>("add", &response("OK", value)), Ok(7), "{seven}");
         }
         let cases = [
-            ("two values", answer("OK", b"\x92\x07\x08"), Code::Internal, Origin::Local),
-            ("another type", answer("OK", b"\x91\xa1x"), Code::Internal, Origin::Local),
+            ("two values", response("OK", b"\x92\x07\x08"), Code::Internal, Origin::Local),
+            ("another type", response("OK", b"\x91\xa1x"), Code::Internal, Origin::Local),
             ("no event", b"\x93".to_vec(), Code::Internal, Origin::Local),
-            ("another event", answer("HELLO", b"\x90"), Code::Internal, Origin::Local),
-            ("a stream", answer("STREAM", b"\x07"), Code::Unimplemented, Origin::Local),
-            ("an error", answer("ERR", b"\x93\xa8NotFound\xa1x\xc0"), Code::NotFound, Origin::Remote),
+            ("another event", response("HELLO", b"\x90"), Code::Internal, Origin::Local),
+            ("a stream", response("STREAM", b"\x07"), Code::Unimplemented, Origin::Local),
+            ("an error", response("ERR", b"\x93\xa8NotFound\xa1x\xc0"), Code::NotFound, Origin::Remote),
         ];
         for (case, payload, code, origin) in cases {
             let error = decode::<i64>("add", &payload).expect_err(case);

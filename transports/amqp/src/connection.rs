@@ -1,4 +1,4 @@
-//! The server's side of one connection to the broker: messages in, answers out.
+//! A server's connection to the broker: it runs the calls of its requests and sends their replies.
 
 use std::{future::pending, sync::Arc, time::Duration};
 
@@ -9,7 +9,7 @@ use everywire_core::{
 };
 use everywire_json::{answer, refusal};
 use futures_util::FutureExt;
-use lapin::{BasicProperties, Connection, message::Delivery, protocol::constants::REPLY_SUCCESS, types::ShortString};
+use lapin::{message::Delivery, protocol::constants::REPLY_SUCCESS, types::ShortString};
 use tokio::{
     sync::{Notify, Semaphore},
     task::{JoinError, JoinSet},
@@ -17,53 +17,53 @@ use tokio::{
 };
 
 use crate::{
-    answers::Answers,
-    body::decoded,
-    broker::{Broker, CONNECT_TIME, CONTENT_TYPE},
+    broker::{Broker, CONNECT_TIME},
     callers::Callers,
+    envelope,
     queue::Queue,
     redelivery::{Delivered, Receipt},
+    replies::Replies,
     requests::Requests,
 };
 
-/// A call that takes longer is acknowledged before its answer. It then no longer counts among the unacknowledged requests, of
-/// which there are at most `calls_in_flight`, and the broker does not close the channel when it takes half an hour
+/// A call that takes longer is acknowledged before its reply. It then no longer counts among the unacknowledged requests, of
+/// which there are at most `calls_in_flight`, and the broker does not close the channel when the call takes half an hour
 /// (`consumer_timeout`).
 const LONG: Duration = Duration::from_secs(1);
 
-/// A connection that consumes the queue of requests and may send answers.
+/// A connection that consumes the queue of requests and may send replies.
 pub(crate) struct Subscription {
     queue: Arc<Queue>,
     requests: Requests,
-    answers: Answers,
+    replies: Replies,
 }
 
 impl Subscription {
-    /// Checks that answers can be sent, declares the queue if it is missing, and begins to consume it.
+    /// Checks that replies can be sent, declares the queue if it is missing, and begins to consume it.
     pub(crate) async fn open(
         broker: &Broker,
-        connection: Connection,
+        connection: lapin::Connection,
         queue: ShortString,
         prefetch: usize,
     ) -> Result<Self> {
         let opened = async {
             let queue = Arc::new(Queue::open(broker.clone(), connection, queue, prefetch).await?);
-            let answers = Answers::open(&queue.connection).await;
-            let answers =
-                answers.map_err(|error| broker.failed("send answers (to the exchange amq.default)", &error))?;
+            let replies = Replies::open(&queue.connection).await;
+            let replies =
+                replies.map_err(|error| broker.failed("send replies (to the exchange amq.default)", &error))?;
             let requests = Requests::consume(Arc::clone(&queue)).await?;
-            Ok(Self { queue, requests, answers })
+            Ok(Self { queue, requests, replies })
         };
         timeout(CONNECT_TIME, opened).await.unwrap_or_else(|_| Err(broker.closed("no reply within 5 s")))
     }
 }
 
 /// What the calls of a connection share.
-struct Session<S> {
+struct Connection<S> {
     service: Arc<PerConnection<S>>,
     budget: Arc<Budget>,
     queue: Arc<Queue>,
-    answers: Answers,
+    replies: Replies,
     callers: Callers,
     /// Permits for calls that are acknowledged early because they take long, not because their method waits. As many as
     /// `calls_in_flight`.
@@ -77,27 +77,27 @@ pub(crate) async fn serve<S: Service>(
     budget: Arc<Budget>,
     shutdown: &CancellationToken,
 ) -> Result<()> {
-    let Subscription { queue, mut requests, answers } = subscription;
-    let session = Arc::new(Session {
+    let Subscription { queue, mut requests, replies } = subscription;
+    let connection = Arc::new(Connection {
         service: Arc::new(PerConnection::new(service, Waiting::new(&budget))),
         long_calls: Semaphore::new(budget.limits().calls_in_flight.min(Semaphore::MAX_PERMITS)),
         budget,
         queue,
-        answers,
+        replies,
         callers: Callers::default(),
     });
     let mut calls = JoinSet::new();
     let begin = |calls: &mut JoinSet<_>, delivery| {
-        let session = Arc::clone(&session);
-        let mut call = Box::pin(async move { session.serve(delivery).await });
-        // Calls begin in the order of their messages. One that has to wait goes on as a task.
+        let connection = Arc::clone(&connection);
+        let mut call = Box::pin(async move { connection.serve(delivery).await });
+        // Calls begin in the order of their messages. One that has to wait continues as a task.
         if let Some(ended) = call.as_mut().now_or_never() {
             return ended;
         }
         calls.spawn(call);
         Ok(())
     };
-    let looking = session.callers.look(&session.queue.connection);
+    let looking = connection.callers.look(&connection.queue.connection);
     tokio::pin!(looking);
     loop {
         tokio::select! {
@@ -113,28 +113,28 @@ pub(crate) async fn serve<S: Service>(
     while let Some(ended) = calls.join_next().await {
         finished(ended)?;
     }
-    let closed = session.queue.connection.close(REPLY_SUCCESS, "the server stops".into()).await;
-    closed.map_err(|error| session.queue.broker.lost(&error))
+    let closed = connection.queue.connection.close(REPLY_SUCCESS, "the server stops".into()).await;
+    closed.map_err(|error| connection.queue.broker.lost(&error))
 }
 
-impl<S: Service> Session<S> {
+impl<S: Service> Connection<S> {
     /// Answers one message and acknowledges it.
     async fn serve(&self, delivery: Delivery) -> Result<()> {
-        self.answered(delivery).await.map_err(|error| self.queue.broker.lost(&error))
+        self.answer(delivery).await.map_err(|error| self.queue.broker.lost(&error))
     }
 
-    async fn answered(&self, delivery: Delivery) -> lapin::Result<()> {
+    async fn answer(&self, delivery: Delivery) -> lapin::Result<()> {
         let caller = delivery.properties.reply_to().as_ref();
         let receipt = Receipt::of(&self.queue.channel, delivery.delivery_tag);
         let delivered = self.delivered(&delivery);
-        let answer = tokio::select! {
+        let reply = tokio::select! {
             biased;
-            answer = self.answer(&delivered, &delivery) => answer,
+            reply = self.reply(&delivered, &delivery) => reply,
             failed = self.acknowledge_early(&delivered, &receipt) => return failed,
             () = self.callers.gone(caller) => None,
         };
-        if let (Some(caller), Some(answer)) = (caller, answer) {
-            self.answers.send(&self.queue.connection, caller, &answer, answer_to(&delivery)).await?;
+        if let (Some(caller), Some(reply)) = (caller, reply) {
+            self.replies.send(&self.queue.connection, caller, &reply, envelope::reply_to(&delivery)).await?;
         }
         receipt.send().await
     }
@@ -144,20 +144,20 @@ impl<S: Service> Session<S> {
             service: Arc::clone(&self.service),
             budget: Arc::clone(&self.budget),
             redelivered: delivery.redelivered,
-            time: expiration(delivery),
+            time: envelope::expiration(delivery),
             bytes: delivery.data.len(),
             waits: Notify::new(),
         }
     }
 
-    /// The body of the answer, if there is to be one.
-    async fn answer(&self, delivered: &Delivered<PerConnection<S>>, delivery: &Delivery) -> Option<Bytes> {
+    /// The body of the reply, if there is to be one.
+    async fn reply(&self, delivered: &Delivered<PerConnection<S>>, delivery: &Delivery) -> Option<Bytes> {
         let length = delivery.data.len();
         if length > self.budget.limits().message_bytes {
             let error = self.budget.exceeded(Limit::MessageBytes, format_args!("a request of {length} bytes"));
             return Some(refusal(&error).into());
         }
-        match decoded(delivery, &self.budget) {
+        match envelope::decoded(delivery, &self.budget) {
             Ok(body) => {
                 let body = body.as_ref().map_or(&delivery.data[..], |body| &body.bytes);
                 answer(delivered, body, &self.budget).await.map(Bytes::from)
@@ -191,24 +191,10 @@ impl<S: Service> Session<S> {
     }
 }
 
-/// The time that the caller gives the request: the property `expiration`, in milliseconds.
-fn expiration(delivery: &Delivery) -> Option<Duration> {
-    delivery.properties.expiration().as_ref()?.as_str().parse().ok().map(Duration::from_millis)
-}
-
-/// The properties of the answer to `request`.
-fn answer_to(request: &Delivery) -> BasicProperties {
-    let properties = BasicProperties::default().with_content_type(CONTENT_TYPE.into());
-    match request.properties.correlation_id() {
-        Some(id) => properties.with_correlation_id(id.clone()),
-        None => properties,
-    }
-}
-
 /// What became of a call's task. It does not panic, since `dispatch` doesn't.
 fn finished(ended: std::result::Result<Result<()>, JoinError>) -> Result<()> {
     ended.unwrap_or_else(|panic| {
-        tracing::error!(%panic, "a call was not answered");
+        tracing::error!(%panic, "a call has no reply");
         Ok(())
     })
 }

@@ -1,4 +1,4 @@
-//! The channel on which answers are sent.
+//! The channel on which replies are sent.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,37 +8,35 @@ use lapin::{
     types::ShortString,
 };
 
-/// The prefix of the names that the broker makes for direct reply-to. They are not queues: an answer that has to reach a queue
-/// (`mandatory`) is returned although it was delivered.
-const DIRECT_REPLY_TO: &str = "amq.rabbitmq.reply-to";
+use crate::envelope::DIRECT_REPLY_TO;
 
-/// Sends answers. The broker closes the channel of a message that it rejects, so answers don't share one with requests.
-pub(crate) struct Answers {
+/// Sends replies. The broker closes the channel of a message that it rejects, so replies don't share one with requests.
+pub(crate) struct Replies {
     channel: Mutex<Arc<Channel>>,
     /// Held while a new channel is opened.
     opening: tokio::sync::Mutex<()>,
 }
 
-impl Answers {
-    /// Opens the channel. An error if the user has no right to send answers.
+impl Replies {
+    /// Opens the channel. An error if the user has no right to send replies.
     pub(crate) async fn open(connection: &Connection) -> Result<Self> {
         let channel = open(connection).await?;
         Ok(Self { channel: Mutex::new(channel), opening: tokio::sync::Mutex::default() })
     }
 
-    /// Sends an answer to the queue `caller`, and waits until it is sent. If the broker has closed the channel because of an
-    /// earlier answer, opens a new one.
+    /// Sends a reply to the queue `caller`, and waits until it is sent. If the broker has closed the channel because of an
+    /// earlier reply, opens a new one.
     pub(crate) async fn send(
         &self,
         connection: &Connection,
         caller: &ShortString,
-        answer: &[u8],
+        reply: &[u8],
         properties: BasicProperties,
     ) -> Result<()> {
         let channel = self.current();
-        match publish(&channel, caller, answer, properties.clone()).await {
+        match publish(&channel, caller, reply, properties.clone()).await {
             Err(_) if connection.status().connected() => {
-                publish(&*self.instead_of(&channel, connection).await?, caller, answer, properties).await
+                publish(&*self.instead_of(&channel, connection).await?, caller, reply, properties).await
             }
             sent => sent,
         }
@@ -55,7 +53,7 @@ impl Answers {
         if !Arc::ptr_eq(&current, closed) {
             return Ok(current);
         }
-        tracing::warn!("AMQP: the broker rejected an answer and closed the channel of answers; opening another");
+        tracing::warn!("AMQP: the broker rejected a reply and closed the channel of replies; opening another");
         let opened = open(connection).await?;
         *self.channel.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&opened);
         Ok(opened)
@@ -71,14 +69,16 @@ async fn open(connection: &Connection) -> Result<Arc<Channel>> {
     Ok(Arc::new(channel))
 }
 
-async fn publish(channel: &Channel, caller: &ShortString, answer: &[u8], properties: BasicProperties) -> Result<()> {
+async fn publish(channel: &Channel, caller: &ShortString, reply: &[u8], properties: BasicProperties) -> Result<()> {
+    // The names that the broker makes for direct reply-to begin like this. They are not queues, so it returns a `mandatory`
+    // reply although it has delivered it.
     let mandatory = !caller.as_str().starts_with(DIRECT_REPLY_TO);
     let options = BasicPublishOptions { mandatory, ..Default::default() };
-    // lapin sends acknowledgements before messages, so this waits until the answer is sent.
-    channel.basic_publish(ShortString::default(), caller.clone(), options, answer, properties).await?;
-    // Answers whose callers are gone are returned, and lapin keeps them until they are taken.
+    // lapin sends acknowledgements before messages, so this waits until the reply is sent.
+    channel.basic_publish(ShortString::default(), caller.clone(), options, reply, properties).await?;
+    // Replies whose callers are gone are returned, and lapin keeps them until they are taken.
     for returned in channel.wait_for_confirms().await.into_iter().flatten() {
-        tracing::debug!(caller = %returned.delivery.routing_key, "an answer came too late: its caller is gone");
+        tracing::debug!(caller = %returned.delivery.routing_key, "a reply came too late: its caller is gone");
     }
     Ok(())
 }

@@ -1,0 +1,68 @@
+//! The properties of a message, which stand around its JSON-RPC body.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use everywire_core::{Budget, Result, RpcError};
+use everywire_net::{encoding::Encoding, http1::Received};
+use lapin::{BasicProperties, message::Delivery};
+
+/// The property `content_type` of every message.
+const CONTENT_TYPE: &str = "application/json";
+
+/// The queue of replies that is not declared: the broker delivers them to the channel that sent the request.
+pub(crate) const DIRECT_REPLY_TO: &str = "amq.rabbitmq.reply-to";
+
+/// The properties of the request with this `number`, which waits in the queue for at most `time`.
+pub(crate) fn request(number: u64, time: Duration) -> BasicProperties {
+    let millis = u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
+    BasicProperties::default()
+        .with_content_type(CONTENT_TYPE.into())
+        .with_correlation_id(number.to_string().into())
+        .with_expiration(millis.to_string().into())
+        .with_reply_to(DIRECT_REPLY_TO.into())
+}
+
+/// The number of the request that a reply, or a request that the broker returns, belongs to.
+pub(crate) fn number(properties: &BasicProperties) -> Option<u64> {
+    properties.correlation_id().as_ref().and_then(|id| id.as_str().parse().ok())
+}
+
+/// The properties of the reply to `request`.
+pub(crate) fn reply_to(request: &Delivery) -> BasicProperties {
+    let properties = BasicProperties::default().with_content_type(CONTENT_TYPE.into());
+    match request.properties.correlation_id() {
+        Some(id) => properties.with_correlation_id(id.clone()),
+        None => properties,
+    }
+}
+
+/// How long the caller of a request waits: the property `expiration`, in milliseconds.
+pub(crate) fn expiration(request: &Delivery) -> Option<Duration> {
+    request.properties.expiration().as_ref()?.as_str().parse().ok().map(Duration::from_millis)
+}
+
+/// The decoded body of a message, or `None` if it is not compressed.
+pub(crate) fn decoded(delivery: &Delivery, budget: &Arc<Budget>) -> Result<Option<Received>> {
+    match coding(&delivery.properties, &delivery.data)? {
+        Encoding::Identity => Ok(None),
+        encoding => {
+            let received = Received { bytes: Bytes::copy_from_slice(&delivery.data), reservation: budget.reserve() };
+            encoding.decode(received, budget).map(Some)
+        }
+    }
+}
+
+/// The coding of `body`, from the property `content_encoding`. Some clients put the name of a character set there, so a body that
+/// looks like JSON is read as JSON.
+fn coding(properties: &BasicProperties, body: &[u8]) -> Result<Encoding> {
+    let Some(name) = properties.content_encoding() else { return Ok(Encoding::Identity) };
+    let json = body.strip_prefix("\u{FEFF}".as_bytes()).unwrap_or(body).trim_ascii_start();
+    match Encoding::named(name.as_str()) {
+        Some(encoding) => Ok(encoding),
+        None if json.starts_with(b"{") || json.starts_with(b"[") => Ok(Encoding::Identity),
+        None => {
+            Err(RpcError::unimplemented("the body is not JSON, and its content_encoding is none of gzip and deflate"))
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! A WebSocket of jsonrpsee, without the timer that its client starts for each call.
+
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use everywire_core::{Result, descriptor::Method};
+use everywire_net::Reconnecting;
+use jsonrpsee_core::{
+    client::{Error, RawResponse, async_client},
+    middleware::{Request, RpcServiceBuilder, RpcServiceT},
+};
+use jsonrpsee_ws_client::{PingConfig, WsClient, WsClientBuilder, types::Id};
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+
+use super::{CALLS, connection::max_response};
+use crate::fault;
+
+/// How often a ping is sent.
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+
+/// A WebSocket over which nothing arrives for so long counts as lost.
+const PING_PATIENCE: Duration = Duration::from_mins(2);
+
+/// A WebSocket that is opened when it is needed.
+#[derive(Debug)]
+pub(super) struct WebSocket {
+    url: String,
+    connection: Reconnecting<Open>,
+}
+
+#[derive(Debug)]
+struct Open {
+    /// Keeps it open.
+    client: WsClient<async_client::RpcService>,
+    service: async_client::RpcService,
+}
+
+impl WebSocket {
+    pub(super) fn new(url: &str) -> Self {
+        Self { url: url.to_owned(), connection: Reconnecting::default() }
+    }
+
+    /// Sends the request with this `id` and returns its response.
+    pub(super) async fn call(&self, id: u64, method: &Method, params: Box<RawValue>) -> Result<RawResponse<'static>> {
+        let failed = |error| fault::from_client(&self.url, &error);
+        let open = || async { self.open().await.map_err(failed) };
+        let connection = self.connection.get(|open| open.client.is_connected(), open).await?;
+        let request = Request::borrowed(method.name(), Some(&params), Id::Number(id));
+        let response = self.connection.until_answered(&connection, connection.service.call(request)).await;
+        Ok(response.map_err(failed)?.into_response())
+    }
+
+    /// Takes the service from beneath jsonrpsee's client, where its middleware would be.
+    async fn open(&self) -> Result<Open, Error> {
+        let service = Arc::new(OnceLock::new());
+        let beneath = Arc::clone(&service);
+        let keep = move |service: async_client::RpcService| {
+            let _ = beneath.set(service.clone());
+            service
+        };
+        let client = WsClientBuilder::new()
+            .set_rpc_middleware(RpcServiceBuilder::new().layer_fn(keep))
+            .max_request_size(u32::MAX)
+            // Beyond it jsonrpsee closes the WebSocket.
+            .max_response_size(u32::try_from(max_response()).unwrap_or(u32::MAX))
+            .max_concurrent_requests(2 * CALLS)
+            .enable_ws_ping(PingConfig::new().ping_interval(PING_INTERVAL).inactive_limit(PING_PATIENCE))
+            .build(&self.url)
+            .await?;
+        let service = service.get().ok_or(Error::ServiceDisconnect)?.clone();
+        Ok(Open { client, service })
+    }
+}
+
+/// The reply, or the error, in a response. A reply has to be the one to the request with this `id`.
+pub(super) fn reply<R: DeserializeOwned>(response: &RawResponse<'_>, id: u64) -> Result<R> {
+    if let Some(object) = response.as_error() {
+        return Err(fault::from_object(object));
+    }
+    match response.as_success() {
+        Some(result) if *response.id() == Id::Number(id) => everywire_json::result_of(result),
+        _ => Err(everywire_json::unreadable("it responds to another request")),
+    }
+}
