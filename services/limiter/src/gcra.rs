@@ -154,7 +154,7 @@ mod tests {
     #[test]
     fn resources_with_all_their_permits_are_forgotten() {
         let (limiter, clock) = limiter(2, Duration::from_secs(1));
-        for number in 0..8 * everywire_engines::expiring::LEAST_ENTRIES {
+        for number in 0..8 * everywire_engines::expiring::MIN_ENTRIES {
             assert!(limiter.acquire(&number.to_string(), 1).unwrap().go);
             clock.increment(Duration::from_millis(1));
         }

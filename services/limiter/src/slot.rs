@@ -240,7 +240,7 @@ mod tests {
     async fn ended_slots_are_swept_and_open_ones_stay() {
         let limiter = SlotLimiter::new(1, Duration::from_secs(1));
         let sweep = |crowd: &str| {
-            for number in 0..2 * everywire_engines::expiring::LEAST_ENTRIES {
+            for number in 0..2 * everywire_engines::expiring::MIN_ENTRIES {
                 assert!(limiter.acquire(&format!("{crowd} {number}"), 1).unwrap().go, "{crowd} {number}");
             }
         };

@@ -10,14 +10,10 @@ use everywire_core::{Result, RpcError, wire::CancellationToken};
 use tokio::{
     runtime::Handle,
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, sleep_until},
 };
 
-use everywire_engines::{
-    check_name,
-    failure::Names,
-    reconnect::{FIRST_RETRY, longer},
-};
+use everywire_engines::{backoff::Backoff, check_name, failure::Names};
 
 use crate::{LockGrant, LockState, Locks, Request, check_wait, table::refused};
 
@@ -163,12 +159,11 @@ impl<E: Engine> Waiting<E> {
         if engine.leave(&request, &place).await.is_ok() {
             return;
         }
-        let engine = Arc::downgrade(&engine);
+        let (engine, mut backoff) = (Arc::downgrade(&engine), Backoff::default());
         tokio::spawn(async move {
-            let (_permit, mut pause) = (permit, FIRST_RETRY);
+            let _permit = permit;
             loop {
-                sleep(pause).await;
-                pause = longer(pause);
+                backoff.pause().await;
                 match engine.upgrade() {
                     Some(engine) if engine.leave(&request, &place).await.is_err() => {}
                     _ => return,
