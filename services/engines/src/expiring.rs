@@ -1,82 +1,83 @@
-//! A map by name of a bounded size, whose entries end with time and stay until somebody looks.
+//! A map of bounded size whose entries expire, and are removed when the map needs room.
 
 use std::{collections::HashMap, ops::Sub, time::Duration};
 
 use everywire_core::{Result, RpcError};
 use tokio::time::Instant;
 
-/// The memory of one map. It is full from there on, until something in it ends.
-const MOST_BYTES: usize = 64 << 20;
-/// The map is swept whenever it has doubled, but not below this: so each insertion pays for a constant share.
-pub const LEAST_ENTRIES: usize = 1_024;
-/// A full map is swept no more often: while nothing in it has ended, each sweep goes through all of it in vain.
+/// The size in bytes at which a map is full, until one of its entries expires.
+const MAX_BYTES: usize = 64 << 20;
+/// The map is swept each time its size has doubled, but not below this number of entries. So the amortized cost of an insertion
+/// is constant.
+pub const MIN_ENTRIES: usize = 1_024;
+/// The least time between two sweeps of a full map: while nothing in it has expired, each sweep is wasted work.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// What a map holds, with the instants of one clock.
+/// A value of a map, with the instants of one clock.
 pub trait Entry<T = Instant> {
-    /// Whether nothing depends on it any more.
+    /// Whether the entry has expired and may be removed.
     fn has_ended(&self, now: T) -> bool;
 
-    /// What it takes in memory beyond itself; the same as long as it is in the map.
+    /// The size of its heap data in bytes. It must not change while the entry is in the map.
     fn more_bytes(&self) -> usize {
         0
     }
 }
 
-/// The map.
+/// A map from names to entries that expire.
 #[derive(Debug)]
 pub struct Expiring<V, T = Instant> {
     entries: HashMap<Box<str>, V>,
     bytes: usize,
-    most_bytes: usize,
-    /// It is swept when it has so many entries.
+    max_bytes: usize,
+    /// The number of entries at which it is swept.
     sweep_at: usize,
     last_sweep: Option<T>,
 }
 
 impl<V, T> Default for Expiring<V, T> {
     fn default() -> Self {
-        Self { entries: HashMap::new(), bytes: 0, most_bytes: MOST_BYTES, sweep_at: LEAST_ENTRIES, last_sweep: None }
+        Self { entries: HashMap::new(), bytes: 0, max_bytes: MAX_BYTES, sweep_at: MIN_ENTRIES, last_sweep: None }
     }
 }
 
 impl<V: Entry<T>, T: Copy + Sub<Output = Duration>> Expiring<V, T> {
-    /// A map that is full at so many bytes.
-    pub fn small(most_bytes: usize) -> Self {
-        Self { most_bytes, ..Self::default() }
+    /// A map that is full at `max_bytes`.
+    pub fn small(max_bytes: usize) -> Self {
+        Self { max_bytes, ..Self::default() }
     }
 
-    /// The entry of this name, even if it has ended.
+    /// The entry with this name, even if it has expired.
     pub fn get(&self, name: &str) -> Option<&V> {
         self.entries.get(name)
     }
 
-    /// What changes must not be the entry's size.
+    /// Like [`get`](Self::get), to change the entry. Its size must not change.
     pub fn get_mut(&mut self, name: &str) -> Option<&mut V> {
         self.entries.get_mut(name)
     }
 
-    /// Makes room for one more entry: sweeps those that have ended, if it is time. A full map is `RESOURCE_EXHAUSTED`;
-    /// `what` names the entries.
+    /// Makes room for one more entry: removes the expired ones if a sweep is due. A full map is `RESOURCE_EXHAUSTED`; `what`
+    /// names the entries in the error.
     pub fn make_room(&mut self, now: T, what: &str) -> Result<()> {
         let paused = self.last_sweep.is_some_and(|last| now - last < PAUSE);
-        if self.entries.len() >= self.sweep_at || (self.bytes >= self.most_bytes && !paused) {
+        if self.entries.len() >= self.sweep_at || (self.bytes >= self.max_bytes && !paused) {
             self.sweep(now);
         }
-        if self.bytes < self.most_bytes {
+        if self.bytes < self.max_bytes {
             return Ok(());
         }
-        Err(RpcError::resource_exhausted(format!("{what} fill {} bytes already", self.most_bytes)))
+        Err(RpcError::resource_exhausted(format!("{what} fill {} bytes already", self.max_bytes)))
     }
 
-    /// Puts an entry where none is.
+    /// Inserts an entry. The name must not be in the map.
     pub fn insert(&mut self, name: impl Into<Box<str>>, entry: V) {
         let name = name.into();
         self.bytes += bytes(&name, &entry);
         self.entries.insert(name, entry);
     }
 
-    /// Takes an entry out.
+    /// Removes an entry.
     pub fn remove(&mut self, name: &str) -> Option<V> {
         let entry = self.entries.remove(name)?;
         self.bytes -= bytes(name, &entry);
@@ -92,13 +93,13 @@ impl<V: Entry<T>, T: Copy + Sub<Output = Duration>> Expiring<V, T> {
             }
             lives
         });
-        self.sweep_at = (2 * self.entries.len()).max(LEAST_ENTRIES);
+        self.sweep_at = (2 * self.entries.len()).max(MIN_ENTRIES);
         self.entries.shrink_to(self.sweep_at);
         self.last_sweep = Some(now);
     }
 }
 
-/// The table of a map has up to twice as many places as entries.
+/// The size of an entry in the map, whose table has up to twice as many slots as entries.
 fn bytes<V: Entry<T>, T>(name: &str, entry: &V) -> usize {
     2 * size_of::<(Box<str>, V)>() + name.len() + entry.more_bytes()
 }
@@ -136,18 +137,18 @@ mod tests {
     #[test]
     fn a_map_does_not_keep_what_has_ended() {
         let (mut map, mut now) = (Expiring::default(), Instant::now());
-        for key in 0..10 * LEAST_ENTRIES {
+        for key in 0..10 * MIN_ENTRIES {
             assert!(insert(&mut map, now, key, 1));
             now += Duration::from_millis(10);
         }
-        assert!(map.entries.len() <= LEAST_ENTRIES && map.entries.capacity() <= 4 * LEAST_ENTRIES);
+        assert!(map.entries.len() <= MIN_ENTRIES && map.entries.capacity() <= 4 * MIN_ENTRIES);
         assert_eq!(map.bytes, counted(&map));
     }
 
     #[test]
     fn a_full_map_has_room_again_once_something_has_ended() {
         let (mut map, start) = (Expiring::small(100_000), Instant::now());
-        let keys = (0..LEAST_ENTRIES).take_while(|key| insert(&mut map, start, *key, 60)).count();
+        let keys = (0..MIN_ENTRIES).take_while(|key| insert(&mut map, start, *key, 60)).count();
         assert!((90..100).contains(&keys), "{keys} entries of 1,000 bytes and more");
         assert_eq!(map.bytes, counted(&map));
         let late = start + Duration::from_secs(59);

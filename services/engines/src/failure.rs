@@ -1,4 +1,4 @@
-//! Failures of an engine, and what callers, operators and the log are told about them.
+//! Failures of an engine, and how they are reported to callers, to the operator and in the log.
 
 use std::{
     fmt::Write,
@@ -10,46 +10,46 @@ use std::{
 use everywire_core::RpcError;
 use tokio::time::Instant;
 
-/// A message with which an engine keeps rejecting steps is logged again after this time.
+/// The same message of an engine that keeps rejecting steps is logged at most this often.
 const LOGGED_AGAIN: Duration = Duration::from_mins(1);
 
-/// The pause between two lines of the log about rejected steps, whatever they say.
+/// The shortest time between two log lines about rejected steps with different messages.
 const LOG_PAUSE: Duration = Duration::from_secs(1);
 
-/// Why a step or a connection failed, in the engine's words.
+/// Why a step or a connection failed, with the engine's message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
-    /// The engine rejects the step; the connection can still be used.
+    /// The engine rejects the step. The connection is still usable.
     Rejected(String),
-    /// The connection can't be used any more, or there is none.
+    /// The connection is unusable, or there is none.
     Lost(String),
-    /// The engine can't do what it is needed for.
+    /// The engine lacks what it is needed for.
     Unfit(String),
 }
 
 impl Failure {
-    /// The engine's words.
+    /// The engine's message.
     pub fn why(&self) -> &str {
         let (Self::Rejected(why) | Self::Lost(why) | Self::Unfit(why)) = self;
         why
     }
 }
 
-/// What an engine is called in messages.
+/// An engine's names in messages.
 #[derive(Debug)]
 pub struct Names {
     /// Its address without a password, for the log and the operator.
     pub address: String,
-    /// What it is for, such as `the Redis that keeps the locks`, for callers.
+    /// Its purpose, such as `the Redis that keeps the locks`, for callers.
     pub role: String,
     /// The hosts in the address.
     hosts: Vec<String>,
-    /// The last message that was logged for a rejected step, and when.
+    /// The last message that was logged for a rejected step, and its time.
     logged: Mutex<Option<(String, Instant)>>,
 }
 
 impl Names {
-    /// An engine at `address` that is `role` to callers.
+    /// The names of an engine at `address` that callers know as `role`.
     pub fn new(address: String, role: impl Into<String>) -> Self {
         let hosts = hosts(&address);
         Self { address, role: role.into(), hosts, logged: Mutex::default() }
@@ -64,12 +64,12 @@ impl Names {
         }
     }
 
-    /// The error of a call whose engine is away.
+    /// The error of a call whose engine is unavailable.
     pub fn unavailable(&self, why: &str) -> RpcError {
         RpcError::unavailable(format!("{} is unavailable: {}", self.role, without_addresses(why, &self.hosts)))
     }
 
-    /// The error of a call that the engine rejects. The log gets the address as well.
+    /// The error of a call that the engine rejects. Logs it with the address.
     pub fn rejected(&self, why: &str) -> RpcError {
         self.log_rejected(why);
         RpcError::unavailable(format!("{} rejects this: {}", self.role, without_addresses(why, &self.hosts)))
@@ -94,19 +94,19 @@ fn hosts(address: &str) -> Vec<String> {
     authority.split(',').map(host).filter(|host| !host.is_empty()).collect()
 }
 
-/// Replaces each of the `hosts`, and whatever else looks like an address, in `why` by `…`: callers must not learn where an
-/// engine is.
+/// Replaces each of the `hosts`, and anything else that looks like an address, in `why` by `…`: callers must not learn the
+/// engine's address.
 fn without_addresses(why: &str, hosts: &[String]) -> String {
     let is_host = |word: &str| {
         let host = word.rsplit_once(':').map_or(word, |(host, _)| host);
         hosts.iter().any(|known| known.eq_ignore_ascii_case(host) || known.eq_ignore_ascii_case(word))
     };
     let ends_word = |c: char| c.is_whitespace() || "\"'`(),;=@/".contains(c);
-    let must_go = |word: &str| is_address(word) || is_host(word);
+    let is_secret = |word: &str| is_address(word) || is_host(word);
     let mut text = String::with_capacity(why.len());
     for part in why.split_inclusive(ends_word) {
         let (word, end) = part.split_at(part.trim_end_matches(ends_word).len());
-        let _ = write!(text, "{}{end}", if must_go(word.trim_end_matches(['.', ':'])) { "…" } else { word });
+        let _ = write!(text, "{}{end}", if is_secret(word.trim_end_matches(['.', ':'])) { "…" } else { word });
     }
     text
 }

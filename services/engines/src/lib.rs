@@ -2,9 +2,10 @@
 //! whose entries expire.
 //!
 //! [`Reconnecting`](reconnect::Reconnecting) keeps a connection to an engine: it is checked when it is made, and replaced when
-//! it can no longer be used. [`redis`], [`postgres`] and [`mariadb`] are connections of that kind. [`durable`] keeps, in a
-//! directory, the marks that tokens and ids never pass.
+//! it can no longer be used. [`redis`], [`postgres`] and [`mariadb`] are connections of that kind. [`durable`] stores
+//! high-water marks of tokens and ids in a directory.
 
+pub mod backoff;
 pub mod durable;
 pub mod expiring;
 pub mod failure;

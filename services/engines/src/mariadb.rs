@@ -1,4 +1,4 @@
-//! Connections to one MariaDB, and the check that it can be written to.
+//! Connections to one MariaDB, and the check that it is writable.
 
 use std::sync::Arc;
 
@@ -13,11 +13,11 @@ use crate::{
     reconnect::{Connect, Health, Reconnecting},
 };
 
-/// Connections at most.
-const CONNECTIONS: usize = 8;
-/// How often a step is tried that the engine chose as the victim of a deadlock.
+/// The most connections.
+const MAX_CONNECTIONS: usize = 8;
+/// The most attempts at a step that the engine aborts to break a deadlock.
 const TRIES: usize = 5;
-/// The engine's number for a deadlock.
+/// The engine's error code for a deadlock.
 const DEADLOCK: u16 = 1213;
 
 /// One MariaDB.
@@ -28,14 +28,14 @@ pub struct Database(Arc<Reconnecting<Connector>>);
 struct Connector(Opts);
 
 impl Database {
-    /// Connects to the MariaDB at a URL and runs the statements of `install` there, which are separated by lines of `//`. Errors
-    /// of calls name it by its `role`.
+    /// Connects to the MariaDB at `url` and runs the statements of `install` there, separated by lines of `//`. Errors of calls
+    /// name the engine by its `role`.
     pub async fn connect(url: &str, role: &str, install: &str) -> Result<Self> {
         let bad = |error| RpcError::invalid_argument(format!("no URL of a MariaDB: {error}"));
         let url = url.replacen("mariadb://", "mysql://", 1);
         let opts = Opts::from_url(&url).map_err(bad)?;
         let names = Names::new(format!("mysql://{}:{}", opts.ip_or_hostname(), opts.tcp_port()), role);
-        let constraints = PoolConstraints::new(0, CONNECTIONS).expect("zero is less");
+        let constraints = PoolConstraints::new(0, MAX_CONNECTIONS).expect("zero is less");
         // The library would resolve an IPv6 address with its brackets as a name.
         let host = opts.ip_or_hostname().trim_matches(['[', ']']).to_owned();
         let opts = OptsBuilder::from_opts(opts)
@@ -57,31 +57,31 @@ impl Database {
         Ok(database)
     }
 
-    /// What the engine is called in messages.
+    /// The engine's names in messages.
     pub fn names(&self) -> &Names {
         self.0.names()
     }
 
-    /// The rows that a statement returns.
+    /// Runs a statement and returns its rows.
     pub async fn rows<T: FromRow + Send + 'static>(&self, call: &str, arguments: Params) -> Result<Vec<T>> {
         let arguments = &arguments;
         let attempt = |pool: Pool| async move {
             let mut connection = pool.get_conn().await?;
             connection.exec(call, arguments.clone()).await
         };
-        self.tried(attempt).await
+        self.retried(attempt).await
     }
 
-    /// Runs an INSERT, and returns the first number that it drew.
+    /// Runs an INSERT, and returns the first number that it generated.
     pub async fn insert(&self, insert: &str) -> Result<u64> {
         let attempt = |pool: Pool| async move {
             let mut connection = pool.get_conn().await?;
             connection.query_drop(insert).await.map(|()| connection.last_insert_id())
         };
-        self.tried(attempt).await?.ok_or_else(|| RpcError::internal("the database drew no number"))
+        self.retried(attempt).await?.ok_or_else(|| RpcError::internal("the database drew no number"))
     }
 
-    async fn tried<T, F>(&self, attempt: impl Fn(Pool) -> F) -> Result<T>
+    async fn retried<T, F>(&self, attempt: impl Fn(Pool) -> F) -> Result<T>
     where
         F: Future<Output = Result<T, Error>>,
     {
@@ -102,9 +102,9 @@ impl Database {
 impl Connect for Connector {
     type Connection = Pool;
 
-    /// Makes a new pool, so that no step gets a connection from before the loss.
+    /// Creates a new pool, so that no step gets a connection from before the loss.
     async fn connect(&self, _: Option<&Pool>, _: &Health) -> Result<Pool, Failure> {
-        // Some versions answer with a word, some with a number.
+        // Some versions return a word, some a number.
         const LOOK: &str = "SELECT CONCAT(@@global.read_only)";
         let pool = Pool::new(self.0.clone());
         let mut connection = pool.get_conn().await.map_err(|error| failure(&error))?;
@@ -117,12 +117,12 @@ impl Connect for Connector {
 }
 
 /// The errors of a server that is read-only, is shutting down, has closed the connection, or has left its cluster.
-const USELESS: [u16; 9] = [1036, 1047, 1053, 1290, 1792, 1836, 1927, 3032, 4031];
+const CONNECTION_LOST: [u16; 9] = [1036, 1047, 1053, 1290, 1792, 1836, 1927, 3032, 4031];
 
 fn failure(error: &Error) -> Failure {
     let words = error.to_string();
     match error {
-        Error::Server(said) if !USELESS.contains(&said.code) => Failure::Rejected(words),
+        Error::Server(said) if !CONNECTION_LOST.contains(&said.code) => Failure::Rejected(words),
         Error::Server(_) | Error::Io(_) | Error::Driver(_) => Failure::Lost(words),
         Error::Other(_) | Error::Url(_) => Failure::Rejected(words),
     }

@@ -1,11 +1,11 @@
-//! Names of locks, owners and resources, and of engines in URLs.
+//! Limits on the names of locks, owners and resources, and hints for unsupported URLs of a Redis.
 
 use everywire_core::{Result, RpcError};
 
 /// The longest name of a lock, an owner or a resource, in bytes.
 pub const MAX_NAME_BYTES: usize = 512;
 
-/// Checks that a name has 1 to [`MAX_NAME_BYTES`] bytes; `argument` is what the error calls it.
+/// Checks that a name has 1 to [`MAX_NAME_BYTES`] bytes. `argument` is its name in the error.
 pub fn check_name(argument: &str, name: &str) -> Result<()> {
     match name.len() {
         0 => Err(RpcError::invalid_argument(format!("`{argument}` is empty"))),
@@ -14,7 +14,7 @@ pub fn check_name(argument: &str, name: &str) -> Result<()> {
     }
 }
 
-/// What to write instead of a URL with this `scheme`, if it is that of a Redis in a form that is not supported.
+/// What to write instead of a URL with this `scheme`, if it is one of a Redis that is not supported.
 pub fn supported_redis_url(scheme: &str) -> Option<&'static str> {
     Some(match scheme {
         _ if scheme.contains("sentinel") => {

@@ -1,4 +1,4 @@
-//! A connection to a Redis that runs one script. Each service there is such a script.
+//! A connection to a Redis that runs one script. Each service in Redis is one script.
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
@@ -22,16 +22,16 @@ pub struct Scripted {
     script: Arc<Script>,
 }
 
-/// Is called with each push message.
-type Told = dyn Fn(&PushKind, &[Value]) + Send + Sync;
+/// Called with each push message.
+type OnPush = dyn Fn(&PushKind, &[Value]) + Send + Sync;
 
-/// Where messages of channels go.
+/// The channels to subscribe to, and the receiver of their messages.
 #[derive(Clone)]
 pub struct Subscription {
-    /// The channels to subscribe to.
+    /// The channels.
     pub channels: Vec<String>,
-    /// Is called with each push message.
-    pub message: Arc<Told>,
+    /// Called with each push message.
+    pub message: Arc<OnPush>,
 }
 
 struct Connector {
@@ -46,12 +46,12 @@ impl fmt::Debug for Scripted {
 }
 
 impl Scripted {
-    /// Connects to `redis://USER:PASSWORD@HOST:PORT/DB`. Errors of calls name it by its `role`.
+    /// Connects to `redis://USER:PASSWORD@HOST:PORT/DB`. Errors of calls name the engine by its `role`.
     pub async fn connect(url: &str, role: &str, script: &str) -> Result<Self> {
         Self::subscribed(url, role, script, None).await
     }
 
-    /// The same with a subscription.
+    /// Like [`connect`](Self::connect), with a subscription.
     pub async fn subscribed(url: &str, role: &str, script: &str, subscription: Option<Subscription>) -> Result<Self> {
         let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
         if scheme != "redis" {
@@ -62,7 +62,7 @@ impl Scripted {
         let info = url.into_connection_info().map_err(bad)?;
         let names = Names::new(address(info.addr()), role);
         let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-        // A machine that vanished sends no reset, so the kernel is told to give up when a step does.
+        // A machine that vanished sends no reset, so the kernel has to give up when a step does.
         #[cfg(target_os = "linux")]
         let info = {
             let tcp = info.tcp_settings().clone().set_user_timeout(STEP_TIME);
@@ -73,17 +73,17 @@ impl Scripted {
         Ok(Self { engine: engine.into(), script: Script::new(script).into() })
     }
 
-    /// What the engine is called in messages.
+    /// The engine's names in messages.
     pub fn names(&self) -> &Names {
         self.engine.names()
     }
 
-    /// A call of the script, without keys and arguments yet.
+    /// Creates a call of the script, without keys and arguments.
     pub fn call(&self) -> ScriptInvocation<'_> {
         self.script.prepare_invoke()
     }
 
-    /// What a call answers; `UNAVAILABLE` if there is no answer in time.
+    /// Runs a call and returns its reply. `UNAVAILABLE` without a reply in time.
     pub async fn run<T: FromRedisValue>(&self, call: &ScriptInvocation<'_>) -> Result<T> {
         let step =
             |mut connection| async move { call.invoke_async(&mut connection).await.map_err(|error| failure(&error)) };
@@ -109,7 +109,7 @@ impl Connect for Connector {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(STEP_TIME))
             .set_response_timeout(Some(STEP_TIME))
-            .set_push_sender(pushed(self.subscription.clone(), health.clone()));
+            .set_push_sender(on_push(self.subscription.clone(), health.clone()));
         let mut connection =
             self.client.get_multiplexed_async_connection_with_config(&config).await.map_err(|error| failure(&error))?;
         check(&mut connection).await?;
@@ -120,7 +120,7 @@ impl Connect for Connector {
     }
 }
 
-fn pushed(
+fn on_push(
     subscription: Option<Subscription>,
     health: Health,
 ) -> impl Fn(PushInfo) -> Result<(), SendError> + Send + Sync {
@@ -134,7 +134,7 @@ fn pushed(
     }
 }
 
-/// Whether a Redis can do what scripts need.
+/// Checks that a Redis supports what scripts need.
 async fn check(connection: &mut MultiplexedConnection) -> Result<(), Failure> {
     let hello: HashMap<String, Value> =
         redis::cmd("HELLO").query_async(connection).await.map_err(|error| failure(&error))?;
@@ -150,7 +150,7 @@ async fn check(connection: &mut MultiplexedConnection) -> Result<(), Failure> {
     Err(Failure::Unfit(unfit.to_owned()))
 }
 
-/// Runs a script that writes, so that an access list, a full memory or a failing disk is noticed before the first call.
+/// Runs a script that writes, so that an access list, full memory or a failing disk is noticed before the first call.
 async fn writes(connection: &mut MultiplexedConnection) -> Result<(), Failure> {
     let script = Script::new("return redis.call('SET', KEYS[1], '', 'PX', 1)");
     let wrote: Result<Value, _> = script.key("everywire:check").invoke_async(connection).await;
@@ -160,8 +160,8 @@ async fn writes(connection: &mut MultiplexedConnection) -> Result<(), Failure> {
     })
 }
 
-/// The error codes of a Redis that is not a primary, can't be written to, or is not ready yet.
-const USELESS: [&str; 7] = ["READONLY", "MASTERDOWN", "CLUSTERDOWN", "LOADING", "MOVED", "CROSSSLOT", "NOAUTH"];
+/// The error codes of a Redis that is not a primary, is read-only, or is not ready yet.
+const CONNECTION_LOST: [&str; 7] = ["READONLY", "MASTERDOWN", "CLUSTERDOWN", "LOADING", "MOVED", "CROSSSLOT", "NOAUTH"];
 
 fn failure(error: &RedisError) -> Failure {
     match error.kind() {
@@ -173,13 +173,13 @@ fn failure(error: &RedisError) -> Failure {
 }
 
 fn of_server(words: String) -> Failure {
-    // Before Redis 7 the error of a command in a script follows that of the script.
+    // Before Redis 7, a command's error follows that of the script which ran it.
     let inner = words.split(": -").nth(1).unwrap_or(&words);
-    let is_useless = USELESS.iter().any(|code| inner.starts_with(code));
-    if is_useless { Failure::Lost(words) } else { Failure::Rejected(words) }
+    let is_lost = CONNECTION_LOST.iter().any(|code| inner.starts_with(code));
+    if is_lost { Failure::Lost(words) } else { Failure::Rejected(words) }
 }
 
-/// The server's own words.
+/// The server's message.
 fn words(error: &RedisError) -> String {
     [error.code(), error.detail()].into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
@@ -189,7 +189,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_makes_a_connection_useless_is_told_from_what_is_wrong_with_a_step() {
+    fn errors_of_the_connection_are_told_from_errors_of_a_step() {
         for (words, lost) in [
             ("READONLY You can't write against a read only replica.", true),
             ("ERR Error running script (call to f_a): @user_script:1: -READONLY You can't write", true),

@@ -1,4 +1,4 @@
-//! What an id generator knows of time.
+//! The clock of an id generator.
 
 use std::{
     thread,
@@ -7,23 +7,23 @@ use std::{
 
 use tokio::{sync::Semaphore, task::spawn_blocking, time::sleep};
 
-/// Tells the time and waits. Tests have their own.
+/// A clock that can also sleep. Tests implement their own.
 pub trait Clock: Send + Sync + 'static {
     /// The time of day, which may be set back.
     fn now(&self) -> SystemTime;
 
-    /// Returns after at least this time; nothing may spin meanwhile.
+    /// Sleeps for at least this time, without spinning.
     fn sleep(&self, time: Duration) -> impl Future<Output = ()> + Send;
 }
 
-/// tokio's timer counts whole milliseconds and rounds up, twice: it may be late by this much.
+/// tokio's timer counts whole milliseconds and rounds up twice, so it may be late by this much.
 const TIMER_LATE: Duration = Duration::from_millis(3);
 
 /// The clock of this machine.
 ///
-/// It sleeps to a fraction of a millisecond, for one caller at a time: a generator whose only caller comes back a
-/// millisecond late loses the ids of that millisecond, half of all. tokio's timer is too coarse for that, so the last bit
-/// of the wait is a thread's. If others wait too, they may be late: the ids that they have taken are not lost.
+/// It sleeps accurately to a fraction of a millisecond, for one caller at a time: a generator whose only caller wakes a
+/// millisecond late wastes the ids of that millisecond, half of all. tokio's timer is too coarse for that, so a blocking thread
+/// sleeps the last part. Other callers may wake late, but the ids that they have taken are not lost.
 #[derive(Debug)]
 pub struct SystemClock {
     precise: Semaphore,
@@ -55,7 +55,7 @@ async fn precise_sleep(time: Duration) {
     }
     let rest = end.saturating_duration_since(Instant::now());
     if !rest.is_zero() {
-        // It fails only when the runtime ends.
+        // It fails only while the runtime shuts down.
         let _ = spawn_blocking(move || thread::sleep(rest)).await;
     }
 }

@@ -1,4 +1,4 @@
-//! The databases that keep ids, and what each step is in their language.
+//! The databases that provide ids, and the SQL of each step.
 
 use everywire_core::Result;
 #[cfg(feature = "postgres")]
@@ -12,11 +12,11 @@ use everywire_engines::mariadb;
 #[cfg(feature = "postgres")]
 use everywire_engines::postgres;
 
-/// Rows of one INSERT, and about how many of `everywire_ids` stay.
+/// The rows of one INSERT, and roughly how many rows `everywire_ids` keeps.
 #[cfg(feature = "mariadb")]
 const ROWS: u64 = 1_000;
 
-/// A database.
+/// A database that provides ids.
 #[derive(Debug)]
 pub enum Database {
     /// A PostgreSQL.
@@ -27,18 +27,18 @@ pub enum Database {
     MariaDb(MariaDb),
 }
 
-/// A PostgreSQL that keeps ids.
+/// A PostgreSQL that provides ids.
 #[cfg(feature = "postgres")]
 #[derive(Debug)]
 pub struct Postgres(Box<postgres::Pool>);
 
-/// A MariaDB that keeps ids.
+/// A MariaDB that provides ids.
 #[cfg(feature = "mariadb")]
 #[derive(Debug)]
 pub struct MariaDb(mariadb::Database);
 
 impl Database {
-    /// Connects to `postgres://USER:PASSWORD@HOST:PORT/DATABASE` and makes what ids need there.
+    /// Connects to `postgres://USER:PASSWORD@HOST:PORT/DATABASE` and creates the tables there.
     #[cfg(feature = "postgres")]
     pub async fn postgres(url: &str) -> Result<Self> {
         let (role, script) = ("the PostgreSQL that makes the ids", ("ids", include_str!("postgres.sql")));
@@ -46,7 +46,7 @@ impl Database {
         Ok(Self::Postgres(Postgres(pool.into())))
     }
 
-    /// Connects to `mysql://USER:PASSWORD@HOST:PORT/DATABASE` and makes what ids need there.
+    /// Connects to `mysql://USER:PASSWORD@HOST:PORT/DATABASE` and creates the tables there.
     #[cfg(feature = "mariadb")]
     pub async fn mariadb(url: &str) -> Result<Self> {
         let role = "the MariaDB that makes the ids";
@@ -63,7 +63,7 @@ impl Database {
         }
     }
 
-    /// The next `count` numbers of its counter, growing.
+    /// The next `count` numbers of its counter, ascending.
     pub(super) async fn count_up(&self, count: u32) -> Result<Vec<u64>> {
         match self {
             #[cfg(feature = "postgres")]
@@ -113,10 +113,10 @@ impl MariaDb {
             .await
     }
 
-    /// The rows of an INSERT whose number is known at its begin have ids that follow on each other, with the distance
-    /// that the servers of a cluster agree on.
+    /// Draws numbers by inserting rows. The rows of one INSERT of known length have consecutive ids, with the increment that is set
+    /// for the servers of a cluster.
     async fn count_up(&self, count: u32) -> Result<Vec<u64>> {
-        let distance = match count {
+        let increment = match count {
             1 => 1,
             _ => {
                 self.0.rows::<u64>("SELECT @@auto_increment_increment", ().into()).await?.first().copied().unwrap_or(1)
@@ -127,19 +127,19 @@ impl MariaDb {
             let rows = rest.min(ROWS);
             let values = vec!["(NULL)"; usize::try_from(rows).unwrap_or(1)].join(",");
             let first = self.0.insert(&format!("INSERT INTO everywire_ids VALUES {values}")).await?;
-            ids.extend((0..rows).map(|row| first + row * distance));
+            ids.extend((0..rows).map(|row| first + row * increment));
             rest -= rows;
-            self.forget(first, rows * distance).await;
+            self.forget(first, rows * increment).await;
         }
         Ok(ids)
     }
 
-    /// The table needs only its last row: old ones are deleted once for some.
+    /// Deletes old rows, once per [`ROWS`]: only the last one is needed.
     async fn forget(&self, first: u64, length: u64) {
         if first % ROWS < length
             && let Err(error) = self.0.rows::<u64>("DELETE FROM everywire_ids WHERE id < ?", (first,).into()).await
         {
-            tracing::debug!("old rows of ids stay: {error}");
+            tracing::debug!("old rows of ids can't be deleted: {error}");
         }
     }
 }

@@ -1,12 +1,13 @@
-//! How the bits of an id are shared out.
+//! The layout of the bits of an id.
 
 use std::{fmt, str::FromStr};
 
 use everywire_core::{Result, RpcError};
 
-/// The widths of an id's fields, from the highest down; what is left of 64 bits, at least the sign, is 0.
+/// The widths of an id's fields, from the highest bit down. The remaining bits of 64, at least the sign, are 0.
 ///
-/// The default is Twitter's 41/10/12; [`JAVASCRIPT`](Self::JAVASCRIPT) has 53 bits. Written as `41/10/12`, or `js`.
+/// The default is Twitter's 41/10/12; [`JAVASCRIPT`](Self::JAVASCRIPT) has 53 bits. Its text form is
+/// `41/10/12`, or `js`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Layout {
     // In bits.
@@ -16,11 +17,11 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// 41/5/7: JavaScript's numbers lose digits beyond 53 bits.
+    /// 41/5/7, 53 bits: JavaScript's numbers lose digits beyond that.
     pub const JAVASCRIPT: Self = Self { time: 41, worker: 5, sequence: 7 };
 
-    /// Bits of milliseconds since the epoch (at least 1), of the worker id, and of the sequence within a millisecond. More than
-    /// 63 together are `INVALID_ARGUMENT`.
+    /// A layout with these widths in bits: milliseconds since the epoch (at least 1), worker id, and sequence within a millisecond.
+    /// More than 63 bits together are `INVALID_ARGUMENT`.
     pub fn new(time: u32, worker: u32, sequence: u32) -> Result<Self> {
         let layout = Self { time, worker, sequence };
         let sum = [time, worker, sequence].into_iter().fold(0, u32::saturating_add);
@@ -37,23 +38,23 @@ impl Layout {
         (1 << self.worker) - 1
     }
 
-    /// Ids of one worker per millisecond.
+    /// The number of ids of one worker per millisecond.
     pub fn ids_per_ms(self) -> u64 {
         1 << self.sequence
     }
 
-    /// Bits of an id.
+    /// The number of bits of an id.
     pub fn bits(self) -> u32 {
         self.time + self.worker + self.sequence
     }
 
-    /// The same for ids that need no worker: its bits belong to the sequence.
+    /// The layout without a worker id, whose bits extend the sequence.
     #[cfg(feature = "redis")]
     pub(super) fn without_worker(self) -> Self {
         Self { worker: 0, sequence: self.worker + self.sequence, ..self }
     }
 
-    /// The first millisecond since the epoch that has no place in an id.
+    /// The first millisecond since the epoch that does not fit in an id.
     pub(super) fn end_ms(self) -> u64 {
         1 << self.time
     }
@@ -63,7 +64,7 @@ impl Layout {
         1 << (self.worker + self.sequence)
     }
 
-    /// A worker counts its ids by position, which is time and sequence joined. This is the first one of a millisecond.
+    /// The first position of a millisecond. A position is time and sequence as one number, by which a worker counts its ids.
     pub(super) fn position(self, ms: u64) -> u64 {
         ms << self.sequence
     }
@@ -73,6 +74,7 @@ impl Layout {
         position >> self.sequence
     }
 
+    /// The id of a worker at a position.
     pub(super) fn id(self, worker: u64, position: u64) -> u64 {
         let sequence = position & (self.ids_per_ms() - 1);
         self.ms(position) << (self.worker + self.sequence) | worker << self.sequence | sequence
@@ -128,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn layouts_are_checked_and_share_the_bits_out() {
+    fn layouts_are_validated_and_set_the_widths() {
         #[rustfmt::skip]
         let cases = [
             ("41/10/12", Ok((1_023, 4_096, 5 << 22 | 3 << 12 | 7))),

@@ -1,16 +1,16 @@
-//! Distributed ids: the schemes that make them, and what each promises.
+//! Distributed ids: the schemes that make them, and the guarantees of each.
 
 mod clock;
 #[cfg(feature = "sql")]
 mod database;
-mod ids;
+mod guarantees;
 #[cfg(feature = "sql")]
 mod increment;
 mod layout;
 mod parts;
-mod promises;
 #[cfg(feature = "redis")]
 mod redis;
+mod scheme;
 mod secret;
 #[cfg(feature = "sql")]
 mod segment;
@@ -21,14 +21,14 @@ mod worker;
 pub use clock::{Clock, SystemClock};
 #[cfg(feature = "sql")]
 pub use database::Database;
-pub use ids::Ids;
+pub use guarantees::{Guarantees, Scope};
 #[cfg(feature = "sql")]
 pub use increment::Increment;
 pub use layout::Layout;
 pub use parts::IdParts;
-pub use promises::{Promises, Scope};
 #[cfg(feature = "redis")]
 pub use redis::RedisIds;
+pub use scheme::Ids;
 pub use secret::Secret;
 #[cfg(feature = "sql")]
 pub use segment::Segments;

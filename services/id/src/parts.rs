@@ -1,4 +1,4 @@
-//! What an id says.
+//! The parts of an id.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

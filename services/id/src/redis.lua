@@ -1,5 +1,5 @@
 -- Takes ARGV[1] ids: the millisecond since ARGV[2] of the first one, and its number of ARGV[3] in it. KEYS[1] is a hash: ms, the
--- millisecond of the last id, and next, the next number in it. The clock is this server's; while it stands behind ms, the
+-- millisecond of the last id, and next, the next number in it. The clock is this server's; while it is behind ms, the
 -- ids go on from there. Before ARGV[2] there are none.
 local count, epoch, most = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local time = redis.call('TIME')

@@ -1,10 +1,10 @@
 //! A keyed permutation that hides the order and the number of ids.
 //!
-//! A balanced Feistel network (Luby and Rackoff, 1988) of ten rounds, as many as NIST's FF1 has, with SipHash-2-4 (Aumasson
-//! and Bernstein, 2012), a keyed pseudorandom function for short inputs, as the function of its rounds. It permutes the
-//! numbers of an even number of bits; a number that comes out too long for an odd number goes in again until it is not
-//! (cycle walking, Black and Rogaway, 2002), which takes two turns on average. FF1 itself works on digits and with numbers of
-//! any size; for two halves of 32 bits that is much work for the same promise.
+//! It is a balanced Feistel network (Luby and Rackoff, 1988) of ten rounds, like NIST's FF1. The round function is SipHash-2-4
+//! (Aumasson and Bernstein, 2012), a keyed pseudorandom function for short inputs. The network permutes numbers with an even
+//! number of bits. For an odd number, a result with too many bits is permuted again until it fits (cycle walking, Black and
+//! Rogaway, 2002), which takes two turns on average. FF1 itself works on digits and on numbers of any size; for two halves of at
+//! most 32 bits that is much work for the same security.
 
 use std::{fmt, str::FromStr};
 
@@ -16,8 +16,8 @@ const KEY_DIGITS: usize = 32;
 
 /// A key of 128 bits, written as 32 hexadecimal digits: `openssl rand -hex 16`.
 ///
-/// Without the key, nobody can guess other ids from known ones, or how many there are. This is not access control: an id
-/// grants no permission.
+/// Without the key, other ids and their number can't be guessed from known ones. This is not access control: an id grants no
+/// permission.
 #[derive(Clone)]
 pub struct Secret(SipHasher24);
 
@@ -61,7 +61,7 @@ impl Secret {
         })
     }
 
-    /// As many bits as a half has, different ones in each round and for each width.
+    /// The round function: as many bits as a half has, different in each round and for each width.
     fn round(&self, round: u64, half_id: u64, bits: u32) -> u64 {
         let mut input = [0; 16];
         input[..8].copy_from_slice(&(u64::from(bits) << 8 | round).to_le_bytes());
@@ -70,7 +70,7 @@ impl Secret {
     }
 }
 
-/// Permutes until the number is short enough. It ends: the number that began is on the same cycle.
+/// Permutes until the number has at most `bits` bits. This terminates, because the first number is on the same cycle.
 fn walk(id: u64, bits: u32, permute: impl Fn(u64) -> u64) -> u64 {
     debug_assert!(id <= low_bits(bits), "{id} has more than {bits} bits");
     let mut id = permute(id);
@@ -128,7 +128,7 @@ mod tests {
         }
     }
 
-    /// Each bit that changes before changes about half of those after.
+    /// Each input bit changes about half of the output bits.
     #[test]
     fn one_bit_changes_half_of_them() {
         for bits in [53, 63] {
@@ -142,7 +142,7 @@ mod tests {
         }
     }
 
-    /// Ids that are hidden stay readable only as long as these never change.
+    /// Hidden ids can be revealed later only if these values never change.
     #[test]
     fn known_answers() {
         assert_eq!([one().hide(0, 63), one().hide(1, 63), one().hide(1, 53)], KNOWN);
@@ -151,7 +151,7 @@ mod tests {
     const KNOWN: [u64; 3] = [7_056_368_631_801_858_529, 755_659_069_541_229_249, 4_633_721_755_909_735];
 
     #[test]
-    fn what_is_no_key_is_refused() {
+    fn an_invalid_key_is_rejected() {
         for text in ["", "secret", "000102030405060708090a0b0c0d0e0", "+00102030405060708090a0b0c0d0e0f"] {
             let error = text.parse::<Secret>().unwrap_err();
             assert_eq!(error.message(), "a secret has 32 hexadecimal digits", "{text}");

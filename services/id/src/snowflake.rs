@@ -1,7 +1,7 @@
-//! Snowflake ids: by default 1 bit 0, 41 bits of milliseconds since an epoch, 10 bits of worker, 12 bits of sequence.
+//! Snowflake ids: by default a zero bit, 41 bits of milliseconds since an epoch, 10 bits of worker, 12 bits of sequence.
 //!
-//! Source: Twitter's announcement of Snowflake (2010). The promise is *unique* among workers with different worker ids, and
-//! *k-sorted*: ids of different workers sort by time to the millisecond. The ids of one worker grow strictly.
+//! Source: Twitter's announcement of Snowflake (2010). Ids are *unique* among workers with different worker ids, and *k-sorted*:
+//! ids of different workers sort by time to the millisecond. The ids of one worker are strictly ascending.
 
 #[cfg(test)]
 mod tests;
@@ -15,12 +15,12 @@ use everywire_core::{Result, RpcError};
 
 use everywire_engines::durable::{DataDir, HighWater};
 
-use super::{Clock, Layout, Promises, Scope, SystemClock, WorkerLease};
+use super::{Clock, Guarantees, Layout, Scope, SystemClock, WorkerLease};
 use crate::IdParts;
 
 /// 2024-01-01T00:00:00Z in milliseconds of Unix time. 41 bits last until 2093.
 pub const DEFAULT_EPOCH_MS: u64 = 1_704_067_200_000;
-/// The most ids of one call. With the default layout they take about 25 ms.
+/// The most ids of one call. With the default layout it takes about 25 ms.
 pub const MAX_BATCH: u32 = 100_000;
 
 pub(super) fn check_count(count: u32) -> Result<()> {
@@ -30,20 +30,21 @@ pub(super) fn check_count(count: u32) -> Result<()> {
     Err(RpcError::invalid_argument(format!("`count` is {count}; it may be 1 to {MAX_BATCH}")))
 }
 
-/// How far ids may run ahead of the clock before a call is refused instead of waiting: the clock was set back, or too many
-/// ids are asked for at the same time.
+/// How far ids may run ahead of the clock, because it was set back or too many ids are requested at once. Beyond that a call is
+/// rejected instead of waiting.
 const MAX_AHEAD_MS: u64 = 2_000;
-/// How far ahead of the ids handed out the mark on disk is raised, and the longest wait of the first id after a restart.
+/// How far the mark on disk is raised ahead of the ids handed out, and the longest wait for the first id after a restart.
 const MARK_AHEAD_MS: u64 = 250;
 
-/// What makes a generator's ids differ from those of others.
+/// The settings that distinguish a generator's ids from those of others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// No other generator of the same epoch and layout may have this worker id at the same time. 0 to 1,023 by default.
+    /// The worker id, which no other generator of the same epoch and layout may have at the same time. 0 to 1,023 with the default
+    /// layout.
     pub worker: u64,
-    /// When the time in the ids is 0. It should never change once ids are in use.
+    /// The instant at which the time in an id is 0. Don't change it once ids are in use.
     pub epoch: SystemTime,
-    /// The widths of the fields. They should never change once ids are in use.
+    /// The widths of the fields. Don't change them once ids are in use.
     pub layout: Layout,
 }
 
@@ -56,19 +57,19 @@ impl Default for Settings {
 
 /// A generator with one worker id.
 ///
-/// The position is one number, milliseconds and sequence joined. A call takes as many positions as it needs with one atomic
-/// step, beginning at the clock or after the last position taken, whichever is later. If its last position lies in the
-/// future, it sleeps until then. So the sequence never wraps, nobody spins, and a clock set back a little is waited for.
+/// A position is one number that combines milliseconds and sequence. A call takes as many positions as it needs in one atomic
+/// operation, beginning at the clock or after the last position taken, whichever is later. If its last position is in the
+/// future, it sleeps until then. So the sequence never wraps, no call spins, and calls wait for a clock that is set back a little.
 #[derive(Debug)]
 pub struct Snowflake<C = SystemClock> {
     settings: Settings,
-    /// In place of the worker id of the settings.
+    /// Replaces the worker id of the settings.
     lease: Option<WorkerLease>,
     clock: C,
     /// The next free position.
     next: AtomicU64,
-    /// The latest time that the clock has shown, in milliseconds since the epoch: it tells a clock set back from ids
-    /// asked for too fast.
+    /// The latest time of the clock so far, in milliseconds since the epoch. It distinguishes a clock that was set back from ids
+    /// that are requested too fast.
     seen_ms: AtomicU64,
     /// No id beyond it leaves the process.
     mark: HighWater,
@@ -87,10 +88,10 @@ impl Snowflake {
 }
 
 impl<C: Clock> Snowflake<C> {
-    /// What its ids promise, among the servers of its [`scope`](Self::scope).
-    pub const PROMISES: Promises = Promises { unique: true, k_sorted: true, monotonic: false };
+    /// Guarantees among the servers of its [`scope`](Self::scope).
+    pub const GUARANTEES: Guarantees = Guarantees { unique: true, k_sorted: true, monotonic: false };
 
-    /// A generator on a clock of its own.
+    /// A generator with the given clock.
     pub fn on_clock(settings: Settings, clock: C) -> Result<Self> {
         let Settings { worker, layout, .. } = settings;
         if worker > layout.max_worker() {
@@ -101,13 +102,13 @@ impl<C: Clock> Snowflake<C> {
         Ok(Self { settings, lease: None, clock, next, seen_ms, mark: HighWater::default() })
     }
 
-    /// The same generator with a leased worker id. Without a lease that is held, a call is `UNAVAILABLE`.
+    /// Uses a leased worker id. While the lease is not held, calls are `UNAVAILABLE`.
     #[must_use]
     pub fn leased(self, lease: WorkerLease) -> Self {
         Self { lease: Some(lease), ..self }
     }
 
-    /// Among which servers its ids are unique.
+    /// The servers among which its ids are unique.
     pub fn scope(&self) -> Scope<'_> {
         self.lease.as_ref().map_or(Scope::Worker(self.settings.worker), WorkerLease::scope)
     }
@@ -117,8 +118,8 @@ impl<C: Clock> Snowflake<C> {
         self.settings.layout
     }
 
-    /// The same generator with its highest id kept in `dir`: its ids are greater than all that were handed out from there
-    /// before. After a crash the first one waits up to a quarter of a second, until the clock has passed the mark.
+    /// Stores a mark of its highest id in `dir`: its ids are greater than all that were handed out with `dir` before. After a crash
+    /// the first id waits up to a quarter of a second, until the clock has passed the mark.
     pub fn durable(self, dir: &DataDir) -> Result<Self> {
         let layout = self.settings.layout;
         let mark = dir.high_water("ids", MARK_AHEAD_MS.saturating_mul(layout.ids_of_all_per_ms()))?;
@@ -132,8 +133,9 @@ impl<C: Clock> Snowflake<C> {
 
     /// The next id.
     ///
-    /// `FAILED_PRECONDITION` if the clock was set back by more than two seconds, `RESOURCE_EXHAUSTED` if ids for more than two
-    /// seconds are asked for already, `UNAVAILABLE` if the mark can't be written to disk.
+    /// # Errors
+    /// `FAILED_PRECONDITION` if the clock was set back by more than two seconds, `RESOURCE_EXHAUSTED` if the ids of the next two
+    /// seconds are taken already, `UNAVAILABLE` if the mark can't be written to disk.
     pub async fn next(&self) -> Result<u64> {
         let (worker, position) = self.take(1).await?;
         Ok(self.settings.layout.id(worker, position))
@@ -147,7 +149,7 @@ impl<C: Clock> Snowflake<C> {
         Ok((first..first + u64::from(count)).map(|position| layout.id(worker, position)).collect())
     }
 
-    /// What an id of this epoch and layout says.
+    /// Decodes an id of this epoch and layout.
     pub fn decode(&self, id: u64) -> IdParts {
         let Settings { epoch, layout, .. } = self.settings;
         IdParts {
@@ -161,7 +163,7 @@ impl<C: Clock> Snowflake<C> {
         self.lease.as_ref().map_or(Ok(self.settings.worker), WorkerLease::worker)
     }
 
-    /// Takes `count` positions and waits until the clock has reached the last; returns the worker and the first.
+    /// Takes `count` positions and sleeps until the clock has reached the last. Returns the worker id and the first position.
     async fn take(&self, count: u64) -> Result<(u64, u64)> {
         let layout = self.settings.layout;
         let worker = self.worker()?;
@@ -181,26 +183,26 @@ impl<C: Clock> Snowflake<C> {
         if !wait.is_zero() {
             self.clock.sleep(wait).await;
         }
-        // Only now, when the id is due, so that the mark never stands further ahead of the clock than its own step.
+        // Only now, when the id is due, so that the mark is never further ahead of the clock than one block.
         self.mark.cover(layout.id(worker, last)).await?;
-        // The lease is held at this moment, which is not before the time in the ids, however long this process slept.
+        // The lease must be held now, which is not before the time in the ids, no matter how long this process was suspended.
         if self.lease.is_some() && self.worker()? != worker {
             return Err(RpcError::unavailable("the worker id has changed meanwhile; try again"));
         }
         Ok((worker, first))
     }
 
-    /// Time since the epoch, exactly and in whole milliseconds.
+    /// The time since the epoch, exact and in whole milliseconds.
     fn now(&self) -> Result<(Duration, u64)> {
         let now = self.clock.now().duration_since(self.settings.epoch).map_err(|before| {
             let ms = before.duration().as_millis();
-            RpcError::failed_precondition(format!("the clock stands {ms} ms before the epoch of the ids"))
+            RpcError::failed_precondition(format!("the clock is {ms} ms before the epoch of the ids"))
         })?;
         let ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
         let (layout, end_ms) = (self.settings.layout, self.settings.layout.end_ms());
         if ms.saturating_add(MAX_AHEAD_MS) >= end_ms {
             return Err(RpcError::out_of_range(format!(
-                "the clock stands {ms} ms after the epoch of the ids, and the layout {layout} ends at {end_ms} ms"
+                "the clock is {ms} ms after the epoch of the ids, and the layout {layout} ends at {end_ms} ms"
             )));
         }
         if ms > self.seen_ms.load(Ordering::Relaxed) {

@@ -3,22 +3,22 @@
 use everywire_core::{Result, RpcError};
 use uuid::Uuid;
 
-use super::Promises;
+use super::Guarantees;
 
-/// UUIDs of this process: 128 bits, so they are text and no number.
+/// UUIDs of this process. They are text, because their 128 bits fit no integer type of the wires.
 #[derive(Debug)]
 pub struct Uuids {
-    /// Random, with the bit that no network card has (RFC 9562, section 6.10): an address would tell who made the id.
+    /// Random, with the bit set that no network card has (RFC 9562, section 6.10): a real address would identify the machine.
     node: [u8; 6],
 }
 
 impl Uuids {
-    /// What those of version 7 promise among all servers everywhere, by chance: 74 bits of each are random, or count up from
-    /// random ones within a millisecond, and those of one process grow. Those of version 1 are unique among processes whose
-    /// 47 random bits differ, and don't sort.
-    pub const PROMISES: Promises = Promises { unique: true, k_sorted: true, monotonic: false };
+    /// Guarantees of version 7 among all servers everywhere, by probability: 74 bits of each are random, or count up from random
+    /// ones within a millisecond, and those of one process ascend. UUIDs of version 1 are unique among processes whose 47 random
+    /// bits differ, and don't sort.
+    pub const GUARANTEES: Guarantees = Guarantees { unique: true, k_sorted: true, monotonic: false };
 
-    /// The next one of `version`, 1 or 7. Another one is `INVALID_ARGUMENT`.
+    /// The next UUID of `version` 1 or 7. Any other version is `INVALID_ARGUMENT`.
     pub fn next(&self, version: u32) -> Result<String> {
         let uuid = match version {
             1 => Uuid::now_v1(&self.node),

@@ -1,9 +1,9 @@
-//! A worker id that is leased, so that no two servers have the same one.
+//! Leased worker ids, so that no two servers have the same one.
 //!
-//! Each worker id is a lock. It is taken for longer than it is used, and never given back: a server stops making ids when
-//! the time to hold is over since it last asked, and the lock ends only after the time to rest. So a worker id that is free
-//! has rested, whether its server ended, crashed or lost the engine, and the next server's ids are later than the last one's
-//! as long as their clocks differ by less than that.
+//! Each worker id is a lock. It is taken for longer than it is used, and never released: a server stops making ids when
+//! [`hold`](LeaseTimes::hold) has passed since it last asked, and the lock ends [`rest`](LeaseTimes::rest) later. So a free worker
+//! id has been unused for that long, whether its server ended, crashed or lost the engine, and the next server's ids are later
+//! than the last one's as long as their clocks differ by less.
 
 use std::{
     sync::{Arc, PoisonError, RwLock},
@@ -20,17 +20,17 @@ use uuid::Uuid;
 use super::Scope;
 use everywire_lock::{Backend, Locks, Request};
 
-/// The lock of a worker id is this and the number. Clients have to leave it alone.
+/// The prefix of the locks of worker ids; the number follows. Clients must not use these locks.
 pub const LOCKS: &str = "everywire.id.worker.";
-/// How soon what failed is tried again.
+/// The pause after a failed attempt.
 const RETRY: Duration = Duration::from_millis(250);
 
-/// How long a worker id is had.
+/// How long a worker id is held, and how long it stays unused afterwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LeaseTimes {
-    /// Ids are made for so long after the lock was last asked for; it is asked for again three times as often.
+    /// How long ids are made after the last request for the lock. It is renewed three times as often.
     pub hold: Duration,
-    /// Nobody has the worker id for so long afterwards. The clocks of all servers differ by less.
+    /// How long the worker id stays unused afterwards. The clocks of all servers must differ by less.
     pub rest: Duration,
 }
 
@@ -41,16 +41,16 @@ impl Default for LeaseTimes {
     }
 }
 
-/// A worker id that this process holds, as long as it can renew the lock.
+/// A worker id that this process holds as long as it can renew the lock.
 #[derive(Debug)]
 pub struct WorkerLease {
     held: Arc<RwLock<Held>>,
-    /// The address of the engine of the locks, for the operator.
+    /// The address of the lock engine, for the operator.
     engine: String,
     rest: Duration,
-    /// What callers are told in place of that address.
+    /// The name of the engine in errors that reach callers, who must not learn its address.
     role: String,
-    /// Ends with this.
+    /// Aborted on drop.
     _keeper: JoinSet<()>,
 }
 
@@ -64,8 +64,9 @@ struct Held {
 impl WorkerLease {
     /// Leases one of the worker ids from 0 to `max_worker` from `locks`, and renews it until this is dropped.
     ///
-    /// `RESOURCE_EXHAUSTED` if all are held or rest, `FAILED_PRECONDITION` if the locks have no fencing tokens, `UNAVAILABLE` if
-    /// their engine is.
+    /// # Errors
+    /// `RESOURCE_EXHAUSTED` if all are held, `FAILED_PRECONDITION` if the locks have no fencing tokens, `UNAVAILABLE` if their
+    /// engine is.
     pub async fn acquire(locks: Arc<Backend>, max_worker: u64, times: LeaseTimes) -> Result<Self> {
         let (engine, role) = (locks.engine().unwrap_or("this process").to_owned(), locks.role().to_owned());
         let keeper = Keeper { locks, max_worker, times, owner: Uuid::new_v4().simple().to_string() };
@@ -75,12 +76,12 @@ impl WorkerLease {
         Ok(Self { held, engine, rest: times.rest, role, _keeper: tasks })
     }
 
-    /// Among which servers ids with this worker id are unique.
+    /// The servers among which ids with this worker id are unique.
     pub fn scope(&self) -> Scope<'_> {
         Scope::Lease { engine: &self.engine, worker: self.last_held().worker, rest: self.rest }
     }
 
-    /// The worker id, if it is held at this moment.
+    /// The worker id, if it is still held. Otherwise `UNAVAILABLE`.
     pub fn worker(&self) -> Result<u64> {
         let held = self.last_held();
         if Instant::now() < held.until {
@@ -99,7 +100,7 @@ impl WorkerLease {
     }
 }
 
-/// Who asks the locks.
+/// Takes and renews the lock of a worker id.
 struct Keeper {
     locks: Arc<Backend>,
     max_worker: u64,
@@ -108,10 +109,11 @@ struct Keeper {
 }
 
 impl Keeper {
-    /// Takes any worker id that is free, and begins at a random one: servers that start together seldom meet.
+    /// Takes any free worker id. The search begins at a random one, so that servers which start together seldom collide.
     async fn take(&self) -> Result<Held> {
-        let (any, count) = (Uuid::new_v4().as_u64_pair().0 >> 32, self.max_worker + 1);
-        for worker in (0..count).map(|offset| (any + offset) % count) {
+        let count = self.max_worker + 1;
+        let first = fastrand::u64(..count);
+        for worker in (first..count).chain(0..first) {
             let sent = Instant::now();
             let grant = self.locks.lock(self.request(worker)?, Duration::ZERO).await?;
             if !grant.fenced {
@@ -130,8 +132,7 @@ impl Keeper {
         )))
     }
 
-    /// Renews the lease forever, and takes another one when it is lost. Of a failure that lasts, the beginning and the end are
-    /// logged.
+    /// Renews the lease forever, and takes another one when it is lost. Logs only the begin and the end of a lasting failure.
     async fn keep(self, held: Arc<RwLock<Held>>) {
         let publish = |own| *held.write().unwrap_or_else(PoisonError::into_inner) = own;
         let mut own = *held.read().unwrap_or_else(PoisonError::into_inner);
@@ -140,7 +141,7 @@ impl Keeper {
             sleep_until(own.until - self.times.hold * 2 / 3).await;
             let next = match self.renewed(own).await {
                 Ok(None) => {
-                    // Another may have it from now on.
+                    // Another server may have it from now on.
                     own.until = Instant::now();
                     publish(own);
                     self.take().await
@@ -168,7 +169,7 @@ impl Keeper {
         }
     }
 
-    /// The same worker id for longer, if its lock is still the one that was granted.
+    /// Renews the lease. `None` if the lock is no longer the one that was granted.
     async fn renewed(&self, own: Held) -> Result<Option<Held>> {
         let sent = Instant::now();
         let grant = self.locks.renew(self.request(own.worker)?).await?;
@@ -181,7 +182,7 @@ impl Keeper {
         Request::new(format!("{LOCKS}{worker}"), ttl_ms, Some(self.owner.clone()))
     }
 
-    /// A hundredth sooner, as clocks differ in speed.
+    /// The end of the lease, a hundredth early, because clocks differ in speed.
     fn until(&self, sent: Instant) -> Instant {
         sent + self.times.hold - self.times.hold / 100
     }
@@ -229,7 +230,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_worker_id_rests_before_another_has_it() {
+    async fn a_worker_id_stays_unused_before_another_server_has_it() {
         let locks = locks();
         let first = lease(&locks, 0).await.unwrap();
         sleep(2 * TIMES.hold).await;
@@ -243,7 +244,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_process_that_slept_makes_no_id_though_nobody_told_it() {
+    async fn a_suspended_process_makes_no_id_with_a_lost_lease() {
         let locks = locks();
         let ids = Snowflake::new(0).unwrap().leased(lease(&locks, 0).await.unwrap());
         ids.next().await.unwrap();
@@ -252,11 +253,11 @@ mod tests {
         assert_eq!(error.code(), Code::Unavailable);
         assert_eq!(error.message(), "the lease of the worker id 0 from this process is lost; ids wait for another one");
         sleep(Duration::from_millis(1)).await;
-        ids.next().await.expect("it was renewed: nobody else had it");
+        ids.next().await.expect("it was renewed: no other server had it");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_lease_that_was_lost_is_followed_by_another() {
+    async fn a_lost_lease_is_replaced_by_another() {
         let locks = locks();
         let lease = lease(&locks, 1).await.unwrap();
         let first = lease.worker().unwrap();

@@ -1,9 +1,9 @@
 //! The generic cell rate algorithm: permits come back one by one, evenly, instead of all at the end of a slot.
 //!
-//! It is the virtual scheduling algorithm of ITU-T I.371, annex A, for cells of ATM: of each resource only the *theoretical
-//! arrival time* is kept, when all permits will be back. A permit moves it on by T, the time between two permits, and a
-//! request conforms as long as it is not further ahead than τ + T, here N T. So at most N permits go at once, and at most
-//! N + W / T in any time W.
+//! It is the virtual scheduling algorithm of ITU-T I.371, annex A, for ATM cells. For each resource it keeps only the *theoretical
+//! arrival time*, when all permits will be back. A permit advances it by T, the time between two permits, and a request conforms
+//! if it is then not further ahead than τ + T, here N T. So at most N permits are granted at once, and at most N + W / T in any
+//! time W.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -18,30 +18,30 @@ use everywire_engines::expiring::{Entry, Expiring};
 use super::check;
 use crate::Permit;
 
-/// The same limit for every resource. Those that have not all their permits take at most 64 MiB of memory with their names;
-/// one more is `RESOURCE_EXHAUSTED`.
+/// The same limit for every resource. Resources with permits in use take at most 64 MiB of memory, names included; one more is
+/// `RESOURCE_EXHAUSTED`.
 #[derive(Debug)]
 pub struct GcraLimiter {
     limit: u32,
     /// Nanoseconds from one permit to the next: T.
     each: u64,
-    /// The processor's own, which is read faster than the system's.
+    /// The processor's clock, which is faster to read than the system's.
     clock: Clock,
     resources: Mutex<Expiring<Arrival, Instant>>,
 }
 
-/// When a resource has all its permits again.
+/// The instant at which a resource has all its permits again.
 #[derive(Debug, Clone, Copy)]
 struct Arrival(Instant);
 
 impl GcraLimiter {
-    /// At most `limit` permits at once, and on the average `limit` per `period`. The time between two permits is a whole
+    /// At most `limit` permits at once, and on average `limit` per `period`. The time between two permits is a whole
     /// number of nanoseconds, at least one, so the rate may be lower by less than one nanosecond per permit.
     pub fn new(limit: u32, period: Duration) -> Self {
         Self::with_clock(limit, period, Clock::new())
     }
 
-    /// The same on a given clock, such as a mock.
+    /// Like [`new`](Self::new), with the given clock, such as a mock.
     pub fn with_clock(limit: u32, period: Duration, clock: Clock) -> Self {
         let limit = limit.max(1);
         let period = u64::try_from(period.as_nanos()).unwrap_or(u64::MAX / 4).min(u64::MAX / 4);
@@ -66,7 +66,7 @@ impl GcraLimiter {
     fn take(&self, permits: u32, arrival: &mut Arrival, now: Instant) -> Permit {
         let most = self.each * u64::from(self.limit);
         let ahead = arrival.0.saturating_duration_since(now).as_nanos();
-        // A processor's clock may step back. That must not take more than all permits.
+        // A processor's clock may step back. That must not use up more than all permits.
         let ahead = u64::try_from(ahead).unwrap_or(most).min(most);
         let wanted = ahead + self.each * u64::from(permits);
         let (go, ahead) = if wanted <= most { (true, wanted) } else { (false, ahead) };
@@ -105,16 +105,16 @@ mod tests {
         assert_eq!(acquire(1), Permit { go: false, limit: 4, remaining: 0, retry_after_ms: 1 });
         clock.increment(Duration::from_nanos(1));
         assert!(acquire(1).go);
-        assert_eq!(acquire(3).retry_after_ms, 600, "what was refused was not taken");
+        assert_eq!(acquire(3).retry_after_ms, 600, "a rejected request takes nothing");
         clock.increment(Duration::from_millis(600));
         assert_eq!(acquire(2), Permit { go: true, limit: 4, remaining: 1, retry_after_ms: 0 });
-        assert!(limiter.acquire("b", 4).unwrap().go, "resources are apart");
+        assert!(limiter.acquire("b", 4).unwrap().go, "resources are independent");
         clock.increment(Duration::from_hours(1));
         assert_eq!(acquire(1).remaining, 3, "never more than all");
     }
 
     #[test]
-    fn a_time_has_no_more_than_the_burst_and_its_share() {
+    fn a_period_has_no_more_than_the_burst_and_its_share() {
         for limit in [1_u32, 5, 7] {
             let (limiter, clock) = limiter(limit, Duration::from_secs(1));
             let mut granted = 0;
@@ -145,8 +145,8 @@ mod tests {
         clock.increment(Duration::from_hours(1));
         assert!(limiter.acquire("a", 2).unwrap().go);
         clock.decrement(Duration::from_hours(1));
-        let refused = limiter.acquire("a", 1).unwrap();
-        assert_eq!(refused, Permit { go: false, limit: 2, remaining: 0, retry_after_ms: 500 });
+        let rejected = limiter.acquire("a", 1).unwrap();
+        assert_eq!(rejected, Permit { go: false, limit: 2, remaining: 0, retry_after_ms: 500 });
         clock.increment(Duration::from_millis(500));
         assert!(limiter.acquire("a", 1).unwrap().go);
     }
@@ -154,7 +154,7 @@ mod tests {
     #[test]
     fn resources_with_all_their_permits_are_forgotten() {
         let (limiter, clock) = limiter(2, Duration::from_secs(1));
-        for number in 0..8 * everywire_engines::expiring::LEAST_ENTRIES {
+        for number in 0..8 * everywire_engines::expiring::MIN_ENTRIES {
             assert!(limiter.acquire(&number.to_string(), 1).unwrap().go);
             clock.increment(Duration::from_millis(1));
         }

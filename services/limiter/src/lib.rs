@@ -1,11 +1,11 @@
-//! Rate limiters: how many permits of a resource there are in a time, and who counts them.
+//! Rate limiters: how many permits of a resource are granted per period, and where they are counted.
 //!
-//! | limiter | counts | at most, of one resource |
+//! | limiter | counted by | at most, of one resource |
 //! |---|---|---|
 //! | [`SlotLimiter`] | this process, in slots | N in a slot, so up to 2 N around the end of one |
 //! | [`GcraLimiter`] | this process, evenly | N at once, and one more each slot / N |
-//! | `MeshLimiter` | each process, and what its peers tell it | N in a slot, and what the others grant until it hears of it |
-//! | `RedisLimiter` | a Redis, for all its servers | N in any time as long as a slot |
+//! | `MeshLimiter` | each process, including what its peers report | N in a slot, plus what the others grant until it hears of it |
+//! | `RedisLimiter` | a Redis, for all its servers | N in any period as long as a slot |
 
 mod gcra;
 #[cfg(feature = "mesh")]
@@ -32,7 +32,7 @@ pub enum Limiter {
     Slot(SlotLimiter),
     /// The generic cell rate algorithm in this process.
     Gcra(GcraLimiter),
-    /// Slots of this process, in which the permits of others count.
+    /// Slots of this process that include the permits of peers.
     #[cfg(feature = "mesh")]
     Mesh(MeshLimiter),
     /// A sliding log in a Redis that several servers share.
@@ -41,8 +41,8 @@ pub enum Limiter {
 }
 
 impl Limiter {
-    /// Takes `permits` of `resource`, all or none. A number that is never granted is `INVALID_ARGUMENT`.
-    #[cfg_attr(not(feature = "redis"), expect(clippy::unused_async, reason = "what is built in does not wait"))]
+    /// Takes `permits` of `resource`, all or none. A number that can never be granted is `INVALID_ARGUMENT`.
+    #[cfg_attr(not(feature = "redis"), expect(clippy::unused_async, reason = "no limiter that waits is built in"))]
     pub async fn acquire(&self, resource: &str, permits: u32) -> Result<Permit> {
         match self {
             Self::Slot(limiter) => limiter.acquire(resource, permits),

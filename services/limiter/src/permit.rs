@@ -1,4 +1,4 @@
-//! What the limiter answers.
+//! The reply of the limiter.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! The backend that a URL chooses.
+//! The backend, selected by a URL.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,7 +12,7 @@ use crate::engine::Engine;
 use crate::{LockGrant, LockState};
 use crate::{Locks, MemoryLocks, Request};
 
-/// The schemes of all engines, built in or not.
+/// The URL schemes of all engines, including those not built in.
 const ENGINES: [&str; 5] = ["redis", "redlock", "postgres", "mysql", "zookeeper"];
 
 /// One of the backends.
@@ -48,8 +48,9 @@ impl Backend {
     /// | `mysql://USER[:PASSWORD]@HOST:PORT/DATABASE` | MariaDB |
     /// | `zookeeper://HOST:PORT,…` | ZooKeeper |
     ///
-    /// A URL that is none is `INVALID_ARGUMENT`; an engine that was not built in, `UNIMPLEMENTED`; one that does not answer,
-    /// `UNAVAILABLE`; one that can't do what is needed, such as a read-only replica, `FAILED_PRECONDITION`.
+    /// # Errors
+    /// `INVALID_ARGUMENT` for an invalid URL, `UNIMPLEMENTED` for an engine that was not built in, `UNAVAILABLE` for one that
+    /// does not answer, `FAILED_PRECONDITION` for one that lacks what is needed, such as a read-only replica.
     #[cfg_attr(not(feature = "shared"), expect(clippy::unused_async, reason = "no engine is built in"))]
     pub async fn connect(url: &str) -> Result<Self> {
         let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
@@ -79,7 +80,7 @@ impl Backend {
 }
 
 impl Backend {
-    /// The engine's address, without a password. Nothing for this process.
+    /// The engine's address, without a password. `None` if locks are kept in this process.
     pub fn engine(&self) -> Option<&str> {
         match self {
             Self::Memory(_) => None,
@@ -88,7 +89,7 @@ impl Backend {
         }
     }
 
-    /// What callers are told in place of the engine's address.
+    /// The name of the engine in errors that reach callers, who must not learn its address.
     pub fn role(&self) -> &str {
         match self {
             Self::Memory(_) => "this process",
@@ -127,7 +128,7 @@ impl From<MemoryLocks> for Backend {
     }
 }
 
-/// Calls a method of the backend. An engine's steps are large futures, which are no part of a call in memory.
+/// Calls a method of the backend. Futures of an engine's steps are large, so they are boxed; a call in memory is not.
 macro_rules! of {
     ($backend:expr, $locks:ident => $call:expr) => {
         match $backend {

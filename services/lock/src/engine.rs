@@ -1,8 +1,8 @@
-//! Locks in an engine that several servers share, and how a call waits for one.
+//! Locks in an engine that several servers share, and how calls wait for them.
 //!
-//! The engine decides everything, with its own clock, in one atomic step per call. A waiter holds a place in the engine's
-//! queue and takes the lock itself when it is its turn: nobody is granted a lock without asking for it at that moment, so a
-//! waiter that is gone costs the others nothing but its place.
+//! The engine decides everything by its own clock, in one atomic step per call. A waiting call has a position in the engine's
+//! queue and takes the lock itself when its turn comes. The engine never grants a lock to a call that is not asking at that
+//! moment, so a waiter that has disappeared costs the others only a skipped position.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,49 +10,46 @@ use everywire_core::{Result, RpcError, wire::CancellationToken};
 use tokio::{
     runtime::Handle,
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, sleep_until},
 };
 
-use everywire_engines::{
-    check_name,
-    failure::Names,
-    reconnect::{FIRST_RETRY, longer},
-};
+use everywire_engines::{backoff::Backoff, check_name, failure::Names};
 
-use crate::{LockGrant, LockState, Locks, Request, check_wait, table::refused};
+use crate::{LockGrant, LockState, Locks, Request, check_wait, table::not_granted};
 
-/// Calls of one server that may wait; one more is `RESOURCE_EXHAUSTED`.
+/// The most calls that may wait on one server. One more is `RESOURCE_EXHAUSTED`.
 const MAX_WAITING_IN_ALL: usize = 1 << 14;
-/// Waiters of one lock, over all servers; one more is `RESOURCE_EXHAUSTED`.
+/// The most waiters of one lock, over all servers. One more is `RESOURCE_EXHAUSTED`.
 pub(super) const MAX_WAITING: u32 = 1_000;
 
-/// What an engine does. Each method is one step: all of it happens or nothing, and it ends within [`STEP_TIME`].
+/// The operations of an engine. Each is one atomic step and ends within
+/// [`STEP_TIME`](everywire_engines::reconnect::STEP_TIME).
 pub(super) trait Engine: Send + Sync + 'static {
-    /// A call's place in a queue. It is known to the engine from the first `take` with it on.
-    type Place: Send + Sync + 'static;
+    /// A call that may wait. The engine knows it from the first `take` with it.
+    type Waiter: Send + Sync + 'static;
 
-    /// What the engine is called in messages.
+    /// The engine's names in messages.
     fn names(&self) -> &Names;
 
-    /// A place for a call that may wait.
-    fn place(&self) -> Self::Place;
+    /// Creates the waiter of a call.
+    fn waiter(&self) -> Self::Waiter;
 
-    /// Takes the lock if it is the caller's turn. If not, the place stands in the queue afterwards.
-    fn take(&self, request: &Request, place: Option<&mut Self::Place>) -> impl Future<Output = Result<Taken>> + Send;
+    /// Takes the lock if it is the caller's turn. If not, the waiter is in the queue afterwards.
+    fn take(&self, request: &Request, waiter: Option<&mut Self::Waiter>) -> impl Future<Output = Result<Taken>> + Send;
 
-    /// Ends when something may have changed for the place.
-    fn woken(&self, place: &mut Self::Place) -> impl Future<Output = ()> + Send;
+    /// Completes when something may have changed for the waiter.
+    fn woken(&self, waiter: &mut Self::Waiter) -> impl Future<Output = ()> + Send;
 
-    /// Gives the place up.
-    fn leave(&self, request: &Request, place: &Self::Place) -> impl Future<Output = Result<()>> + Send;
+    /// Removes the waiter from the queue.
+    fn leave(&self, request: &Request, waiter: &Self::Waiter) -> impl Future<Output = Result<()>> + Send;
 
-    /// Gives one hold back.
+    /// Releases one hold.
     fn unlock(&self, name: &str, owner: &str) -> impl Future<Output = Result<bool>> + Send;
 
-    /// Lets the owner keep the lock for the request's TTL from now on.
+    /// Extends the owner's lease to the request's TTL from now.
     fn renew(&self, request: &Request) -> impl Future<Output = Result<LockGrant>> + Send;
 
-    /// Looks at a lock.
+    /// Returns the state of a lock.
     fn state(&self, name: &str) -> impl Future<Output = Result<LockState>> + Send;
 }
 
@@ -61,9 +58,9 @@ pub(super) trait Engine: Send + Sync + 'static {
 pub(super) enum Taken {
     Granted(LockGrant),
     Held {
-        /// What is left of the holder's lease.
+        /// The rest of the holder's lease.
         rest: Duration,
-        /// When to look again though nobody woke the place.
+        /// How soon to look again even if nothing wakes the waiter.
         again: Option<Duration>,
     },
 }
@@ -72,12 +69,12 @@ pub(super) enum Taken {
 #[derive(Debug)]
 pub struct Shared<E> {
     pub(super) engine: Arc<E>,
-    places: Arc<Semaphore>,
+    waits: Arc<Semaphore>,
 }
 
 impl<E> From<E> for Shared<E> {
     fn from(engine: E) -> Self {
-        Self { engine: engine.into(), places: Semaphore::new(MAX_WAITING_IN_ALL).into() }
+        Self { engine: engine.into(), waits: Semaphore::new(MAX_WAITING_IN_ALL).into() }
     }
 }
 
@@ -87,21 +84,21 @@ impl<E: Engine> Locks for Shared<E> {
         if wait.is_zero() {
             return Ok(match self.engine.take(&request, None).await? {
                 Taken::Granted(grant) => grant,
-                Taken::Held { rest, .. } => refused(request.owner, Some(rest)),
+                Taken::Held { rest, .. } => not_granted(request.owner, Some(rest)),
             });
         }
         let deadline = Instant::now() + wait;
-        let permit = Arc::clone(&self.places)
+        let permit = Arc::clone(&self.waits)
             .try_acquire_owned()
             .map_err(|_| RpcError::resource_exhausted(format!("{MAX_WAITING_IN_ALL} calls wait for locks already")))?;
         let gone = CancellationToken::new();
         let _guard = gone.clone().drop_guard();
-        let (engine, place) = (Arc::clone(&self.engine), self.engine.place());
-        let waiting = Waiting { engine, request, place, permit };
-        // A step that is under way is never cut off, because nobody would know its outcome: a task sees it through.
+        let (engine, waiter) = (Arc::clone(&self.engine), self.engine.waiter());
+        let waiting = Waiting { engine, request, waiter, permit };
+        // The task completes a step in flight even if the caller goes away: cancelling it would leave its outcome unknown.
         let task = tokio::spawn(waiting.until(deadline, gone));
-        let answer = task.await.map_err(|error| RpcError::internal(format_args!("a wait for a lock: {error}")))?;
-        answer.map(Answer::accept)
+        let outcome = task.await.map_err(|error| RpcError::internal(format_args!("a wait for a lock: {error}")))?;
+        outcome.map(Outcome::accept)
     }
 
     async fn unlock(&self, name: &str, owner: &str) -> Result<bool> {
@@ -124,17 +121,17 @@ impl<E: Engine> Locks for Shared<E> {
 struct Waiting<E: Engine> {
     engine: Arc<E>,
     request: Request,
-    place: E::Place,
+    waiter: E::Waiter,
     permit: OwnedSemaphorePermit,
 }
 
 impl<E: Engine> Waiting<E> {
-    /// Waits until it is granted, `deadline`, or the caller is `gone`.
-    async fn until(mut self, deadline: Instant, gone: CancellationToken) -> Result<Answer<E>> {
+    /// Waits until the lock is granted, `deadline` passes, or the caller is `gone`.
+    async fn until(mut self, deadline: Instant, gone: CancellationToken) -> Result<Outcome<E>> {
         loop {
-            let (rest, again) = match self.engine.take(&self.request, Some(&mut self.place)).await {
+            let (rest, again) = match self.engine.take(&self.request, Some(&mut self.waiter)).await {
                 Ok(Taken::Granted(grant)) => {
-                    return Ok(Answer { grant: Some(grant), granted_by: Some(self.engine), name: self.request.name });
+                    return Ok(Outcome { grant: Some(grant), granted_by: Some(self.engine), name: self.request.name });
                 }
                 Ok(Taken::Held { rest, again }) => (rest, again),
                 Err(error) => {
@@ -146,31 +143,30 @@ impl<E: Engine> Waiting<E> {
             if now >= deadline || gone.is_cancelled() {
                 let (owner, name) = (self.request.owner.clone(), self.request.name.clone());
                 self.leave().await;
-                return Ok(Answer { grant: Some(refused(owner, Some(rest))), granted_by: None, name });
+                return Ok(Outcome { grant: Some(not_granted(owner, Some(rest))), granted_by: None, name });
             }
             let alarm = again.map_or(deadline, |again| deadline.min(now + again));
             tokio::select! {
-                () = self.engine.woken(&mut self.place) => {}
+                () = self.engine.woken(&mut self.waiter) => {}
                 () = sleep_until(alarm) => {}
                 () = gone.cancelled() => {}
             }
         }
     }
 
-    /// Gives the place up: now, or if the engine is away, once it is there again.
+    /// Leaves the queue: now, or if the engine is unavailable, once it is back.
     async fn leave(self) {
-        let Self { engine, request, place, permit } = self;
-        if engine.leave(&request, &place).await.is_ok() {
+        let Self { engine, request, waiter, permit } = self;
+        if engine.leave(&request, &waiter).await.is_ok() {
             return;
         }
-        let engine = Arc::downgrade(&engine);
+        let (engine, mut backoff) = (Arc::downgrade(&engine), Backoff::default());
         tokio::spawn(async move {
-            let (_permit, mut pause) = (permit, FIRST_RETRY);
+            let _permit = permit;
             loop {
-                sleep(pause).await;
-                pause = longer(pause);
+                backoff.pause().await;
                 match engine.upgrade() {
-                    Some(engine) if engine.leave(&request, &place).await.is_err() => {}
+                    Some(engine) if engine.leave(&request, &waiter).await.is_err() => {}
                     _ => return,
                 }
             }
@@ -178,21 +174,21 @@ impl<E: Engine> Waiting<E> {
     }
 }
 
-/// What a wait got; a grant that nobody accepts is given back.
-struct Answer<E: Engine> {
+/// The outcome of a wait. A grant that the caller does not accept is released.
+struct Outcome<E: Engine> {
     grant: Option<LockGrant>,
     granted_by: Option<Arc<E>>,
     name: String,
 }
 
-impl<E: Engine> Answer<E> {
+impl<E: Engine> Outcome<E> {
     fn accept(mut self) -> LockGrant {
         self.granted_by = None;
-        self.grant.take().expect("an answer is accepted once")
+        self.grant.take().expect("an outcome is accepted once")
     }
 }
 
-impl<E: Engine> Drop for Answer<E> {
+impl<E: Engine> Drop for Outcome<E> {
     fn drop(&mut self) {
         let (Some(engine), Some(grant)) = (self.granted_by.take(), self.grant.take()) else { return };
         let (name, Ok(runtime)) = (std::mem::take(&mut self.name), Handle::try_current()) else { return };
@@ -200,12 +196,12 @@ impl<E: Engine> Drop for Answer<E> {
     }
 }
 
-/// The answer to a call that the queue of a lock has no place for.
+/// The error of a call that finds the queue of a lock full.
 pub(super) fn queue_is_full() -> RpcError {
     RpcError::resource_exhausted(format!("{MAX_WAITING} calls wait for this lock already"))
 }
 
-/// A grant in an engine's numbers.
+/// A grant from an engine's numbers.
 pub(super) fn grant(request: &Request, token: i64, holds: i64, rest: i64) -> LockGrant {
     LockGrant {
         granted: true,
@@ -217,12 +213,12 @@ pub(super) fn grant(request: &Request, token: i64, holds: i64, rest: i64) -> Loc
     }
 }
 
-/// Whole milliseconds as the engines count them.
+/// Whole milliseconds, as engines count them.
 pub(super) fn to_millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// The engine's milliseconds; below zero is none.
+/// An engine's milliseconds; a negative number is zero.
 pub(super) fn from_millis(millis: i64) -> Duration {
     Duration::from_millis(millis.try_into().unwrap_or(0))
 }

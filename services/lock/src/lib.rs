@@ -1,8 +1,8 @@
-//! The distributed lock: what a request is, and the backends.
+//! The distributed lock: its requests and its backends.
 //!
-//! An owner is a name that the client chooses, never a connection: calls arrive through pools and brokers. Every grant
-//! carries a fencing token, and the resource that the lock protects should refuse a token lower than one it has seen;
-//! without that check no lock with a lease excludes a holder who slept through its end.
+//! An owner is a name that the client chooses, never a connection, because calls arrive through pools and brokers. Every
+//! grant carries a fencing token. The resource that the lock protects should reject a token lower than the highest it has
+//! seen: without that check, a holder that was suspended while its lease ended can still write.
 
 use std::time::Duration;
 
@@ -12,8 +12,6 @@ use everywire_engines::check_name;
 mod backend;
 #[cfg(feature = "shared")]
 mod engine;
-#[cfg(feature = "queued")]
-mod found;
 #[cfg(feature = "mariadb")]
 mod mariadb;
 mod memory;
@@ -25,9 +23,11 @@ mod redis;
 #[cfg(feature = "redis")]
 mod redlock;
 mod reply;
+#[cfg(feature = "queued")]
+mod step_reply;
 mod table;
 #[cfg(feature = "queued")]
-mod wakes;
+mod waiters;
 #[cfg(feature = "zookeeper")]
 mod zookeeper;
 
@@ -52,22 +52,22 @@ pub const MAX_TTL: Duration = Duration::from_hours(24);
 /// The longest wait, one hour.
 pub const MAX_WAIT: Duration = Duration::from_hours(1);
 
-/// What every backend does; the trait `Toolkit` says what it means.
+/// The operations of every backend. The trait `Toolkit` documents what they mean to a client.
 pub trait Locks: Send + Sync + 'static {
-    /// Takes the lock of `request`, waiting up to `wait`. A wait that is dropped leaves its queue.
+    /// Takes the lock of `request`, waiting up to `wait`. Dropping the future leaves the queue.
     fn lock(&self, request: Request, wait: Duration) -> impl Future<Output = Result<LockGrant>> + Send;
 
-    /// Gives one hold back. True if `owner` had the lock.
+    /// Releases one hold. Returns whether `owner` had the lock.
     fn unlock(&self, name: &str, owner: &str) -> impl Future<Output = Result<bool>> + Send;
 
-    /// Lets the owner keep the lock for the request's TTL from now on.
+    /// Extends the owner's lease to the request's TTL from now.
     fn renew(&self, request: Request) -> impl Future<Output = Result<LockGrant>> + Send;
 
-    /// Looks at the lock `name`.
+    /// Returns the state of the lock `name`.
     fn state(&self, name: &str) -> impl Future<Output = Result<LockState>> + Send;
 }
 
-/// Who wants which lock for how long, checked.
+/// A validated request: the lock's name, its owner and the lease's TTL.
 #[derive(Debug, Clone)]
 pub struct Request {
     pub(crate) name: String,
@@ -76,7 +76,7 @@ pub struct Request {
 }
 
 impl Request {
-    /// Checks the request; an absent owner becomes a random one. What is wrong is `INVALID_ARGUMENT`.
+    /// Validates the arguments. An absent owner is replaced by a random name. An invalid argument is `INVALID_ARGUMENT`.
     pub fn new(name: String, ttl_ms: u64, owner: Option<String>) -> Result<Self> {
         check_name("name", &name)?;
         let owner = owner.unwrap_or_else(|| uuid::Uuid::new_v4().simple().to_string());

@@ -1,7 +1,10 @@
 //! Locks in memory: one map behind one mutex, a FIFO queue per lock, leases on a monotonic clock.
 //!
-//! Nothing polls. A waiter sleeps until it is granted, and only the first of a queue also wakes when the holder's lease
-//! ends. The mutex is a plain one: it is held for a few map operations and never across an await.
+//! Nothing polls. A waiter sleeps until the lock is granted to it; only the first of a queue also wakes at the end of the
+//! holder's lease. The mutex is `std`'s: it is held for a few map operations and never across an await.
+
+#[cfg(test)]
+mod tests;
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -21,31 +24,31 @@ use everywire_engines::{
 
 use crate::{
     LockGrant, LockState, Locks, Request, check_wait,
-    table::{Table, Taken, Turn, free, millis, refused},
+    table::{Table, Taken, Turn, free, millis, not_granted},
 };
 
-/// The tokens that one write to disk allows, and the most that a crash skips.
+/// The number of tokens that one write to disk allows, and the most that a crash skips.
 const TOKEN_BLOCK: u64 = 1 << 16;
 
 /// All locks of one process.
 ///
-/// Those that are held take at most 64 MiB of memory with their names and owners; 10,000 calls may wait for one of them, and
-/// 16,384 for all. One more is `RESOURCE_EXHAUSTED`.
+/// Held locks take at most 64 MiB of memory, names and owners included. At most 10,000 calls wait for one lock and 16,384 for
+/// all. Beyond these limits a call is `RESOURCE_EXHAUSTED`.
 #[derive(Debug, Default)]
 pub struct MemoryLocks {
     table: Mutex<Table>,
-    /// No token beyond it is drawn.
+    /// No token beyond this mark is drawn.
     tokens: HighWater,
 }
 
 impl MemoryLocks {
-    /// Locks that a restart forgets, and whose tokens are greater than all that were drawn from `dir` before.
+    /// Locks that a restart forgets, with tokens greater than all that were drawn from `dir` before.
     pub fn durable(dir: &DataDir) -> Result<Self> {
         let tokens = dir.high_water("fencing tokens", TOKEN_BLOCK)?;
         Ok(Self { table: Table::after(tokens.last_before()).into(), tokens })
     }
 
-    /// Takes the lock of `request`, waiting up to `wait`. A wait that is dropped leaves the queue at once.
+    /// Takes the lock of `request`, waiting up to `wait`. Dropping the future leaves the queue at once.
     pub async fn lock(&self, request: Request, wait: Duration) -> Result<LockGrant> {
         check_wait(wait)?;
         let deadline = Instant::now() + wait;
@@ -54,31 +57,31 @@ impl MemoryLocks {
             match found {
                 Taken::Now(grant) => return Ok(grant),
                 Taken::Queued { id, wake } => {
-                    return Ok(Place { locks: self, request, id, wake }.granted_by(deadline).await);
+                    return Ok(QueuedCall { locks: self, request, id, wake }.granted_by(deadline).await);
                 }
                 Taken::Uncovered(token) => self.tokens.cover(token).await?,
             }
         }
     }
 
-    /// Gives one hold back. True if `owner` had the lock.
+    /// Releases one hold. Returns whether `owner` had the lock.
     pub fn unlock(&self, name: &str, owner: &str) -> Result<bool> {
         check_name("name", name)?;
         check_name("owner", owner)?;
         Ok(self.guard().unlock(name, owner))
     }
 
-    /// Lets the owner keep the lock for the request's TTL from now on.
+    /// Extends the owner's lease to the request's TTL from now.
     pub fn renew(&self, request: Request) -> Result<LockGrant> {
         let now = Instant::now();
         let mut table = self.guard();
         match table.present(&request.name, now) {
             Some(lock) if *lock.owner == *request.owner => Ok(lock.renew(request.ttl, now)),
-            other => Ok(refused(request.owner, other.map(|lock| lock.until - now))),
+            other => Ok(not_granted(request.owner, other.map(|lock| lock.until - now))),
         }
     }
 
-    /// Looks at the lock `name`.
+    /// Returns the state of the lock `name`.
     pub fn state(&self, name: &str) -> Result<LockState> {
         check_name("name", name)?;
         let now = Instant::now();
@@ -95,7 +98,7 @@ impl MemoryLocks {
         })
     }
 
-    /// A panic under the mutex would be a bug of this file; the state is whole between its statements all the same.
+    /// Ignores poisoning: the table is consistent between any two statements, even if one panicked.
     fn guard(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -119,15 +122,15 @@ impl Locks for MemoryLocks {
     }
 }
 
-/// A place in a queue, given up when it is dropped.
-struct Place<'a> {
+/// A call in a queue. Dropping it leaves the queue.
+struct QueuedCall<'a> {
     locks: &'a MemoryLocks,
     request: Request,
     id: u64,
     wake: Arc<Notify>,
 }
 
-impl Place<'_> {
+impl QueuedCall<'_> {
     async fn granted_by(self, deadline: Instant) -> LockGrant {
         loop {
             let now = Instant::now();
@@ -138,7 +141,7 @@ impl Place<'_> {
             };
             if now >= deadline {
                 let rest = self.locks.guard().present(&self.request.name, now).map(|lock| lock.until - now);
-                return refused(self.request.owner.clone(), rest);
+                return not_granted(self.request.owner.clone(), rest);
             }
             tokio::select! {
                 () = self.wake.notified() => {}
@@ -148,282 +151,8 @@ impl Place<'_> {
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for QueuedCall<'_> {
     fn drop(&mut self) {
         self.locks.guard().leave(&self.request, self.id);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::{
-        collections::VecDeque,
-        sync::atomic::{AtomicU64, Ordering},
-        task::{Context, Wake},
-    };
-
-    use tokio::time::{advance, timeout};
-
-    use super::*;
-    use everywire_engines::expiring::Expiring;
-    use everywire_testing::life;
-
-    const TTL: u64 = 1_000;
-
-    fn request(owner: &str) -> Request {
-        Request::new("name".into(), TTL, Some(owner.into())).unwrap()
-    }
-
-    async fn try_lock(locks: &MemoryLocks, owner: &str) -> LockGrant {
-        locks.lock(request(owner), Duration::ZERO).await.unwrap()
-    }
-
-    /// Starts a wait for the lock and returns once it stands in the queue.
-    async fn queue(locks: &Arc<MemoryLocks>, owner: &str, wait_ms: u64) -> tokio::task::JoinHandle<LockGrant> {
-        let before = locks.state("name").unwrap().waiting;
-        let (task_locks, request) = (Arc::clone(locks), request(owner));
-        let task = tokio::spawn(async move { task_locks.lock(request, Duration::from_millis(wait_ms)).await.unwrap() });
-        while locks.state("name").unwrap().waiting == before {
-            tokio::task::yield_now().await;
-        }
-        task
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn tokens_grow_and_stay_on_re_entry() {
-        let locks = MemoryLocks::default();
-        let first = try_lock(&locks, "a").await;
-        let again = try_lock(&locks, "a").await;
-        assert_eq!((first.token, first.holds, again.token, again.holds), (1, 1, 1, 2));
-        let other = try_lock(&locks, "b").await;
-        assert_eq!((other.granted, other.ttl_ms, other.token), (false, TTL, 0));
-        assert!(locks.unlock("name", "a").unwrap());
-        assert!(!try_lock(&locks, "b").await.granted, "one hold is left");
-        assert!(!locks.unlock("name", "b").unwrap(), "only the owner unlocks");
-        assert!(locks.unlock("name", "a").unwrap());
-        assert_eq!(try_lock(&locks, "b").await.token, 2);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_lease_ends_and_renews() {
-        let locks = MemoryLocks::default();
-        try_lock(&locks, "a").await;
-        advance(Duration::from_millis(600)).await;
-        assert!(locks.renew(request("a")).unwrap().granted);
-        advance(Duration::from_millis(999)).await;
-        assert_eq!(locks.state("name").unwrap().ttl_ms, 1);
-        advance(Duration::from_millis(1)).await;
-        assert!(!locks.state("name").unwrap().held);
-        assert!(!locks.renew(request("a")).unwrap().granted, "a lost lock stays lost");
-        assert!(!locks.unlock("name", "a").unwrap());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn waiters_are_served_in_order() {
-        let locks = Arc::new(MemoryLocks::default());
-        try_lock(&locks, "holder").await;
-        let mut waiting = Vec::new();
-        for owner in ["a", "b", "c"] {
-            waiting.push(queue(&locks, owner, 60_000).await);
-        }
-        assert!(locks.unlock("name", "holder").unwrap());
-        for (owner, task) in ["a", "b", "c"].into_iter().zip(waiting) {
-            let grant = timeout(Duration::from_millis(1), task).await.expect(owner).unwrap();
-            assert!(grant.granted && grant.owner == owner, "{grant:?}");
-            assert!(locks.unlock("name", owner).unwrap());
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_first_waiter_gets_the_lock_when_the_lease_ends() {
-        let locks = Arc::new(MemoryLocks::default());
-        try_lock(&locks, "dead").await;
-        let start = Instant::now();
-        let waiting = queue(&locks, "a", 60_000).await;
-        assert!(waiting.await.unwrap().granted);
-        let waited = start.elapsed();
-        assert!((TTL..TTL + 5).contains(&millis(waited)), "{waited:?}");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_wait_ends_at_its_deadline_or_when_it_is_dropped() {
-        let locks = Arc::new(MemoryLocks::default());
-        try_lock(&locks, "holder").await;
-        let late = queue(&locks, "late", 500).await;
-        let gone = queue(&locks, "gone", 60_000).await;
-        let next = queue(&locks, "next", 60_000).await;
-        gone.abort();
-        assert!(gone.await.unwrap_err().is_cancelled());
-        let grant = late.await.unwrap();
-        assert_eq!((grant.granted, grant.ttl_ms), (false, TTL - 500));
-        assert_eq!(locks.state("name").unwrap().waiting, 1);
-        assert!(locks.unlock("name", "holder").unwrap());
-        assert_eq!(next.await.unwrap().owner, "next");
-    }
-
-    /// A waker that counts.
-    #[derive(Default)]
-    struct Wakes(AtomicU64);
-
-    impl Wake for Wakes {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::SeqCst);
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn ten_thousand_that_leave_wake_one_another_once() {
-        const COUNT: u64 = 10_000;
-        let locks = MemoryLocks::default();
-        let wakes = Arc::new(Wakes::default());
-        let queue = || {
-            let wait = |number: u64| {
-                let mut wait = Box::pin(locks.lock(request(&number.to_string()), Duration::from_mins(1)));
-                assert!(wait.as_mut().poll(&mut Context::from_waker(&Arc::clone(&wakes).into())).is_pending());
-                wait
-            };
-            let waits: VecDeque<_> = (0..COUNT).map(wait).collect();
-            wakes.0.store(0, Ordering::SeqCst);
-            waits
-        };
-        try_lock(&locks, "holder").await;
-        let mut waits = queue();
-        assert!(locks.lock(request("one more"), Duration::from_mins(1)).await.is_err(), "the queue is full");
-        while waits.pop_back().is_some() {}
-        assert_eq!(wakes.0.load(Ordering::SeqCst), 0, "the last first: the first stays the first");
-        let mut waits = queue();
-        while waits.pop_front().is_some() {}
-        assert_eq!(wakes.0.load(Ordering::SeqCst), COUNT - 1, "the first first: each makes another the first");
-        let mut waits = queue();
-        assert!(locks.unlock("name", "holder").unwrap());
-        while waits.pop_front().is_some() {}
-        assert!(wakes.0.load(Ordering::SeqCst) <= 2 * COUNT, "granted first: each hands the lock on");
-        assert_eq!(locks.guard().last_token, 1 + COUNT);
-        assert!(!locks.state("name").unwrap().held);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn locks_have_a_bounded_memory() {
-        let locks = MemoryLocks::default();
-        locks.guard().locks = Expiring::small(1 << 20);
-        let owner = "o".repeat(512);
-        let lock = async |number: usize| {
-            let request = Request::new(format!("{number:0512}"), TTL, Some(owner.clone())).unwrap();
-            locks.lock(request, Duration::ZERO).await
-        };
-        let mut held = 0;
-        let error = loop {
-            match lock(held).await {
-                Ok(grant) => assert!(grant.granted && held < 1_024, "{held}: names and owners alone would fill it"),
-                Err(error) => break error,
-            }
-            held += 1;
-        };
-        assert!(held > 512, "{held}");
-        assert_eq!(error.message(), "the locks that are held fill 1048576 bytes already");
-        assert!(lock(0).await.unwrap().granted, "a lock that is held can be taken again");
-        advance(Duration::from_millis(TTL)).await;
-        assert!(lock(held).await.unwrap().granted, "their leases have ended");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_grant_that_nobody_picks_up_goes_on() {
-        let locks = Arc::new(MemoryLocks::default());
-        try_lock(&locks, "holder").await;
-        let gone = queue(&locks, "gone", 60_000).await;
-        let next = queue(&locks, "next", 60_000).await;
-        assert!(locks.unlock("name", "holder").unwrap());
-        gone.abort();
-        assert_eq!(next.await.unwrap().owner, "next");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_grant_that_ended_before_it_was_picked_up_takes_nothing_from_a_later_one() {
-        let locks = MemoryLocks::default();
-        try_lock(&locks, "holder").await;
-        let mut stalled = Box::pin(locks.lock(request("a"), Duration::from_mins(1)));
-        assert!(timeout(Duration::ZERO, &mut stalled).await.is_err(), "it waits");
-        assert!(locks.unlock("name", "holder").unwrap());
-        advance(Duration::from_millis(TTL)).await;
-        assert_eq!(try_lock(&locks, "a").await.token, 3);
-        drop(stalled);
-        assert_eq!(locks.state("name").unwrap().token, 3, "the later grant stands");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn waits_of_one_owner_are_granted_together() {
-        let locks = Arc::new(MemoryLocks::default());
-        try_lock(&locks, "holder").await;
-        let first = queue(&locks, "a", 60_000).await;
-        let other = queue(&locks, "b", 60_000).await;
-        let second = queue(&locks, "a", 60_000).await;
-        assert!(locks.unlock("name", "holder").unwrap());
-        let (first, second) = (first.await.unwrap(), second.await.unwrap());
-        assert_eq!((first.token, first.holds, second.token, second.holds), (2, 1, 2, 2));
-        assert!(locks.unlock("name", "a").unwrap() && locks.unlock("name", "a").unwrap());
-        assert_eq!(other.await.unwrap().token, 3);
-    }
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn no_token_passes_the_mark() {
-        let disk = Arc::new(AtomicU64::new(0));
-        let write = {
-            let disk = Arc::clone(&disk);
-            move |mark| {
-                disk.store(mark, Ordering::SeqCst);
-                Ok(())
-            }
-        };
-        // A block so small that nearly every call waits for a write, and grants in a queue outnumber it.
-        let tokens = HighWater::stored(0, 2, write);
-        let locks = Arc::new(MemoryLocks { table: Mutex::default(), tokens });
-        let tasks: Vec<_> = (0..20)
-            .map(|task| {
-                let (locks, disk, owner) = (Arc::clone(&locks), Arc::clone(&disk), task.to_string());
-                tokio::spawn(async move {
-                    let mut last = 0;
-                    for _ in 0..50 {
-                        let grant = locks.lock(request(&owner), Duration::from_secs(20)).await.unwrap();
-                        assert!(grant.granted && grant.token > last, "{grant:?} after {last}");
-                        assert!(grant.token <= disk.load(Ordering::SeqCst), "{grant:?} is beyond the mark");
-                        last = grant.token;
-                        assert!(locks.unlock("name", &owner).unwrap());
-                    }
-                })
-            })
-            .collect();
-        for task in tasks {
-            timeout(Duration::from_secs(20), task).await.expect("a task has no end").unwrap();
-        }
-        let table = locks.guard();
-        assert_eq!((table.last_token, table.places), (20 * 50, 0));
-    }
-
-    #[test]
-    fn tokens_of_a_data_directory_grow_over_restarts() {
-        let home = tempfile::tempdir().unwrap();
-        for first in [1, 65_538, 131_075] {
-            let grant = life(async {
-                let locks = MemoryLocks::durable(&DataDir::open(home.path()).unwrap()).unwrap();
-                try_lock(&locks, "a").await
-            });
-            assert_eq!(grant.token, first);
-        }
-    }
-
-    #[test]
-    fn bad_requests_say_what_is_wrong() {
-        #[rustfmt::skip]
-        let cases = [
-            ("", 1, Some("a"), "`name` is empty"),
-            ("n", 0, Some("a"), "`ttl_ms` is 0; it may be 1 to 86400000"),
-            ("n", u64::MAX, Some("a"), "`ttl_ms` is 18446744073709551615; it may be 1 to 86400000"),
-            ("n", 1, Some(""), "`owner` is empty"),
-        ];
-        for (name, ttl_ms, owner, expected) in cases {
-            let error = Request::new(name.into(), ttl_ms, owner.map(Into::into)).unwrap_err();
-            assert_eq!(error.message(), expected);
-        }
-        assert!(Request::new("n".repeat(513), 1, None).unwrap_err().message().contains("513 bytes"));
     }
 }

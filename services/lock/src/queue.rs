@@ -1,4 +1,4 @@
-//! Who waits for one lock.
+//! The queue of one lock in memory.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,12 +8,12 @@ use std::{
 
 use tokio::sync::Notify;
 
-/// The waiters in the order of arrival, which is that of their ids. Whoever leaves, from anywhere, costs no look at the
-/// others.
+/// The waiters in order of arrival, which is the order of their ids. A waiter can leave from any position without a scan of
+/// the others.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     waiters: BTreeMap<u64, Waiter>,
-    /// The same waiters by owner, to find those of one.
+    /// The same waiters, indexed by owner.
     by_owner: BTreeSet<(Arc<str>, u64)>,
 }
 
@@ -21,7 +21,7 @@ pub(super) struct Queue {
 pub(super) struct Waiter {
     pub(super) owner: Arc<str>,
     pub(super) ttl: Duration,
-    /// Wakes the waiter when it is granted, or has become the first of its queue.
+    /// Notified when the lock is granted to the waiter, or when it becomes the first of its queue.
     pub(super) wake: Arc<Notify>,
 }
 
@@ -34,7 +34,7 @@ impl Queue {
         self.waiters.is_empty()
     }
 
-    /// Appends a waiter, whose id is greater than all before.
+    /// Appends a waiter. Its id must be greater than all earlier ones.
     pub(super) fn push(&mut self, id: u64, waiter: Waiter) {
         self.by_owner.insert((Arc::clone(&waiter.owner), id));
         self.waiters.insert(id, waiter);
@@ -44,35 +44,35 @@ impl Queue {
         self.waiters.first_key_value().map(|(id, _)| *id)
     }
 
-    /// Takes the first.
+    /// Removes the first waiter.
     pub(super) fn pop(&mut self) -> Option<(u64, Waiter)> {
         let id = self.first()?;
-        self.take(id).map(|waiter| (id, waiter))
+        self.remove(id).map(|waiter| (id, waiter))
     }
 
-    /// Takes the first of `owner`.
+    /// Removes the first waiter of `owner`.
     pub(super) fn pop_of(&mut self, owner: &Arc<str>) -> Option<(u64, Waiter)> {
         let (found, id) = self.by_owner.range((Arc::clone(owner), 0)..).next()?;
         let id = (found == owner).then_some(*id)?;
-        self.take(id).map(|waiter| (id, waiter))
+        self.remove(id).map(|waiter| (id, waiter))
     }
 
-    /// Takes out a waiter that leaves, from anywhere.
+    /// Removes a waiter that leaves, at any position.
     pub(super) fn leave(&mut self, id: u64) {
         let was_first = self.first() == Some(id);
-        if self.take(id).is_some() && was_first {
+        if self.remove(id).is_some() && was_first {
             self.wake_first();
         }
     }
 
-    /// Lets the first know that it is the first, so that it watches the lease.
+    /// Wakes the first waiter, so that it watches the end of the lease.
     pub(super) fn wake_first(&self) {
         if let Some((_, first)) = self.waiters.first_key_value() {
             first.wake.notify_one();
         }
     }
 
-    fn take(&mut self, id: u64) -> Option<Waiter> {
+    fn remove(&mut self, id: u64) -> Option<Waiter> {
         let waiter = self.waiters.remove(&id)?;
         self.by_owner.remove(&(Arc::clone(&waiter.owner), id));
         Some(waiter)

@@ -1,7 +1,7 @@
-//! Redlock: a lock is had by whoever has it at a majority of independent Redises.
+//! Redlock: an owner has a lock if it holds it at a majority of independent Redis servers.
 //!
-//! It is for efficiency only. The servers share no clock and no counter, so a clock that jumps at one of them can give the
-//! lock to two owners, and the tokens have no common order: a grant says `fenced: false`.
+//! It is for efficiency only. The servers share neither a clock nor a counter, so a clock that jumps on one of them can give
+//! the lock to two owners, and tokens have no common order: grants have `fenced: false`.
 
 use std::{
     ops::Range,
@@ -22,30 +22,31 @@ use crate::{
     LockGrant, LockState, MAX_TTL, Request,
     engine::{Engine, Shared, Taken},
     redis::Redis,
-    table::{free, refused},
+    table::{free, not_granted},
 };
 
-/// Locks of a majority of Redises.
+/// Locks in a majority of Redis servers.
 pub type RedlockLocks = Shared<Redlock>;
 
-/// How long one server may take: a tenth of a lease, within these.
+/// The most time for the reply of one server: a tenth of the lease, within these bounds.
 const SERVER_TIME: Range<Duration> = Duration::from_millis(50)..Duration::from_secs(1);
-/// Late questions at the same time; one more is dropped.
-const LATE_QUESTIONS: usize = 1_024;
-/// A waiter asks again after so long, at random, so that two don't split the servers for ever.
+/// The most requests to servers that are late. One more is dropped.
+const MAX_LATE: usize = 1_024;
+/// A waiter asks again after a random number of milliseconds, so that two waiters don't split the servers forever.
 const PAUSE: Range<u64> = 50..150;
 
-/// An odd number of independent Redises.
+/// An odd number of independent Redis servers.
 #[derive(Debug)]
 pub struct Redlock {
     names: Names,
     servers: Vec<Arc<Redis>>,
-    /// Questions that servers answer too late.
+    /// Requests that servers have not answered in time.
     late: Mutex<JoinSet<()>>,
 }
 
 impl Redlock {
-    /// Connects to `redlock://HOST:PORT,HOST:PORT,…`. All must answer at the start, a majority from then on.
+    /// Connects to `redlock://HOST:PORT,HOST:PORT,…`. All of them must reply at the start, a majority from
+    /// then on.
     pub async fn connect(url: &str) -> Result<Self> {
         let hosts: Vec<&str> = url.trim_start_matches("redlock://").split(',').collect();
         if hosts.len() < 3 || hosts.len().is_multiple_of(2) {
@@ -63,21 +64,21 @@ impl Redlock {
         Ok(Self { names: Names::new(address, "the Redlock that keeps the locks"), servers, late: Mutex::default() })
     }
 
-    /// The answer of one server, or `None` after `time`. The question then goes on by itself, for a few seconds at most,
-    /// because its end shows whether the connection can still be used.
-    async fn answer_within<T: Send + 'static>(
+    /// The reply of one server, or `None` after `time`. The request then continues in the background, for a few seconds at
+    /// most, because its outcome shows whether the connection is still usable.
+    async fn reply_within<T: Send + 'static>(
         &self,
         time: Duration,
-        question: impl Future<Output = Result<T>> + Send + 'static,
+        request: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Option<Result<T>> {
-        let mut question = Box::pin(question);
-        if let Ok(answer) = timeout(time, &mut question).await {
-            return Some(answer);
+        let mut request = Box::pin(request);
+        if let Ok(reply) = timeout(time, &mut request).await {
+            return Some(reply);
         }
         let mut late = self.late.lock().unwrap_or_else(PoisonError::into_inner);
         while late.try_join_next().is_some() {}
-        if late.len() < LATE_QUESTIONS {
-            late.spawn(async { drop(question.await) });
+        if late.len() < MAX_LATE {
+            late.spawn(async { drop(request.await) });
         }
         None
     }
@@ -86,27 +87,27 @@ impl Redlock {
         self.servers.len() / 2 + 1
     }
 
-    /// Asks all servers at once, for a lease of `ttl`; the answers of those that gave one, if they are a majority.
+    /// Asks all servers at once, for a lease of `ttl`. Returns the replies if a majority gave one.
     async fn ask<T, F>(&self, ttl: Duration, ask: impl Fn(Arc<Redis>) -> F) -> Result<Vec<T>>
     where
         T: Send + 'static,
         F: Future<Output = Result<T>> + Send + 'static,
     {
         let time = (ttl / 10).clamp(SERVER_TIME.start, SERVER_TIME.end);
-        let asked = self.servers.iter().map(|server| self.answer_within(time, ask(Arc::clone(server))));
-        let (mut answers, mut reason) = (Vec::new(), None);
-        for answer in join_all(asked).await {
-            match answer {
-                Some(Ok(answer)) => answers.push(answer),
+        let asked = self.servers.iter().map(|server| self.reply_within(time, ask(Arc::clone(server))));
+        let (mut replies, mut reason) = (Vec::new(), None);
+        for reply in join_all(asked).await {
+            match reply {
+                Some(Ok(reply)) => replies.push(reply),
                 Some(Err(error)) => reason = Some(error.message().to_owned()),
                 None => {}
             }
         }
-        if answers.len() >= self.majority() {
-            return Ok(answers);
+        if replies.len() >= self.majority() {
+            return Ok(replies);
         }
         let reason = reason.unwrap_or_else(|| format!("no answer within {time:?}"));
-        Err(self.names.unavailable(&format!("{} of {} servers answer; {reason}", answers.len(), self.servers.len())))
+        Err(self.names.unavailable(&format!("{} of {} servers answer; {reason}", replies.len(), self.servers.len())))
     }
 
     async fn ask_unlock(&self, name: &str, owner: &str) -> Result<Vec<bool>> {
@@ -118,13 +119,13 @@ impl Redlock {
         .await
     }
 
-    /// Gives back what a failed attempt may have left, everywhere.
-    async fn give_back(&self, request: &Request) {
-        let given_back = self.ask_unlock(&request.name, &request.owner).await;
-        given_back.map_or_else(|error| tracing::debug!("a lock is not given back: {error}"), drop);
+    /// Releases on all servers what a failed attempt may have left.
+    async fn release(&self, request: &Request) {
+        let released = self.ask_unlock(&request.name, &request.owner).await;
+        released.map_or_else(|error| tracing::debug!("a partly taken lock can't be released: {error}"), drop);
     }
 
-    /// The grant of a majority whose leases last, if they do.
+    /// The grant of a majority, if enough of the lease is left.
     fn agreed(&self, request: &Request, grants: &[LockGrant], asked: Instant) -> Option<LockGrant> {
         if grants.len() < self.majority() {
             return None;
@@ -139,13 +140,13 @@ impl Redlock {
 }
 
 impl Engine for Redlock {
-    type Place = ();
+    type Waiter = ();
 
     fn names(&self) -> &Names {
         &self.names
     }
 
-    fn place(&self) {}
+    fn waiter(&self) {}
 
     async fn take(&self, request: &Request, _: Option<&mut ()>) -> Result<Taken> {
         let asked = Instant::now();
@@ -154,16 +155,16 @@ impl Engine for Redlock {
             let request = Arc::clone(&shared);
             async move { server.take(&request, None).await }
         };
-        let answers = match self.ask(request.ttl, take).await {
-            Ok(answers) => answers,
+        let replies = match self.ask(request.ttl, take).await {
+            Ok(replies) => replies,
             Err(error) => {
-                self.give_back(request).await;
+                self.release(request).await;
                 return Err(error);
             }
         };
         let (mut grants, mut longest) = (Vec::new(), Duration::ZERO);
-        for answer in answers {
-            match answer {
+        for reply in replies {
+            match reply {
                 Taken::Granted(grant) => grants.push(grant),
                 Taken::Held { rest, .. } => longest = longest.max(rest),
             }
@@ -173,13 +174,12 @@ impl Engine for Redlock {
             return Ok(Taken::Granted(grant));
         }
         if some {
-            self.give_back(request).await;
+            self.release(request).await;
         }
-        let pause = PAUSE.start + uuid::Uuid::new_v4().as_u64_pair().0 % (PAUSE.end - PAUSE.start);
-        Ok(Taken::Held { rest: longest, again: Some(Duration::from_millis(pause)) })
+        Ok(Taken::Held { rest: longest, again: Some(Duration::from_millis(fastrand::u64(PAUSE))) })
     }
 
-    /// Nobody tells a waiter; it asks again.
+    /// No server notifies a waiter, so it asks again.
     async fn woken(&self, (): &mut ()) {
         sleep(crate::MAX_WAIT).await;
     }
@@ -189,8 +189,8 @@ impl Engine for Redlock {
     }
 
     async fn unlock(&self, name: &str, owner: &str) -> Result<bool> {
-        let answers = self.ask_unlock(name, owner).await?;
-        Ok(answers.into_iter().filter(|had| *had).count() >= self.majority())
+        let replies = self.ask_unlock(name, owner).await?;
+        Ok(replies.into_iter().filter(|had| *had).count() >= self.majority())
     }
 
     async fn renew(&self, request: &Request) -> Result<LockGrant> {
@@ -204,11 +204,11 @@ impl Engine for Redlock {
             self.ask(request.ttl, renew).await?.into_iter().partition(|grant| grant.granted);
         Ok(self.agreed(request, &granted, asked).unwrap_or_else(|| {
             let rest = others.iter().map(|other| other.ttl_ms).max();
-            refused(request.owner.clone(), rest.map(Duration::from_millis))
+            not_granted(request.owner.clone(), rest.map(Duration::from_millis))
         }))
     }
 
-    /// What a majority says of the same owner.
+    /// The state on which a majority agrees about the owner.
     async fn state(&self, name: &str) -> Result<LockState> {
         let name: Arc<str> = name.into();
         let state = |server: Arc<Redis>| {

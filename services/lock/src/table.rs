@@ -1,4 +1,4 @@
-//! All locks and who waits for them, as one value.
+//! All locks in memory and their waiters, as one value.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -15,25 +15,25 @@ use crate::{
     queue::{Queue, Waiter},
 };
 
-/// Waiters of one lock; one more is `RESOURCE_EXHAUSTED`.
+/// The most waiters of one lock. One more is `RESOURCE_EXHAUSTED`.
 const MAX_WAITING: usize = 10_000;
-/// Waiters of all locks; one more is `RESOURCE_EXHAUSTED`. With the longest names they take some 40 MiB.
+/// The most waiters of all locks, some 40 MiB with the longest names. One more is `RESOURCE_EXHAUSTED`.
 const MAX_WAITING_IN_ALL: u64 = 1 << 14;
 
 /// The locks.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     pub(super) locks: Expiring<Lock>,
-    /// Grants that their waiters have not picked up yet, by the waiter's id.
+    /// Grants that their waiters have not collected yet, by the waiter's id.
     granted: HashMap<u64, LockGrant>,
-    /// One counter for all locks: it grows strictly for each of them, and a free lock needs no memory.
+    /// One counter for all locks: tokens grow strictly for each lock, and a free lock needs no memory.
     pub(super) last_token: u64,
-    /// The places in all queues. Each may draw one token at any time, so the mark covers that many more than were drawn.
-    pub(super) places: u64,
+    /// The waiters in all queues. Each may draw one token at any time, so the mark must cover that many more than were drawn.
+    pub(super) waiting: u64,
     last_waiter: u64,
 }
 
-/// A lock that somebody holds, or held when its lease ended.
+/// A lock that is held, or whose lease has ended unnoticed.
 #[derive(Debug)]
 pub(super) struct Lock {
     pub(super) owner: Arc<str>,
@@ -50,28 +50,28 @@ pub(super) enum Taken {
         id: u64,
         wake: Arc<Notify>,
     },
-    /// Nothing yet: the mark has to cover this token first.
+    /// Not decided: the mark has to cover this token first.
     Uncovered(u64),
 }
 
-/// What a waiter finds when it looks.
+/// What a waiter finds when it wakes.
 pub(super) enum Turn {
     Granted(LockGrant),
-    /// It is the first of the queue and the holder's lease ends then.
+    /// It is the first of the queue, and the holder's lease ends at this instant.
     First(Instant),
     Later,
 }
 
 impl Table {
-    /// Locks whose tokens are greater than `last_token`.
+    /// An empty table whose tokens will be greater than `last_token`.
     pub(super) fn after(last_token: u64) -> Self {
         Self { last_token, ..Self::default() }
     }
 
-    /// Takes a lock, or a place in its queue.
+    /// Takes a lock, or joins its queue.
     pub(super) fn take(&mut self, request: &Request, may_wait: bool, tokens: &HighWater) -> Result<Taken> {
         let now = Instant::now();
-        let token = self.last_token + self.places + 1;
+        let token = self.last_token + self.waiting + 1;
         let Some(lock) = self.present(&request.name, now) else {
             if !tokens.covers(token) {
                 return Ok(Taken::Uncovered(token));
@@ -86,7 +86,7 @@ impl Table {
             return Ok(Taken::Now(lock.reenter(request.ttl, now)));
         }
         if !may_wait {
-            return Ok(Taken::Now(refused(request.owner.clone(), Some(lock.until - now))));
+            return Ok(Taken::Now(not_granted(request.owner.clone(), Some(lock.until - now))));
         }
         if lock.queue.len() >= MAX_WAITING {
             return Err(RpcError::resource_exhausted(format!("{MAX_WAITING} calls wait for this lock already")));
@@ -94,16 +94,16 @@ impl Table {
         self.enqueue(request, token, tokens)
     }
 
-    /// Takes a place in the queue of a lock that is held.
+    /// Joins the queue of a held lock.
     fn enqueue(&mut self, request: &Request, token: u64, tokens: &HighWater) -> Result<Taken> {
-        if self.places >= MAX_WAITING_IN_ALL {
+        if self.waiting >= MAX_WAITING_IN_ALL {
             return Err(RpcError::resource_exhausted(format!("{MAX_WAITING_IN_ALL} calls wait for locks already")));
         }
         if !tokens.covers(token) {
             return Ok(Taken::Uncovered(token));
         }
         let Some(lock) = self.locks.get_mut(&request.name) else { return Err(RpcError::internal("a lock vanished")) };
-        self.places += 1;
+        self.waiting += 1;
         self.last_waiter += 1;
         let (id, wake) = (self.last_waiter, Arc::new(Notify::new()));
         let waiter = Waiter { owner: request.owner.as_str().into(), ttl: request.ttl, wake: Arc::clone(&wake) };
@@ -130,12 +130,12 @@ impl Table {
         }
     }
 
-    /// Ends a wait: takes its waiter from the queue, or gives back what was granted to it and not picked up.
+    /// Ends a wait: removes the waiter from the queue, or releases a grant that it has not collected.
     pub(super) fn leave(&mut self, request: &Request, id: u64) {
-        self.places -= 1;
+        self.waiting -= 1;
         let Request { name, owner, .. } = request;
         if let Some(grant) = self.granted.remove(&id) {
-            // The grant's lease may have ended, and the same owner have the lock again by another call.
+            // The grant's lease may have ended, and the same owner may have taken the lock again in another call.
             let lock = self.present(name, Instant::now());
             if lock.is_some_and(|lock| lock.token == grant.token) {
                 self.unlock(name, owner);
@@ -145,7 +145,7 @@ impl Table {
         }
     }
 
-    /// The lock `name` if somebody holds it at `now`; an ended lease goes to the next in the queue first.
+    /// The lock `name` if it is held at `now`. If its lease has ended, the next in the queue gets it first.
     pub(super) fn present(&mut self, name: &str, now: Instant) -> Option<&mut Lock> {
         if self.locks.get(name)?.until <= now {
             self.hand_over(name, now);
@@ -153,7 +153,7 @@ impl Table {
         self.locks.get_mut(name)
     }
 
-    /// Gives the lock to the first waiter, and to the other waiters of the same owner, who re-enter.
+    /// Grants the lock to the first waiter, and to the other waiters of the same owner, which re-enter it.
     fn hand_over(&mut self, name: &str, now: Instant) {
         let Some(Lock { mut queue, .. }) = self.locks.remove(name) else { return };
         let Some((id, next)) = queue.pop() else { return };
@@ -179,14 +179,14 @@ impl Lock {
         Self { owner, token, holds: 1, since: now, until: now + ttl, queue: Queue::default() }
     }
 
-    /// One more hold for the owner; the lease never gets shorter by it.
+    /// Adds one hold for the owner. This never shortens the lease.
     fn reenter(&mut self, ttl: Duration, now: Instant) -> LockGrant {
         self.holds = self.holds.saturating_add(1);
         self.until = self.until.max(now + ttl);
         self.grant(now)
     }
 
-    /// The lease ends after `ttl` from now on, which may be sooner than the first waiter believes.
+    /// Sets the lease to end `ttl` from now, which may be sooner than the first waiter expects, so that one is woken.
     pub(super) fn renew(&mut self, ttl: Duration, now: Instant) -> LockGrant {
         self.until = now + ttl;
         self.queue.wake_first();
@@ -206,7 +206,7 @@ impl Lock {
 }
 
 impl Entry for Lock {
-    /// A lease that has ended is still needed by those who wait for its end.
+    /// A lock whose lease has ended is still needed while calls wait for it.
     fn has_ended(&self, now: Instant) -> bool {
         self.until <= now && self.queue.is_empty()
     }
@@ -216,18 +216,18 @@ impl Entry for Lock {
     }
 }
 
-/// The answer to an owner who did not get the lock; `rest` is the holder's.
-pub(super) fn refused(owner: String, rest: Option<Duration>) -> LockGrant {
+/// The reply to an owner who did not get the lock. `rest` is the rest of the holder's lease.
+pub(super) fn not_granted(owner: String, rest: Option<Duration>) -> LockGrant {
     let ttl_ms = rest.map_or(0, millis);
     LockGrant { granted: false, owner, token: 0, ttl_ms, holds: 0, fenced: true }
 }
 
-/// The state of a lock that nobody has.
+/// The state of a free lock.
 pub(super) fn free(waiting: u32) -> LockState {
     LockState { held: false, owner: None, token: 0, held_ms: 0, ttl_ms: 0, waiting }
 }
 
-/// Whole milliseconds, rounded up: who waits that long doesn't come too early.
+/// Whole milliseconds, rounded up, so that waiting that long is never too short.
 pub fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }

@@ -1,4 +1,4 @@
-//! Locks in memory.
+//! Locks in memory, compared with a simple model.
 
 #![expect(clippy::unwrap_used, reason = "a test fails where its assumption does")]
 
@@ -18,7 +18,7 @@ use everywire_testing::model::{Difference, check_sequences, millisecond, same};
 const NAMES: usize = 2;
 const OWNERS: usize = 4;
 
-/// Times are short and few, so that several things often happen in the same millisecond.
+/// Few and short times, so that several events often fall into the same millisecond.
 #[derive(Debug, Clone, Copy)]
 enum Operation {
     Lock {
@@ -40,7 +40,7 @@ enum Operation {
     Cancel {
         nth: usize,
     },
-    /// The lock is given back, and before a waiter learns of it, the oldest wait but `nth` is dropped.
+    /// The lock is released, and before a waiter notices, the oldest wait but `nth` is dropped.
     UnlockAndCancel {
         name: usize,
         owner: usize,
@@ -148,7 +148,7 @@ impl<'a> Both<'a> {
         }
     }
 
-    /// Lets all calls get as far as they can, and compares their answers and the states of all locks.
+    /// Lets all calls proceed as far as they can, and compares their replies and the states of all locks.
     fn compare(&mut self) -> Difference {
         let (mut real, model) = (self.answers(), self.model.answers());
         for (real, model) in real.iter_mut().zip(&model).filter(|(real, model)| real.id == model.id) {
@@ -163,8 +163,8 @@ impl<'a> Both<'a> {
         Ok(())
     }
 
-    /// One answer may wake the next wait, so this ends when nothing moves any more. A wait that nobody woke finds
-    /// nothing new when it is polled, because it waits for its own alarm: a forgotten wake-up shows.
+    /// One reply may wake the next wait, so this ends when nothing changes any more. A wait that was not woken finds nothing new when
+    /// it is polled, because it waits for its own alarm. So a missing wake-up is noticed.
     fn answers(&mut self) -> Vec<Answer> {
         let (mut answers, mut moved) = (Vec::new(), true);
         while moved {
@@ -182,7 +182,7 @@ impl<'a> Both<'a> {
     }
 }
 
-/// What a call of `lock` got.
+/// The reply to a call of `lock`.
 #[derive(Debug, PartialEq)]
 struct Answer {
     id: usize,
@@ -190,8 +190,8 @@ struct Answer {
     grant: LockGrant,
 }
 
-/// The tokens of one lock, by the model's: other numbers, in the same order. They are other numbers because all locks
-/// share one counter, and which of two locks is first handed over in a millisecond is nobody's promise.
+/// The tokens of one lock, by those of the model: different numbers in the same order. The numbers differ because all locks share
+/// one counter, and the order in which two locks are handed over in one millisecond is unspecified.
 struct Tokens(BTreeMap<u64, u64>);
 
 impl Default for Tokens {
@@ -202,7 +202,7 @@ impl Default for Tokens {
 }
 
 impl Tokens {
-    /// Makes a token the model's, if it is the one that the model means.
+    /// Replaces a token by the model's, if it is the one that the model means.
     fn translate(&mut self, real: &mut u64, model: u64) -> Difference {
         let fits = match self.0.get(&model) {
             Some(known) => known == real,
@@ -231,12 +231,12 @@ fn request(name: usize, owner: usize, ttl: u64) -> Request {
     Request::new(name_of(name), ttl, Some(owner_of(owner))).unwrap()
 }
 
-/// What locks are, in the plainest words: time is a count of milliseconds, and each is looked at.
+/// The model of locks, as simple as possible: time is a count of milliseconds, and each millisecond is examined.
 #[derive(Debug, Default)]
 struct Model {
     now: u64,
     locks: [Lock; NAMES],
-    /// Answers that were given since they were last asked for.
+    /// The replies since they were last taken.
     answers: Vec<Answer>,
 }
 
@@ -293,24 +293,24 @@ impl Model {
                 holder.until = now + ttl;
                 holder.grant(now)
             }
-            other => refused(owner, other.as_ref().map_or(0, |holder| holder.until - now)),
+            other => not_granted(owner, other.as_ref().map_or(0, |holder| holder.until - now)),
         }
     }
 
-    /// A wait in the queue leaves it; a grant that was on its way is given back.
+    /// A wait in the queue leaves it; a grant that was not collected is released.
     fn cancel(&mut self, id: usize) {
         for lock in &mut self.locks {
             lock.queue.retain(|wait| wait.id != id);
         }
-        let Some(place) = self.answers.iter().position(|answer| answer.id == id) else { return };
-        let Answer { name, grant, .. } = self.answers.remove(place);
+        let Some(index) = self.answers.iter().position(|answer| answer.id == id) else { return };
+        let Answer { name, grant, .. } = self.answers.remove(index);
         let holder = self.locks[name].holder.as_ref();
         if let Some(owner) = holder.filter(|holder| holder.token == grant.token).map(|holder| holder.owner) {
             self.unlock(name, owner);
         }
     }
 
-    /// First leases end, then waits.
+    /// Leases end first, then waits.
     fn millisecond(&mut self) {
         self.now += 1;
         for name in 0..NAMES {
@@ -334,7 +334,7 @@ impl Model {
         }
     }
 
-    /// Gives a hold to a call that may have it.
+    /// Grants a hold to a call.
     fn grant(&mut self, name: usize, call: Wait) {
         let (now, Wait { id, owner, ttl, .. }) = (self.now, call);
         let Lock { holder, last_token, .. } = &mut self.locks[name];
@@ -349,10 +349,10 @@ impl Model {
 
     fn refuse(&mut self, name: usize, call: Wait) {
         let rest = self.locks[name].holder.as_ref().map_or(0, |holder| holder.until - self.now);
-        self.answers.push(Answer { id: call.id, name, grant: refused(call.owner, rest) });
+        self.answers.push(Answer { id: call.id, name, grant: not_granted(call.owner, rest) });
     }
 
-    /// The answers since this was asked last, in the order of the calls.
+    /// The replies since the last call of this, in the order of the calls.
     fn answers(&mut self) -> Vec<Answer> {
         self.answers.sort_by_key(|answer| answer.id);
         std::mem::take(&mut self.answers)
@@ -381,6 +381,6 @@ impl Holder {
     }
 }
 
-fn refused(owner: usize, ttl_ms: u64) -> LockGrant {
+fn not_granted(owner: usize, ttl_ms: u64) -> LockGrant {
     LockGrant { granted: false, owner: owner_of(owner), token: 0, ttl_ms, holds: 0, fenced: true }
 }

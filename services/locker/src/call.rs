@@ -18,12 +18,12 @@ use serde::{
 
 use crate::schema::{GO, RESOURCE};
 
-/// Take it.
+/// The permit is granted.
 const YES: &[u8] = b"go";
-/// Ask again later.
+/// It is not granted.
 pub(crate) const NO: &[u8] = b"sorry";
 
-/// One message, without what it said.
+/// One message, without its content.
 pub(crate) struct LockerCall {
     pub(crate) envelope: Envelope,
     pub(crate) method: &'static Method,
@@ -47,7 +47,7 @@ impl Call for LockerCall {
     }
 }
 
-/// The field `go` of a permit. A permit that can't be written is an error of the service.
+/// The field `go` of a permit. A permit that can't be serialized is an error of the service.
 fn goes<R: Serialize>(permit: &R) -> Result<bool> {
     let permit = serde_json::to_value(permit).map_err(RpcError::internal)?;
     permit[GO].as_bool().ok_or_else(|| RpcError::internal("a permit without `go`"))

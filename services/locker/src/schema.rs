@@ -15,8 +15,8 @@ pub(crate) const RESOURCE: &str = "resource";
 /// The field of its reply.
 pub(crate) const GO: &str = "go";
 
-/// Refuses a service without `acquire(resource: String)` that replies with a struct with `go: bool`; the error says what is
-/// missing. Other arguments are fine if they are optional, and other fields are.
+/// Rejects a service without `acquire(resource: String)` whose reply is a struct with `go: bool`; the error says what is missing.
+/// Other arguments must be optional. Other fields are allowed.
 pub(crate) fn check(descriptor: &ServiceDescriptor) -> Result<()> {
     find(descriptor).map_err(|missing| {
         let service = descriptor.full_name();

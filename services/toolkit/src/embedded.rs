@@ -10,8 +10,8 @@ use everywire_lock::{Backend, Locks, MemoryLocks, Request};
 
 use crate::{IdParts, LockGrant, LockState, Permit, Toolkit};
 
-/// Everything in memory: correct for all clients of this process, and forgotten when it ends, but for what a [`DataDir`]
-/// keeps.
+/// Everything in memory: consistent for all clients of this process, and lost when it ends, except for the marks in a
+/// [`DataDir`].
 #[derive(Debug)]
 pub struct Embedded {
     locks: Arc<Backend>,
@@ -21,33 +21,33 @@ pub struct Embedded {
 }
 
 impl Embedded {
-    /// A toolkit whose ids are those of `ids`, and of which a restart forgets everything; `acquire` gives 5 permits per 0.8 s.
+    /// A toolkit with these ids. A restart forgets everything. `acquire` grants 5 permits per 0.8 s.
     pub fn new(ids: impl Into<Ids>) -> Self {
         Self { locks: Arc::default(), ids: ids.into(), uuids: Uuids::default(), limiter: Limiter::default() }
     }
 
-    /// A toolkit whose fencing tokens and ids never repeat after a restart: `dir` keeps their marks. Among which servers ids are
-    /// unique is up to [`Ids::scope`].
+    /// A toolkit whose fencing tokens and ids never repeat after a restart: `dir` stores their marks. [`Ids::scope`] tells among
+    /// which servers ids are unique.
     pub fn durable(ids: impl Into<Ids>, dir: &DataDir) -> Result<Self> {
         let locks = Backend::from(MemoryLocks::durable(dir)?);
         Ok(Self::new(ids.into().durable(dir)?).locks(locks))
     }
 
-    /// Sets what `acquire` gives, the same for each resource.
+    /// Sets the limiter behind `acquire`, the same for each resource.
     #[must_use]
     pub fn limiter(self, limiter: impl Into<Limiter>) -> Self {
         Self { limiter: limiter.into(), ..self }
     }
 
-    /// Sets who keeps the locks.
+    /// Sets the backend of the locks.
     #[must_use]
     pub fn locks(self, locks: impl Into<Arc<Backend>>) -> Self {
         Self { locks: locks.into(), ..self }
     }
 }
 
-/// A worker id that a client frees would soon be that of two servers.
-fn is_for_clients(name: &str) -> Result<()> {
+/// Rejects locks of worker ids: if a client released one, two servers would soon have the same worker id.
+fn check_not_reserved(name: &str) -> Result<()> {
     if name.starts_with(WORKER_LOCKS) {
         return Err(RpcError::permission_denied(format!("`name` begins with {WORKER_LOCKS}: the servers' own locks")));
     }
@@ -60,18 +60,18 @@ impl Toolkit for Embedded {
     }
 
     async fn lock(&self, name: String, ttl_ms: u64, wait_ms: Option<u64>, owner: Option<String>) -> Result<LockGrant> {
-        is_for_clients(&name)?;
+        check_not_reserved(&name)?;
         let request = Request::new(name, ttl_ms, owner)?;
         self.locks.lock(request, Duration::from_millis(wait_ms.unwrap_or(0))).await
     }
 
     async fn unlock(&self, name: String, owner: String) -> Result<bool> {
-        is_for_clients(&name)?;
+        check_not_reserved(&name)?;
         self.locks.unlock(&name, &owner).await
     }
 
     async fn renew(&self, name: String, owner: String, ttl_ms: u64) -> Result<LockGrant> {
-        is_for_clients(&name)?;
+        check_not_reserved(&name)?;
         self.locks.renew(Request::new(name, ttl_ms, Some(owner))?).await
     }
 

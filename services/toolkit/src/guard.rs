@@ -1,4 +1,4 @@
-//! The holder's side of a lock: it keeps the lease alive, and knows before everybody else when it is over.
+//! The holder's side of a lock: keeps the lease alive, and signals its end before another owner can have the lock.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::{LockGrant, Toolkit};
 
-/// A lock that this process holds over any wire, and that is renewed at a third of its TTL until this is dropped.
+/// A lock that this process holds over any wire. It is renewed at a third of its TTL until the guard is dropped.
 ///
 /// ```
 /// # use std::{sync::Arc, time::Duration};
@@ -30,10 +30,10 @@ use crate::{LockGrant, Toolkit};
 /// # }
 /// ```
 ///
-/// The end of the lease is counted on this process's monotonic clock from before the request was sent, and a hundredth
-/// sooner, so [`lost`](Self::lost) ends before another can have the lock as long as no clock is a hundredth fast, and this
-/// process runs. What no clock prevents, a process that is stopped between the look at the guard and the write, the token
-/// does: the resource refuses one that is lower than it has seen.
+/// The guard counts the lease on this process's monotonic clock from before the request was sent, and a hundredth shorter. So
+/// [`lost`](Self::lost) completes before another owner can have the lock, as long as no clock is fast by a hundredth and this
+/// process is running. A process may still be suspended between its check of the guard and its write. The token covers that case:
+/// the resource rejects a token lower than the highest it has seen.
 #[derive(Debug)]
 pub struct LockGuard {
     grant: LockGrant,
@@ -43,7 +43,7 @@ pub struct LockGuard {
 }
 
 impl LockGuard {
-    /// Takes the lock `name` for an owner of its own, waiting up to `wait` (at most an hour). Nothing if another has it.
+    /// Takes the lock `name` for a new owner, waiting up to `wait` (at most an hour). `None` if another owner has it.
     ///
     /// `ttl` (1 ms to a day) is how long others wait if this process dies.
     pub async fn acquire<T>(toolkit: &Arc<T>, name: &str, ttl: Duration, wait: Duration) -> Result<Option<Self>>
@@ -58,24 +58,24 @@ impl LockGuard {
         let (lost, released) = (CancellationToken::new(), CancellationToken::new());
         let mut lease =
             Lease { toolkit: Arc::clone(toolkit), name: name.to_owned(), grant: grant.clone(), ttl, until: sent };
-        // The grant may be as old as the wait was long.
-        let had = if lease.extend(sent, &grant) { Ok(true) } else { lease.renew().await };
+        // The grant may be almost as old as the request. If too little of the lease is left, renew it first.
+        let held = if lease.extend(sent, &grant) { Ok(true) } else { lease.renew().await };
         let keeper = tokio::spawn(lease.keep(lost.clone(), released.clone()));
         let guard = Self { grant, lost, released, keeper };
-        had.map(|had| had.then_some(guard))
+        held.map(|held| held.then_some(guard))
     }
 
-    /// The fencing token, to be sent with everything that the lock protects.
+    /// The fencing token. Send it with every write to the protected resource.
     pub fn token(&self) -> u64 {
         self.grant.token
     }
 
-    /// Who holds it.
+    /// The name of the owner.
     pub fn owner(&self) -> &str {
         &self.grant.owner
     }
 
-    /// Ends when the lock is lost. It is never had again by this guard.
+    /// Completes when the lock is lost. The guard never regains it.
     pub async fn lost(&self) {
         self.lost.cancelled().await;
     }
@@ -85,7 +85,7 @@ impl LockGuard {
         self.lost.is_cancelled()
     }
 
-    /// Gives the lock back; true if it was had until then.
+    /// Releases the lock. Returns whether it was held until then.
     pub async fn release(mut self) -> Result<bool> {
         self.released.cancel();
         (&mut self.keeper).await.map_err(|error| RpcError::internal(format_args!("the keeper of a lock: {error}")))?
@@ -93,24 +93,24 @@ impl LockGuard {
 }
 
 impl Drop for LockGuard {
-    /// The keeper gives the lock back.
+    /// The keeper releases the lock.
     fn drop(&mut self) {
         self.released.cancel();
     }
 }
 
-/// The lease as its keeper knows it.
+/// The state of the lease in the keeper task.
 struct Lease<T> {
     toolkit: Arc<T>,
     name: String,
     grant: LockGrant,
     ttl: Duration,
-    /// Nobody else has the lock before it.
+    /// No other owner has the lock before this instant.
     until: Instant,
 }
 
 impl<T: Toolkit> Lease<T> {
-    /// Renews the lease until it is lost, or released and given back.
+    /// Renews the lease until it is lost or released, and then unlocks.
     async fn keep(mut self, lost: CancellationToken, released: CancellationToken) -> Result<bool> {
         let ending = async {
             loop {
@@ -128,13 +128,13 @@ impl<T: Toolkit> Lease<T> {
             () = ending => lost.cancel(),
             () = released.cancelled() => {}
         }
-        let had = !lost.is_cancelled();
+        let held = !lost.is_cancelled();
         let until = Instant::now() + self.ttl;
         let unlocked = timeout_at(until, self.toolkit.unlock(self.name, self.grant.owner)).await;
-        Ok(unlocked.map_err(|_| RpcError::deadline_exceeded("no answer to the unlock within the TTL"))?? && had)
+        Ok(unlocked.map_err(|_| RpcError::deadline_exceeded("no answer to the unlock within the TTL"))?? && held)
     }
 
-    /// True if the lock is still had; one that another has is lost at once.
+    /// Renews the lease. Returns whether the lock is still held; if another owner has it, the lease ends at once.
     async fn renew(&mut self) -> Result<bool> {
         let sent = Instant::now();
         let (name, owner) = (self.name.clone(), self.grant.owner.clone());
@@ -146,7 +146,7 @@ impl<T: Toolkit> Lease<T> {
         Ok(self.extend(sent, &renewed))
     }
 
-    /// Counts the lease from before the request was sent; false if it has ended or is about to.
+    /// Counts the lease from before the request was sent. Returns false if it has ended or is about to.
     fn extend(&mut self, sent: Instant, grant: &LockGrant) -> bool {
         let ttl = Duration::from_millis(grant.ttl_ms).min(self.ttl);
         self.until = sent + ttl - ttl / 100;
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_guard_that_is_dropped_gives_the_lock_back() {
+    async fn a_dropped_guard_releases_the_lock() {
         let toolkit = toolkit();
         drop(acquired(&toolkit, Duration::ZERO).await);
         let next = acquired(&toolkit, TTL / 10).await.expect("it is free long before its lease ends");
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_guard_says_when_the_lock_is_taken_away() {
+    async fn a_guard_signals_that_the_lock_is_taken_away() {
         let toolkit = toolkit();
         let guard = acquired(&toolkit, Duration::ZERO).await.unwrap();
         assert!(toolkit.unlock("name".into(), guard.owner().into()).await.unwrap());

@@ -1,7 +1,7 @@
 //! The showcase service: `add`, a lock, ids and a rate limiter behind one trait, [`Toolkit`].
 //!
-//! It knows no wire. [`Embedded`] keeps everything in this process and needs no server, unless it is given locks or ids of an
-//! engine.
+//! It is independent of all wires. [`Embedded`] keeps everything in this process and needs no other server, unless its locks, ids
+//! or limits are in an engine.
 
 mod embedded;
 mod guard;

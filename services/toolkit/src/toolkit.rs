@@ -1,4 +1,4 @@
-//! The trait that every wire serves, and its types.
+//! The trait that every wire serves.
 
 use everywire_core::Result;
 use everywire_id::IdParts;

@@ -1,4 +1,4 @@
-//! A mark that no number handed out may pass, and that is raised ahead of them.
+//! A limit on the numbers handed out, raised ahead of them.
 
 use std::{
     fmt,
@@ -16,14 +16,14 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-/// How long a call waits for the mark to be raised before it is `UNAVAILABLE`.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// A write that failed is not repeated sooner.
+/// The longest wait of a call for the mark to be raised. After it the call is `UNAVAILABLE`.
+const MAX_WAIT: Duration = Duration::from_secs(10);
+/// The pause after a failed write.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(100);
 
 /// The highest number that may be handed out at the moment.
 ///
-/// The default one is kept nowhere and has no limit. One of a [`DataDir`](super::DataDir) is on disk before it is in force.
+/// The default mark is not stored and has no limit. A mark of a [`DataDir`](super::DataDir) takes effect once it is on disk.
 #[derive(Clone)]
 pub struct HighWater(Arc<Inner>);
 
@@ -33,17 +33,18 @@ struct Inner {
     /// The mark in force.
     mark: AtomicU64,
     last_before: u64,
-    /// How far beyond the number that is asked for the mark is raised.
+    /// How far the mark is raised beyond the requested number.
     block: u64,
     write: Write,
-    /// Whether somebody raises the mark: one at a time.
+    /// Whether a task is raising the mark. There is one at a time.
     raising: AtomicBool,
-    /// How the last write ended. Every waiter looks again then.
+    /// The outcome of the last write. Every waiter checks the mark again after it.
     written: watch::Sender<Result<()>>,
 }
 
 impl HighWater {
-    /// A mark that stood at `last` when its keeper was opened, and that `write`, which may block, raises in steps of `block`.
+    /// A mark that was at `last` when its store was opened. `write`, which may block, stores a new value; each is `block` higher
+    /// than needed.
     #[doc(hidden)]
     pub fn stored(last: u64, block: u64, write: impl Fn(u64) -> Result<()> + Send + Sync + 'static) -> Self {
         Self::new(last, last, block, Box::new(write))
@@ -54,13 +55,13 @@ impl HighWater {
         Self(Arc::new(Inner { mark: mark.into(), last_before, block, write, raising, written }))
     }
 
-    /// The highest number that an earlier life may have handed out: this one begins after it.
+    /// The highest number that an earlier process may have handed out. This process begins after it.
     pub fn last_before(&self) -> u64 {
         self.0.last_before
     }
 
-    /// Whether numbers up to `value` may be handed out. It costs one atomic load; when the block is half used up, the next one
-    /// is begun in the background. To be called in a tokio runtime.
+    /// Whether numbers up to `value` may be handed out. It costs one atomic load. When half of the block is used, the next one is
+    /// reserved in the background. Must be called in a tokio runtime.
     pub fn covers(&self, value: u64) -> bool {
         let mark = self.0.mark.load(Ordering::Acquire);
         if value > mark.saturating_sub(self.0.block / 2) {
@@ -74,16 +75,16 @@ impl HighWater {
         if self.covers(value) {
             return Ok(());
         }
-        timeout(PATIENCE, self.covered(value)).await.unwrap_or_else(|_| {
-            Err(RpcError::unavailable(format!("the data directory took no write for {PATIENCE:?}; try again later")))
+        timeout(MAX_WAIT, self.covered(value)).await.unwrap_or_else(|_| {
+            Err(RpcError::unavailable(format!("the data directory took no write for {MAX_WAIT:?}; try again later")))
         })
     }
 
     async fn covered(&self, value: u64) -> Result<()> {
-        // Subscribed before the look, so that no write can end unseen between the two.
+        // Subscribe before the check, so that no write can end unnoticed between the two.
         let mut written = self.0.written.subscribe();
         while !self.covers(value) {
-            // The sender lives in `self`.
+            // It can't fail: the sender is in `self`.
             let _ = written.changed().await;
             written.borrow_and_update().clone()?;
         }
@@ -91,7 +92,7 @@ impl HighWater {
     }
 
     fn raise(&self, value: u64) {
-        // The look before the swap keeps the cache line shared while a write is under way.
+        // The load before the swap keeps the cache line shared while a write is in progress.
         if self.0.raising.load(Ordering::Relaxed) || self.0.raising.swap(true, Ordering::AcqRel) {
             return;
         }
@@ -107,7 +108,7 @@ impl HighWater {
     }
 
     async fn raise_beyond(&self, value: u64) -> Result<()> {
-        // `value` may be old news: the mark never falls.
+        // The mark may have passed `value` meanwhile, and it never falls.
         let mark = value.saturating_add(self.0.block).max(self.0.mark.load(Ordering::Acquire));
         let this = self.clone();
         spawn_blocking(move || (this.0.write)(mark)).await.map_err(RpcError::internal)??;
@@ -154,7 +155,7 @@ mod tests {
         (mark, gate, written)
     }
 
-    async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    async fn deadline<T>(what: &str, future: impl Future<Output = T>) -> T {
         timeout(Duration::from_secs(5), future).await.unwrap_or_else(|_| panic!("{what}: no end"))
     }
 
@@ -171,7 +172,7 @@ mod tests {
         }
         assert!(!mark.covers(1_001) && !waiting.is_finished(), "nothing is on disk yet");
         gate.send(Ok(())).unwrap();
-        soon("the wait", waiting).await.unwrap().unwrap();
+        deadline("the wait", waiting).await.unwrap().unwrap();
         assert_eq!(*written.lock().unwrap(), [1_001 + BLOCK]);
         assert!(mark.covers(1_040), "no write is due before half of the block is used");
         assert!(!mark.0.raising.load(Ordering::Relaxed));
@@ -181,12 +182,12 @@ mod tests {
     async fn the_next_block_is_written_while_the_present_one_lasts() {
         let (mark, gate, written) = gated();
         gate.send(Ok(())).unwrap();
-        soon("the first block", mark.cover(1_001)).await.unwrap();
+        deadline("the first block", mark.cover(1_001)).await.unwrap();
         assert!(mark.covers(1_060), "the second half");
         assert!(mark.0.raising.load(Ordering::Relaxed));
         assert!(mark.covers(1_101) && !mark.covers(1_102), "the first block is in force until the second is written");
         gate.send(Ok(())).unwrap();
-        soon("the second block", mark.cover(1_102)).await.unwrap();
+        deadline("the second block", mark.cover(1_102)).await.unwrap();
         assert_eq!(*written.lock().unwrap(), [1_101, 1_160]);
     }
 
@@ -194,12 +195,12 @@ mod tests {
     async fn a_write_that_fails_or_panics_is_an_error_and_the_next_one_counts() {
         let (mark, gate, written) = gated();
         gate.send(Err(RpcError::unavailable("full"))).unwrap();
-        assert_eq!(soon("the failure", mark.cover(1_001)).await.unwrap_err().message(), "full");
+        assert_eq!(deadline("the failure", mark.cover(1_001)).await.unwrap_err().message(), "full");
         gate.send(Ok(())).unwrap();
-        soon("the second try", mark.cover(1_001)).await.unwrap();
+        deadline("the second try", mark.cover(1_001)).await.unwrap();
         assert_eq!(*written.lock().unwrap(), [1_101]);
         drop(gate);
-        let error = soon("the panic", mark.cover(5_000)).await.unwrap_err();
+        let error = deadline("the panic", mark.cover(5_000)).await.unwrap_err();
         assert_eq!(error.code(), everywire_core::Code::Internal);
         assert!(mark.covers(1_101) && !mark.covers(1_102));
     }
@@ -228,7 +229,7 @@ mod tests {
             })
             .collect();
         for caller in callers {
-            soon("a caller", caller).await.unwrap();
+            deadline("a caller", caller).await.unwrap();
         }
     }
 

@@ -1,8 +1,8 @@
-//! What survives a restart: the highest number handed out, for the locks' fencing tokens and for the ids.
+//! State that survives a restart: the highest number handed out, for fencing tokens and for ids.
 //!
-//! The numbers are promised on disk before they are handed out, in blocks: a [`HighWater`] mark stands ahead of them, and no
-//! number beyond it leaves the process. So a process that is killed at any moment costs a part of a block and repeats
-//! nothing, and the way of a call touches no disk: the next block is promised while the present one lasts.
+//! Numbers are reserved on disk in blocks before they are handed out: a [`HighWater`] mark is ahead of them, and no number beyond
+//! it leaves the process. So a process that is killed at any moment wastes part of a block and repeats nothing. Calls do not
+//! wait for the disk, because the next block is reserved before the current one is used up.
 
 mod data_dir;
 mod high_water;

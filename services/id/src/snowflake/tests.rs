@@ -117,11 +117,11 @@ async fn too_many_ids_at_once_are_an_error() {
 async fn a_clock_outside_the_layout_is_an_error() {
     let before = ids("41/10/12", 0, -7);
     let error = before.next().await.unwrap_err();
-    assert_eq!(error.message(), "the clock stands 7 ms before the epoch of the ids");
+    assert_eq!(error.message(), "the clock is 7 ms before the epoch of the ids");
     assert_eq!(error.code(), Code::FailedPrecondition);
     let after = ids("20/1/1", 0, 1 << 20);
     let error = after.next().await.unwrap_err();
-    let expected = "the clock stands 1048576 ms after the epoch of the ids, and the layout 20/1/1 ends at 1048576 ms";
+    let expected = "the clock is 1048576 ms after the epoch of the ids, and the layout 20/1/1 ends at 1048576 ms";
     assert_eq!((error.code(), error.message()), (Code::OutOfRange, expected));
 }
 

@@ -15,7 +15,7 @@ use everywire_testing::engine::{Engine, Kind};
 
 const SERVERS: usize = 64;
 const MAX_WORKER: u64 = 1_023;
-/// A start that takes longer has failed.
+/// The limit of a start.
 const START_TIME: Duration = Duration::from_mins(2);
 
 async fn start(kind: Kind) {
@@ -29,7 +29,7 @@ async fn start(kind: Kind) {
             let mut refusals = 0;
             loop {
                 match next(&mut socket).await.unwrap() {
-                    // Its process makes ids no longer than somebody listens.
+                    // The process ends when this socket is closed.
                     Said::Ids { first, .. } => return (worker(first), refusals, socket),
                     Said::NoWorker => refusals += 1,
                     Said::Refused | Said::ClockSet => {}
@@ -41,7 +41,7 @@ async fn start(kind: Kind) {
     let workers: BTreeSet<_> = started.iter().map(|(worker, ..)| worker).collect();
     assert_eq!(workers.len(), SERVERS, "{kind:?}: {workers:?}");
     let refusals: u32 = started.iter().map(|(_, refusals, _)| refusals).sum();
-    assert_eq!(refusals, 0, "{kind:?}: a server whose start is refused ends");
+    assert_eq!(refusals, 0, "{kind:?}: a server without a worker id ends");
     println!("{kind:?}: {SERVERS} servers have a worker id each after {:?}", began.elapsed());
 }
 

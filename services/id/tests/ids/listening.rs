@@ -1,4 +1,4 @@
-//! Who listens to the processes, and notes what they say.
+//! Collects the messages of the processes.
 
 use std::{
     collections::HashMap,
@@ -20,13 +20,13 @@ use crate::{
     process::{Said, next, spawn},
 };
 
-/// Longer than anything that is waited for takes on a busy machine.
+/// Longer than anything that a test waits for takes on a busy machine.
 const SOON: Duration = Duration::from_mins(1);
 
 /// Tests that use the whole machine run one after the other.
 pub(crate) static MACHINE: Mutex<()> = Mutex::const_new(());
 
-/// What all processes have said.
+/// The messages of all processes so far.
 #[derive(Default)]
 pub(crate) struct Notes {
     pub(crate) history: History,
@@ -34,7 +34,7 @@ pub(crate) struct Notes {
     pub(crate) clocks_set: u64,
     /// Which process has each worker id, by its last ids.
     pub(crate) holders: HashMap<u64, usize>,
-    /// How often one had another's.
+    /// How often a worker id changed hands.
     pub(crate) passed_on: u64,
 }
 
@@ -94,7 +94,7 @@ impl Listening {
         self.notes.lock().unwrap()
     }
 
-    /// Waits until the notes say so.
+    /// Waits until the condition holds.
     pub(crate) async fn until(&self, what: &str, holds: impl Fn(&Notes) -> bool) {
         let waiting = async {
             while !holds(&self.notes()) {

@@ -21,15 +21,15 @@ use tokio::{
     time::sleep,
 };
 
-/// Long enough for a lease that is asked for under load, short enough to be lost in a test.
+/// Long enough for a lease that is renewed under load, short enough to be lost in a test.
 pub(crate) const TIMES: LeaseTimes = LeaseTimes { hold: Duration::from_secs(1), rest: Duration::from_secs(2) };
-/// How far a clock stands before or behind the real one at most: two of them differ by less than the time to rest.
+/// The most that a clock differs from the real one: two of them differ by less than `rest`.
 const JUMP_MS: u64 = 900;
 const TO: &str = "EVERYWIRE_IDS_TO";
 const LOCKS: &str = "EVERYWIRE_IDS_LOCKS";
 const MAX_WORKER: &str = "EVERYWIRE_IDS_MAX_WORKER";
 
-/// Starts a process that makes ids for whoever listens at `to`: with a worker id of those up to `max_worker` from the locks at
+/// Starts a process that sends ids to the listener at `to`: with a worker id of those up to `max_worker` from the locks at
 /// a URL, or with worker id 0.
 pub(crate) fn spawn(to: SocketAddr, locks: Option<&str>, max_worker: u64) -> Child {
     let mut command = Command::new(env::current_exe().unwrap());
@@ -38,20 +38,20 @@ pub(crate) fn spawn(to: SocketAddr, locks: Option<&str>, max_worker: u64) -> Chi
     command.stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true).spawn().unwrap()
 }
 
-/// What a process says.
+/// A message of a process.
 pub(crate) enum Said {
-    /// Ids that follow on each other.
+    /// Consecutive ids.
     Ids { first: u64, count: u64 },
-    /// It was refused any.
+    /// Its call for ids failed.
     Refused,
-    /// It was refused a worker id.
+    /// It could not get a worker id.
     NoWorker,
     /// Its clock was set.
     ClockSet,
 }
 
 impl Said {
-    /// What is no id has the count 0.
+    /// Messages other than ids have the count 0.
     fn bytes(&self) -> [u8; 16] {
         let (first, count) = match *self {
             Self::Ids { first, count } => (first, count),
@@ -63,7 +63,7 @@ impl Said {
     }
 }
 
-/// What a process says next; nothing after its end.
+/// The next message of a process; `None` after its end.
 pub(crate) async fn next(from: &mut (impl AsyncReadExt + Unpin)) -> Option<Said> {
     let (first, count) = (from.read_u64_le().await.ok()?, from.read_u64_le().await.ok()?);
     Some(match (first, count) {
@@ -139,7 +139,7 @@ fn random() -> u32 {
     uuid::Uuid::new_v4().as_fields().0
 }
 
-/// Each run of ids that follow on each other.
+/// Each run of consecutive ids.
 fn runs(ids: &[u64]) -> Vec<u8> {
     let runs = ids.chunk_by(|one, next| one + 1 == *next);
     runs.flat_map(|run| Said::Ids { first: run[0], count: run.len() as u64 }.bytes()).collect()

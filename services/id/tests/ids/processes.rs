@@ -94,7 +94,7 @@ impl Cluster {
         self.until("another one has the worker id", |notes| notes.holds_a_worker_id(newcomer.number)).await;
         let refusals = self.listening.notes().refusals;
         self.signal(1, "-CONT").await;
-        self.until("who has lost its lease is refused", |notes| notes.refusals > refusals).await;
+        self.until("a process that has lost its lease makes no ids", |notes| notes.refusals > refusals).await;
         sleep(TIMES.hold).await;
         self.processes[1].child.kill().await.unwrap();
         self.processes[1] = newcomer;
@@ -104,7 +104,7 @@ impl Cluster {
     async fn the_engine_is_away(&self) {
         let refusals = self.listening.notes().refusals;
         self.engine.signal("STOP");
-        self.until("who can't renew its lease is refused", |notes| notes.refusals > refusals).await;
+        self.until("a process that can't renew its lease makes no ids", |notes| notes.refusals > refusals).await;
         sleep(TIMES.hold / 2).await;
         let made = self.listening.notes().history.count;
         self.engine.signal("CONT");

@@ -1,4 +1,4 @@
-//! What each scheme promises, against its engine.
+//! The guarantees of each scheme, against its engine.
 
 use std::{
     collections::HashSet,
@@ -7,7 +7,7 @@ use std::{
 };
 
 use everywire_core::{Code, Result, RpcError};
-use everywire_id::{Ids, Promises, Settings};
+use everywire_id::{Guarantees, Ids, Settings};
 use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
@@ -60,9 +60,9 @@ fn unix_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis().try_into().unwrap()
 }
 
-async fn keeps_its_promises(servers: &[Arc<Ids>; 2], seen: &mut HashSet<u64>, url: &str) {
+async fn keeps_its_guarantees(servers: &[Arc<Ids>; 2], seen: &mut HashSet<u64>, url: &str) {
     are_unique(servers, seen).await;
-    let Promises { unique, monotonic, .. } = servers[0].promises();
+    let Guarantees { unique, monotonic, .. } = servers[0].guarantees();
     assert!(unique, "{url}");
     assert_eq!(grow(servers).await, monotonic, "{url}: two servers in turns");
     let before = unix_ms();
@@ -76,14 +76,14 @@ async fn keeps_its_promises(servers: &[Arc<Ids>; 2], seen: &mut HashSet<u64>, ur
 /// More ids than a server has left once [`missed`] has returned.
 const MANY: u32 = 100_000;
 
-/// Draws until the engine is missed.
+/// Draws until the engine is needed and unavailable.
 async fn missed(ids: &Ids) -> RpcError {
     let drawn = async { while ids.next_many(MANY).await.is_ok() {} };
     timeout(SOON, drawn).await.unwrap();
     ids.next_many(MANY).await.unwrap_err()
 }
 
-/// Draws until the engine is there again.
+/// Draws until the engine is back.
 async fn again(ids: &Ids) -> Result<Vec<u64>> {
     let began = Instant::now();
     loop {
@@ -95,7 +95,7 @@ async fn again(ids: &Ids) -> Result<Vec<u64>> {
     }
 }
 
-/// The engine dies and comes back: an error that says what is away, and no id twice.
+/// The engine dies and comes back: an error that names it, and no id twice.
 async fn survives(engine: &mut Engine, url: &str, servers: &[Arc<Ids>; 2], seen: &mut HashSet<u64>) {
     engine.kill();
     for ids in servers {
@@ -121,9 +121,9 @@ async fn check(kind: Kind, prefixes: &[&str]) {
     for prefix in prefixes {
         let url = format!("{prefix}{}", engine.url());
         let (servers, mut seen) = (two(&url).await, HashSet::new());
-        keeps_its_promises(&servers, &mut seen, &url).await;
+        keeps_its_guarantees(&servers, &mut seen, &url).await;
         survives(&mut engine, &url, &servers, &mut seen).await;
-        println!("{url}: {} ids are {}", seen.len(), servers[0].promises());
+        println!("{url}: {} ids are {}", seen.len(), servers[0].guarantees());
     }
 }
 
@@ -142,7 +142,7 @@ async fn mariadb() {
     check(Kind::MariaDb, &["segment+", "increment+"]).await;
 }
 
-/// Ids go on from the last one, whatever the engine's clock shows.
+/// Ids continue from the last one, whatever the engine's clock shows.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_redis_whose_clock_jumps_repeats_nothing() {
     let engine = Engine::start_with_clock(Kind::Redis).await;

@@ -1,4 +1,4 @@
-//! What the mesh promises, on a simulated network and in simulated time: only the counting is real.
+//! The guarantees of the mesh, on a simulated network and in simulated time. Only the counting is real.
 
 use std::time::Duration;
 
@@ -8,13 +8,12 @@ use tokio::{
     time::{Instant, advance},
 };
 
-use super::super::SlotLimiter;
-use crate::Permit;
+use crate::{Permit, SlotLimiter};
 
 const LIMITERS: usize = 3;
 const LIMIT: u32 = 6;
 const SLOT: Duration = Duration::from_millis(100);
-/// Between requests after which every slot has ended and all news has arrived.
+/// A pause after which every slot has ended and all messages have arrived.
 const LONG_PAUSE_MS: u64 = 300;
 
 /// A request, after a pause.
@@ -23,21 +22,21 @@ struct Step {
     pause_ms: u64,
     at: usize,
     permits: u32,
-    /// How long the news takes to each limiter; nothing if it is lost.
+    /// The delay of the message to each limiter; `None` if it is lost.
     late_ms: [Option<u64>; LIMITERS],
 }
 
-/// Requests after pauses up to the first or, now and then, of the second; news that takes up to `late_ms`, or is lost, as if
-/// it took up to `lost` milliseconds more.
+/// Requests after pauses up to the first or, sometimes, of the second; messages that take up to `late_ms`, or are lost, with the
+/// probability of a delay of up to `lost` milliseconds more.
 fn step(pauses: [u64; 2], late_ms: u64, lost: u64) -> impl Strategy<Value = Step> {
     let pause_ms = prop_oneof![10 => 0..=pauses[0], 1 => Just(pauses[1])];
-    let news = || (0..=late_ms + lost).prop_map(move |late| (late <= late_ms).then_some(late));
-    let late_ms = [(); LIMITERS].map(|()| news());
+    let delay = || (0..=late_ms + lost).prop_map(move |late| (late <= late_ms).then_some(late));
+    let late_ms = [(); LIMITERS].map(|()| delay());
     let step = (pause_ms, 0..LIMITERS, 1..=2_u32, late_ms);
     step.prop_map(|(pause_ms, at, permits, late_ms)| Step { pause_ms, at, permits, late_ms })
 }
 
-/// Permits of a slot that ends so, and who has heard of them.
+/// Permits of a slot, its end, and which limiters have heard of them.
 #[derive(Debug)]
 struct Granted {
     by: usize,
@@ -47,7 +46,7 @@ struct Granted {
 }
 
 #[derive(Debug)]
-struct News {
+struct Message {
     of: usize,
     to: usize,
     arrives: Instant,
@@ -57,7 +56,7 @@ struct News {
 struct Network {
     limiters: [SlotLimiter; LIMITERS],
     granted: Vec<Granted>,
-    under_way: Vec<News>,
+    in_flight: Vec<Message>,
 }
 
 impl Network {
@@ -65,7 +64,7 @@ impl Network {
     async fn start() -> Self {
         let limiters = [(); LIMITERS].map(|()| SlotLimiter::new(LIMIT, SLOT).with_peers());
         advance(2 * SLOT).await;
-        Self { limiters, granted: Vec::new(), under_way: Vec::new() }
+        Self { limiters, granted: Vec::new(), in_flight: Vec::new() }
     }
 
     async fn run(&mut self, step: &Step) -> Permit {
@@ -86,24 +85,24 @@ impl Network {
         permit
     }
 
-    /// A connection keeps the order.
+    /// Sends a message. A connection keeps the order.
     fn send(&mut self, by: usize, to: usize, late_ms: Option<u64>, rest: Duration) {
         let Some(late_ms) = late_ms else { return };
-        let earlier = self.under_way.iter().filter(|news| news.to == to && self.granted[news.of].by == by);
-        let arrives = earlier.map(|news| news.arrives).max();
+        let earlier = self.in_flight.iter().filter(|message| message.to == to && self.granted[message.of].by == by);
+        let arrives = earlier.map(|message| message.arrives).max();
         let arrives = arrives.max(Some(Instant::now() + Duration::from_millis(late_ms))).expect("one of two");
-        self.under_way.push(News { of: self.granted.len(), to, arrives, rest });
+        self.in_flight.push(Message { of: self.granted.len(), to, arrives, rest });
     }
 
     fn deliver(&mut self) {
         let now = Instant::now();
-        for News { of, to, rest, .. } in self.under_way.extract_if(.., |news| news.arrives <= now) {
+        for Message { of, to, rest, .. } in self.in_flight.extract_if(.., |message| message.arrives <= now) {
             self.limiters[to].count("a", self.granted[of].permits, rest).unwrap();
             self.granted[of].heard[to] = true;
         }
     }
 
-    /// The permits of the slot in which the last ones were granted, and how many of them were not heard of there.
+    /// The permits of the slot of the last grant, and how many of them its limiter has not heard of.
     fn last_slot(&self) -> [u32; 2] {
         let Some(last) = self.granted.last() else { return [0; 2] };
         let apart = |one: &Granted| one.ends.max(last.ends) - one.ends.min(last.ends);
@@ -113,8 +112,8 @@ impl Network {
     }
 }
 
-/// Runs the steps, and checks the promise after each permit.
-fn keeps_its_promise(steps: &[Step]) -> Result<(), TestCaseError> {
+/// Runs the steps, and checks the guarantee after each grant.
+fn keeps_its_guarantee(steps: &[Step]) -> Result<(), TestCaseError> {
     in_simulated_time(async {
         let mut network = Network::start().await;
         for (number, step) in steps.iter().enumerate() {
@@ -135,13 +134,13 @@ fn in_simulated_time<T>(test: impl Future<Output = T>) -> T {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Slot after slot, without a pause in which they could find each other.
+    /// Slot after slot, without a pause in which the limiters could converge.
     #[test]
-    fn a_slot_has_the_limit_and_what_is_under_way(steps in vec(step([12, 70], 24, 0), 1..120)) {
-        keeps_its_promise(&steps)?;
+    fn a_slot_has_the_limit_and_what_is_in_flight(steps in vec(step([12, 70], 24, 0), 1..120)) {
+        keeps_its_guarantee(&steps)?;
     }
 
-    /// Slots apart from each other, as limiters that lose news need not agree when the next one begins.
+    /// Slots with pauses between them, as limiters that lose messages need not agree on the begin of the next slot.
     #[test]
     fn a_slot_has_the_limit_and_what_is_lost(
         mut rounds in vec(vec(step([1, 2], 15, 10), 1..15), 1..5),
@@ -149,11 +148,11 @@ proptest! {
         for round in &mut rounds {
             round[0].pause_ms = LONG_PAUSE_MS;
         }
-        keeps_its_promise(&rounds.concat())?;
+        keeps_its_guarantee(&rounds.concat())?;
     }
 
     #[test]
-    fn with_news_that_takes_no_time_the_limiters_are_one(steps in vec(step([12, 70], 0, 0), 1..120)) {
+    fn without_delay_the_limiters_act_as_one(steps in vec(step([12, 70], 0, 0), 1..120)) {
         in_simulated_time(async {
             let one = SlotLimiter::new(LIMIT, SLOT);
             let mut network = Network::start().await;

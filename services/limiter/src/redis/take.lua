@@ -1,19 +1,19 @@
 -- Takes permits, all or none. KEYS: the log, a list with the time of each permit. ARGV: permits, limit, period.
--- All times are microseconds, on this engine's clock. Returns go (1 or 0), what remains, and how long to wait if not go.
+-- Times are microseconds of this server's clock. Returns go (1 or 0), the permits left, and the time to wait if not go.
 local log = KEYS[1]
 local permits, limit, period = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 
-local function at(place)
-    return tonumber(redis.call('LINDEX', log, place))
+local function at(index)
+    return tonumber(redis.call('LINDEX', log, index))
 end
 
 local function push(count)
     local stamp = string.format('%.0f', now)
     for first = 1, count, 1000 do
         local stamps = {}
-        for place = 1, math.min(1000, count - first + 1) do stamps[place] = stamp end
+        for index = 1, math.min(1000, count - first + 1) do stamps[index] = stamp end
         redis.call('RPUSH', log, unpack(stamps))
     end
     redis.call('PEXPIRE', log, math.ceil(period / 1000) + 1)
@@ -21,7 +21,7 @@ end
 
 local used = redis.call('LLEN', log)
 if used > 0 and at(-1) > now then
-    -- The clock was set back. Nobody knows how old these permits are, so they begin to age now.
+    -- The clock was set back. The age of these permits is unknown, so they begin to age now.
     redis.call('DEL', log)
     push(used)
 end

@@ -1,8 +1,8 @@
--- One procedure for each step of a lock, parted by lines of `//`. A row's lock makes a step atomic; times are milliseconds
--- of this server's clock, taken once the row is locked. Each runs with its caller's privileges: whoever installed it may
--- have been one who can write to a server that is read-only.
+-- One procedure per step of a lock, separated by lines of `//`. The row lock makes a step atomic. Times are milliseconds of this
+-- server's clock, read once the row is locked. Each procedure runs with its caller's privileges, because the user who installed
+-- it may be allowed to write to a read-only server.
 
--- One row per name, which is never deleted: its token grows for ever.
+-- One row per name, never deleted: its token only grows.
 CREATE TABLE IF NOT EXISTS everywire_locks (
     name VARBINARY(512) PRIMARY KEY,
     owner VARBINARY(512),
@@ -12,7 +12,7 @@ CREATE TABLE IF NOT EXISTS everywire_locks (
     until BIGINT NOT NULL DEFAULT 0
 ) ENGINE = InnoDB
 //
--- The places of those who wait, by ticket.
+-- The waiters, by ticket.
 CREATE TABLE IF NOT EXISTS everywire_waits (
     ticket BIGINT PRIMARY KEY AUTO_INCREMENT,
     name VARBINARY(512) NOT NULL,
@@ -23,8 +23,8 @@ CREATE TABLE IF NOT EXISTS everywire_waits (
     KEY by_session (session)
 ) ENGINE = InnoDB
 //
--- The servers that somebody waits at. One that was not heard of in time may have lost its places: all who wait at it take
--- them again.
+-- The servers with waiters. If the time of one was over, its waiters may have been removed: `was_lost` tells all of them to
+-- queue again.
 CREATE TABLE IF NOT EXISTS everywire_sessions (
     session CHAR(16) PRIMARY KEY,
     until BIGINT NOT NULL,
@@ -40,7 +40,7 @@ CREATE PROCEDURE IF NOT EXISTS everywire_alive(a_session CHAR(16), a_session_ttl
         was_lost = was_lost OR until <= moment OR until > moment + a_session_ttl,
         until = moment + a_session_ttl
 //
--- The first place whose server is alive.
+-- The first waiter whose server is alive.
 CREATE PROCEDURE IF NOT EXISTS everywire_first(a_name VARBINARY(512), moment BIGINT, OUT front BIGINT, OUT front_owner VARBINARY(512)) SQL SECURITY INVOKER
 BEGIN
     DECLARE server CHAR(16);
@@ -55,7 +55,7 @@ BEGIN
     END LOOP;
 END
 //
--- 1, token, holds, rest; or 0, rest, is first, ticket; or 2: the queue is full. A place below 1 doesn't wait.
+-- Returns 1, token, holds, rest; or 0, rest, is first, ticket; or 2: the queue is full. A call with `a_place` below 1 does not wait.
 CREATE PROCEDURE IF NOT EXISTS everywire_take(
     a_name VARBINARY(512), a_owner VARBINARY(512), a_ttl BIGINT, a_session CHAR(16), a_place BIGINT, a_ticket BIGINT,
     a_session_ttl BIGINT, a_most BIGINT
@@ -113,7 +113,7 @@ BEGIN
     SELECT 1, 0, 0, 0;
 END
 //
--- 1 or 0
+-- Returns 1 or 0
 CREATE PROCEDURE IF NOT EXISTS everywire_unlock(a_name VARBINARY(512), a_owner VARBINARY(512)) SQL SECURITY INVOKER
 BEGIN
     DECLARE had, moment BIGINT;
@@ -124,7 +124,7 @@ BEGIN
     SELECT had, 0, 0, 0;
 END
 //
--- 1, token, holds, rest; or 0, rest
+-- Returns 1, token, holds, rest; or 0, rest
 CREATE PROCEDURE IF NOT EXISTS everywire_renew(a_name VARBINARY(512), a_owner VARBINARY(512), a_ttl BIGINT) SQL SECURITY INVOKER
 step: BEGIN
     DECLARE h_owner VARBINARY(512);
@@ -146,7 +146,7 @@ step: BEGIN
     END IF;
 END
 //
--- The server's places that may have their turn: the first of a lock that is free, and those of its owner. 0 is all.
+-- Returns the places of this server's waiters whose turn it may be: the first of each free lock, and those of a holder. 0 is all.
 CREATE PROCEDURE IF NOT EXISTS everywire_beat(a_session CHAR(16), a_session_ttl BIGINT) SQL SECURITY INVOKER
 BEGIN
     DECLARE moment BIGINT;
@@ -159,7 +159,7 @@ BEGIN
         CALL everywire_alive(a_session, a_session_ttl, moment);
         SELECT was_lost INTO lost FROM everywire_sessions WHERE session = a_session;
         UPDATE everywire_sessions SET was_lost = FALSE WHERE session = a_session;
-        -- Nobody is alive for longer, unless the clock was set back.
+        -- A later time than this means that the clock was set back.
         DELETE FROM everywire_sessions WHERE until <= moment OR until > moment + a_session_ttl;
     END IF;
     SELECT mine.place FROM everywire_waits mine JOIN everywire_locks held ON held.name = mine.name

@@ -1,5 +1,5 @@
-//! Locks in MariaDB: one procedure per step and a row per lock. The engine can't push, so each server asks it a
-//! few dozen times a second, for all of its waiters at once, whose turn it is.
+//! Locks in MariaDB: a row per lock and one procedure per step. MariaDB can't push messages, so each server with waiters asks
+//! it some 40 times a second whose turn it is, for all of its waiters at once.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,78 +11,79 @@ use tokio::task::JoinSet;
 use crate::{
     LockGrant, LockState, Request,
     engine::{Engine, MAX_WAITING, Shared, Taken, to_millis},
-    found::{renewed, taken},
-    wakes::{Place, SESSION_TTL, Strays, Wakes, take_out},
+    step_reply::StepReply,
+    waiters::{Orphans, SESSION_TTL, Waiter, Waiters, evict},
 };
 
 /// Locks in a MariaDB.
 pub type MariaDbLocks = Shared<MariaDb>;
 
-/// How often a server asks whose turn it is, as long as somebody waits at it. No two servers ask in step for long.
-const ASK: std::ops::Range<u64> = 20..30;
+/// Milliseconds between two polls of a server while calls wait. It is drawn at random per server, so that no two servers stay
+/// in step.
+const POLL_MS: std::ops::Range<u64> = 20..30;
 
 /// One MariaDB.
 #[derive(Debug)]
 pub struct MariaDb {
     database: Database,
-    wakes: Arc<Wakes>,
-    /// End with this.
+    waiters: Arc<Waiters>,
+    /// Aborted on drop.
     _tasks: JoinSet<()>,
 }
 
 impl MariaDb {
-    /// Connects to `mysql://USER:PASSWORD@HOST:PORT/DATABASE` and makes its tables and procedures there.
+    /// Connects to `mysql://USER:PASSWORD@HOST:PORT/DATABASE` and creates its tables and procedures there.
     pub async fn connect(url: &str) -> Result<Self> {
         let database = Database::connect(url, "the MariaDB that keeps the locks", include_str!("lock.sql")).await?;
-        let ((wakes, strays), mut tasks) = (Wakes::new(), JoinSet::new());
-        tasks.spawn(ask(database.clone(), Arc::clone(&wakes)));
-        tasks.spawn(forget(database.clone(), wakes.session.clone(), strays));
-        Ok(Self { database, wakes, _tasks: tasks })
+        let ((waiters, orphans), mut tasks) = (Waiters::new(), JoinSet::new());
+        tasks.spawn(poll(database.clone(), Arc::clone(&waiters)));
+        tasks.spawn(evict_orphans(database.clone(), waiters.session.clone(), orphans));
+        Ok(Self { database, waiters, _tasks: tasks })
     }
 
-    async fn numbers(&self, call: &str, arguments: impl Into<Params>) -> Result<Vec<i64>> {
+    async fn step(&self, call: &str, arguments: impl Into<Params>) -> Result<StepReply> {
         let [numbers] = <[_; 1]>::try_from(self.database.rows::<(i64, i64, i64, i64)>(call, arguments.into()).await?)
             .map_err(|_| RpcError::internal("a procedure of the database returned nothing"))?;
-        Ok(<[i64; 4]>::from(numbers).into())
+        Ok(StepReply(<[i64; 4]>::from(numbers).into()))
     }
 }
 
-/// Says that this server is alive, and wakes those whose turn it is, as long as somebody waits.
-async fn ask(database: Database, wakes: Arc<Wakes>) {
-    let every = ASK.start + u64::from_str_radix(&wakes.session[..8], 16).unwrap_or(0) % (ASK.end - ASK.start);
-    let (database, waiting) = (&database, &wakes);
-    let ask = || async move {
+/// While calls wait, tells the engine that this server is alive, and wakes the waiters whose turn it is.
+async fn poll(database: Database, waiters: Arc<Waiters>) {
+    let interval = Duration::from_millis(fastrand::u64(POLL_MS));
+    let (database, waiting) = (&database, &waiters);
+    let poll = || async move {
         let arguments = (&waiting.session, to_millis(SESSION_TTL));
         let turns: Vec<i64> = database.rows("CALL everywire_beat(?, ?)", arguments.into()).await?;
         waiting.turns(&turns);
         Ok(())
     };
-    wakes.beat(Duration::from_millis(every), ask).await;
+    waiters.heartbeat(interval, poll).await;
 }
 
-/// Takes places out that are nobody's.
-async fn forget(database: Database, session: String, strays: Strays) {
+/// Removes waiters from their queues that no longer exist.
+async fn evict_orphans(database: Database, session: String, orphans: Orphans) {
     const FORGET: &str = "DELETE FROM everywire_waits WHERE session = ? AND place = ?";
     let (database, session) = (&database, &session);
     let forget = |number: String| async move { database.rows::<Row>(FORGET, (session, number).into()).await.map(drop) };
-    take_out(strays, forget).await;
+    evict(orphans, forget).await;
 }
 
 impl Engine for MariaDb {
-    type Place = Place;
+    type Waiter = Waiter;
 
     fn names(&self) -> &Names {
         self.database.names()
     }
 
-    fn place(&self) -> Place {
-        self.wakes.place()
+    fn waiter(&self) -> Waiter {
+        self.waiters.register()
     }
 
-    async fn take(&self, request: &Request, place: Option<&mut Place>) -> Result<Taken> {
+    async fn take(&self, request: &Request, waiter: Option<&mut Waiter>) -> Result<Taken> {
         let Request { name, owner, ttl } = request;
-        let (number, ticket) = place.as_ref().map_or((0, 0), |place| (place.number, place.ticket));
-        let session = &self.wakes.session;
+        let (number, ticket) = waiter.as_ref().map_or((0, 0), |waiter| (waiter.number, waiter.ticket));
+        let session = &self.waiters.session;
         let arguments = (
             name.as_bytes(),
             owner.as_bytes(),
@@ -93,26 +94,25 @@ impl Engine for MariaDb {
             to_millis(SESSION_TTL),
             MAX_WAITING,
         );
-        let found = self.numbers("CALL everywire_take(?, ?, ?, ?, ?, ?, ?, ?)", arguments).await?;
-        taken(request, place.map(|place| &mut place.ticket), &found)
+        let reply = self.step("CALL everywire_take(?, ?, ?, ?, ?, ?, ?, ?)", arguments).await?;
+        reply.taken(request, waiter.map(|waiter| &mut waiter.ticket))
     }
 
-    async fn woken(&self, place: &mut Place) {
-        place.woken().await;
+    async fn woken(&self, waiter: &mut Waiter) {
+        waiter.woken().await;
     }
 
-    async fn leave(&self, _: &Request, place: &Place) -> Result<()> {
-        self.numbers("CALL everywire_leave(?)", (place.ticket,)).await.map(drop)
+    async fn leave(&self, _: &Request, waiter: &Waiter) -> Result<()> {
+        self.step("CALL everywire_leave(?)", (waiter.ticket,)).await.map(drop)
     }
 
     async fn unlock(&self, name: &str, owner: &str) -> Result<bool> {
-        let found = self.numbers("CALL everywire_unlock(?, ?)", (name.as_bytes(), owner.as_bytes())).await?;
-        Ok(found[0] == 1)
+        Ok(self.step("CALL everywire_unlock(?, ?)", (name.as_bytes(), owner.as_bytes())).await?.unlocked())
     }
 
     async fn renew(&self, request: &Request) -> Result<LockGrant> {
         let arguments = (request.name.as_bytes(), request.owner.as_bytes(), to_millis(request.ttl));
-        Ok(renewed(request, &self.numbers("CALL everywire_renew(?, ?, ?)", arguments).await?))
+        Ok(self.step("CALL everywire_renew(?, ?, ?)", arguments).await?.renewed(request))
     }
 
     async fn state(&self, name: &str) -> Result<LockState> {

@@ -1,6 +1,6 @@
--- One function for each step of a lock. A row's lock makes a step atomic; times are milliseconds of this server's clock.
+-- One function per step of a lock. The row lock makes a step atomic. Times are milliseconds of this server's clock.
 
--- One row per name, which is never deleted: its token grows for ever.
+-- One row per name, never deleted: its token only grows.
 CREATE TABLE IF NOT EXISTS everywire.locks (
     name bytea PRIMARY KEY,
     owner bytea,
@@ -10,7 +10,7 @@ CREATE TABLE IF NOT EXISTS everywire.locks (
     until bigint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 50);
 
--- The places of those who wait, by ticket.
+-- The waiters, by ticket.
 CREATE TABLE IF NOT EXISTS everywire.waits (
     ticket bigserial PRIMARY KEY,
     name bytea NOT NULL,
@@ -21,13 +21,13 @@ CREATE TABLE IF NOT EXISTS everywire.waits (
 CREATE INDEX IF NOT EXISTS waits_by_name ON everywire.waits (name, ticket);
 CREATE INDEX IF NOT EXISTS waits_by_session ON everywire.waits (session);
 
--- The servers that somebody waits at.
+-- The servers with waiters.
 CREATE TABLE IF NOT EXISTS everywire.sessions (session text PRIMARY KEY, until bigint NOT NULL);
 
 CREATE OR REPLACE FUNCTION everywire.now_ms() RETURNS bigint LANGUAGE sql VOLATILE AS
 $$ SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint $$;
 
--- The first place whose server is alive.
+-- The first waiter whose server is alive.
 CREATE OR REPLACE FUNCTION everywire.first_of(a_name bytea) RETURNS everywire.waits LANGUAGE plpgsql AS $$
 DECLARE front everywire.waits;
 BEGIN
@@ -45,8 +45,8 @@ END $$;
 CREATE OR REPLACE FUNCTION everywire.wake(place everywire.waits) RETURNS void LANGUAGE sql AS
 $$ SELECT pg_notify('everywire_' || place.session, place.place::text) WHERE place.ticket IS NOT NULL $$;
 
--- Keeps a server alive. One that was not heard of in time may have lost its places, so who waits at it takes them again. One
--- that is not there any more has been told by whoever took it out.
+-- Keeps a server alive. If its time was over, its waiters may have been removed, so they are told to queue again. A server
+-- whose row was deleted has been told by the step that deleted it.
 CREATE OR REPLACE FUNCTION everywire.alive(a_session text, a_ttl bigint) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE moment bigint := everywire.now_ms();
 BEGIN
@@ -59,7 +59,7 @@ BEGIN
     ON CONFLICT (session) DO UPDATE SET until = excluded.until;
 END $$;
 
--- 1, token, holds, rest; or 0, rest, is first, ticket; or 2: the queue is full. A place below 1 doesn't wait.
+-- Returns 1, token, holds, rest; or 0, rest, is first, ticket; or 2: the queue is full. A call with `a_place` below 1 does not wait.
 CREATE OR REPLACE FUNCTION everywire.take(
     a_name bytea, a_owner bytea, a_ttl bigint, a_session text, a_place bigint, a_ticket bigint, a_session_ttl bigint,
     a_most bigint
@@ -103,7 +103,7 @@ BEGIN
         PERFORM everywire.alive(a_session, a_session_ttl);
         front := everywire.first_of(a_name);
     END IF;
-    -- It is the turn of the first, who may not know, or be nobody.
+    -- It is the turn of the first waiter, which may not know, or no longer exist.
     IF held.until <= moment THEN
         PERFORM everywire.wake(front);
     END IF;
@@ -120,7 +120,7 @@ BEGIN
     RETURN ARRAY[]::bigint[];
 END $$;
 
--- Takes a place out that is nobody's.
+-- Removes a waiter that no longer exists.
 CREATE OR REPLACE FUNCTION everywire.forget(a_session text, a_place bigint) RETURNS bigint[] LANGUAGE plpgsql AS $$
 DECLARE stray everywire.waits;
 BEGIN
@@ -131,7 +131,7 @@ BEGIN
     RETURN everywire.leave(stray.name, stray.ticket);
 END $$;
 
--- 1 or 0
+-- Returns 1 or 0
 CREATE OR REPLACE FUNCTION everywire.unlock(a_name bytea, a_owner bytea) RETURNS bigint[] LANGUAGE plpgsql AS $$
 DECLARE held everywire.locks;
 BEGIN
@@ -147,7 +147,7 @@ BEGIN
     RETURN ARRAY[1];
 END $$;
 
--- 1, token, holds, rest; or 0, rest
+-- Returns 1, token, holds, rest; or 0, rest
 CREATE OR REPLACE FUNCTION everywire.renew(a_name bytea, a_owner bytea, a_ttl bigint) RETURNS bigint[]
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -167,12 +167,12 @@ BEGIN
     RETURN ARRAY[1, held.token, held.holds, a_ttl];
 END $$;
 
--- The server's places that may have their turn: the first of a lock that is free, and those of its owner. 0 is all.
+-- Returns the places of this server's waiters whose turn it may be: the first of each free lock, and those of a holder. 0 is all.
 CREATE OR REPLACE FUNCTION everywire.beat(a_session text, a_session_ttl bigint) RETURNS bigint[] LANGUAGE plpgsql AS $$
 DECLARE moment bigint := everywire.now_ms();
 BEGIN
     PERFORM everywire.alive(a_session, a_session_ttl);
-    -- Nobody is alive for longer, unless the clock was set back.
+    -- A later time than this means that the clock was set back.
     DELETE FROM everywire.sessions WHERE until <= moment OR until > everywire.now_ms() + a_session_ttl;
     IF FOUND THEN
         PERFORM pg_notify('everywire_all', 'all');

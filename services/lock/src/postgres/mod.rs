@@ -1,4 +1,4 @@
-//! Locks in PostgreSQL: one function per step, a row per lock, and LISTEN and NOTIFY for the waiters.
+//! Locks in PostgreSQL: a row per lock, one function per step, LISTEN and NOTIFY to wake waiters.
 
 use std::sync::Arc;
 
@@ -13,8 +13,8 @@ use tokio_postgres::types::Type;
 use crate::{
     LockGrant, LockState, Request,
     engine::{Engine, MAX_WAITING, Shared, Taken, to_millis},
-    found::{renewed, taken},
-    wakes::{Place, SESSION_TTL, Strays, Wakes, take_out},
+    step_reply::StepReply,
+    waiters::{Orphans, SESSION_TTL, Waiter, Waiters, evict},
 };
 
 /// Locks in a PostgreSQL.
@@ -24,98 +24,98 @@ pub type PostgresLocks = Shared<Postgres>;
 #[derive(Debug)]
 pub struct Postgres {
     pool: Arc<Pool>,
-    wakes: Arc<Wakes>,
-    /// End with this.
+    waiters: Arc<Waiters>,
+    /// Aborted on drop.
     _tasks: JoinSet<()>,
 }
 
 impl Postgres {
-    /// Connects to `postgres://USER:PASSWORD@HOST:PORT/DATABASE` and makes the schema `everywire` there.
+    /// Connects to `postgres://USER:PASSWORD@HOST:PORT/DATABASE` and creates the schema `everywire` there.
     pub async fn connect(url: &str) -> Result<Self> {
-        let ((wakes, strays), mut tasks) = (Wakes::new(), JoinSet::new());
+        let ((waiters, orphans), mut tasks) = (Waiters::new(), JoinSet::new());
         let (role, script) = ("the PostgreSQL that keeps the locks", ("locks", include_str!("lock.sql")));
-        let channels = vec![format!("everywire_{}", wakes.session), "everywire_all".to_owned()];
-        let subscription = Subscription { channels, message: Arc::new(told(Arc::clone(&wakes))) };
+        let channels = vec![format!("everywire_{}", waiters.session), "everywire_all".to_owned()];
+        let subscription = Subscription { channels, message: Arc::new(on_message(Arc::clone(&waiters))) };
         let pool = Arc::new(Pool::connect(url, role, Some(subscription), script).await?);
-        tasks.spawn(beats(Arc::clone(&pool), Arc::clone(&wakes)));
-        tasks.spawn(forget(Arc::clone(&pool), wakes.session.clone(), strays));
-        Ok(Self { pool, wakes, _tasks: tasks })
+        tasks.spawn(heartbeat(Arc::clone(&pool), Arc::clone(&waiters)));
+        tasks.spawn(evict_orphans(Arc::clone(&pool), waiters.session.clone(), orphans));
+        Ok(Self { pool, waiters, _tasks: tasks })
     }
 
-    async fn numbers(&self, call: &str, arguments: &[Argument<'_>]) -> Result<Vec<i64>> {
-        self.pool.run(call, arguments).await
+    async fn step(&self, call: &str, arguments: &[Argument<'_>]) -> Result<StepReply> {
+        self.pool.run(call, arguments).await.map(StepReply)
     }
 }
 
-/// Wakes whom a message is for, and all when a connection begins.
-fn told(wakes: Arc<Wakes>) -> impl Fn(Option<&str>) + Send + Sync {
-    move |message| message.map_or_else(|| wakes.wake_all(), |message| wakes.message(message))
+/// Wakes the waiter that a message is for, and all waiters when a connection begins.
+fn on_message(waiters: Arc<Waiters>) -> impl Fn(Option<&str>) + Send + Sync {
+    move |message| message.map_or_else(|| waiters.wake_all(), |message| waiters.message(message))
 }
 
-/// While calls wait, tells the engine that this server is alive, and asks whose turn it is, since a message may be lost.
-async fn beats(pool: Arc<Pool>, wakes: Arc<Wakes>) {
+/// While calls wait, tells the engine that this server is alive, and asks whose turn it is, because a message may be lost.
+async fn heartbeat(pool: Arc<Pool>, waiters: Arc<Waiters>) {
     let (pool, ttl) = (&pool, &to_millis(SESSION_TTL));
-    let waiting = &wakes;
+    let waiting = &waiters;
     let beat = || async move {
         let arguments: [Argument; 2] = [(&waiting.session, Type::TEXT), (ttl, Type::INT8)];
         let turns: Vec<i64> = pool.run("SELECT everywire.beat($1, $2)", &arguments).await?;
         waiting.turns(&turns);
         Ok(())
     };
-    wakes.beat(SESSION_TTL / 3, beat).await;
+    waiters.heartbeat(SESSION_TTL / 3, beat).await;
 }
 
-/// Takes places out that are nobody's.
-async fn forget(pool: Arc<Pool>, session: String, strays: Strays) {
+/// Removes waiters from their queues that no longer exist.
+async fn evict_orphans(pool: Arc<Pool>, session: String, orphans: Orphans) {
     let (pool, session) = (&pool, &session);
     let forget = |number: String| async move {
         let number = number.parse::<i64>().unwrap_or(0);
         let arguments: [Argument; 2] = [(session, Type::TEXT), (&number, Type::INT8)];
         pool.row("SELECT everywire.forget($1, $2)", &arguments).await.map(drop)
     };
-    take_out(strays, forget).await;
+    evict(orphans, forget).await;
 }
 
 impl Engine for Postgres {
-    type Place = Place;
+    type Waiter = Waiter;
 
     fn names(&self) -> &Names {
         self.pool.names()
     }
 
-    fn place(&self) -> Place {
-        self.wakes.place()
+    fn waiter(&self) -> Waiter {
+        self.waiters.register()
     }
 
-    async fn take(&self, request: &Request, place: Option<&mut Place>) -> Result<Taken> {
-        let number = place.as_ref().map_or(0, |place| i64::try_from(place.number).unwrap_or(i64::MAX));
-        let ticket = place.as_ref().map_or(0, |place| place.ticket);
+    async fn take(&self, request: &Request, waiter: Option<&mut Waiter>) -> Result<Taken> {
+        let number = waiter.as_ref().map_or(0, |waiter| i64::try_from(waiter.number).unwrap_or(i64::MAX));
+        let ticket = waiter.as_ref().map_or(0, |waiter| waiter.ticket);
         let arguments: [Argument; 8] = [
             (&request.name.as_bytes(), Type::BYTEA),
             (&request.owner.as_bytes(), Type::BYTEA),
             (&to_millis(request.ttl), Type::INT8),
-            (&self.wakes.session, Type::TEXT),
+            (&self.waiters.session, Type::TEXT),
             (&number, Type::INT8),
             (&ticket, Type::INT8),
             (&to_millis(SESSION_TTL), Type::INT8),
             (&i64::from(MAX_WAITING), Type::INT8),
         ];
-        let found = self.numbers("SELECT everywire.take($1, $2, $3, $4, $5, $6, $7, $8)", &arguments).await?;
-        taken(request, place.map(|place| &mut place.ticket), &found)
+        let reply = self.step("SELECT everywire.take($1, $2, $3, $4, $5, $6, $7, $8)", &arguments).await?;
+        reply.taken(request, waiter.map(|waiter| &mut waiter.ticket))
     }
 
-    async fn woken(&self, place: &mut Place) {
-        place.woken().await;
+    async fn woken(&self, waiter: &mut Waiter) {
+        waiter.woken().await;
     }
 
-    async fn leave(&self, request: &Request, place: &Place) -> Result<()> {
-        let arguments: [Argument; 2] = [(&request.name.as_bytes(), Type::BYTEA), (&place.ticket, Type::INT8)];
-        self.numbers("SELECT everywire.leave($1, $2)", &arguments).await.map(drop)
+    async fn leave(&self, request: &Request, waiter: &Waiter) -> Result<()> {
+        let arguments: [Argument; 2] = [(&request.name.as_bytes(), Type::BYTEA), (&waiter.ticket, Type::INT8)];
+        self.step("SELECT everywire.leave($1, $2)", &arguments).await.map(drop)
     }
 
     async fn unlock(&self, name: &str, owner: &str) -> Result<bool> {
         let arguments: [Argument; 2] = [(&name.as_bytes(), Type::BYTEA), (&owner.as_bytes(), Type::BYTEA)];
-        Ok(self.numbers("SELECT everywire.unlock($1, $2)", &arguments).await? == [1])
+        Ok(self.step("SELECT everywire.unlock($1, $2)", &arguments).await?.unlocked())
     }
 
     async fn renew(&self, request: &Request) -> Result<LockGrant> {
@@ -124,7 +124,7 @@ impl Engine for Postgres {
             (&request.owner.as_bytes(), Type::BYTEA),
             (&to_millis(request.ttl), Type::INT8),
         ];
-        Ok(renewed(request, &self.numbers("SELECT everywire.renew($1, $2, $3)", &arguments).await?))
+        Ok(self.step("SELECT everywire.renew($1, $2, $3)", &arguments).await?.renewed(request))
     }
 
     async fn state(&self, name: &str) -> Result<LockState> {

@@ -1,4 +1,4 @@
-//! Locks in Redis: one script makes each step atomic, messages wake the waiters.
+//! Locks in Redis: one script makes each step atomic, and pub/sub messages wake the waiters.
 
 use std::sync::Arc;
 
@@ -13,8 +13,8 @@ use tokio::task::JoinSet;
 use crate::{
     LockGrant, LockState, Request,
     engine::{Engine, MAX_WAITING, Shared, Taken, to_millis},
-    found::{renewed, taken},
-    wakes::{Place, SESSION_TTL, Strays, Wakes, take_out},
+    step_reply::StepReply,
+    waiters::{Orphans, SESSION_TTL, Waiter, Waiters, evict},
 };
 
 /// Locks in a Redis.
@@ -24,8 +24,8 @@ pub type RedisLocks = Shared<Redis>;
 #[derive(Debug)]
 pub struct Redis {
     engine: Scripted,
-    wakes: Arc<Wakes>,
-    /// Ends with this.
+    waiters: Arc<Waiters>,
+    /// Aborted on drop.
     tasks: JoinSet<()>,
 }
 
@@ -36,32 +36,32 @@ impl Redis {
     }
 
     pub(super) async fn connect_as(url: &str, role: &str) -> Result<Self> {
-        let (wakes, strays) = Wakes::new();
+        let (waiters, orphans) = Waiters::new();
         let settings = format!("local SESSION_TTL, MAX_WAITING = {}, {MAX_WAITING}", to_millis(SESSION_TTL));
         let script = [&settings, include_str!("lock.lua")].join("\n");
-        let channels = vec![format!("everywire:wake:{}", wakes.session), "everywire:wake:all".to_owned()];
-        let subscription = Subscription { channels, message: Arc::new(pushed(Arc::clone(&wakes))) };
+        let channels = vec![format!("everywire:wake:{}", waiters.session), "everywire:wake:all".to_owned()];
+        let subscription = Subscription { channels, message: Arc::new(on_push(Arc::clone(&waiters))) };
         let engine = Scripted::subscribed(url, role, &script, Some(subscription)).await?;
-        let mut redis = Self { engine, wakes, tasks: JoinSet::new() };
-        let (beats, forgets) = (redis.beats(), redis.forgets(strays));
-        redis.tasks.spawn(beats);
-        redis.tasks.spawn(forgets);
+        let mut redis = Self { engine, waiters, tasks: JoinSet::new() };
+        let (heartbeat, eviction) = (redis.heartbeat(), redis.evict_orphans(orphans));
+        redis.tasks.spawn(heartbeat);
+        redis.tasks.spawn(eviction);
         Ok(redis)
     }
 
-    /// Tells the engine that this server is alive, as long as somebody waits.
-    fn beats(&self) -> impl Future<Output = ()> + Send + 'static {
-        let (engine, wakes) = (self.engine.clone(), Arc::clone(&self.wakes));
+    /// While calls wait, tells the engine that this server is alive.
+    fn heartbeat(&self) -> impl Future<Output = ()> + Send + 'static {
+        let (engine, waiters) = (self.engine.clone(), Arc::clone(&self.waiters));
         async move {
-            let session = wakes.session.clone();
-            let beat = || async { run(&engine, "", "beat", &session).await.map(|_: Value| ()) };
-            wakes.beat(SESSION_TTL / 3, beat).await;
+            let session = waiters.session.clone();
+            let beat = || async { run(&engine, "", "heartbeat", &session).await.map(|_: Value| ()) };
+            waiters.heartbeat(SESSION_TTL / 3, beat).await;
         }
     }
 
-    /// Takes places out that are nobody's.
-    fn forgets(&self, strays: Strays) -> impl Future<Output = ()> + Send + 'static {
-        let (engine, session) = (self.engine.clone(), self.wakes.session.clone());
+    /// Removes waiters from their queues that no longer exist.
+    fn evict_orphans(&self, orphans: Orphans) -> impl Future<Output = ()> + Send + 'static {
+        let (engine, session) = (self.engine.clone(), self.waiters.session.clone());
         async move {
             let (engine, session) = (&engine, &session);
             let forget = |message: String| async move {
@@ -69,7 +69,7 @@ impl Redis {
                 let start = format!("{session}:{number}:");
                 run(engine, name, "forget", &start).await.map(|_: Value| ())
             };
-            take_out(strays, forget).await;
+            evict(orphans, forget).await;
         }
     }
 
@@ -77,9 +77,9 @@ impl Redis {
         run(&self.engine, name, verb, arguments).await
     }
 
-    /// The place as the queue knows it.
-    fn member(&self, place: &Place, owner: &str) -> String {
-        format!("{}:{}:{owner}", self.wakes.session, place.number)
+    /// The waiter as a member of the queue.
+    fn member(&self, waiter: &Waiter, owner: &str) -> String {
+        format!("{}:{}:{owner}", self.waiters.session, waiter.number)
     }
 }
 
@@ -90,39 +90,39 @@ async fn run<T: FromRedisValue>(engine: &Scripted, name: &str, verb: &str, argum
     engine.run(&call).await
 }
 
-/// Wakes whom a message is for, and all when a connection begins, because messages were lost before it.
-fn pushed(wakes: Arc<Wakes>) -> impl Fn(&PushKind, &[Value]) + Send + Sync {
+/// Wakes the waiter that a message is for, and all waiters when a connection begins, because earlier messages were lost.
+fn on_push(waiters: Arc<Waiters>) -> impl Fn(&PushKind, &[Value]) + Send + Sync {
     move |kind, data| match (kind, data) {
-        (PushKind::Message, [_, Value::BulkString(text)]) => wakes.message(&String::from_utf8_lossy(text)),
-        (PushKind::Subscribe, _) => wakes.wake_all(),
+        (PushKind::Message, [_, Value::BulkString(text)]) => waiters.message(&String::from_utf8_lossy(text)),
+        (PushKind::Subscribe, _) => waiters.wake_all(),
         _ => {}
     }
 }
 
 impl Engine for Redis {
-    type Place = Place;
+    type Waiter = Waiter;
 
     fn names(&self) -> &Names {
         self.engine.names()
     }
 
-    fn place(&self) -> Place {
-        self.wakes.place()
+    fn waiter(&self) -> Waiter {
+        self.waiters.register()
     }
 
-    async fn take(&self, request: &Request, place: Option<&mut Place>) -> Result<Taken> {
-        let waits = place.as_ref().map(|place| (self.member(place, &request.owner), place.ticket));
-        let arguments = (&request.owner, to_millis(request.ttl), waits);
-        let found: Vec<i64> = self.run(&request.name, "take", arguments).await?;
-        taken(request, place.map(|place| &mut place.ticket), &found)
+    async fn take(&self, request: &Request, waiter: Option<&mut Waiter>) -> Result<Taken> {
+        let member = waiter.as_ref().map(|waiter| (self.member(waiter, &request.owner), waiter.ticket));
+        let arguments = (&request.owner, to_millis(request.ttl), member);
+        let reply = StepReply(self.run(&request.name, "take", arguments).await?);
+        reply.taken(request, waiter.map(|waiter| &mut waiter.ticket))
     }
 
-    async fn woken(&self, place: &mut Place) {
-        place.woken().await;
+    async fn woken(&self, waiter: &mut Waiter) {
+        waiter.woken().await;
     }
 
-    async fn leave(&self, request: &Request, place: &Place) -> Result<()> {
-        let member = self.member(place, &request.owner);
+    async fn leave(&self, request: &Request, waiter: &Waiter) -> Result<()> {
+        let member = self.member(waiter, &request.owner);
         self.run(&request.name, "leave", member).await.map(|_: Value| ())
     }
 
@@ -132,7 +132,7 @@ impl Engine for Redis {
 
     async fn renew(&self, request: &Request) -> Result<LockGrant> {
         let arguments = (&request.owner, to_millis(request.ttl));
-        Ok(renewed(request, &self.run::<Vec<i64>>(&request.name, "renew", arguments).await?))
+        Ok(StepReply(self.run(&request.name, "renew", arguments).await?).renewed(request))
     }
 
     async fn state(&self, name: &str) -> Result<LockState> {

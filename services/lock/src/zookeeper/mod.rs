@@ -1,14 +1,14 @@
 //! Locks in ZooKeeper.
 //!
 //! ```text
-//! /everywire/clock                  written to learn the ensemble's time
-//! /everywire/locks/6e616d65         its version is the number of grants; it stays
-//! /everywire/locks/6e616d65/holder  who has the lock; the transaction that created it is the fencing token
-//! /everywire/locks/6e616d65/w-4f…-0000000007   a call that waits: ephemeral, sequential
+//! /everywire/clock                  written to read the ensemble's time
+//! /everywire/locks/6e616d65         one lock, never deleted; its version counts the grants
+//! /everywire/locks/6e616d65/holder  the holder; the transaction that created it is the fencing token
+//! /everywire/locks/6e616d65/w-4f…-0000000007   a waiting call: ephemeral, sequential
 //! ```
 //!
-//! The first of those that wait watches the holder, each other one only the one before it. The holder is no ephemeral node: an
-//! owner is not the server that it speaks through.
+//! The first waiter watches the holder, every other waiter only the one before it. The holder's node is not ephemeral, because
+//! an owner does not depend on the server that it talks to.
 
 mod nodes;
 
@@ -27,17 +27,18 @@ use everywire_engines::{
 use crate::{
     LockGrant, LockState, Request,
     engine::{Engine, MAX_WAITING, Shared, Taken, grant, queue_is_full, to_millis},
-    table::{free, refused},
+    table::{free, not_granted},
 };
 
 /// Locks in a ZooKeeper.
 pub type ZooKeeperLocks = Shared<ZooKeeper>;
 
-/// A server that was not heard of for so long loses the places of those who wait at it.
+/// After this time without contact to a server, the ensemble removes its waiters from their queues.
 const SESSION_TTL: Duration = Duration::from_secs(4);
-/// How long a new session may take. Shorter than [`STEP_TIME`](everywire_engines::reconnect::STEP_TIME), so that the error says what failed.
+/// The most time for a new session. Shorter than [`STEP_TIME`](everywire_engines::reconnect::STEP_TIME), so that the error says
+/// what failed.
 const SESSION_TIME: Duration = Duration::from_millis(2_500);
-/// How often a step that others came before is begun again.
+/// The most attempts at a step that keeps losing races against others.
 const TRIES: usize = 100;
 const CLOCK: &str = "/everywire/clock";
 const PERSISTENT: CreateOptions<'static> = CreateMode::Persistent.with_acls(Acls::anyone_all());
@@ -52,9 +53,9 @@ struct Connector {
     hosts: String,
 }
 
-/// A call's place: its node has a name that nobody else's has, so that it is found after a lost reply.
+/// A waiting call. Its node has a unique name prefix, so that it can be found after a lost reply.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct Waiter {
     prefix: String,
     watch: Option<OneshotWatcher>,
 }
@@ -70,7 +71,7 @@ impl ZooKeeper {
         Ok(Self(Reconnecting::connect(Connector { hosts }, names).await?))
     }
 
-    /// Attempts a step until nobody else comes before it.
+    /// Attempts a step until no other write interferes.
     async fn attempt<T, F>(&self, attempt: impl Fn(Arc<Client>) -> F) -> Result<T>
     where
         F: Future<Output = Result<T, Error>>,
@@ -92,7 +93,8 @@ impl ZooKeeper {
 impl Connect for Connector {
     type Connection = Arc<Client>;
 
-    /// Reuses the session if it lasts: it outlives its connections, and the places of waiting calls last as long as it does.
+    /// Reuses the session if it is alive: sessions outlive connections, and waiting calls keep their positions as long as the
+    /// session lives.
     async fn connect(&self, last: Option<&Arc<Client>>, _: &Health) -> Result<Arc<Client>, Failure> {
         if let Some(last) = last.filter(|last| Self::is_usable(last)) {
             now(last).await.map_err(|error| failure(&error))?;
@@ -140,14 +142,14 @@ fn failure(error: &Error) -> Failure {
 }
 
 impl ZooKeeper {
-    /// Stands in the queue, and watches whom it waits for.
+    /// Joins the queue and watches the node before it.
     async fn wait(
         client: &Client,
         directory: &str,
         request: &Request,
-        place: &mut Place,
+        waiter: &mut Waiter,
     ) -> Result<Option<Taken>, Error> {
-        let (rest, queue, mine) = match look(client, directory, request, Some(&place.prefix)).await? {
+        let (rest, queue, mine) = match look(client, directory, request, Some(&waiter.prefix)).await? {
             Look::Granted(grant) => return Ok(Some(Taken::Granted(grant))),
             Look::Held { rest, queue, mine } => (rest, queue, mine),
         };
@@ -155,7 +157,7 @@ impl ZooKeeper {
             if queue.len() >= MAX_WAITING as usize {
                 return Ok(None);
             }
-            match client.create(&format!("{directory}/{}", place.prefix), b"", &WAITING).await {
+            match client.create(&format!("{directory}/{}", waiter.prefix), b"", &WAITING).await {
                 Err(Error::NoNode) => client.create(directory, b"", &PERSISTENT).await.map(drop)?,
                 created => created.map(drop)?,
             }
@@ -166,49 +168,49 @@ impl ZooKeeper {
         if there.is_none() {
             return Err(Error::BadVersion);
         }
-        place.watch = Some(watch);
-        // Nobody tells the first of a lease that ends sooner than it was to, by a clock that was set.
+        waiter.watch = Some(watch);
+        // No event tells the first waiter that a lease ends early because the clock was set.
         let again = (mine == 0).then_some(rest.min(SESSION_TTL) + Duration::from_millis(1));
         Ok(Some(Taken::Held { rest, again }))
     }
 }
 
 impl Engine for ZooKeeper {
-    type Place = Place;
+    type Waiter = Waiter;
 
     fn names(&self) -> &Names {
         self.0.names()
     }
 
-    fn place(&self) -> Place {
-        Place { prefix: format!("w-{}-", uuid::Uuid::new_v4().simple()), watch: None }
+    fn waiter(&self) -> Waiter {
+        Waiter { prefix: format!("w-{}-", uuid::Uuid::new_v4().simple()), watch: None }
     }
 
-    async fn take(&self, request: &Request, place: Option<&mut Place>) -> Result<Taken> {
+    async fn take(&self, request: &Request, waiter: Option<&mut Waiter>) -> Result<Taken> {
         let directory = &directory(&request.name);
-        let Some(place) = place else {
+        let Some(waiter) = waiter else {
             let look = self.attempt(|client| async move { look(&client, directory, request, None).await }).await?;
             return Ok(match look {
                 Look::Granted(grant) => Taken::Granted(grant),
                 Look::Held { rest, .. } => Taken::Held { rest, again: None },
             });
         };
-        let place = Mutex::new(place);
-        let place = &place;
+        let waiter = Mutex::new(waiter);
+        let waiter = &waiter;
         let wait =
-            |client: Arc<Client>| async move { Self::wait(&client, directory, request, *place.lock().await).await };
+            |client: Arc<Client>| async move { Self::wait(&client, directory, request, *waiter.lock().await).await };
         self.attempt(wait).await?.ok_or_else(queue_is_full)
     }
 
-    async fn woken(&self, place: &mut Place) {
-        match place.watch.take() {
+    async fn woken(&self, waiter: &mut Waiter) {
+        match waiter.watch.take() {
             Some(watch) => drop(watch.changed().await),
             None => std::future::pending().await,
         }
     }
 
-    async fn leave(&self, request: &Request, place: &Place) -> Result<()> {
-        let (directory, prefix) = (&directory(&request.name), &place.prefix);
+    async fn leave(&self, request: &Request, waiter: &Waiter) -> Result<()> {
+        let (directory, prefix) = (&directory(&request.name), &waiter.prefix);
         let leave = |client: Arc<Client>| async move {
             now(&client).await?;
             for node in queue(&client, directory).await?.iter().filter(|node| node.starts_with(prefix)) {
@@ -241,11 +243,11 @@ impl Engine for ZooKeeper {
         let renew = |client: Arc<Client>| async move {
             let now = now(&client).await?;
             let Some(held) = Holder::of(&client, directory).await? else {
-                return Ok(refused(request.owner.clone(), None));
+                return Ok(not_granted(request.owner.clone(), None));
             };
             let rest = held.rest(now);
             if rest.is_zero() || held.owner != request.owner {
-                return Ok(refused(request.owner.clone(), Some(rest)));
+                return Ok(not_granted(request.owner.clone(), Some(rest)));
             }
             let ttl = to_millis(request.ttl);
             let renewed = Holder { until: now + ttl, ..held };

@@ -1,4 +1,4 @@
-//! The nodes of a lock, and what is in them.
+//! The nodes of a lock and their contents.
 
 use std::{fmt::Write, time::Duration};
 
@@ -21,13 +21,13 @@ fn holder_of(directory: &str) -> String {
     format!("{directory}/holder")
 }
 
-/// The time of the ensemble, in milliseconds. What is read after it is as new: a server that has yet to hear of a write of
-/// others has yet to hear of this one, which came later, and answers in order.
+/// The time of the ensemble, in milliseconds. Reads after it are at least as recent: a server replies in order, and it applies
+/// earlier writes before this one.
 pub(super) async fn now(client: &Client) -> Result<i64, Error> {
     client.set_data(CLOCK, b"", None).await.map(|stat| stat.mtime)
 }
 
-/// The nodes of those who wait, in order.
+/// The nodes of the waiters, in order.
 pub(super) async fn queue(client: &Client, directory: &str) -> Result<Vec<String>, Error> {
     let mut nodes = match client.list_children(directory).await {
         Err(Error::NoNode) => Vec::new(),
@@ -42,7 +42,7 @@ fn sequence(node: &str) -> &str {
     node.rsplit_once('-').map_or("", |(_, sequence)| sequence)
 }
 
-/// What stands in a holder's node.
+/// The contents of a holder's node.
 #[derive(Debug)]
 pub(super) struct Holder {
     pub(super) owner: String,
@@ -50,15 +50,15 @@ pub(super) struct Holder {
     pub(super) ttl: i64,
     pub(super) until: i64,
     pub(super) stat: Stat,
-    /// The version of the directory, which each grant raises: that of a new holder's node begins at 0 again.
+    /// The version of the directory. Each grant raises it, whereas the version of a new holder's node starts at 0 again.
     pub(super) grants: i32,
 }
 
-/// A lease begins when its node is created, until it is renewed.
+/// In place of an end: the lease runs from the creation of the node, because it was never renewed.
 const FROM_CREATION: i64 = 0;
 
 impl Holder {
-    /// Nothing if nobody has the lock. The directory is looked at first, so that a later grant is noticed.
+    /// Reads the holder; `None` if the lock is free. Reads the directory first, so that a later grant is noticed.
     pub(super) async fn of(client: &Client, directory: &str) -> Result<Option<Self>, Error> {
         let Some(of) = client.check_stat(directory).await? else { return Ok(None) };
         match client.get_data(&holder_of(directory)).await {
@@ -67,7 +67,7 @@ impl Holder {
         }
     }
 
-    /// Somebody else's node is no holder.
+    /// Parses a holder's node; `None` if another program wrote it.
     fn read(data: &[u8], stat: Stat, grants: i32) -> Option<Self> {
         let mut fields = std::str::from_utf8(data).ok()?.splitn(4, ' ');
         let mut number = || fields.next()?.parse::<i64>().ok();
@@ -95,13 +95,13 @@ impl Holder {
         Ok(writes.commit().await.map(drop)?)
     }
 
-    /// What is left of the lease.
+    /// The rest of the lease.
     pub(super) fn rest(&self, now: i64) -> Duration {
         from_millis(self.until - now)
     }
 }
 
-/// Takes the lock if nobody has it and nobody, or only `mine`, waits for it: the token.
+/// Takes a free lock that no call but `mine` waits for, and returns the token.
 async fn create(client: &Client, directory: &str, request: &Request, mine: Option<&str>) -> Result<i64, Error> {
     let (holder, ttl) = (holder_of(directory), to_millis(request.ttl));
     let data = Holder::written(&request.owner, 1, ttl, FROM_CREATION);
@@ -115,12 +115,12 @@ async fn create(client: &Client, directory: &str, request: &Request, mine: Optio
     }
     writes.add_create(&holder, &data, &PERSISTENT)?;
     writes.commit().await?;
-    // The answer to several writes has no numbers, and the node may be another's by now.
+    // The reply to several writes has no transaction id, and the node may be another owner's by now.
     let held = Holder::of(client, directory).await?.filter(|held| held.owner == request.owner);
     held.map(|held| held.stat.czxid).ok_or(Error::BadVersion)
 }
 
-/// One more hold for the owner; the lease never gets shorter by it.
+/// Adds one hold for the owner. This never shortens the lease.
 async fn reenter(
     client: &Client,
     directory: &str,
@@ -134,7 +134,7 @@ async fn reenter(
     Ok(grant(request, again.stat.czxid, again.holds, until - now))
 }
 
-/// Takes the lock, or says whose it is and who waits for it.
+/// Takes the lock, or reports the holder and the queue.
 pub(super) async fn look(
     client: &Client,
     directory: &str,

@@ -1,4 +1,4 @@
-//! What a case of the suite works with.
+//! The environment of a case: a lock at two servers of one engine.
 
 use std::{
     pin::Pin,
@@ -12,14 +12,14 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-/// A lease that no case outlives.
+/// A lease that outlasts every case.
 pub(crate) const LONG: u64 = 60_000;
 /// A lease that a case waits for.
 pub(crate) const SHORT: u64 = 400;
-/// Longer than anything takes that should happen at once, on a machine that does much else.
+/// Longer than anything takes that should happen at once, on a busy machine.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
-/// What a backend may have.
+/// A capability of a backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Capability {
     Exclusive,
@@ -57,7 +57,7 @@ macro_rules! cases {
 }
 pub(crate) use cases;
 
-/// One lock's name, at two servers of one engine.
+/// The name of one lock, at two servers of one engine.
 #[derive(Debug, Clone)]
 pub(crate) struct Bench {
     pub(crate) servers: [Arc<Backend>; 2],
@@ -100,14 +100,14 @@ impl At {
         self.locks.lock(self.request(owner, ttl), Duration::ZERO).await.unwrap()
     }
 
-    /// A try that has to succeed.
+    /// Takes the lock, which must succeed at once.
     #[track_caller]
     pub(crate) fn take(&self, owner: &str, ttl: u64) -> impl Future<Output = LockGrant> {
-        let (taking, place) = (self.clone(), std::panic::Location::caller());
+        let (taking, location) = (self.clone(), std::panic::Location::caller());
         let owner = owner.to_owned();
         async move {
             let grant = taking.try_lock(&owner, ttl).await;
-            assert!(grant.granted && grant.owner == owner, "{place}: {grant:?}");
+            assert!(grant.granted && grant.owner == owner, "{location}: {grant:?}");
             grant
         }
     }
@@ -128,7 +128,7 @@ impl At {
         self.locks.state(&self.name).await.unwrap()
     }
 
-    /// Starts a wait and returns when it stands in the queue, or with a backend without a view of it, after a while.
+    /// Starts a wait. Returns when it is in the queue, or after a while if the backend has no view of the queue.
     pub(crate) async fn queue(&self, owner: &str, ttl: u64, wait_ms: u64) -> JoinHandle<LockGrant> {
         let before = self.state().await.waiting;
         let waiting = self.wait(owner, ttl, wait_ms);
@@ -136,7 +136,7 @@ impl At {
             sleep(Duration::from_millis(100)).await;
             return waiting;
         }
-        self.until("a place in the queue", |state| state.waiting != before).await;
+        self.until("a waiter in the queue", |state| state.waiting != before).await;
         waiting
     }
 
@@ -145,7 +145,7 @@ impl At {
         tokio::spawn(async move { at.lock(&owner, ttl, wait_ms).await })
     }
 
-    /// Waits until the lock looks as it should.
+    /// Waits until the state of the lock is as expected.
     pub(crate) async fn until(&self, what: &str, looks: impl Fn(&LockState) -> bool) {
         let looked = async {
             while !looks(&self.state().await) {
@@ -160,7 +160,7 @@ pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     timeout(SOON, future).await.unwrap_or_else(|_| panic!("{what}: no end within {SOON:?}"))
 }
 
-/// The answer of a wait.
+/// The reply to a wait.
 pub(crate) async fn answer(wait: JoinHandle<LockGrant>) -> LockGrant {
     soon("an answer", wait).await.unwrap()
 }

@@ -1,4 +1,4 @@
-//! What only an engine of one's own shows: its traffic, its clock, its end and its return.
+//! Checks that need a separate engine: its traffic, its clock, its end and its return.
 
 use std::{
     process::{Command, Output},
@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use crate::bench::{At, LONG, answer, ms_since, pause, soon};
 use everywire_testing::engine::{Engine, Kind};
 
-/// Two servers and what they are on.
+/// Two servers and their engines.
 pub(crate) struct Subject {
     pub(crate) name: &'static str,
     pub(crate) servers: [Arc<Backend>; 2],
@@ -25,13 +25,13 @@ impl Subject {
         At { locks: Arc::clone(&self.servers[server % 2]), name: name.to_owned() }
     }
 
-    /// Requests that the engines had.
+    /// The number of requests that the engines received.
     fn requests(&self) -> i64 {
         self.engines.iter().map(requests).sum()
     }
 }
 
-/// What the engine itself counts.
+/// The engine's own counter of requests.
 fn requests(engine: &Engine) -> i64 {
     let port = engine.port;
     let script = match engine.kind {
@@ -53,7 +53,8 @@ fn requests(engine: &Engine) -> i64 {
     count.trim().parse().unwrap_or_else(|_| panic!("{count:?} {}", String::from_utf8_lossy(&stderr)))
 }
 
-/// Whether waiters wait without asking: what an engine hears of 40 that wait for 3 s, its own counters included.
+/// Whether waiters wait without polling: the requests that an engine receives from 40 waiters in 3 s, including those that read
+/// its counters.
 pub(crate) async fn pushes(subject: &Subject) -> bool {
     const WAITERS: usize = 40;
     const ASKING: i64 = 100;
@@ -97,13 +98,13 @@ pub(crate) async fn hand_off(subject: &Subject) -> Duration {
         assert!(at.unlock(&owner.to_string()).await);
     }
     times.sort_unstable();
-    let [half, most] = [WAITERS / 2, WAITERS * 99 / 100 - 1].map(|place| times[place]);
+    let [half, most] = [WAITERS / 2, WAITERS * 99 / 100 - 1].map(|index| times[index]);
     println!("{}: hand-off to {WAITERS} waiters: p50 {half:?}, p99 {most:?}", subject.name);
     most
 }
 
-/// Whether a lease ends when the engine's clock is set forward. If so, who waits has the lock before the lease would have ended;
-/// the places in the queue have ended with the leases, and its order.
+/// Whether a lease ends when the engine's clock is set forward. If so, a waiter gets the lock before the lease would have ended;
+/// the waiters' positions have ended with the leases, and so has their order.
 pub(crate) async fn follows_the_clock(kind: Kind) -> bool {
     let engine = Engine::start_with_clock(kind).await;
     let locks = Arc::new(Backend::connect(&engine.url()).await.unwrap());
@@ -126,8 +127,8 @@ pub(crate) async fn follows_the_clock(kind: Kind) -> bool {
     true
 }
 
-/// Whether a lock outlives its engine's death. Whatever it does, calls fail in time and say what is away,
-/// a wait ends, tokens grow, and the servers find it again by themselves.
+/// Whether a lock survives the death of its engine. In either case calls fail in time and name the engine, waits end, tokens grow,
+/// and the servers reconnect by themselves.
 pub(crate) async fn survives_restart(subject: &mut Subject) -> bool {
     let at = subject.at(0, "restart");
     let before = at.take("a", LONG).await;
@@ -136,15 +137,15 @@ pub(crate) async fn survives_restart(subject: &mut Subject) -> bool {
         engine.kill();
     }
     let start = Instant::now();
-    // A process of it may live for a moment longer, and answer.
-    let refused = async {
+    // One of its processes may live for a moment longer, and reply.
+    let failing = async {
         loop {
             if let Err(error) = at.locks.renew(at.request("a", LONG)).await {
                 return error;
             }
         }
     };
-    let error = soon("a step that fails", refused).await;
+    let error = soon("a step that fails", failing).await;
     let name = subject.name;
     assert_eq!(error.code(), Code::Unavailable, "{error}");
     let expected = format!("the {name} that keeps the locks is unavailable: ");

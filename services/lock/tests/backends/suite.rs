@@ -13,15 +13,15 @@ use crate::{
 };
 use everywire_testing::engine::{Engine, Kind};
 
-/// Cases of one backend that run at the same time.
+/// The number of cases of one backend that run at the same time.
 const AT_ONCE: usize = 8;
 /// A case that takes longer has failed.
 const CASE_TIME: Duration = Duration::from_mins(1);
 
-/// What a backend can't, and why.
+/// What a backend does not support, and why.
 type Unsupported = &'static [(Capability, &'static str)];
 
-/// Runs all cases: the capabilities in the order of the table, and whether each is there.
+/// Runs all cases. Returns the capabilities in the order of the table, and whether the backend has them.
 async fn conforms(subject: &Subject, unsupported: Unsupported) -> Vec<(Capability, bool)> {
     let (backend, permits) = (subject.name, Arc::new(Semaphore::new(AT_ONCE)));
     let mut running = JoinSet::new();
@@ -57,7 +57,7 @@ async fn conforms(subject: &Subject, unsupported: Unsupported) -> Vec<(Capabilit
     found
 }
 
-/// The whole of it on an engine of its own: the cases, and what only the engine shows.
+/// Runs everything on a separate engine: the cases, and the checks that need to control the engine.
 async fn check(name: &'static str, engines: Vec<Engine>, url: &str, unsupported: Unsupported) {
     let mut subject = Subject { name, servers: two(url).await, engines };
     let kind = subject.engines[0].kind;
@@ -66,7 +66,7 @@ async fn check(name: &'static str, engines: Vec<Engine>, url: &str, unsupported:
     operations::hand_off(&subject).await;
     found.push((Capability::Restart, operations::survives_restart(&mut subject).await));
     let wall = operations::follows_the_clock(kind).await;
-    row(name, &found, if wall { "the engine's, of the day" } else { "the engine's, monotonic" });
+    row(name, &found, if wall { "the engine's, wall clock" } else { "the engine's, monotonic" });
 }
 
 fn row(backend: &str, found: &[(Capability, bool)], clock: &str) {
@@ -118,7 +118,7 @@ async fn mariadb() {
 async fn zookeeper() {
     let unsupported: Unsupported = &[(
         Capability::ReEntrantWaits,
-        "each place watches only the one before it, so a place has its turn in its order",
+        "each waiter watches only the one before it, so it is granted in its order in the queue",
     )];
     check_one("ZooKeeper", Kind::ZooKeeper, unsupported).await;
 }

@@ -1,4 +1,4 @@
-//! The table of docs/locks.md: what each backend can, as the suite finds it.
+//! The table of docs/locks.md: the capabilities of each backend, as found by the suite.
 //!
 //! `UPDATE_LOCKS=1 cargo test -p everywire-lock --features engines --test backends` writes it.
 
@@ -6,7 +6,7 @@ use std::{env, fs, sync::Mutex};
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/locks.md");
 
-/// One at a time changes the file.
+/// Only one test at a time changes the file.
 static FILE_LOCK: Mutex<()> = Mutex::new(());
 
 /// Compares the row of a backend, or writes it.

@@ -1,6 +1,6 @@
 //! The listing's notes on locks and ids: what they promise, among which servers, and what a restart changes.
 
-use everywire_id::{Ids, Promises, Scope};
+use everywire_id::{Guarantees, Ids, Scope};
 
 /// Where the locks are, and what a restart does to them. `file` keeps the marks of tokens.
 pub(crate) fn of_locks(engine: Option<&str>, file: Option<&str>) -> String {
@@ -17,7 +17,8 @@ pub(crate) fn of_locks(engine: Option<&str>, file: Option<&str>) -> String {
 /// need the same flags.
 pub(crate) fn of_ids(ids: &Ids, are_special: bool, file: Option<&str>) -> Vec<String> {
     let scope = ids.scope();
-    let mut notes = vec![format!("Ids are unique {}.{}{}", among(scope), sorted(ids.promises()), restart(scope, file))];
+    let mut notes =
+        vec![format!("Ids are unique {}.{}{}", among(scope), sorted(ids.guarantees()), restart(scope, file))];
     if let Scope::Worker(_) = scope {
         let how = "Every other server needs another worker id: --worker N, or --worker auto with --lock URL.";
         notes.push(how.to_owned());
@@ -43,7 +44,7 @@ fn among(scope: Scope<'_>) -> String {
     }
 }
 
-fn sorted(Promises { k_sorted, monotonic, .. }: Promises) -> &'static str {
+fn sorted(Guarantees { k_sorted, monotonic, .. }: Guarantees) -> &'static str {
     match (k_sorted, monotonic) {
         (true, true) => " They are k-sorted and globally monotonic.",
         (true, false) => " They are k-sorted.",

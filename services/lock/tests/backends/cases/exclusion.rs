@@ -20,11 +20,11 @@ cases! {
         assert!(grant.token > 0 && grant.ttl_ms <= LONG && grant.ttl_ms > LONG - 10_000, "{grant:?}");
     }
 
-    Exclusive a_held_lock_is_refused(bench) {
+    Exclusive a_held_lock_is_not_granted(bench) {
         bench.first().take("a", LONG).await;
-        let refused = bench.first().try_lock("b", LONG).await;
-        assert_eq!((refused.granted, refused.owner.as_str(), refused.token, refused.holds), (false, "b", 0, 0));
-        assert!(refused.ttl_ms <= LONG && refused.ttl_ms > LONG - 10_000, "what is left of the holder's: {refused:?}");
+        let denied = bench.first().try_lock("b", LONG).await;
+        assert_eq!((denied.granted, denied.owner.as_str(), denied.token, denied.holds), (false, "b", 0, 0));
+        assert!(denied.ttl_ms <= LONG && denied.ttl_ms > LONG - 10_000, "the rest of the holder's lease: {denied:?}");
     }
 
     Exclusive a_lock_is_held_at_every_server(bench) {
@@ -79,8 +79,8 @@ cases! {
         let request = || Request::new(bench.name.clone(), LONG, None).unwrap();
         let grant = locks.lock(request(), Duration::ZERO).await.unwrap();
         assert!(grant.granted && grant.owner.len() == 32, "{grant:?}");
-        let refused = locks.lock(request(), Duration::ZERO).await.unwrap();
-        assert!(!refused.granted && refused.owner != grant.owner, "{refused:?}");
+        let denied = locks.lock(request(), Duration::ZERO).await.unwrap();
+        assert!(!denied.granted && denied.owner != grant.owner, "{denied:?}");
     }
 
     Exclusive a_try_answers_at_once(bench) {

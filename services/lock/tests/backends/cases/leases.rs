@@ -1,4 +1,4 @@
-//! A lease ends, and not before its time.
+//! A lease ends, and not early.
 
 use std::time::Instant;
 
@@ -29,8 +29,8 @@ cases! {
     Leased an_ended_lease_is_not_renewed(bench) {
         bench.first().take("a", SHORT).await;
         pause(SHORT + 20).await;
-        let refused = bench.first().renew("a", LONG).await;
-        assert_eq!((refused.granted, refused.token, refused.ttl_ms), (false, 0, 0));
+        let denied = bench.first().renew("a", LONG).await;
+        assert_eq!((denied.granted, denied.token, denied.ttl_ms), (false, 0, 0));
     }
 
     Leased a_renewal_prolongs(bench) {
@@ -69,9 +69,9 @@ cases! {
 
     Leased only_the_owner_renews(bench) {
         bench.first().take("a", LONG).await;
-        let refused = bench.second().renew("b", LONG).await;
-        assert_eq!((refused.granted, refused.owner.as_str(), refused.token, refused.holds), (false, "b", 0, 0));
-        assert!(refused.ttl_ms > LONG - 10_000, "what is left of the holder's: {refused:?}");
+        let denied = bench.second().renew("b", LONG).await;
+        assert_eq!((denied.granted, denied.owner.as_str(), denied.token, denied.holds), (false, "b", 0, 0));
+        assert!(denied.ttl_ms > LONG - 10_000, "the rest of the holder's lease: {denied:?}");
     }
 
     Leased a_free_lock_is_not_renewed(bench) {

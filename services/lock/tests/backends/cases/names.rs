@@ -1,4 +1,4 @@
-//! Every name that a request may have is a lock of its own, and every owner its own.
+//! Each valid name is a separate lock, and each valid owner a separate owner.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use everywire_lock::{Locks, Request};
 
 use crate::bench::{Bench, LONG, cases};
 
-/// Takes locks of these names by one owner each.
+/// Takes locks with these names, each for another owner.
 async fn differ(bench: &Bench, names: &[&str]) {
     for (number, end) in names.iter().enumerate() {
         bench.named(&format!("{}{end}", bench.name)).take(&number.to_string(), LONG).await;
     }
 }
 
-/// Takes and gives back a lock by this name and this owner.
+/// Takes and releases a lock with this name and owner.
 async fn works(bench: &Bench, name: &str, owner: &str) {
     let at = bench.named(name);
     at.take(owner, LONG).await;
@@ -59,7 +59,7 @@ cases! {
         bench.named(&format!("{long}1")).take("a", LONG).await;
         bench.named(&format!("{long}2")).take("b", LONG).await;
     }
-    Names what_is_no_name_is_refused(bench) {
+    Names an_invalid_name_is_rejected(bench) {
         let locks = bench.first().locks;
         let long = "n".repeat(513);
         for name in ["", &long] {
@@ -68,7 +68,7 @@ cases! {
             assert_eq!(locks.state(name).await.unwrap_err().code(), Code::InvalidArgument);
         }
     }
-    Names a_wait_of_more_than_an_hour_is_refused(bench) {
+    Names a_wait_of_more_than_an_hour_is_rejected(bench) {
         let request = Request::new(bench.name.clone(), LONG, None).unwrap();
         let error = bench.first().locks.lock(request, Duration::from_millis(3_600_001)).await.unwrap_err();
         assert_eq!(error.message(), "`wait_ms` is 3600001; it may be 0 to 3600000");

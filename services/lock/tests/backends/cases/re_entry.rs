@@ -1,4 +1,4 @@
-//! The owner may take a lock again.
+//! The owner can take its lock again.
 
 use crate::bench::{LONG, SHORT, answer, cases, pause};
 

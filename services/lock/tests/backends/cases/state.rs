@@ -1,4 +1,4 @@
-//! A lock can be looked at.
+//! The state of a lock.
 
 use crate::bench::{LONG, SHORT, cases, pause};
 use everywire_lock::LockState;

@@ -36,7 +36,7 @@ cases! {
         }
         waits.push(bench.second().queue("e", SHORT, LONG).await);
         assert!(bench.first().unlock("a").await);
-        // Nobody gives it back.
+        // No call releases it.
         for wait in waits {
             assert!(answer(wait).await.granted);
         }
@@ -45,9 +45,9 @@ cases! {
     Waits a_wait_ends_at_its_deadline(bench) {
         bench.first().take("a", LONG).await;
         let start = Instant::now();
-        let refused = bench.first().lock("b", LONG, 300).await;
+        let denied = bench.first().lock("b", LONG, 300).await;
         let waited = ms_since(start);
-        assert!(!refused.granted && refused.ttl_ms > LONG - 20_000, "{refused:?}");
+        assert!(!denied.granted && denied.ttl_ms > LONG - 20_000, "{denied:?}");
         assert!((300..10_000).contains(&waited), "{waited} ms");
     }
 
@@ -140,7 +140,7 @@ cases! {
                 order.lock().unwrap().push(number);
                 assert!(grant.granted && at.unlock(&owner).await, "{grant:?}");
             });
-            bench.at(number).until("a place in the queue", |state| state.waiting != before).await;
+            bench.at(number).until("a waiter in the queue", |state| state.waiting != before).await;
         }
         assert!(bench.first().unlock("holder").await);
         soon("all turns", waits.join_all()).await;
@@ -156,13 +156,13 @@ cases! {
         assert!(answer(wait).await.granted && !tried.granted, "{tried:?}");
     }
 
-    Fifo a_place_that_is_given_up_moves_the_others_on(bench) {
+    Fifo a_waiter_that_leaves_moves_the_others_up(bench) {
         bench.first().take("holder", LONG).await;
         let a = bench.first().queue("a", LONG, LONG).await;
         let gone = bench.second().queue("gone", LONG, LONG).await;
         let b = bench.first().queue("b", LONG, LONG).await;
         gone.abort();
-        bench.first().until("two places", |state| state.waiting == 2).await;
+        bench.first().until("two waiters", |state| state.waiting == 2).await;
         assert!(bench.first().unlock("holder").await);
         assert!(answer(a).await.granted && !bench.first().try_lock("b", LONG).await.granted);
         assert!(bench.second().unlock("a").await);

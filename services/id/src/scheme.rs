@@ -1,4 +1,4 @@
-//! The scheme that a URL chooses, and the secret over it.
+//! The scheme, selected by a URL, and the secret that hides its ids.
 
 use everywire_core::{Result, RpcError};
 use everywire_engines::{durable::DataDir, supported_redis_url};
@@ -7,17 +7,17 @@ use everywire_engines::{durable::DataDir, supported_redis_url};
 use super::RedisIds;
 #[cfg(feature = "sql")]
 use super::{Database, Increment, Segments};
-use super::{Promises, Scope, Secret, Settings, Snowflake, snowflake::check_count};
+use super::{Guarantees, Scope, Secret, Settings, Snowflake, snowflake::check_count};
 use crate::IdParts;
 
-/// The schemes of all engines, built in or not.
+/// The URL schemes of all engines, including those not built in.
 const ENGINES: [&str; 5] =
     ["redis://", "segment+postgres://", "segment+mysql://", "increment+postgres://", "increment+mysql://"];
-/// An id of an engine that counts has at most so many.
+/// The most bits of an id from a counting engine.
 #[cfg(feature = "sql")]
 const NUMBER_BITS: u32 = 63;
 
-/// Where ids come from.
+/// A source of ids.
 #[derive(Debug)]
 pub struct Ids {
     scheme: Scheme,
@@ -43,7 +43,7 @@ impl Scheme {
     async fn connect(url: &str, settings: Settings) -> Result<Self> {
         let scheme = url.split_inclusive("://").next().unwrap_or_default();
         let scheme = scheme.replace("postgresql", "postgres").replace("mariadb", "mysql");
-        // What stands behind the plus is the engine's own URL.
+        // The engine's own URL follows the plus.
         #[cfg(feature = "sql")]
         let engine = url.split_once('+').map_or(url, |(_, engine)| engine);
         match scheme.as_str() {
@@ -96,22 +96,23 @@ impl From<Snowflake> for Ids {
 impl Ids {
     /// Connects to the engine at `url`:
     ///
-    /// | URL | ids | promises | among |
+    /// | URL | source of the ids | guarantees | among |
     /// |---|---|---|---|
-    /// | `snowflake` | of this process | unique, k-sorted | servers with different worker ids |
-    /// | `redis://…` | of the clock and a counter of a Redis | unique, k-sorted, globally monotonic | servers on that Redis |
-    /// | `segment+postgres://…`, `segment+mysql://…` | of ranges that a database hands out | unique | servers on that database |
-    /// | `increment+postgres://…`, `increment+mysql://…` | of a database's counter | unique, k-sorted, globally monotonic | servers on that database |
+    /// | `snowflake` | this process | unique, k-sorted | servers with different worker ids |
+    /// | `redis://…` | the clock and a counter of a Redis | unique, k-sorted, globally monotonic | servers on that Redis |
+    /// | `segment+postgres://…`, `segment+mysql://…` | ranges that a database hands out | unique | servers on that database |
+    /// | `increment+postgres://…`, `increment+mysql://…` | a database's counter | unique, k-sorted, globally monotonic | servers on that database |
     ///
-    /// A URL that is none is `INVALID_ARGUMENT`; an engine that was not built in, `UNIMPLEMENTED`; one that does not answer,
-    /// `UNAVAILABLE`; one that can't do what is needed, such as a read-only replica, `FAILED_PRECONDITION`.
+    /// # Errors
+    /// `INVALID_ARGUMENT` for an invalid URL, `UNIMPLEMENTED` for an engine that was not built in, `UNAVAILABLE` for one that
+    /// does not answer, `FAILED_PRECONDITION` for one that lacks what is needed, such as a read-only replica.
     pub async fn connect(url: &str, settings: Settings) -> Result<Self> {
-        // The futures of connections are large.
+        // Boxed, because the futures of connections are large.
         let scheme = Box::pin(Scheme::connect(url, settings)).await?;
         Ok(Self { scheme, secret: None })
     }
 
-    /// The same ids, of which those of this process never repeat after a restart: `dir` keeps their mark.
+    /// Stores a mark of the ids that this process makes in `dir`, so that a restart repeats none of them.
     pub fn durable(self, dir: &DataDir) -> Result<Self> {
         let scheme = match self.scheme {
             Scheme::Snowflake(ids) => Scheme::Snowflake(ids.durable(dir)?),
@@ -121,7 +122,7 @@ impl Ids {
         Ok(Self { scheme, ..self })
     }
 
-    /// The same ids, permuted: only who has the secret can tell their order and number.
+    /// Permutes the ids: only someone who has the secret can tell their order and number.
     #[must_use]
     pub fn hidden(self, secret: Secret) -> Self {
         Self { secret: Some(secret), ..self }
@@ -135,7 +136,7 @@ impl Ids {
         }
     }
 
-    /// Among which servers the promises hold.
+    /// The servers among which the guarantees hold.
     pub fn scope(&self) -> Scope<'_> {
         match &self.scheme {
             Scheme::Snowflake(ids) => ids.scope(),
@@ -148,18 +149,18 @@ impl Ids {
         }
     }
 
-    /// What the ids promise.
-    pub fn promises(&self) -> Promises {
-        let promises = match self.scheme {
-            Scheme::Snowflake(_) => <Snowflake>::PROMISES,
+    /// The guarantees of the ids.
+    pub fn guarantees(&self) -> Guarantees {
+        let guarantees = match self.scheme {
+            Scheme::Snowflake(_) => <Snowflake>::GUARANTEES,
             #[cfg(feature = "sql")]
-            Scheme::Segment(_) => <Segments>::PROMISES,
+            Scheme::Segment(_) => <Segments>::GUARANTEES,
             #[cfg(feature = "sql")]
-            Scheme::Increment(_) => Increment::PROMISES,
+            Scheme::Increment(_) => Increment::GUARANTEES,
             #[cfg(feature = "redis")]
-            Scheme::Redis(_) => RedisIds::PROMISES,
+            Scheme::Redis(_) => RedisIds::GUARANTEES,
         };
-        if self.secret.is_some() { promises.hidden() } else { promises }
+        if self.secret.is_some() { guarantees.hidden() } else { guarantees }
     }
 
     /// The next id.
@@ -172,7 +173,7 @@ impl Ids {
         Ok(self.secret.as_ref().map_or(id, |secret| secret.hide(id, self.bits())))
     }
 
-    /// The next `count` ids, 1 to [`MAX_BATCH`](super::MAX_BATCH), growing unless they are hidden.
+    /// The next `count` ids, 1 to [`MAX_BATCH`](super::MAX_BATCH), ascending unless they are hidden.
     pub async fn next_many(&self, count: u32) -> Result<Vec<u64>> {
         check_count(count)?;
         let mut ids = self.made(count).await?;
@@ -185,7 +186,7 @@ impl Ids {
         Ok(ids)
     }
 
-    /// What an id says. One that has too many bits is `INVALID_ARGUMENT`; others that are not of these ids say nonsense.
+    /// Decodes an id. One with too many bits is `INVALID_ARGUMENT`. Other numbers that were never made as ids decode to nonsense.
     pub fn decode(&self, id: u64) -> Result<IdParts> {
         let bits = self.bits();
         if id >> bits != 0 {
@@ -195,7 +196,7 @@ impl Ids {
         Ok(of!(self, ids => ids.decode(id)))
     }
 
-    /// An engine's steps are large futures, which are no part of a call in memory.
+    /// Makes `count` ids. Futures of an engine's steps are large, so they are boxed; a call in memory is not.
     async fn made(&self, count: u32) -> Result<Vec<u64>> {
         match &self.scheme {
             Scheme::Snowflake(ids) => ids.next_many(count).await,
@@ -228,7 +229,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_no_scheme_is_named() {
+    async fn an_unknown_scheme_is_named() {
         for (url, scheme) in [
             ("", ""),
             ("uuid", "uuid"),
@@ -247,13 +248,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn hidden_ids_are_unique_and_say_what_they_did() {
+    async fn hidden_ids_are_unique_and_decode_as_before() {
         for layout in ["41/10/12", "js"] {
             let ids = connect("snowflake", layout).await.unwrap();
             let plain = ids.next_many(1_000).await.unwrap();
             assert!(plain.is_sorted(), "{layout}");
             let ids = ids.hidden("00112233445566778899aabbccddeeff".parse().unwrap());
-            assert_eq!(ids.promises().to_string(), "unique");
+            assert_eq!(ids.guarantees().to_string(), "unique");
             let mut hidden = ids.next_many(1_000).await.unwrap();
             hidden.push(ids.next().await.unwrap());
             assert!(!hidden.is_sorted(), "{layout}");

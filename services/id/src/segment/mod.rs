@@ -1,12 +1,14 @@
-//! Segments, as in Meituan's Leaf: a server takes a range of numbers from a row of a database, and gives them out without it.
+//! Segments, as in Meituan's Leaf: a server takes a range of numbers from a row of a database, and hands them out without
+//! further steps.
 //!
-//! The next segment is taken when a tenth of the present one is used (a double buffer), so a database may be away for as long
-//! as the numbers last. A segment is twice as long as the last one if that lasted less than 15 minutes, and half as long if
-//! it lasted more than 30. Ids are unique among the servers on one database, and those of one server ascend; those of several
-//! don't sort, and a server that ends skips what it has left.
+//! The next segment is taken when a tenth of the current one is used (a double buffer), so ids continue while the database is
+//! unavailable, until the numbers run out. A segment is twice as long as the last one if that lasted less than 15 minutes, and
+//! half as long if it lasted more than 30. Ids are unique among the servers on one database. Those of one server ascend; those of
+//! several don't sort, and a server that ends wastes the rest of its segments.
+
+mod buffer;
 
 use std::{
-    collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -17,27 +19,21 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::{Database, Promises};
-use crate::IdParts;
+use self::buffer::Buffer;
+use crate::{Database, Guarantees, IdParts};
 
-/// Numbers in a segment, at first and at least.
-const LEAST: u64 = 1_000;
-/// And at most.
-const MOST: u64 = 1_000_000;
-const SHORT: Duration = Duration::from_mins(15);
-const LONG: Duration = Duration::from_mins(30);
-/// How long a call waits for segments before it is `UNAVAILABLE`.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// A step that failed is not repeated sooner.
+/// The longest wait of a call for a segment. After it the call is `UNAVAILABLE`.
+const MAX_WAIT: Duration = Duration::from_secs(10);
+/// The pause after a failed step.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(100);
 
-/// Where numbers come from.
+/// A source of ranges of numbers.
 pub trait Ranges: Send + Sync + 'static {
-    /// Takes the next `count` numbers: the last of them.
+    /// Takes the next `count` numbers, and returns the last of them.
     fn take(&self, count: u64) -> impl Future<Output = Result<u64>> + Send;
 }
 
-/// Ids of segments.
+/// Ids from segments.
 #[derive(Debug)]
 pub struct Segments<R = Database>(Arc<Inner<R>>);
 
@@ -45,43 +41,43 @@ pub struct Segments<R = Database>(Arc<Inner<R>>);
 struct Inner<R> {
     ranges: R,
     buffer: Mutex<Buffer>,
-    /// How the last step ended. Every call that waits looks again then.
+    /// The outcome of the last step. Every waiting call checks the buffer again after it.
     taken: watch::Sender<Result<()>>,
 }
 
 impl<R: Ranges> Segments<R> {
-    /// What its ids promise among the servers on one database, as long as the database keeps what it wrote.
-    pub const PROMISES: Promises = Promises { unique: true, k_sorted: false, monotonic: false };
+    /// Guarantees among the servers on one database, as long as the database keeps its data.
+    pub const GUARANTEES: Guarantees = Guarantees { unique: true, k_sorted: false, monotonic: false };
 
-    /// Ids from `ranges`, which are first asked by the first call.
+    /// Ids from `ranges`. The first call takes the first segment.
     pub fn new(ranges: R) -> Self {
         Self(Inner { ranges, buffer: Mutex::default(), taken: watch::Sender::new(Ok(())) }.into())
     }
 
-    /// Where the numbers come from.
+    /// The source of the numbers.
     pub fn ranges(&self) -> &R {
         &self.0.ranges
     }
 
-    /// The next `count` ids, growing. `UNAVAILABLE` if the segment has run out while the database is away.
+    /// The next `count` ids, ascending. `UNAVAILABLE` if the segment has run out and the database is unavailable.
     pub async fn next_many(&self, count: u32) -> Result<Vec<u64>> {
-        let ids = timeout(PATIENCE, self.taken(count.into())).await;
-        ids.unwrap_or_else(|_| Err(RpcError::unavailable(format!("no segment of ids came within {PATIENCE:?}"))))
+        let ids = timeout(MAX_WAIT, self.taken(count.into())).await;
+        ids.unwrap_or_else(|_| Err(RpcError::unavailable(format!("no segment of ids came within {MAX_WAIT:?}"))))
     }
 
-    /// What an id says: which number it is.
+    /// Decodes an id: its number.
     pub fn decode(&self, id: u64) -> IdParts {
         IdParts { time_ms: None, worker: None, sequence: id }
     }
 
     async fn taken(&self, count: u64) -> Result<Vec<u64>> {
-        // Subscribed before the look, so that no step can end unseen between the two.
+        // Subscribe before the check, so that no step can end unnoticed between the two.
         let mut taken = self.0.taken.subscribe();
         loop {
             if let Some(ids) = self.take(count) {
                 return Ok(ids);
             }
-            // The sender lives in `self`.
+            // It can't fail: the sender is in `self`.
             let _ = taken.changed().await;
             taken.borrow_and_update().clone().map_err(|error| {
                 let engine = error.message();
@@ -119,101 +115,16 @@ impl<R: Ranges> Inner<R> {
     }
 }
 
-/// The segments that this server has: the present one, and the next.
-#[derive(Debug)]
-struct Buffer {
-    segments: VecDeque<Segment>,
-    /// Numbers of the next one.
-    length: u64,
-    /// When the last one was asked for.
-    asked: Option<Instant>,
-    /// One step at a time.
-    asking: bool,
-}
-
-#[derive(Debug)]
-struct Segment {
-    next: u64,
-    last: u64,
-    /// With fewer numbers left, the next segment is asked for.
-    low: u64,
-}
-
-impl Default for Buffer {
-    fn default() -> Self {
-        Self { segments: VecDeque::new(), length: LEAST, asked: None, asking: false }
-    }
-}
-
-impl Segment {
-    fn left(&self) -> u64 {
-        self.last + 1 - self.next
-    }
-}
-
-impl Buffer {
-    fn left(&self) -> u64 {
-        self.segments.iter().map(Segment::left).sum()
-    }
-
-    /// All or nothing.
-    fn take(&mut self, count: u64) -> Option<Vec<u64>> {
-        if self.left() < count {
-            return None;
-        }
-        let mut ids = Vec::with_capacity(usize::try_from(count).unwrap_or(0));
-        let mut rest = count;
-        while rest > 0 {
-            let segment = self.segments.front_mut()?;
-            let some = rest.min(segment.left());
-            ids.extend(segment.next..segment.next + some);
-            (segment.next, rest) = (segment.next + some, rest - some);
-            if segment.left() == 0 {
-                self.segments.pop_front();
-            }
-        }
-        Some(ids)
-    }
-
-    /// How many numbers are to be asked for now, if a call misses `missing` ids.
-    fn wanted(&mut self, missing: u64, now: Instant) -> Option<u64> {
-        let low = match *self.segments.make_contiguous() {
-            [] => true,
-            [ref present] => present.left() < present.low,
-            _ => false,
-        };
-        if self.asking || !low && missing == 0 {
-            return None;
-        }
-        match self.asked.map(|asked| now - asked) {
-            Some(lasted) if lasted < SHORT => self.length = (2 * self.length).min(MOST),
-            Some(lasted) if lasted > LONG => self.length = (self.length / 2).max(LEAST),
-            _ => {}
-        }
-        (self.asked, self.asking) = (Some(now), true);
-        Some(self.length.max(missing))
-    }
-
-    /// Puts a segment of `length` numbers behind the others.
-    fn refilled(&mut self, last: Option<u64>, length: u64) {
-        self.asking = false;
-        match last {
-            Some(last) => {
-                self.segments.push_back(Segment { next: last + 1 - length, last, low: length - length / 10 });
-            }
-            // How soon it is asked for again says nothing about how long a segment lasts.
-            None => self.asked = None,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-    use super::*;
+    use super::{
+        buffer::{LONG, MAX_LENGTH, MIN_LENGTH, SHORT},
+        *,
+    };
 
-    /// A row that is asked by several servers, and can be away.
+    /// A row that several servers take numbers from, and that can be unavailable.
     #[derive(Debug, Clone, Default)]
     struct Row {
         last: Arc<AtomicU64>,
@@ -239,7 +150,7 @@ mod tests {
 
     async fn ids(segments: &Segments<Row>, count: u32) -> std::ops::RangeInclusive<u64> {
         let ids = segments.next_many(count).await.unwrap();
-        assert!(ids.windows(2).all(|pair| pair[1] == pair[0] + 1), "they follow on each other: {ids:?}");
+        assert!(ids.windows(2).all(|pair| pair[1] == pair[0] + 1), "consecutive: {ids:?}");
         assert_eq!(ids.len(), count as usize);
         tokio::task::yield_now().await;
         ids[0]..=ids[ids.len() - 1]
@@ -259,7 +170,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_segment_is_as_long_as_it_takes() {
+    async fn the_length_of_a_segment_follows_the_load() {
         let row = Row::default();
         let segments = Segments::new(row.clone());
         for _ in 0..2_000 {
@@ -267,11 +178,11 @@ mod tests {
         }
         let asked = row.asked();
         assert!(
-            asked.is_sorted() && asked[1] == 2_000 && *asked.last().unwrap() == MOST && asked.len() < 20,
+            asked.is_sorted() && asked[1] == 2_000 && *asked.last().unwrap() == MAX_LENGTH && asked.len() < 20,
             "{asked:?}"
         );
         let mut shorter = Vec::new();
-        while shorter.last() != Some(&LEAST) {
+        while shorter.last() != Some(&MIN_LENGTH) {
             sleep(LONG + Duration::from_secs(1)).await;
             let rest = segments.0.buffer().left();
             ids(&segments, u32::try_from(rest).unwrap()).await;
@@ -288,7 +199,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_database_that_is_away_is_missed_when_the_segment_runs_out() {
+    async fn an_unavailable_database_is_an_error_once_the_segment_has_run_out() {
         let row = Row::default();
         let segments = Segments::new(row.clone());
         ids(&segments, 10).await;
@@ -318,7 +229,7 @@ mod tests {
                 for round in 0..100 {
                     all.extend(segments.next_many(1 + (task * 131 + round * 17) % 900).await.unwrap());
                 }
-                assert!(all.is_sorted(), "the ids that one caller gets grow");
+                assert!(all.is_sorted(), "the ids of one caller ascend");
                 all
             });
         }
