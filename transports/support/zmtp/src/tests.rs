@@ -17,7 +17,7 @@ use std::{
 use bytes::Bytes;
 use everywire_core::{
     Budget, Limits, RpcError,
-    wire::{self, CancellationToken, Connection, Io},
+    wire::{CancellationToken, Connection, Io},
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex},
