@@ -1,11 +1,11 @@
-//! A wire of one's own: lines of JSON over a Unix socket. `cargo run --example custom_wire`
+//! Your own wire: lines of JSON over a Unix socket. `cargo run --example custom_wire`
 //!
 //! ```text
 //! {"method":"add","args":{"a":3,"b":4}}
 //! {"Ok":7}    or    {"Err":[11,"the sum of …"]}
 //! ```
 
-mod lesson;
+mod common;
 
 use std::{env, io, path::PathBuf, process, sync::Arc};
 
@@ -23,7 +23,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::{task::JoinSet, time::timeout};
 
-/// One request, the value of its line: the codec in two functions.
+/// One request, as the value of its line: the codec in two functions.
 struct LineCall(Value);
 
 impl Call for LineCall {
@@ -73,7 +73,7 @@ async fn talk(stream: UnixStream, service: &impl Service, max: &Limits, stop: &C
             Err(unknown) => call.reply::<()>(Err(unknown)),
             Ok(method) => tokio::select! {
                 answer = service.dispatch(method, &mut call) => answer,
-                _ = stream.fill_buf() => break, // a client that hangs up, or doesn't wait for the answer, is served no more
+                _ = stream.fill_buf() => break, // a client that hangs up, or does not wait for the response, is not served any more
             },
         };
         timeout(max.message_time, stream.write_all(&answer)).await??;
@@ -81,7 +81,7 @@ async fn talk(stream: UnixStream, service: &impl Service, max: &Limits, stop: &C
     Ok(())
 }
 
-/// The client: a connection for each call, so that one that is dropped is cancelled.
+/// The client: a connection for each call, so that a dropped call is cancelled.
 struct LineClient(PathBuf);
 
 impl Caller for LineClient {
@@ -118,7 +118,7 @@ async fn main() -> Result<()> {
     let service = ToolkitService::new(Embedded::new(Snowflake::new(1)?));
     let stop = CancellationToken::new();
     let serving = tokio::spawn(Server::new(service).mount(wire).serve_until(stop.clone().cancelled_owned()));
-    lesson::lesson(&ToolkitClient::new(LineClient(path.clone())), "custom_wire.rs").await?;
+    common::run(&ToolkitClient::new(LineClient(path.clone())), "custom_wire.rs").await?;
     stop.cancel();
     std::fs::remove_file(path).map_err(RpcError::internal)?;
     serving.await.map_err(RpcError::internal)?
