@@ -68,7 +68,8 @@ impl Need {
         }
         assert!(env::var_os(REQUIRE_ALL).is_none(), "{} is not installed; `tests/install` installs it", self.name());
         if SAID.lock().unwrap_or_else(PoisonError::into_inner).insert(self) {
-            let _ = writeln!(stderr(), "skipped: {} is not installed", self.name());
+            // In one write, so that no other test's line comes between.
+            let _ = stderr().write_all(format!("skipped: {} is not installed\n", self.name()).as_bytes());
         }
         false
     }
