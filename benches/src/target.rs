@@ -1,4 +1,4 @@
-//! What can be called: each wire through everywire's own client, the floors, and the peers.
+//! What can be called: each wire through everywire's own client, the floors, and the baselines.
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,7 +23,7 @@ pub enum Kind {
     /// A wire of everywire.
     Wire,
     /// Another server, called by the same client as the wire of this name.
-    Peer(&'static str),
+    Baseline(&'static str),
 }
 
 /// Something that is called.
@@ -124,7 +124,7 @@ impl Target {
             By::Zerorpc => Client::Zerorpc(EchoClient::new(zerorpc::Client::connect(&format!("tcp://{at}")).await?)),
             By::Amqp => Client::Amqp(EchoClient::new(amqp::Client::connect(at).await?)),
             #[cfg(feature = "tarpc")]
-            By::Tarpc => Client::Tarpc(crate::tarpc_peer::connect(at).await?),
+            By::Tarpc => Client::Tarpc(crate::tarpc_baseline::connect(at).await?),
         })
     }
 }
@@ -141,7 +141,7 @@ pub enum Client {
     Zerorpc(EchoClient<zerorpc::Client>),
     Amqp(EchoClient<amqp::Client>),
     #[cfg(feature = "tarpc")]
-    Tarpc(crate::tarpc_peer::Client),
+    Tarpc(crate::tarpc_baseline::Client),
 }
 
 /// What one call asks for.
