@@ -105,9 +105,9 @@ impl Target {
     /// The same at another address, where something stands between.
     pub async fn connect_to(&self, at: &str) -> Result<Client> {
         let named = |error: RpcError| RpcError::new(error.code(), format!("{}: {}", self.name, error.message()));
+        let client = self.client(at).await.map_err(named)?;
         // Boxed, because the future is as large as that of the largest client.
-        let client = Box::pin(self.client(at)).await.map_err(named)?;
-        client.run(&Work::Add).await.map_err(named)?;
+        Box::pin(client.run(&Work::Add)).await.map_err(named)?;
         Ok(client)
     }
 
