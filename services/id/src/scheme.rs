@@ -113,13 +113,14 @@ impl Ids {
     }
 
     /// Stores a mark of the ids that this process makes in `dir`, so that a restart repeats none of them.
-    pub fn durable(self, dir: &DataDir) -> Result<Self> {
+    #[must_use]
+    pub fn durable(self, dir: &DataDir) -> Self {
         let scheme = match self.scheme {
-            Scheme::Snowflake(ids) => Scheme::Snowflake(ids.durable(dir)?),
+            Scheme::Snowflake(ids) => Scheme::Snowflake(ids.durable(dir)),
             #[cfg(any(feature = "redis", feature = "sql"))]
             engine => engine,
         };
-        Ok(Self { scheme, ..self })
+        Self { scheme, ..self }
     }
 
     /// Permutes the ids: only someone who has the secret can tell their order and number.

@@ -4,66 +4,64 @@ use clap::Args;
 use everywire::Limits;
 use humantime::Duration;
 
-/// Writes the flags and what becomes of them: name, help, and the field of [`Limits`].
+/// Writes the flags, a group of the help each, and what becomes of them: name, kind of value, and the field of [`Limits`].
 macro_rules! flags {
-    (
-        numbers { $($(#[doc = $number_help:literal])+ $number:ident => $number_limit:ident,)+ }
-        times { $($(#[doc = $time_help:literal])+ $time:ident,)+ }
-    ) => {
+    ($($heading:literal { $($(#[doc = $help:literal])+ $name:ident: $value:ident => $limit:ident,)+ })+) => {
         /// What a peer may cost, the same on every wire.
         #[derive(Debug, Clone, Args)]
-        #[command(next_help_heading = "Limits of every wire")]
         pub(crate) struct LimitFlags {
-            $($(#[doc = $number_help])+
-            #[arg(long, value_name = "N", default_value_t = Limits::default().$number_limit)]
-            $number: usize,)+
-            $($(#[doc = $time_help])+
-            #[arg(long, value_name = "TIME", default_value_t = Limits::default().$time.into())]
-            $time: Duration,)+
+            $($($(#[doc = $help])+
+            #[arg(long, help_heading = $heading, value_name = stringify!($value), default_value_t = Limits::default().$limit.into())]
+            $name: $value,)+)+
         }
 
         impl From<LimitFlags> for Limits {
             fn from(flags: LimitFlags) -> Self {
-                Self { $($number_limit: flags.$number,)+ $($time: flags.$time.into(),)+ }
+                Self { $($($limit: flags.$name.into(),)+)+ }
             }
         }
     };
 }
 
+type N = usize;
+type TIME = Duration;
+
 flags! {
-    numbers {
+    "Limits of connections" {
         /// Open connections on each wire
-        max_connections => connections,
+        max_connections: N => connections,
         /// Open connections from one address (for IPv6, one /64 network); loopback is exempt
-        max_connections_per_address => connections_per_address,
-        /// Bytes of one message as it is sent
-        max_message_bytes => message_bytes,
-        /// Bytes of one message after decompression
-        max_decompressed_bytes => decompressed_bytes,
-        /// Bytes of unfinished messages and of replies that clients have not read, over all connections of all wires
-        max_buffered_bytes => buffered_bytes,
-        /// How deep values may nest
-        max_depth => depth,
-        /// Calls in flight on one connection, not counting those that wait for a lock
-        max_calls_in_flight => calls_in_flight,
-        /// Calls of one connection that wait for a lock
-        max_waiting_calls => waiting_calls,
-        /// Calls in flight over all connections of all wires, and separately calls that wait for a lock
-        max_calls_in_all => calls_in_all,
-        /// Calls in one batch
-        max_batch_calls => batch_calls,
-        /// Bytes of replies that one connection may leave unread
-        max_unsent_bytes => unsent_bytes,
-    }
-    times {
+        max_connections_per_address: N => connections_per_address,
         /// Time for a connection's handshake, or for a request's head
-        handshake_time,
+        handshake_time: TIME => handshake_time,
         /// How long a connection may stay open without a call
-        idle_time,
+        idle_time: TIME => idle_time,
+    }
+    "Limits of messages" {
+        /// Bytes of one message as it is sent
+        max_message_bytes: N => message_bytes,
+        /// Bytes of one message after decompression
+        max_decompressed_bytes: N => decompressed_bytes,
+        /// How deep values may nest
+        max_depth: N => depth,
         /// Time for one message to arrive, and for the peer to read what is sent to it
-        message_time,
+        message_time: TIME => message_time,
+        /// Bytes of replies that one connection may leave unread
+        max_unsent_bytes: N => unsent_bytes,
+        /// Bytes of unfinished messages and of replies that clients have not read, over all connections of all wires
+        max_buffered_bytes: N => buffered_bytes,
+    }
+    "Limits of calls" {
         /// Time for one call
-        call_time,
+        call_time: TIME => call_time,
+        /// Calls in one batch
+        max_batch_calls: N => batch_calls,
+        /// Calls in flight on one connection, not counting those that wait for a lock
+        max_calls_in_flight: N => calls_in_flight,
+        /// Calls of one connection that wait for a lock
+        max_waiting_calls: N => waiting_calls,
+        /// Calls in flight over all connections of all wires, and separately calls that wait for a lock
+        max_calls_in_all: N => calls_in_all,
     }
 }
 

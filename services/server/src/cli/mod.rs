@@ -7,7 +7,6 @@ mod ids;
 mod limiter;
 mod limits;
 mod listing;
-mod memory;
 mod notes;
 mod open_files;
 mod origins;

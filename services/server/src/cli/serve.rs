@@ -20,7 +20,7 @@ use everywire_toolkit::{Embedded, ToolkitService};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{
-    ids::IdFlags, limiter::LimiterFlags, limits::LimitFlags, listing::Listing, memory, notes, of_flag, open_files,
+    ids::IdFlags, limiter::LimiterFlags, limits::LimitFlags, listing::Listing, notes, of_flag, open_files,
     origins::OriginFlags,
 };
 
@@ -100,7 +100,6 @@ impl FromStr for Wire {
 
 impl Serve {
     pub(crate) async fn run(self) -> Result<()> {
-        memory::give_back();
         let signals = Signals::listen()?;
         let grace = self.grace;
         let server = self.mounted().await?;
@@ -166,7 +165,7 @@ fn toolkit(
         notes.push("--data-dir DIR keeps tokens and ids of this process from repeating.".to_owned());
     }
     let toolkit = match dir {
-        Some(dir) => Embedded::durable(ids, &dir).map_err(named)?,
+        Some(dir) => Embedded::durable(ids, &dir),
         None => Embedded::new(ids),
     };
     Ok((if let Some(locks) = locks { toolkit.locks(locks) } else { toolkit }, notes))
