@@ -20,11 +20,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::print;
 
 const METHOD: &str =
-    "Each wire is called by everywire's own client, in rounds in which the wires take turns: in closed loops (each
-connection sends its next call when it has the response to the last one) and in open loops (calls are due at
+    "Each wire is called by everywire's own client, in rounds in which the wires take turns: in closed loops (each \
+connection sends its next call when it has the response to the last one) and in open loops (calls are due at \
 random moments, and latency counts from then). Ctrl-C ends the run early and keeps what was measured.
 
-To keep the load off the server's cores, run `everywire bench-server --bind IP` on another machine, and pass the
+To keep the load off the server's cores, run `everywire bench-server --bind IP` on another machine, and pass the \
 addresses that it prints.";
 
 /// Measure what a call costs on each wire and where the time goes, and write a report

@@ -23,7 +23,9 @@ macro_rules! flags {
     };
 }
 
+/// The kinds of values, by the names that the help shows.
 type N = usize;
+#[expect(clippy::upper_case_acronyms, reason = "the help shows it")]
 type TIME = Duration;
 
 flags! {

@@ -28,11 +28,11 @@ const SIGNALS: &str = "Signals:
   INT, TERM  Accept no new calls, and give calls in flight the grace time to finish. A second one ends them at once
   USR1       Print the calls in flight, the bytes buffered and how often each limit was exceeded to standard error
 
-An ADDR is HOST:PORT, with an IPv6 address in brackets, or tcp://HOST:PORT as in ZeroMQ, where * stands for every IPv4
-address. Port 0 chooses a free port.
+An ADDR is HOST:PORT, with an IPv6 address in brackets, or tcp://HOST:PORT as in ZeroMQ, where * stands for every \
+IPv4 address. Port 0 chooses a free port.
 
-The exit code is 0 if the stop cut off no call. There is no authentication: keep the addresses on loopback, or behind
-something that provides it.";
+The exit code is 0 if the stop cut off no call. There is no authentication: keep the addresses on loopback, or \
+behind something that provides it.";
 
 /// Serve add, locks, ids and the limiter on every wire (the default command)
 #[derive(Debug, Clone, Args)]
