@@ -17,7 +17,7 @@ use crate::{
 pub enum Interrupted {
     /// The timeout elapsed.
     TimedOut,
-    /// The server is stopping.
+    /// The server is shutting down.
     Stopped,
 }
 

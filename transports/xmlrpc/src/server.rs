@@ -97,7 +97,7 @@ impl<S: Service> Session<S> {
             Err(error) => return not_received(&error),
         };
         let reply = if self.stop.is_cancelled() {
-            Frame::Response.fault(RpcError::unavailable("the server is stopping"))
+            Frame::Response.fault(RpcError::unavailable("the server is shutting down"))
         } else {
             self.reply(&head.headers, body).await
         };

@@ -836,7 +836,7 @@ async fn the_stop_lets_a_call_finish_and_takes_no_new_one() {
     running.stop.cancel();
     half.write_all(&late[late.len() - 1..]).await.unwrap();
     let refused = answer(&mut half).await;
-    assert_eq!((refused.status, &*refused.body), (503, &b"the server is stopping"[..]));
+    assert_eq!((refused.status, &*refused.body), (503, &b"the server is shutting down"[..]));
     running.plain.release.notify_one();
     assert_eq!(within(waiting).await.unwrap(), Ok(7));
     assert_eq!(within(running.serving).await.unwrap(), Ok(()));

@@ -117,8 +117,8 @@ where
     ) -> Option<(Channel, F)> {
         let channel = asker.channel.as_bytes();
         if peer.is_draining() {
-            let stopping = RpcError::unavailable("the server is shutting down");
-            peer.output.push(&asker.envelope, &self.error(channel, &stopping));
+            let rejection = RpcError::unavailable("the server is shutting down");
+            peer.output.push(&asker.envelope, &self.error(channel, &rejection));
             return None;
         }
         if schema::is_builtin(event.name) {

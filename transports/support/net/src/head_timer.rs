@@ -29,7 +29,7 @@ pub(crate) struct Pulse {
     /// A request has been answered.
     has_answered: AtomicBool,
     /// No head is waited for any more.
-    is_stopping: AtomicBool,
+    is_shutting_down: AtomicBool,
 }
 
 impl Pulse {
@@ -42,7 +42,7 @@ impl Pulse {
 
     /// Lets a head that has not arrived yet be waited for no longer.
     pub(crate) fn stop(&self) {
-        self.is_stopping.store(true, Relaxed);
+        self.is_shutting_down.store(true, Relaxed);
     }
 }
 
@@ -155,7 +155,7 @@ impl Future for HeadSleep {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        if this.pulse.is_stopping.load(Relaxed) {
+        if this.pulse.is_shutting_down.load(Relaxed) {
             return Poll::Ready(());
         }
         if this.is_idle && this.pulse.is_asking.load(Relaxed) {

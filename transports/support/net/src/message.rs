@@ -17,7 +17,7 @@ pub async fn arrived<T>(
 ) -> Result<T> {
     run_until(arriving, budget.limits().message_time, stop).await.unwrap_or_else(|cut| match cut {
         Interrupted::TimedOut => Err(budget.exceeded(Limit::MessageTime, "the message did not arrive in time")),
-        Interrupted::Stopped => Err(RpcError::unavailable("the server is stopping")),
+        Interrupted::Stopped => Err(RpcError::unavailable("the server is shutting down")),
     })
 }
 
