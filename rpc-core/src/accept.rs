@@ -12,9 +12,10 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Budget, Limit,
+    budget::Budget,
+    connection::Connection,
+    limits::Limit,
     listener::{Listener, Peer},
-    protocol::Connection,
     waiting::Waiting,
 };
 
@@ -192,7 +193,7 @@ mod tests {
     use std::net::SocketAddr;
 
     use super::*;
-    use crate::Limits;
+    use crate::limits::Limits;
 
     #[test]
     fn one_address_can_not_take_every_place() {

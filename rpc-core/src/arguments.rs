@@ -8,7 +8,10 @@ use serde::{
     forward_to_deserialize_any,
 };
 
-use crate::{Result, RpcError, whole_floats::WholeFloats};
+use crate::{
+    error::{Result, RpcError},
+    whole_floats::WholeFloats,
+};
 
 /// Reads the struct `A`, whose fields are the arguments.
 ///

@@ -5,7 +5,10 @@ use std::time::Duration;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::{Result, RpcError, descriptor::Method};
+use crate::{
+    descriptor::Method,
+    error::{Result, RpcError},
+};
 
 /// How long a client waits for an answer unless it is told otherwise.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);

@@ -8,6 +8,7 @@ mod accept;
 mod arguments;
 mod budget;
 mod client;
+mod connection;
 pub mod descriptor;
 mod error;
 mod limited;
@@ -42,11 +43,12 @@ pub mod wire {
         arguments::decode_again,
         budget::{FREE_BYTES, Reservation},
         client::{CallSlots, answer_within},
+        connection::Connection,
         error::fault_number,
         limited::{Interrupted, run_until},
         listener::{Io, Listener, Peer},
         offload::offload,
-        protocol::{Connection, Protocol},
+        protocol::Protocol,
         service::Call,
         socket::{LEAST_TAKEN_BYTES, Socket},
         tally::Tally,

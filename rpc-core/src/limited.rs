@@ -7,9 +7,11 @@ use tokio::time;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Budget, Limit, RpcError, Service,
+    budget::Budget,
     descriptor::{Method, ServiceDescriptor},
-    wire::Call,
+    error::RpcError,
+    limits::Limit,
+    service::{Call, Service},
 };
 
 /// Why [`run_until`] did not complete.

@@ -5,7 +5,14 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Budget, Limits, Result, RpcError, Service, descriptor::ServiceDescriptor, limited::Limited};
+use crate::{
+    budget::Budget,
+    descriptor::ServiceDescriptor,
+    error::{Result, RpcError},
+    limited::Limited,
+    limits::Limits,
+    service::Service,
+};
 
 /// A server of one wire, bound and not yet serving.
 ///

@@ -10,9 +10,9 @@ use futures_util::FutureExt;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    Code, Result, RpcError,
     arguments::Arguments,
     descriptor::{Method, ServiceDescriptor},
+    error::{Code, Result, RpcError},
     offload::{LONG_BYTES, offload, offload_if},
     weight::is_heavier,
 };

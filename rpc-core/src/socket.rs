@@ -13,7 +13,7 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-use crate::{Budget, Limit, listener::Io};
+use crate::{budget::Budget, limits::Limit, listener::Io};
 
 /// A stream whose peer has to read what is sent to it: everything, or 64 KiB, within `message_time`. Otherwise peers that
 /// never read would hold their connections, and the memory of their replies, for good. And a peer that sends much is read a
@@ -153,7 +153,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::Limits;
+    use crate::limits::Limits;
 
     const DEADLINE: Duration = Duration::from_secs(30);
 

@@ -145,7 +145,7 @@ fn descriptor(parameters: &Parameters, service: &Service) -> TokenStream {
 }
 
 fn described_method(krate: &Path, method: &Method) -> TokenStream {
-    let name = method.wire_name();
+    let (name, camel_name) = (method.wire_name(), method.camel_name());
     let docs = docs(&method.attributes);
     let idempotent = method.idempotent.then(|| quote!(.idempotent()));
     let waits = method.waits.then(|| quote!(.waits()));
@@ -157,7 +157,7 @@ fn described_method(krate: &Path, method: &Method) -> TokenStream {
     let reply = reply_type(krate, &method.outcome);
     let text = type_text(reply_text(&method.outcome));
     quote! {
-        service.method(#name, #docs) #idempotent #waits #(#arguments)* .reply::<#reply>(#text);
+        service.method(#name, #camel_name, #docs) #idempotent #waits #(#arguments)* .reply::<#reply>(#text);
     }
 }
 

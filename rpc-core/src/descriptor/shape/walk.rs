@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Container, Shape, Types};
+use super::types::{Container, Shape, Types};
 
 impl Shape {
     /// Checks this shape and each shape inside it with `check`, which looks at one level only. The error begins with the

@@ -36,7 +36,7 @@ mod tests {
 
     fn checked<T: Serialize + DeserializeOwned + JsonSchema>() -> Result<()> {
         let mut service = ServiceDescriptor::builder("demo.v1", "Demo", "");
-        service.method("put", "").argument::<T>("value", "T").reply::<()>("()");
+        service.method("put", "Put", "").argument::<T>("value", "T").reply::<()>("()");
         check("json", &service.build())
     }
 
