@@ -121,7 +121,7 @@ async fn errors_name_what_was_wrong() {
         (&["call", &format!("grpc://{nobody}"), "add", "1", "2"], &nobody),
         (&["call", &format!("amqp://{nobody}"), "add", "1", "2"], &format!("no broker at amqp://{nobody}: ")),
         (&["call", &format!("{}/nowhere", broker().await.url), "add", "1", "2"], "/nowhere rejects the connection: "),
-        (&["--amqp", "localhost"], "no URL of a broker"),
+        (&["--amqp", "localhost"], "the URL of the broker is not valid"),
         (&["--amqp-wait"], "--amqp <URL>"),
     ];
     for (arguments, expected) in cases {

@@ -112,8 +112,8 @@ struct Connections {
 }
 
 impl Connections {
-    /// Whether at least `limit` connections are open, not counting those with a waiting call. Below the limit none is looked
-    /// at.
+    /// Whether at least `limit` connections are open, not counting those with a waiting call. Looks at them only if the total
+    /// reaches the limit.
     fn are_full(&self, limit: usize) -> bool {
         self.all >= limit && self.by_address.values().map(busy).sum::<usize>() >= limit
     }
@@ -196,7 +196,7 @@ mod tests {
     use crate::limits::Limits;
 
     #[test]
-    fn one_address_can_not_take_every_place() {
+    fn one_address_can_not_use_every_connection() {
         let budget = Budget::new(Limits { connections: 3, connections_per_address: 2, ..Limits::default() });
         let open = Arc::new(Open::default());
         let waiting = Waiting::new(&budget);
@@ -207,7 +207,7 @@ mod tests {
         assert!(enter("10.0.0.1").is_none(), "also as IPv6");
         let other = enter("fd00::1");
         assert!(other.is_some());
-        assert!(enter("fd00::2").is_none(), "all places are taken");
+        assert!(enter("fd00::2").is_none(), "all connections are in use");
         drop((first, second));
         let same_network = enter("fd00::2");
         assert!(same_network.is_some());

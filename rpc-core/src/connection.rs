@@ -17,11 +17,11 @@ use crate::{
 pub struct Connection<IO> {
     /// Its stream.
     pub io: Socket<IO>,
-    /// Who is at the other end.
+    /// Its other end.
     pub peer: Peer,
-    /// The limits, and what is used of them by all connections.
+    /// The limits, and how much of them all connections use.
     pub budget: Arc<Budget>,
-    /// The count of its waiting calls, which the service that it is served with keeps.
+    /// The count of its waiting calls, kept by the service that runs them.
     pub waiting: Waiting,
     /// Cancelled when the server shuts down.
     pub stop: CancellationToken,

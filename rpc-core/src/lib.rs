@@ -42,7 +42,7 @@ pub mod wire {
     pub use crate::{
         arguments::decode_again,
         budget::{FREE_BYTES, Reservation},
-        client::{CallSlots, answer_within},
+        client::{CallSlots, response_within},
         connection::Connection,
         error::fault_number,
         limited::{Interrupted, run_until},

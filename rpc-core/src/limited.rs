@@ -39,7 +39,7 @@ pub async fn run_until<T>(
     }
 }
 
-/// A service within a budget. When `end` is cancelled, calls that have not completed are answered `UNAVAILABLE`.
+/// A service within a budget. When `end` is cancelled, calls that have not completed get `UNAVAILABLE`.
 pub(crate) struct Limited<S> {
     service: Arc<S>,
     budget: Arc<Budget>,
@@ -68,7 +68,7 @@ impl<S: Service> Service for Limited<S> {
                 Err(Interrupted::TimedOut) => {
                     self.budget.exceeded(Limit::CallTime, format_args!("{} was cut off", method.name()))
                 }
-                Err(Interrupted::Stopped) => RpcError::unavailable("the server stopped before the call was done"),
+                Err(Interrupted::Stopped) => RpcError::unavailable("the server shut down before the call was done"),
             };
         call.reply::<()>(Err(cut_off))
     }

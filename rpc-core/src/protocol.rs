@@ -1,4 +1,4 @@
-//! What is spoken on a connection.
+//! The protocols that connections speak.
 
 use std::{io, sync::Arc};
 

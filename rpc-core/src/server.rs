@@ -67,7 +67,7 @@ impl<S: Service> Server<S> {
         Self::with_limits(service, Limits::default())
     }
 
-    /// A server of `service`, on no wire yet. `limits` are what a peer may cost, on every wire.
+    /// A server of `service`, on no wire yet. `limits` bound what peers may use on every wire.
     pub fn with_limits(service: S, limits: Limits) -> Self {
         let budget = Budget::new(limits);
         Self { service: Arc::new(service), mounts: Vec::new(), budget, grace: DEFAULT_GRACE }

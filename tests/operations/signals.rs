@@ -90,7 +90,7 @@ async fn calls_that_outlast_the_grace_time_are_a_failure() {
         ("zerorpc", zerorpc),
     ] {
         let error = answer.expect_err(wire);
-        let told = "the server stopped before the call was done";
+        let told = "the server shut down before the call was done";
         assert_eq!(
             (error.code(), error.origin(), error.message()),
             (Code::Unavailable, Origin::Remote, told),

@@ -1,4 +1,4 @@
-//! From a [`Service`] to tokens: one function per generated item.
+//! Turns a [`Service`] into tokens: one function per generated item.
 
 use proc_macro2::{Literal, TokenStream};
 use quote::{quote, quote_spanned};
@@ -18,7 +18,7 @@ pub(crate) fn service(parameters: TokenStream, item: TokenStream) -> TokenStream
     }
 }
 
-/// Not every program uses both halves, so neither is dead code.
+/// A program may use only one half, so the other must not be reported as dead code.
 fn expand(parameters: &Parameters, service: &Service) -> TokenStream {
     let krate = &parameters.krate;
     let declared = declared_trait(service);

@@ -1,4 +1,4 @@
-//! From tokens to a [`Service`]: everything that may not be written in a service's trait is found here, all at once.
+//! Parses a trait into a [`Service`], and reports everything that a service's trait must not contain, all at once.
 
 use std::collections::HashMap;
 

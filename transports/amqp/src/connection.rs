@@ -7,7 +7,7 @@ use everywire_core::{
     Budget, Limit, Result, Service,
     wire::{CancellationToken, PerConnection, Waiting},
 };
-use everywire_json::{answer, refusal};
+use everywire_json::{answer, rejection};
 use futures_util::FutureExt;
 use lapin::{message::Delivery, protocol::constants::REPLY_SUCCESS, types::ShortString};
 use tokio::{
@@ -113,12 +113,12 @@ pub(crate) async fn serve<S: Service>(
     while let Some(ended) = calls.join_next().await {
         finished(ended)?;
     }
-    let closed = connection.queue.connection.close(REPLY_SUCCESS, "the server stops".into()).await;
+    let closed = connection.queue.connection.close(REPLY_SUCCESS, "the server is shutting down".into()).await;
     closed.map_err(|error| connection.queue.broker.lost(&error))
 }
 
 impl<S: Service> Connection<S> {
-    /// Answers one message and acknowledges it.
+    /// Replies to one message and acknowledges it.
     async fn serve(&self, delivery: Delivery) -> Result<()> {
         self.answer(delivery).await.map_err(|error| self.queue.broker.lost(&error))
     }
@@ -155,14 +155,14 @@ impl<S: Service> Connection<S> {
         let length = delivery.data.len();
         if length > self.budget.limits().message_bytes {
             let error = self.budget.exceeded(Limit::MessageBytes, format_args!("a request of {length} bytes"));
-            return Some(refusal(&error).into());
+            return Some(rejection(&error).into());
         }
         match envelope::decoded(delivery, &self.budget) {
             Ok(body) => {
                 let body = body.as_ref().map_or(&delivery.data[..], |body| &body.bytes);
                 answer(delivered, body, &self.budget).await.map(Bytes::from)
             }
-            Err(error) => Some(refusal(&error).into()),
+            Err(error) => Some(rejection(&error).into()),
         }
     }
 
@@ -191,7 +191,7 @@ impl<S: Service> Connection<S> {
     }
 }
 
-/// What became of a call's task. It does not panic, since `dispatch` doesn't.
+/// The outcome of a call's task, which does not panic, since `dispatch` doesn't.
 fn finished(ended: std::result::Result<Result<()>, JoinError>) -> Result<()> {
     ended.unwrap_or_else(|panic| {
         tracing::error!(%panic, "a call has no reply");

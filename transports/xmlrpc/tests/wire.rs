@@ -865,7 +865,7 @@ async fn a_late_answer_is_a_deadline_and_cancels_the_call() {
     let client = ProbeClient::new(client);
     let error = client.wait().await.unwrap_err();
     assert_eq!((error.code(), error.origin()), (Code::DeadlineExceeded, Origin::Local));
-    assert_eq!(error.message(), format!("wait: no answer from {} within 50ms", &running.url["http://".len()..]));
+    assert_eq!(error.message(), format!("wait: no response from {} within 50ms", &running.url["http://".len()..]));
     within(running.plain.left.notified()).await;
     assert_eq!(client.add(3, 4).await, Ok(7));
 }

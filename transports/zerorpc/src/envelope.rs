@@ -1,4 +1,4 @@
-//! Events: the MessagePack array `[header, name, args]` around every request, answer and heartbeat.
+//! Events: the MessagePack array `[header, name, args]` around every request, reply and heartbeat.
 //!
 //! A channel is one call. Its first event, the request, has a `message_id`; each later event of the channel, in either
 //! direction, carries that id as `response_to`, in the MessagePack type in which it came: to Python, the bytes `"7f"` and
@@ -27,7 +27,7 @@ pub(crate) struct Event<'a> {
     pub(crate) args: &'a [u8],
 }
 
-/// A payload that is no event; with the id to answer to, if that much could be read.
+/// A payload that is not an event, with the id to reply to if it could be read.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Malformed<'a> {
     pub(crate) message_id: Option<&'a [u8]>,
@@ -68,12 +68,12 @@ impl ChannelId {
 
 /// The period of heartbeats while a call waits, in both directions.
 pub(crate) const PERIOD: Duration = Duration::from_secs(5);
-/// A peer is lost when it was silent for two whole periods, which the third tick proves.
+/// A peer is lost after two whole periods of silence, which the third tick proves.
 pub(crate) const LOST_AFTER: u8 = 3;
 
 /// The heartbeat of an open channel.
 pub(crate) const HEARTBEAT: &str = "_zpc_hb";
-/// Credit for more answers in a channel. A call has one answer and credit for it from the start.
+/// Credit for more replies in a channel. A call has one reply, and credit for it from the start.
 pub(crate) const MORE: &str = "_zpc_more";
 
 impl<'a> Event<'a> {
@@ -94,7 +94,7 @@ impl<'a> Event<'a> {
             match Reader::new(key).text() {
                 Some(b"message_id") => self.message_id = Some(value),
                 Some(b"response_to") => self.response_to = Some(value),
-                // Other keys are the context of tracers and the like, which an answer need not repeat.
+                // Other keys are the context of tracers and the like, which a reply need not repeat.
                 _ => {}
             }
         }
@@ -123,7 +123,7 @@ pub(crate) fn event(id: &MessageId, response_to: Option<&[u8]>, name: &str) -> V
     event
 }
 
-/// The answer with a value.
+/// The reply with a value.
 pub(crate) fn ok<R: Serialize>(id: &MessageId, channel: &[u8], value: &R) -> Result<Vec<u8>, rmp_serde::encode::Error> {
     let mut event = event(id, Some(channel), "OK");
     event.push(0x91);
@@ -131,7 +131,7 @@ pub(crate) fn ok<R: Serialize>(id: &MessageId, channel: &[u8], value: &R) -> Res
     Ok(event)
 }
 
-/// The answer with a value that is MessagePack already.
+/// The reply with a value that is MessagePack already.
 pub(crate) fn ok_encoded(id: &MessageId, channel: &[u8], value: &[u8]) -> Vec<u8> {
     let mut event = event(id, Some(channel), "OK");
     event.push(0x91);
@@ -139,7 +139,7 @@ pub(crate) fn ok_encoded(id: &MessageId, channel: &[u8], value: &[u8]) -> Vec<u8
     event
 }
 
-/// The answer with an error, whose args are appended by `args`.
+/// The reply with an error, whose args are appended by `args`.
 pub(crate) fn err(id: &MessageId, channel: &[u8], args: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let mut event = event(id, Some(channel), "ERR");
     args(&mut event);
@@ -153,7 +153,7 @@ pub(crate) fn heartbeat(id: &MessageId, channel: &[u8]) -> Vec<u8> {
     event
 }
 
-/// An event's own id: 32 hexadecimal digits. Python ignores that of an answer; Node refuses an answer without one.
+/// An event's own id: 32 hexadecimal digits. Python ignores that of a reply; Node rejects a reply without one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct MessageId([u8; 32]);
 
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_as_bytes() {
+    fn a_reply_as_bytes() {
         let golden = [
             &b"\x93\x83\xaamessage_id\xc4\x200123456789abcdef0123456789abcdef\xa1v\x03\xabresponse_to"[..],
             b"\xa27f",

@@ -8,13 +8,13 @@ use super::{
     write,
 };
 
-/// What texts and numbers are when a type reads itself from nothing. A type that refuses the first, such as an address or
-/// a number other than zero, may take the second.
+/// The texts and numbers that a type is given when it is read without input. A type that rejects the first pair, such as an
+/// address or a number other than zero, may accept the second.
 const SAMPLES: [(&str, u8); 2] = [("", 0), ("127.0.0.1", 1)];
 
 impl Shape {
-    /// Traces `T` and the named types inside it, or says where and why that can't be done: `T` decodes only from
-    /// self-describing formats (`flatten`, `untagged` and their kind), refuses ordinary values, or writes itself
+    /// Traces `T` and the named types inside it, or returns where and why that fails: `T` decodes only from
+    /// self-describing formats (`flatten`, `untagged` and their kind), rejects ordinary values, or writes itself
     /// differently from how it reads itself.
     pub fn of<T: Serialize + DeserializeOwned>() -> Result<(Self, Types), String> {
         let mut traced = SAMPLES.iter().map(|(text, number)| trace::<T>(text, *number));
@@ -39,7 +39,7 @@ struct Traced<T> {
     values: Vec<T>,
 }
 
-/// More rounds than any sensible nest of enums has variants; a type that needs more is refused.
+/// More rounds than any sensible nest of enums has variants; a type that needs more is rejected.
 const MAX_ROUNDS: usize = 1 << 12;
 
 /// Reads `T` again and again, until each enum inside it has shown each of its variants.
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_type_that_reads_and_writes_differently_is_refused() {
+    fn a_type_that_reads_and_writes_differently_is_rejected() {
         #[derive(Serialize, Deserialize)]
         #[expect(dead_code, reason = "only its shape is looked at")]
         struct Secret {
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_type_for_self_describing_formats_only_is_refused() {
+    fn a_type_for_self_describing_formats_only_is_rejected() {
         #[derive(Serialize, Deserialize)]
         #[serde(untagged)]
         enum Either {
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn types_that_refuse_empty_values_are_traced_with_others() {
+    fn types_that_reject_empty_values_are_traced_with_others() {
         assert_eq!(Shape::of::<std::net::IpAddr>().unwrap().0, Shape::String);
         assert_eq!(Shape::of::<std::num::NonZeroU32>().unwrap().0, Shape::U32);
     }

@@ -113,7 +113,7 @@ impl std::error::Error for Untraceable {}
 
 impl de::Error for Untraceable {
     fn custom<T: fmt::Display>(message: T) -> Self {
-        Self(format!("it refuses an ordinary value: {message}"))
+        Self(format!("it rejects an ordinary value: {message}"))
     }
 }
 

@@ -1,8 +1,8 @@
-//! The words in which a shape is told.
+//! What a shape consists of.
 
 use std::collections::BTreeMap;
 
-/// The shape of a type, in the words of serde's data model.
+/// The shape of a type, in terms of serde's data model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the scalars are named like the Rust types they stand for")]
 pub enum Shape {

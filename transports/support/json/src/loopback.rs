@@ -29,7 +29,7 @@ impl<S: Service> Caller for Loopback<S> {
     ) -> Result<R> {
         let request = request(method, args, 1)?;
         let answer = answer(&*self.service, &request, &self.budget).await;
-        let answer = answer.ok_or_else(|| RpcError::internal("a call without an answer"))?;
+        let answer = answer.ok_or_else(|| RpcError::internal("a call without a response"))?;
         reply(answer.as_ref(), Some(1))
     }
 }

@@ -41,7 +41,7 @@ pub enum Encoding {
 
 impl Encoding {
     /// The coding of a body with these headers. An unknown one, or one on top of another, is `UNIMPLEMENTED`, for which
-    /// [`not_received`](http1::not_received) answers 415.
+    /// [`not_received`](crate::http1::not_received) responds with 415.
     pub fn of(headers: &HeaderMap) -> Result<Self> {
         let mut found = Self::Identity;
         for value in headers.get_all(header::CONTENT_ENCODING) {

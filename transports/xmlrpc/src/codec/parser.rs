@@ -1,4 +1,4 @@
-//! XML events as the few tokens that XML-RPC is made of.
+//! Turns XML events into the few tokens that XML-RPC is made of.
 
 use std::borrow::Cow;
 
@@ -152,7 +152,7 @@ impl<'de> Parser<'de> {
         }
     }
 
-    /// Reads on to the end of the document for the sake of its errors alone.
+    /// Reads to the end of the document, only to find errors.
     pub(crate) fn skip_to_end(&mut self) -> Result<(), Error> {
         while !matches!(self.token()?, Token::Eof) {}
         Ok(())

@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn escaping_covers_markup_and_refuses_what_xml_has_not() {
+    fn escaping_covers_markup_and_rejects_what_xml_lacks() {
         let cases = [
             ("", Some("")),
             ("plain", Some("plain")),
