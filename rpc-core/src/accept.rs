@@ -60,19 +60,21 @@ pub(crate) async fn serve_connections<L: Listener, F>(
         };
         // Each step of a connection asks its token, under the token's lock. A token each keeps connections from contending.
         let connection = Connection::new(io, peer, budget, shutdown.child_token());
-        let Some(permit) = open.enter(wire, peer, &connection.waiting, budget) else { continue };
-        let serving = serve(connection);
-        tasks.spawn(async move {
-            if let Err(error) = serving.await {
-                tracing::debug!(wire, %peer, %error, "a connection ended early");
-            }
-            drop(permit);
-        });
+        if let Some(permit) = open.enter(wire, peer, &connection.waiting, budget) {
+            tasks.spawn(run(wire, peer, serve(connection), permit));
+        }
     }
     // Clients that connect from here on are rejected at once instead of waiting in vain.
     drop(listener);
     while let Some(ended) = tasks.join_next().await {
         report(wire, ended);
+    }
+}
+
+/// Serves one connection to its end.
+async fn run(wire: &'static str, peer: Peer, serving: impl Future<Output = io::Result<()>>, _permit: ConnectionPermit) {
+    if let Err(error) = serving.await {
+        tracing::debug!(wire, %peer, %error, "a connection ended early");
     }
 }
 
