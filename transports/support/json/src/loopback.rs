@@ -5,7 +5,10 @@ use std::sync::Arc;
 use everywire_core::{Budget, Caller, Result, RpcError, Service, descriptor::Method};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{answer, reply, request};
+use crate::{
+    call::answer,
+    client::{reply, request},
+};
 
 /// A client and a server of these messages with neither HTTP, WebSocket nor a broker between them.
 #[derive(Debug)]

@@ -4,10 +4,10 @@
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use hyper::body::{Body, Incoming};
 
-use crate::{WebOrigins, http1::rejection};
-
-/// The methods that are allowed, besides the GET of a WebSocket handshake.
-pub(crate) const METHODS: HeaderValue = HeaderValue::from_static("POST, OPTIONS");
+use crate::{
+    origin::WebOrigins,
+    rejection::{METHODS, rejection},
+};
 
 /// How long a browser may cache a preflight, in seconds: the most that Chromium allows.
 const PREFLIGHT_SECONDS: HeaderValue = HeaderValue::from_static("7200");

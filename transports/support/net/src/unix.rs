@@ -12,7 +12,7 @@ use everywire_core::{
 };
 use tokio::net::{UnixListener, UnixStream};
 
-use crate::OsStream;
+use crate::stream::OsStream;
 
 /// A bound Unix socket. Dropping it, and so the shutdown of its server, removes its file.
 ///
