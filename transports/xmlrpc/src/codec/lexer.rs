@@ -10,7 +10,10 @@ use quick_xml::{
     reader::Reader,
 };
 
-use super::{Error, Kind, parser::excerpt, text::is_xml_char};
+use super::{
+    error::{Error, Kind, excerpt},
+    text::is_xml_char,
+};
 
 /// The part of a document that is not read yet.
 pub(super) struct Lexer<'de> {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use quick_xml::events::BytesText;
 
 use super::{
-    Error, Kind,
+    error::{Error, Kind, excerpt},
     lexer::{Lexer, Piece},
 };
 
@@ -265,11 +265,6 @@ fn tag(name: &str) -> Option<Tag> {
         "fault" => Tag::Fault,
         _ => return None,
     })
-}
-
-/// The start of a peer's text, short enough for a message.
-pub(super) fn excerpt(text: &str) -> String {
-    text.chars().take(40).flat_map(char::escape_debug).collect()
 }
 
 /// XML has one line end, the line feed, and reads the others as it (section 2.11).
