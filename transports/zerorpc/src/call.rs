@@ -11,8 +11,8 @@ use rmp_serde::decode;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    envelope::{self, ChannelId, MessageId},
-    fault,
+    envelope, fault,
+    id::{ChannelId, MessageId},
     msgpack::{Reader, deserializer, get_value},
 };
 

@@ -28,7 +28,8 @@ use tokio::{
 
 use crate::{
     client,
-    envelope::{self, Event, Malformed, MessageIds},
+    envelope::{self, Event, Malformed},
+    id::MessageIds,
     msgpack::Reader,
     positional::put_args,
     server::Server,

@@ -70,6 +70,7 @@ mod fault;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;
+mod id;
 mod loopback;
 mod msgpack;
 mod positional;

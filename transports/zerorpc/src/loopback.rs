@@ -10,7 +10,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{
     call::{ReplyTo, ZerorpcCall},
     client::decode,
-    envelope::{self, ChannelId, Event, MessageIds},
+    envelope::{self, Event},
+    id::{ChannelId, MessageIds},
     positional::put_args,
 };
 

@@ -8,8 +8,10 @@ use everywire_zmtp::{Envelope, Peer, Reply, Session, frames::violation};
 
 use crate::{
     call::{ReplyTo, ZerorpcCall},
-    envelope::{self, ChannelId, Event, LOST_AFTER, Malformed, MessageIds, PERIOD},
-    fault, schema,
+    envelope::{self, Event, LOST_AFTER, Malformed, PERIOD},
+    fault,
+    id::{ChannelId, MessageIds},
+    schema,
 };
 
 /// One connection. `dispatch` starts a call of the service.
