@@ -87,34 +87,39 @@ pub(crate) async fn serve<S: Service>(
         callers: Callers::default(),
     });
     let mut calls = JoinSet::new();
-    let begin = |calls: &mut JoinSet<_>, delivery| {
-        let connection = Arc::clone(&connection);
-        let mut call = Box::pin(async move { connection.serve(delivery).await });
-        // Calls begin in the order of their messages. One that has to wait continues as a task.
-        if let Some(ended) = call.as_mut().now_or_never() {
-            return ended;
-        }
-        calls.spawn(call);
-        Ok(())
-    };
     let looking = connection.callers.look(&connection.queue.connection);
     tokio::pin!(looking);
     loop {
         tokio::select! {
-            delivery = requests.next() => begin(&mut calls, delivery?)?,
+            delivery = requests.next() => begin(&connection, delivery?, &mut calls)?,
             Some(ended) = calls.join_next() => finished(ended)?,
             never = &mut looking => match never {},
             () = shutdown.cancelled() => break,
         }
     }
     for delivery in requests.end().await? {
-        begin(&mut calls, delivery)?;
+        begin(&connection, delivery, &mut calls)?;
     }
     while let Some(ended) = calls.join_next().await {
         finished(ended)?;
     }
     let closed = connection.queue.connection.close(REPLY_SUCCESS, "the server is shutting down".into()).await;
     closed.map_err(|error| connection.queue.broker.lost(&error))
+}
+
+/// Begins a call. Calls begin in the order of their messages; one that has to wait continues as a task among `calls`.
+fn begin<S: Service>(
+    connection: &Arc<Connection<S>>,
+    delivery: Delivery,
+    calls: &mut JoinSet<Result<()>>,
+) -> Result<()> {
+    let connection = Arc::clone(connection);
+    let mut call = Box::pin(async move { connection.serve(delivery).await });
+    if let Some(ended) = call.as_mut().now_or_never() {
+        return ended;
+    }
+    calls.spawn(call);
+    Ok(())
 }
 
 impl<S: Service> Connection<S> {
