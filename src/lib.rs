@@ -4,7 +4,36 @@
 //! read what a service looks like, and [`memory`] for tests. Each wire is a module, behind a feature of its name.
 //! A wire over byte streams is mounted together with where they come from: [`Tcp`], [`Unix`], or [`duplex`] in a test.
 //!
-#![doc = include_str!("../README.md")]
+//! ```
+//! use std::sync::Arc;
+//!
+//! use everywire::{Result, memory, service};
+//!
+//! #[service(package = "demo.v1")]
+//! pub trait Calculator {
+//!     /// Adds two integers.
+//!     async fn add(&self, a: i64, b: i64) -> Result<i64>;
+//! }
+//!
+//! struct Plain;
+//!
+//! impl Calculator for Plain {
+//!     async fn add(&self, a: i64, b: i64) -> Result<i64> {
+//!         Ok(a + b)
+//!     }
+//! }
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<()> {
+//! // A client of this process; a client of any wire takes its place.
+//! let caller = memory::Client::new(Arc::new(CalculatorService::new(Plain)));
+//! assert_eq!(CalculatorClient::new(caller).add(3, 4).await?, 7);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`Server`] serves the same `CalculatorService` on every wire that is mounted. The repository's `README.md` has a server with two
+//! wires, and a tour of the code.
 
 #[doc(hidden)]
 pub use everywire_core::__private;
@@ -30,3 +59,8 @@ pub use everywire_net::{Duplex, DuplexConnector, Tcp, WebOrigins, duplex};
 pub use everywire_xmlrpc as xmlrpc;
 #[cfg(feature = "zerorpc")]
 pub use everywire_zerorpc as zerorpc;
+
+/// Compiles the examples of the README. It is not the documentation of the crate, because its links are relative to the repository.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -16,7 +16,7 @@ use crate::{
     program::{run, run_long},
     serving::PROGRAM,
 };
-use everywire_testing::soon;
+use everywire_testing::{needs, soon};
 
 /// The program's server, and the wires on it.
 async fn server() -> (Process, Vec<Target>) {
@@ -75,6 +75,7 @@ fn results(dir: &Path) -> Results {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bench_measures_every_wire_and_compares() {
+    needs!(RabbitMq);
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().to_str().unwrap();
     let broker = &broker().await.url;

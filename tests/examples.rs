@@ -2,6 +2,7 @@
 
 use std::{env, fs, path::Path, process::Stdio, time::Instant};
 
+use everywire_testing::needs;
 use tokio::process::Command;
 
 use crate::{
@@ -14,10 +15,11 @@ use crate::{
 const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples");
 const TARGET: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target");
 /// What else may lie in a language's folder; the last two are npm's.
-const NO_EXAMPLES: [&str; 5] = ["lesson", "requirements.txt", "package.json", "package-lock.json", "node_modules"];
+const NO_EXAMPLES: [&str; 5] = ["common", "requirements.txt", "package.json", "package-lock.json", "node_modules"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_example_succeeds() {
+    needs!(Foreign, RabbitMq);
     let broker = &broker().await.url;
     let mut program = on_free_ports(Command::new(PROGRAM));
     let serving = Serving::listed(program.args(["--amqp", broker]).stdout(Stdio::piped()).spawn().unwrap()).await;

@@ -15,7 +15,7 @@ use everywire::{
 use serde_json::{Value, json};
 use tokio::{sync::OnceCell, task::JoinHandle, time::sleep};
 
-use everywire_testing::broker::Broker;
+use everywire_testing::{broker::Broker, needs::Need};
 
 pub(crate) use everywire_testing::soon;
 
@@ -51,16 +51,17 @@ impl<S: Service> Wires<S> {
         let (xml, json) = (Tcp::bind(&xml).await.unwrap(), Tcp::bind(&json).await.unwrap());
         let (proto, zero) = (Tcp::bind(&proto).await.unwrap(), Tcp::bind(&zero).await.unwrap());
         let queue = new_queue();
-        let rabbit = amqp::Server::connect(&broker().await.url).await.unwrap().queue(&queue);
         let stop = CancellationToken::new();
         let (xmlrpc, jsonrpc, grpc, zerorpc) = (xml.address(), json.address(), proto.address(), zero.address());
         let server = Server::with_limits(Arc::clone(&service), limits);
-        let server = server
+        let mut server = server
             .mount((xml, xmlrpc::Server::new()))
             .mount((json, jsonrpc::Server::new()))
             .mount((proto, grpc::Server::new()))
-            .mount((zero, zerorpc::Server::new()))
-            .mount(rabbit);
+            .mount((zero, zerorpc::Server::new()));
+        if Need::RabbitMq.is_met() {
+            server = server.mount(amqp::Server::connect(&broker().await.url).await.unwrap().queue(&queue));
+        }
         let serving = server.serve_until(stop.clone().cancelled_owned());
         let serving = Some(tokio::spawn(async { serving.await.inspect_err(|error| eprintln!("the server: {error}")) }));
         Self { service, xmlrpc, jsonrpc, grpc, zerorpc, queue, stop, serving }
@@ -94,7 +95,7 @@ impl<S: Service> Wires<S> {
         zerorpc::Client::connect(&format!("tcp://{}", self.zerorpc)).await.unwrap()
     }
 
-    /// Once the server consumes: until then its queue may be missing.
+    /// Once the server consumes: until then its queue may be missing. Needs RabbitMQ.
     pub(crate) async fn amqp(&self) -> amqp::Client {
         let client = amqp::Client::connect(&broker().await.url).await.unwrap().queue(&self.queue);
         let any = &self.service.descriptor().methods()[0];
@@ -126,7 +127,7 @@ impl<S> Drop for Wires<S> {
     }
 }
 
-/// The broker of all tests: a start takes some seconds.
+/// The broker of all tests that [`Need::RabbitMq`]: a start takes some seconds.
 pub(crate) async fn broker() -> &'static Broker {
     static BROKER: OnceCell<Broker> = OnceCell::const_new();
     BROKER.get_or_init(Broker::start).await
@@ -138,7 +139,7 @@ fn new_queue() -> String {
     format!("wires-{}", LAST.fetch_add(1, Relaxed))
 }
 
-/// Runs a block once per wire, with the wire's name and a client of it.
+/// Runs a block once per wire, with the wire's name and a client of it: over AMQP if RabbitMQ is installed.
 macro_rules! on_every_wire {
     ($wires:expr, |$wire:ident, $caller:ident| $block:block) => {{
         let wires = &$wires;
@@ -148,7 +149,9 @@ macro_rules! on_every_wire {
         on_every_wire!(@one "jsonrpc over WebSocket", wires.jsonrpc_ws().await, $wire, $caller, $block);
         on_every_wire!(@one "grpc", wires.grpc().await, $wire, $caller, $block);
         on_every_wire!(@one "zerorpc", wires.zerorpc().await, $wire, $caller, $block);
-        on_every_wire!(@one "amqp", wires.amqp().await, $wire, $caller, $block);
+        if everywire_testing::needs::Need::RabbitMq.is_met() {
+            on_every_wire!(@one "amqp", wires.amqp().await, $wire, $caller, $block);
+        }
     }};
     (@one $name:literal, $client:expr, $wire:ident, $caller:ident, $block:block) => {{
         let $wire = $name;

@@ -2,6 +2,7 @@
 
 use std::{env, net::TcpListener, path::Path};
 
+use everywire_testing::needs;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::{Child, Command},
@@ -191,6 +192,7 @@ async fn without_an_engine_ids_are_promised_for_one_server() {
 
 #[tokio::test]
 async fn a_broker_that_rejects_the_url_ends_the_start() {
+    needs!(RabbitMq);
     let broker = &broker().await.url;
     let no_user = (broker.replace("amqp://", "amqp://nobody:secret@"), "UNAUTHENTICATED", "ACCESS_REFUSED");
     let no_host = (format!("{broker}/nowhere"), "PERMISSION_DENIED", "nowhere");

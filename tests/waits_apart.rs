@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use everywire::{Caller, Code, Limits};
+use everywire_testing::needs;
 use everywire_toolkit::{Toolkit, ToolkitClient, ToolkitService};
 use tokio::task::JoinHandle;
 
@@ -56,6 +57,7 @@ async fn waiting_calls_of_all_do_not_take_the_place_of_others() {
     one_too_many(&locks, wires.xmlrpc().await, "xmlrpc", reason).await;
     one_too_many(&locks, wires.jsonrpc().await, "jsonrpc over HTTP", reason).await;
     one_too_many(&locks, wires.grpc().await, "grpc", reason).await;
+    needs!(RabbitMq);
     one_too_many(&locks, wires.amqp().await, "amqp", reason).await;
 }
 

@@ -7,14 +7,14 @@
 
 #![expect(clippy::cast_precision_loss, reason = "figures for people")]
 
+pub mod baseline_server;
+pub mod baselines;
 pub mod batch;
-pub mod by_hand;
 pub mod compare;
 pub mod cost;
 pub mod echo;
 pub mod load;
 pub mod machine;
-pub mod peers;
 pub mod plan;
 pub mod process;
 pub mod progress;
@@ -25,7 +25,7 @@ pub mod server;
 pub mod summary;
 pub mod target;
 #[cfg(feature = "tarpc")]
-pub mod tarpc_peer;
+pub mod tarpc_baseline;
 pub mod tcp;
 pub mod wiretap;
 

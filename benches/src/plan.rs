@@ -19,8 +19,8 @@ pub const BATCH: [u32; 3] = [1, 10, 100];
 pub const SHARED: [u32; 3] = [1, 16, 64];
 /// Ids of one call.
 pub const IDS: [u32; 2] = [1, 1_000];
-/// Connections of the peers.
-pub const PEERS: [usize; 2] = [1, 16];
+/// Connections of the baselines.
+pub const BASELINES: [usize; 2] = [1, 16];
 
 /// One measurement of a round.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -53,26 +53,28 @@ impl Plan {
             let chosen = targets.iter().enumerate().filter(|(_, target)| is_in(target));
             steps.extend(chosen.map(|(target, _)| Step { target, series, at, weight }));
         };
-        let is_peer = |target: &Target| matches!(target.kind, Kind::Peer(_));
+        let is_baseline = |target: &Target| matches!(target.kind, Kind::Baseline(_));
         let is_remote = |target: &Target| !matches!(target.by, By::Direct | By::Memory);
         let mut connections = concurrency.to_vec();
-        connections.extend(PEERS);
+        connections.extend(BASELINES);
         connections.sort_unstable();
         connections.dedup();
         for &count in &connections {
             add(Series::Closed, count as f64, 1.0, &|target| {
-                let asked: &[usize] = if is_peer(target) { &PEERS } else { concurrency };
+                let asked: &[usize] = if is_baseline(target) { &BASELINES } else { concurrency };
                 asked.contains(&count) && (count == 1 || is_remote(target))
             });
         }
         for at in OPEN {
-            add(Series::Open, at, 1.5, &|target| is_remote(target) && !is_peer(target));
+            add(Series::Open, at, 1.5, &|target| is_remote(target) && !is_baseline(target));
         }
         for in_flight in SHARED {
-            add(Series::Shared, in_flight.into(), 0.6, &|target| !is_peer(target) && target.by.shares_a_connection());
+            add(Series::Shared, in_flight.into(), 0.6, &|target| {
+                !is_baseline(target) && target.by.shares_a_connection()
+            });
         }
         for bytes in PAYLOAD {
-            add(Series::Payload, bytes.into(), 0.5, &|target| !is_peer(target) && target.by != By::Direct);
+            add(Series::Payload, bytes.into(), 0.5, &|target| !is_baseline(target) && target.by != By::Direct);
         }
         for count in NUMBERS {
             add(Series::Numbers, count.into(), 0.4, &|target| target.kind == Kind::Wire);
@@ -114,7 +116,7 @@ mod tests {
     #[test]
     fn targets_take_turns_and_the_time_is_kept() {
         let mut targets: Vec<_> = (0..OWN.len()).map(target).collect();
-        targets.push(Target { name: "hyper-http1", kind: Kind::Peer("xmlrpc"), ..target(3) });
+        targets.push(Target { name: "hyper-http1", kind: Kind::Baseline("xmlrpc"), ..target(3) });
         let plan = Plan::new(&targets, &[1, 4, 64], 3, Duration::from_mins(1));
         assert!(plan.total().abs_diff(Duration::from_mins(1)) < Duration::from_millis(10));
         let at = |series, at: f64| -> Vec<&str> {
@@ -123,7 +125,7 @@ mod tests {
         };
         let own = ["direct", "memory", "tcp", "xmlrpc", "jsonrpc-http", "jsonrpc-ws", "grpc", "zerorpc", "amqp"];
         assert_eq!(at(Series::Closed, 1.0), [&own[..], &["hyper-http1"]].concat());
-        assert_eq!(at(Series::Closed, 16.0), ["hyper-http1"], "16 was not asked for, but for the peers");
+        assert_eq!(at(Series::Closed, 16.0), ["hyper-http1"], "16 was not asked for, but for the baselines");
         assert_eq!(at(Series::Closed, 64.0), own[2..]);
         assert_eq!(at(Series::Open, 0.7), own[2..]);
         assert_eq!(at(Series::Batch, 10.0), ["xmlrpc", "jsonrpc-http"]);

@@ -74,7 +74,8 @@ pub enum Kind {
     /// A wire of everywire.
     Wire,
     /// Another server, called by the same client as the wire of this name.
-    PeerOf(String),
+    #[serde(alias = "peer-of")]
+    BaselineOf(String),
 }
 
 /// What is varied.
@@ -205,7 +206,7 @@ impl From<&target::Target> for TargetInfo {
         let kind = match target.kind {
             target::Kind::Floor => Kind::Floor,
             target::Kind::Wire => Kind::Wire,
-            target::Kind::Peer(wire) => Kind::PeerOf(wire.to_owned()),
+            target::Kind::Baseline(wire) => Kind::BaselineOf(wire.to_owned()),
         };
         Self { name: target.name.to_owned(), label: target.label.to_owned(), kind }
     }

@@ -7,10 +7,10 @@ use futures_util::future::try_join_all;
 use tokio::process::Command;
 
 use crate::{
+    baselines::Baselines,
     batch, cost,
     load::{self, Sample},
     machine::Machine,
-    peers::Peers,
     plan::{Plan, Step},
     process::{Process, cpu_time, memory},
     progress::Progress,
@@ -45,7 +45,7 @@ pub struct Request {
     /// Where the servers are.
     pub servers: Servers,
     /// Whether to measure other servers too.
-    pub peers: bool,
+    pub baselines: bool,
     /// What runs their Python scripts.
     pub python: Option<PathBuf>,
 }
@@ -78,13 +78,13 @@ pub async fn run(request: &Request, stop: &CancellationToken) -> Result<Results>
         target.answers().await?;
     }
     let directory = std::env::current_exe().ok().and_then(|program| program.parent().map(PathBuf::from));
-    let peers = if request.peers {
+    let baselines = if request.baselines {
         let wires: Vec<_> = targets.iter().map(|target| target.name).collect();
-        Peers::start(&directory.unwrap_or_default(), request.python.clone(), &wires).await
+        Baselines::start(&directory.unwrap_or_default(), request.python.clone(), &wires).await
     } else {
-        Peers::default()
+        Baselines::default()
     };
-    targets.extend(peers.targets.iter().cloned());
+    targets.extend(baselines.targets.iter().cloned());
     let plan = Plan::new(&targets, &request.concurrency, request.rounds, request.time);
     let mut results = Results {
         format: FORMAT,
@@ -101,9 +101,9 @@ pub async fn run(request: &Request, stop: &CancellationToken) -> Result<Results>
         costs: Vec::new(),
         traffic: Vec::new(),
         memory: None,
-        missing: peers.missing,
+        missing: baselines.missing,
     };
-    results.machine.versions.extend(peers.versions);
+    results.machine.versions.extend(baselines.versions);
     let mut run = Run { targets, plan, results, progress: Progress::new(request.time) };
     let ended = stop.run_until_cancelled(Box::pin(run.all())).await;
     run.progress.end();

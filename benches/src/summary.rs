@@ -89,9 +89,9 @@ impl Results {
         points
     }
 
-    /// The targets that are no peers.
+    /// The targets that are no baselines.
     pub fn own(&self) -> impl Iterator<Item = &TargetInfo> {
-        self.targets.iter().filter(|target| !matches!(target.kind, Kind::PeerOf(_)))
+        self.targets.iter().filter(|target| !matches!(target.kind, Kind::BaselineOf(_)))
     }
 
     /// The wires of everywire.
@@ -99,10 +99,10 @@ impl Results {
         self.targets.iter().filter(|target| target.kind == Kind::Wire)
     }
 
-    /// The peers, each with the wire whose client calls it.
-    pub fn peers(&self) -> impl Iterator<Item = (&TargetInfo, &str)> {
+    /// The baselines, each with the wire whose client calls it.
+    pub fn baselines(&self) -> impl Iterator<Item = (&TargetInfo, &str)> {
         self.targets.iter().filter_map(|target| match &target.kind {
-            Kind::PeerOf(wire) => Some((target, wire.as_str())),
+            Kind::BaselineOf(wire) => Some((target, wire.as_str())),
             _ => None,
         })
     }

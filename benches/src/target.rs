@@ -1,4 +1,4 @@
-//! What can be called: each wire through everywire's own client, the floors, and the peers.
+//! What can be called: each wire through everywire's own client, the floors, and the baselines.
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,7 +23,7 @@ pub enum Kind {
     /// A wire of everywire.
     Wire,
     /// Another server, called by the same client as the wire of this name.
-    Peer(&'static str),
+    Baseline(&'static str),
 }
 
 /// Something that is called.
@@ -106,7 +106,8 @@ impl Target {
     pub async fn connect_to(&self, at: &str) -> Result<Client> {
         let named = |error: RpcError| RpcError::new(error.code(), format!("{}: {}", self.name, error.message()));
         let client = self.client(at).await.map_err(named)?;
-        client.run(&Work::Add).await.map_err(named)?;
+        // Boxed, because the future is as large as that of the largest client.
+        Box::pin(client.run(&Work::Add)).await.map_err(named)?;
         Ok(client)
     }
 
@@ -124,7 +125,7 @@ impl Target {
             By::Zerorpc => Client::Zerorpc(EchoClient::new(zerorpc::Client::connect(&format!("tcp://{at}")).await?)),
             By::Amqp => Client::Amqp(EchoClient::new(amqp::Client::connect(at).await?)),
             #[cfg(feature = "tarpc")]
-            By::Tarpc => Client::Tarpc(crate::tarpc_peer::connect(at).await?),
+            By::Tarpc => Client::Tarpc(crate::tarpc_baseline::connect(at).await?),
         })
     }
 }
@@ -141,7 +142,7 @@ pub enum Client {
     Zerorpc(EchoClient<zerorpc::Client>),
     Amqp(EchoClient<amqp::Client>),
     #[cfg(feature = "tarpc")]
-    Tarpc(crate::tarpc_peer::Client),
+    Tarpc(crate::tarpc_baseline::Client),
 }
 
 /// What one call asks for.

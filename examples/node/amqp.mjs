@@ -14,10 +14,10 @@ const TIME_MS = 30_000;
 
 const connection = await amqp.connect(process.argv[2] ?? 'amqp://localhost');
 const channel = await connection.createChannel();
-// JSON.parse rounds integers beyond 2^53, and ids are greater: json-bigint makes a BigInt of them.
+// JSON.parse rounds integers beyond 2^53, and ids are larger: json-bigint makes a BigInt of them.
 const exact = JSONbig({ useNativeBigInt: true });
 const waiting = new Map();
-// RabbitMQ's direct reply-to: no queue is made for the answers.
+// RabbitMQ's direct reply-to: no queue is declared for the responses.
 await channel.consume(
     'amq.rabbitmq.reply-to',
     ({ content, properties }) => waiting.get(properties.correlationId)?.(exact.parse(content.toString())),
@@ -45,11 +45,11 @@ const sum = await call('add', { a: 3, b: 4 });
 console.log('3 + 4 =', sum);
 assert.equal(sum, 7);
 
-// For 10 s at first, after a wait of 15 s at most. The server makes a name for the owner up.
+// A lease of 10 s, after waiting at most 15 s. The server makes up an owner name.
 const name = 'amqp.mjs';
 const { granted, owner, token } = await call('lock', { name, ttl_ms: 10_000, wait_ms: 15_000 });
 assert(granted);
-// Send the token along with each write, and let the storage refuse one lower than the highest it has seen.
+// Send the token with each write, and let the storage reject one lower than the highest it has seen.
 console.log('locked by', owner, 'with the fencing token', token);
 assert(!(await call('lock', { name, ttl_ms: 10_000 })).granted, 'somebody else tries once');
 const renewed = await call('renew', { name, owner, ttl_ms: 10_000 });

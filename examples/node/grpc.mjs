@@ -20,16 +20,16 @@ const { value: sum } = await call('Add', { a: 3, b: 4 });
 console.log('3 + 4 =', sum);
 assert.equal(sum, '7');
 
-// For 10 s at first, after a wait of 15 s at most. The server makes a name for the owner up.
+// A lease of 10 s, after waiting at most 15 s. The server makes up an owner name.
 const name = 'grpc.mjs';
 const { granted, owner, token } = await call('Lock', { name, ttl_ms: 10_000, wait_ms: 15_000 });
 assert(granted);
-// Send the token along with each write, and let the storage refuse one lower than the highest it has seen.
+// Send the token with each write, and let the storage reject one lower than the highest it has seen.
 console.log('locked by', owner, 'with the fencing token', token);
 const renewed = await call('Renew', { name, owner, ttl_ms: 10_000 });
 assert(renewed.granted && renewed.token === token);
 
-// The deadline travels with the call: the server gives the wait up too.
+// The deadline travels with the call, so the server gives up the wait too.
 const deadline = Date.now() + 200;
 const late = await call('Lock', { name, ttl_ms: 1, wait_ms: 15_000 }, { deadline }).catch((error) => error);
 console.log('a wait of 0.2 s:', grpc.status[late.code]);

@@ -8,7 +8,7 @@ import JSONbig from 'json-bigint';
 
 const url = process.argv[2] ?? 'http://127.0.0.1:4244';
 
-// JSON.parse rounds integers beyond 2^53, and ids are greater: json-bigint makes strings of them.
+// JSON.parse rounds integers beyond 2^53, and ids are larger: json-bigint makes strings of them.
 const exact = JSONbig({ storeAsString: true });
 const client = new Client(async (body) => {
     const answer = await fetch(url, { method: 'POST', body, headers: { 'content-type': 'application/json' } });
@@ -25,11 +25,11 @@ const sum = await call('add', { a: 3, b: 4 });
 console.log('3 + 4 =', sum);
 assert.equal(sum, 7);
 
-// For 10 s at first, after a wait of 15 s at most. The server makes a name for the owner up.
+// A lease of 10 s, after waiting at most 15 s. The server makes up an owner name.
 const name = 'jsonrpc.mjs';
 const { granted, owner, token } = await call('lock', { name, ttl_ms: 10_000, wait_ms: 15_000 });
 assert(granted);
-// Send the token along with each write, and let the storage refuse one lower than the highest it has seen.
+// Send the token with each write, and let the storage reject one lower than the highest it has seen.
 console.log('locked by', owner, 'with the fencing token', token);
 assert(!(await call('lock', { name, ttl_ms: 10_000 })).granted, 'somebody else tries once');
 const renewed = await call('renew', { name, owner, ttl_ms: 10_000 });
@@ -44,7 +44,7 @@ const ids = (await call('next_ids', { count: 1_000 })).map(BigInt);
 console.log('1000 ids, from', ids[0], 'to', ids.at(-1));
 assert(ids.length === 1_000 && ids.every((id, index) => index === 0 || id > ids[index - 1]));
 
-// A batch: many calls in one request. Positions do as well as names.
+// A batch: many calls in one request. Arguments may be given by position or by name.
 const batch = [0, 1, 2, 3, 4].map((number) => client.request('add', [number, number], number, false));
 const answers = await client.request(batch);
 const sums = Object.fromEntries(answers.map(({ id, result }) => [id, result]));

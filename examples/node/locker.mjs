@@ -1,4 +1,4 @@
-// The limiter as plain ZeroMQ with zeromq: ask until there is nothing left, then until there is again.
+// The limiter as plain ZeroMQ with zeromq: ask until no permit is left, then until there is one again.
 //
 // npm install --prefix examples/node && node examples/node/locker.mjs [tcp://127.0.0.1:7777]
 
@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import zmq from 'zeromq';
 
-// A request waits for ever for an answer that is lost. With these it gives up after 5 s, and may then ask again.
+// A request waits for ever for a lost reply. With these options it gives up after 5 s, and may then send again.
 const socket = new zmq.Request({ receiveTimeout: 5_000, relaxed: true, correlate: true });
 socket.connect(process.argv[2] ?? 'tcp://127.0.0.1:7777');
 

@@ -10,10 +10,10 @@ import WebSocket from 'ws';
 const socket = new WebSocket(process.argv[2] ?? 'ws://127.0.0.1:4244');
 await once(socket, 'open');
 
-// Answers come in the order in which calls finish: the id tells which call each belongs to.
+// Responses arrive in the order in which calls finish. The id says which call each belongs to.
 const waiting = new Map();
 let last = 0;
-// JSON.parse rounds integers beyond 2^53, and ids are greater: json-bigint makes a BigInt of them.
+// JSON.parse rounds integers beyond 2^53, and ids are larger: json-bigint makes a BigInt of them.
 const exact = JSONbig({ useNativeBigInt: true });
 socket.on('message', (message) => {
     const { id, error, result } = exact.parse(message.toString());
@@ -36,16 +36,16 @@ const sums = await Promise.all(Array.from({ length: 100 }, (_, number) => call('
 console.log('100 calls at the same time:', sums.slice(0, 5), '…');
 assert(sums.length === 100 && sums.every((sum, number) => sum === 2 * number));
 
-// For 10 s at first, after a wait of 15 s at most. The server makes a name for the owner up.
+// A lease of 10 s, after waiting at most 15 s. The server makes up an owner name.
 const name = 'websocket.mjs';
 const { granted, owner, token } = await call('lock', name, 10_000, 15_000);
 assert(granted);
-// Send the token along with each write, and let the storage refuse one lower than the highest it has seen.
+// Send the token with each write, and let the storage reject one lower than the highest it has seen.
 console.log('locked by', owner, 'with the fencing token', token);
 const renewed = await call('renew', name, owner, 10_000);
 assert(renewed.granted && renewed.token === token);
 
-// Somebody else waits, on the same connection, until the lock is given back.
+// Another owner waits, on the same connection, until the lock is released.
 const second = call('lock', name, 10_000, 15_000);
 assert.equal(await call('unlock', name, owner), true);
 const later = await second;

@@ -14,11 +14,11 @@ const sum = await call('add', 3, 4);
 console.log('3 + 4 =', sum);
 assert.equal(sum, 7);
 
-// For 10 s at first, after a wait of 15 s at most. The server makes a name for the owner up.
+// A lease of 10 s, after waiting at most 15 s. The server makes up an owner name.
 const name = 'xmlrpc.mjs';
 const { granted, owner, token } = await call('lock', name, 10_000, 15_000);
 assert(granted);
-// Send the token along with each write, and let the storage refuse one lower than the highest it has seen.
+// Send the token with each write, and let the storage reject one lower than the highest it has seen.
 console.log('locked by', owner, 'with the fencing token', token);
 assert(!(await call('lock', name, 10_000)).granted, 'somebody else tries once');
 const renewed = await call('renew', name, owner, 10_000);

@@ -27,7 +27,7 @@ class Toolkit:
     def __init__(self):
         self.connection = pika.BlockingConnection(pika.URLParameters(url))
         self.channel = self.connection.channel()
-        # RabbitMQ's direct reply-to: no queue is made for the answers.
+        # RabbitMQ's direct reply-to: no queue is declared for the responses.
         self.channel.basic_consume("amq.rabbitmq.reply-to", self.on_answer, auto_ack=True)
 
     def on_answer(self, channel, method, properties, body):
@@ -59,12 +59,12 @@ total = toolkit.call("add", a=3, b=4)
 print("3 + 4 =", total)
 assert total == 7
 
-# For 10 s at first, after a wait of 15 s at most. The server makes a name for the owner up.
+# A lease of 10 s, after waiting at most 15 s. The server makes up an owner name.
 name = "amqp_client.py"
 lock = toolkit.call("lock", name=name, ttl_ms=10_000, wait_ms=15_000)
 assert lock["granted"], lock
 owner, token = lock["owner"], lock["token"]
-# Send the token along with each write, and let the storage refuse one lower than the highest it has seen.
+# Send the token with each write, and let the storage reject one lower than the highest it has seen.
 print("locked by", owner, "with the fencing token", token)
 assert not toolkit.call("lock", name=name, ttl_ms=10_000)["granted"], "somebody else tries once"
 renewed = toolkit.call("renew", name=name, owner=owner, ttl_ms=10_000)

@@ -9,7 +9,7 @@ import sys
 import grpc
 
 target = sys.argv[1] if len(sys.argv) > 1 else "127.0.0.1:50051"
-# Makes the classes now; a project would run `python3 -m grpc_tools.protoc` when it is built.
+# Generates the classes now; a project would run `python3 -m grpc_tools.protoc` at build time.
 sys.path.append(str(pathlib.Path(__file__).parents[2] / "services"))
 pb, pb_grpc = grpc.protos_and_services("toolkit.proto")
 toolkit = pb_grpc.ToolkitStub(grpc.insecure_channel(target))
@@ -18,16 +18,16 @@ total = toolkit.Add(pb.AddRequest(a=3, b=4)).value
 print("3 + 4 =", total)
 assert total == 7
 
-# For 10 s at first, after a wait of 15 s at most. The server makes a name for the owner up.
+# A lease of 10 s, after waiting at most 15 s. The server makes up an owner name.
 name = "grpc_client.py"
 lock = toolkit.Lock(pb.LockRequest(name=name, ttl_ms=10_000, wait_ms=15_000))
 assert lock.granted, lock
-# Send the token along with each write, and let the storage refuse one lower than the highest it has seen.
+# Send the token with each write, and let the storage reject one lower than the highest it has seen.
 print("locked by", lock.owner, "with the fencing token", lock.token)
 renewed = toolkit.Renew(pb.RenewRequest(name=name, owner=lock.owner, ttl_ms=10_000))
 assert renewed.granted and renewed.token == lock.token, renewed
 
-# The deadline travels with the call: the server gives the wait up too.
+# The deadline travels with the call, so the server gives up the wait too.
 try:
     sys.exit(f"no error, but {toolkit.Lock(pb.LockRequest(name=name, ttl_ms=1, wait_ms=15_000), timeout=0.2)}")
 except grpc.RpcError as error:

@@ -8,7 +8,7 @@ import sys
 import httpx
 
 url = sys.argv[1] if len(sys.argv) > 1 else "http://127.0.0.1:4244"
-# The time has to be longer than the longest wait for a lock.
+# The timeout has to be longer than the longest wait for a lock.
 http = httpx.Client(base_url=url, timeout=30)
 
 
@@ -36,12 +36,12 @@ total = call("add", a=3, b=4)
 print("3 + 4 =", total)
 assert total == 7
 
-# For 10 s at first, after a wait of 15 s at most. The server makes a name for the owner up.
+# A lease of 10 s, after waiting at most 15 s. The server makes up an owner name.
 name = "jsonrpc_client.py"
 lock = call("lock", name=name, ttl_ms=10_000, wait_ms=15_000)
 assert lock["granted"], lock
 owner, token = lock["owner"], lock["token"]
-# Send the token along with each write, and let the storage refuse one lower than the highest it has seen.
+# Send the token with each write, and let the storage reject one lower than the highest it has seen.
 print("locked by", owner, "with the fencing token", token)
 assert not call("lock", name=name, ttl_ms=10_000)["granted"], "somebody else tries once"
 renewed = call("renew", name=name, owner=owner, ttl_ms=10_000)
@@ -56,7 +56,7 @@ ids = call("next_ids", count=1_000)
 print("1000 ids, from", ids[0], "to", ids[-1])
 assert len(ids) == 1_000 and sorted(set(ids)) == ids
 
-# A batch: many calls in one request. Positions do as well as names.
+# A batch: many calls in one request. Arguments may be given by position or by name.
 batch = [request(number, "add", [number, number]) for number in range(5)]
 sums = {answer["id"]: result(answer) for answer in http.post("/", json=batch).json()}
 print("one request, five answers:", sums)

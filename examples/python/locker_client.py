@@ -1,4 +1,4 @@
-"""The limiter as plain ZeroMQ with pyzmq: ask until there is nothing left, then until there is again.
+"""The limiter as plain ZeroMQ with pyzmq: ask until no permit is left, then until there is one again.
 
 pip install pyzmq && python3 examples/python/locker_client.py [tcp://127.0.0.1:7777]
 """
@@ -10,7 +10,7 @@ import zmq
 
 url = sys.argv[1] if len(sys.argv) > 1 else "tcp://127.0.0.1:7777"
 socket = zmq.Context().socket(zmq.REQ)
-# A REQ waits for ever for an answer that is lost. With these it gives up after 5 s, and may then ask again.
+# A REQ waits for ever for a lost reply. With these options it gives up after 5 s, and may then send again.
 socket.rcvtimeo, socket.req_relaxed, socket.req_correlate = 5_000, 1, 1
 socket.connect(url)
 

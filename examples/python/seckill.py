@@ -20,7 +20,7 @@ def seckill():
         print(get_ident(), "got the lock")
         tokens.append(lock["token"])
         left = stock
-        time.sleep(0.001)  # whoever came in meanwhile would see the same stock
+        time.sleep(0.001)  # without the lock, others would now read the same stock
         if left > 0:
             stock = left - 1
             sold.append(get_ident())

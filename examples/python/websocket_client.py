@@ -14,7 +14,7 @@ url = sys.argv[1] if len(sys.argv) > 1 else "ws://127.0.0.1:4244"
 
 
 class Client:
-    """Answers come in the order in which calls finish: the id tells which call each belongs to."""
+    """Responses arrive in the order in which calls finish. The id says which call each belongs to."""
 
     def __init__(self, socket):
         self.socket, self.numbers, self.waiting = socket, itertools.count(1), {}
@@ -43,17 +43,17 @@ async def main():
         print("100 calls at the same time:", sums[:5], "…")
         assert sums == [2 * number for number in range(100)]
 
-        # For 10 s at first, after a wait of 15 s at most. The server makes a name for the owner up.
+        # A lease of 10 s, after waiting at most 15 s. The server makes up an owner name.
         name = "websocket_client.py"
         lock = await client.call("lock", name, 10_000, 15_000)
         assert lock["granted"], lock
         owner, token = lock["owner"], lock["token"]
-        # Send the token along with each write, and let the storage refuse one lower than the highest it has seen.
+        # Send the token with each write, and let the storage reject one lower than the highest it has seen.
         print("locked by", owner, "with the fencing token", token)
         renewed = await client.call("renew", name, owner, 10_000)
         assert renewed["granted"] and renewed["token"] == token, renewed
 
-        # Somebody else waits, on the same connection, until the lock is given back.
+        # Another owner waits, on the same connection, until the lock is released.
         waiting = asyncio.create_task(client.call("lock", name, 10_000, 15_000))
         while (await client.call("lock_state", name))["waiting"] == 0:
             assert not waiting.done(), await waiting

@@ -13,12 +13,12 @@ total = server.add(3, 4)
 print("3 + 4 =", total)
 assert total == 7
 
-# For 10 s at first, after a wait of 15 s at most. The server makes a name for the owner up.
+# A lease of 10 s, after waiting at most 15 s. The server makes up an owner name.
 name = "xmlrpc_client.py"
 lock = server.lock(name, 10_000, 15_000)
 assert lock["granted"], lock
 owner, token = lock["owner"], lock["token"]
-# Send the token along with each write, and let the storage refuse one lower than the highest it has seen.
+# Send the token with each write, and let the storage reject one lower than the highest it has seen.
 print("locked by", owner, "with the fencing token", token)
 assert not server.lock(name, 10_000)["granted"], "somebody else tries once"
 renewed = server.renew(name, owner, 10_000)

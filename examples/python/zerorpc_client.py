@@ -9,24 +9,24 @@ import gevent
 import zerorpc
 
 url = sys.argv[1] if len(sys.argv) > 1 else "tcp://127.0.0.1:4243"
-# The time has to be longer than the longest wait for a lock.
+# The timeout has to be longer than the longest wait for a lock.
 client = zerorpc.Client(url, timeout=30)
 
 total = client.add(3, 4)
 print("3 + 4 =", total)
 assert total == 7
 
-# For 10 s at first, after a wait of 15 s at most. The server makes a name for the owner up.
+# A lease of 10 s, after waiting at most 15 s. The server makes up an owner name.
 name = "zerorpc_client.py"
 lock = client.lock(name, 10_000, 15_000)
 assert lock["granted"], lock
 owner, token = lock["owner"], lock["token"]
-# Send the token along with each write, and let the storage refuse one lower than the highest it has seen.
+# Send the token with each write, and let the storage reject one lower than the highest it has seen.
 print("locked by", owner, "with the fencing token", token)
 renewed = client.renew(name, owner, 10_000)
 assert renewed["granted"] and renewed["token"] == token, renewed
 
-# zerorpc lives on gevent: calls of several greenlets share the connection.
+# zerorpc is built on gevent: calls of several greenlets share the connection.
 waiting = gevent.spawn(client.lock, name, 10_000, 15_000)
 while client.lock_state(name)["waiting"] == 0:
     assert not waiting.ready(), waiting.get()

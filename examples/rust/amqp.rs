@@ -1,8 +1,8 @@
-//! RabbitMQ: the lesson, and a queue that nobody has declared. The server needs `--amqp amqp://localhost`.
+//! RabbitMQ: the common calls, and a queue that does not exist. The server needs `--amqp amqp://localhost`.
 //!
 //! `cargo run --example amqp -- amqp://localhost`
 
-mod lesson;
+mod common;
 
 use std::env;
 
@@ -13,9 +13,9 @@ use everywire_toolkit::{Toolkit, ToolkitClient};
 async fn main() -> Result<()> {
     let url = env::args().nth(1).unwrap_or_else(|| "amqp://localhost".into());
     let toolkit = ToolkitClient::new(amqp::Client::connect(&url).await?);
-    lesson::lesson(&toolkit, "amqp.rs").await?;
+    common::run(&toolkit, "amqp.rs").await?;
 
-    // Requests are published as mandatory, so the broker says at once that there is no such queue.
+    // Requests are published as mandatory, so the broker reports a missing queue at once.
     let elsewhere = amqp::Client::connect(&url).await?.queue("nobody's");
     let error = ToolkitClient::new(elsewhere).add(3, 4).await.expect_err("there is no such queue");
     println!("no queue: {error}");

@@ -1,4 +1,4 @@
-//! A service of one's own on every wire. RabbitMQ too: `cargo run --example custom_service -- amqp://localhost`
+//! Your own service on every wire. With RabbitMQ: `cargo run --example custom_service -- amqp://localhost`
 use everywire::{Caller, Result, Server, Tcp, amqp, grpc, jsonrpc, service, xmlrpc, zerorpc};
 
 #[service(package = "demo.v1")]

@@ -1,11 +1,11 @@
-//! A wire of your own: lines of JSON over a Unix socket. `cargo run --example custom_wire`
+//! Your own wire: lines of JSON over a Unix socket. `cargo run --example custom_wire`
 //!
 //! ```text
 //! {"method":"add","args":{"a":3,"b":4}}
 //! {"Ok":7}    or    {"Err":[11,"the sum of …"]}
 //! ```
 
-mod lesson;
+mod common;
 
 use std::{env, io, path::PathBuf, process, sync::Arc};
 
@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::{net::UnixStream, time::timeout};
 
-/// One request, the value of its line: the codec in two functions.
+/// One request, as the value of its line: the codec in two functions.
 struct LineCall(Value);
 
 impl Call for LineCall {
@@ -103,7 +103,7 @@ async fn main() -> Result<()> {
     let server = Server::new(service).mount((Unix::bind(&path)?, Lines));
     let stop = CancellationToken::new();
     let serving = tokio::spawn(server.serve_until(stop.clone().cancelled_owned()));
-    lesson::lesson(&ToolkitClient::new(LineClient(path)), "custom_wire.rs").await?;
+    common::run(&ToolkitClient::new(LineClient(path)), "custom_wire.rs").await?;
     stop.cancel();
     serving.await.map_err(RpcError::internal)?
 }

@@ -1,8 +1,8 @@
-//! gRPC: the lesson, and a deadline that travels with the call.
+//! gRPC: the common calls, and a deadline that travels with the call.
 //!
 //! `cargo run --example grpc -- http://127.0.0.1:50051`
 
-mod lesson;
+mod common;
 
 use std::{env, time::Duration};
 
@@ -14,9 +14,9 @@ async fn main() -> Result<()> {
     let url = env::args().nth(1).unwrap_or_else(|| "http://127.0.0.1:50051".into());
     let client = grpc::Client::connect(&url).await?;
     let toolkit = ToolkitClient::new(client.clone());
-    lesson::lesson(&toolkit, "grpc.rs").await?;
+    common::run(&toolkit, "grpc.rs").await?;
 
-    // Clones share the connection. The server is told of the time, and gives the wait for the lock up too.
+    // Clones share the connection. The server learns the deadline, and gives up the wait for the lock too.
     let name = || "grpc.rs".to_owned();
     let impatient = ToolkitClient::new(client.timeout(Duration::from_millis(200)));
     let first = toolkit.lock(name(), 10_000, None, None).await?;

@@ -27,7 +27,7 @@ async fn main() -> Result<()> {
         buyers.spawn(buy(buyer, Arc::clone(&toolkit), Arc::clone(&stock)));
     }
     let mut purchases = buyers.join_all().await.into_iter().collect::<Result<Vec<_>>>()?;
-    // In the order of the fencing tokens, which is the order of the holders: the first ten have bought.
+    // In the order of the fencing tokens, which is the order of the holders: the first ten bought a piece.
     purchases.sort_unstable_by_key(|(token, _)| *token);
     let sold = purchases.iter().filter(|(_, bought)| *bought).count();
     println!("{sold} of 50 have bought, and {} pieces are left", stock.load(Relaxed));
@@ -36,13 +36,13 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-/// Buys a piece if there is one; the fencing token, and whether it did.
+/// Buys a piece if one is left. Returns the fencing token, and whether it bought one.
 async fn buy(buyer: u32, toolkit: Arc<impl Toolkit>, stock: Arc<AtomicU32>) -> Result<(u64, bool)> {
     let lock = toolkit.lock("seckill.rs".into(), 10_000, Some(60_000), None).await?;
     assert!(lock.granted, "{lock:?}");
     println!("buyer {buyer} got the lock");
     let left = stock.load(Relaxed);
-    sleep(Duration::from_millis(1)).await; // whoever came in meanwhile would see the same stock
+    sleep(Duration::from_millis(1)).await; // without the lock, others would now read the same stock
     if left > 0 {
         stock.store(left - 1, Relaxed);
     }

@@ -1,8 +1,8 @@
-//! JSON-RPC over one WebSocket: the lesson, and calls that don't wait for each other.
+//! JSON-RPC over one WebSocket: the common calls, and calls that don't wait for each other.
 //!
 //! `cargo run --example websocket -- ws://127.0.0.1:4244`
 
-mod lesson;
+mod common;
 
 use std::env;
 
@@ -13,10 +13,10 @@ use everywire_toolkit::{Toolkit, ToolkitClient};
 async fn main() -> Result<()> {
     let url = env::args().nth(1).unwrap_or_else(|| "ws://127.0.0.1:4244".into());
     let toolkit = ToolkitClient::new(jsonrpc::Client::connect(&url).await?);
-    lesson::lesson(&toolkit, "websocket.rs").await?;
+    common::run(&toolkit, "websocket.rs").await?;
 
-    // Answers come in the order in which calls finish: one waits for a lock, and another on the same connection gives it
-    // back meanwhile.
+    // Responses arrive in the order in which calls finish: one call waits for a lock, and another on the same connection
+    // releases it meanwhile.
     let name = || "websocket.rs".to_owned();
     let first = toolkit.lock(name(), 10_000, None, None).await?;
     assert!(first.granted, "{first:?}");

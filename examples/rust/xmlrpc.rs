@@ -1,8 +1,8 @@
-//! XML-RPC: the lesson, and many calls at the same time.
+//! XML-RPC: the common calls, and many calls at the same time.
 //!
 //! `cargo run --example xmlrpc -- http://127.0.0.1:4242`
 
-mod lesson;
+mod common;
 
 use std::{env, sync::Arc};
 
@@ -16,7 +16,7 @@ async fn main() -> Result<()> {
     // Compressed answers pay on slow networks only.
     let client = xmlrpc::Client::connect(&url).await?.gzip();
     let toolkit = ToolkitClient::new(client);
-    lesson::lesson(&toolkit, "xmlrpc.rs").await?;
+    common::run(&toolkit, "xmlrpc.rs").await?;
 
     // HTTP/1 answers in order, so each of these calls takes a connection of its own; they are kept for later ones.
     let toolkit = Arc::new(toolkit);

@@ -1,8 +1,8 @@
-//! zerorpc: the lesson, and a call that is given up.
+//! zerorpc: the common calls, and a call that is cancelled.
 //!
 //! `cargo run --example zerorpc -- tcp://127.0.0.1:4243`
 
-mod lesson;
+mod common;
 
 use std::{env, time::Duration};
 
@@ -14,9 +14,9 @@ use tokio::time::timeout;
 async fn main() -> Result<()> {
     let url = env::args().nth(1).unwrap_or_else(|| "tcp://127.0.0.1:4243".into());
     let toolkit = ToolkitClient::new(zerorpc::Client::connect(&url).await?);
-    lesson::lesson(&toolkit, "zerorpc.rs").await?;
+    common::run(&toolkit, "zerorpc.rs").await?;
 
-    // A call that is dropped is cancelled at the server too. The protocol has no word for that, so its connection is
+    // A dropped call is cancelled on the server too. The protocol has no message for that, so its connection is
     // closed, and the next call opens another.
     let name = || "zerorpc.rs".to_owned();
     let first = toolkit.lock(name(), 10_000, None, None).await?;

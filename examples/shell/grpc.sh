@@ -24,11 +24,11 @@ sum=$(call Add '{"a": 3, "b": 4}' | field value)
 echo "3 + 4 = $sum"
 check sum "$sum" 7
 
-# For 10 s at first, after a wait of 15 s at most. The server makes a name for the owner up.
+# A lease of 10 s, after waiting at most 15 s. The server makes up an owner name.
 lock=$(call Lock '{"name": "grpc.sh", "ttlMs": 10000, "waitMs": 15000}')
 owner=$(field owner <<<"$lock") token=$(field token <<<"$lock")
 check granted "$(field granted <<<"$lock")" true
-# Send the token along with each write, and let the storage refuse one lower than the highest it has seen.
+# Send the token with each write, and let the storage reject one lower than the highest it has seen.
 echo "locked by $owner with the fencing token $token"
 renew="{\"name\": \"grpc.sh\", \"owner\": \"$owner\", \"ttlMs\": 10000}"
 check 'the same token' "$(call Renew "$renew" | field token)" "$token"

@@ -29,11 +29,11 @@ sum=$(call add '[3, 4]' | member result)
 echo "3 + 4 = $sum"
 check sum "$sum" 7
 
-# For 10 s at first, after a wait of 15 s at most. The server makes a name for the owner up.
+# A lease of 10 s, after waiting at most 15 s. The server makes up an owner name.
 lock=$(call lock '{"name": "jsonrpc.sh", "ttl_ms": 10000, "wait_ms": 15000}')
 owner=$(member owner <<<"$lock") token=$(member token <<<"$lock")
 check granted "$(member granted <<<"$lock")" true
-# Send the token along with each write, and let the storage refuse one lower than the highest it has seen.
+# Send the token with each write, and let the storage reject one lower than the highest it has seen.
 echo "locked by $owner with the fencing token $token"
 check 'granted to somebody else' "$(call lock '["jsonrpc.sh", 10000]' | member granted)" false
 check 'the same token' "$(call renew "[\"jsonrpc.sh\", \"$owner\", 10000]" | member token)" "$token"

@@ -27,12 +27,12 @@ sum=$(call add '<int>3</int>' '<int>4</int>' | sed 's/<[^>]*>//g')
 echo "3 + 4 = $sum"
 check sum "$sum" 7
 
-# For 10 s at first, after a wait of 15 s at most. The server makes a name for the owner up.
+# A lease of 10 s, after waiting at most 15 s. The server makes up an owner name.
 name='<string>xmlrpc.sh</string>'
 lock=$(call lock "$name" '<int>10000</int>' '<int>15000</int>')
 owner=$(member owner <<<"$lock") token=$(member token <<<"$lock")
 check granted "$(member granted <<<"$lock")" 1
-# Send the token along with each write, and let the storage refuse one lower than the highest it has seen.
+# Send the token with each write, and let the storage reject one lower than the highest it has seen.
 echo "locked by $owner with the fencing token $token"
 check 'granted to somebody else' "$(call lock "$name" '<int>10000</int>' | member granted)" 0
 check 'the same token' "$(call renew "$name" "<string>$owner</string>" '<int>10000</int>' | member token)" "$token"

@@ -6,7 +6,7 @@ import cases
 
 NARROW = (
     "int exceeds XML-RPC limits",
-    "Python's `xmlrpc.client` sends no integer beyond 32 bits: `OverflowError`. It reads longer ones.",
+    "Python's `xmlrpc.client` sends no integer beyond 32 bits (`OverflowError`), but reads longer ones.",
 )
 
 

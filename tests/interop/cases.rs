@@ -9,17 +9,17 @@ use super::service::{Blob, Inner, Interop, InteropClient, Outer, TOGETHER};
 /// The columns, and what each shows.
 pub(crate) const CASES: [(&str, &str); 10] = [
     ("add", "3 + 4, and a negative sum"),
-    ("i64", "the ends of 64 bits, the neighbours of 32, and 2⁵³ + 1, back as they were"),
-    ("u64", "2⁶³ and 2⁶⁴ − 1, back as they were"),
-    ("optional", "an absent text, an empty one and another are three things"),
+    ("i64", "the limits of 64 bits, values just beyond 32 bits, and 2⁵³ + 1 return unchanged"),
+    ("u64", "2⁶³ and 2⁶⁴ − 1 return unchanged"),
+    ("optional", "an absent text, an empty one and any other are told apart"),
     ("text", "accents, astral and combining characters, and what XML and JSON escape"),
     ("bytes", "all 256 values, and none"),
-    ("nested", "structs in structs in a list"),
-    ("fault", "an error arrives with the code of `NOT_FOUND` on that wire, and a message that is not ASCII"),
-    ("concurrent", "four calls under way at once: none is answered before all four are in the method"),
+    ("nested", "structs within structs in a list"),
+    ("fault", "an error has the code of `NOT_FOUND` on that wire, and a message that is not ASCII"),
+    ("concurrent", "four concurrent calls, none of which returns before all four are in the method"),
     (
         "reuse",
-        "a hundred calls in turn share one connection, or a pool of fifty at most where a note says so; a proxy counts",
+        "a hundred consecutive calls share one connection, or where a note says so a pool of at most fifty; a proxy counts them",
     ),
 ];
 

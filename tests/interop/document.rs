@@ -8,32 +8,32 @@ use super::{
 };
 
 const HEAD: &str = "\
-# Who talks to whom
+# Interoperability
 
-`cargo test --test everywire interop` tries every cell over real sockets and fails if this page says something else;
-with `UPDATE_INTEROP=1` it writes the page. `✓`: the case works as the list below says; a note says what a user has to
-know. `✗`: the foreign library can't, for the reason in its note. It is tried all the same, and has to fail in that way.
+`cargo test --test everywire interop` tests every cell over real sockets, and fails if this page is out of date; with
+`UPDATE_INTEROP=1` it rewrites the page. `✓`: the case works as listed below; a note says what to keep in mind. `✗`: the
+foreign library can't do it, for the reason in the note. The test tries it all the same, and expects that failure.
 ";
 
 const CLIENTS: &str = "
 ## Clients of everywire
 
-The clients are in [`tests/foreign`](../tests/foreign), `matrix_*`, and share the cases in `cases.py` and `cases.mjs`;
-ours are those of the crates.
+The clients are `matrix_*` in [`tests/foreign`](../tests/foreign), which share the cases in `cases.py` and `cases.mjs`. The
+Rust clients are those of the crates.
 ";
 
 const SERVERS: &str = "
 ## Servers for everywire's clients
 
-Our clients against the same service, written with other people's servers: `*_server.py` in
+Everywire's clients call the same service, implemented with foreign server libraries: `*_server.py` in
 [`tests/foreign`](../tests/foreign).
 ";
 
 const LOCKER: &str = "
 ## The locker
 
-It has one method, two words and no types, so it needs no table: a REQ of Python's pyzmq or of Node's zeromq sends any
-message and receives `go` or `sorry`. A test runs both examples: [Python](../examples/python/locker_client.py),
+It has one method, two replies and no types, so it needs no table: a REQ socket of Python's pyzmq or of Node's zeromq
+sends any message and receives `go` or `sorry`. A test runs both examples: [Python](../examples/python/locker_client.py),
 [Node](../examples/node/locker.mjs).
 ";
 

@@ -4,6 +4,7 @@
 use std::{fs, net::SocketAddr};
 
 use everywire::grpc::schema;
+use everywire_testing::needs;
 
 use super::{
     ROOT, connect,
@@ -18,6 +19,7 @@ use crate::harness::{Wires, broker};
 /// `UPDATE_INTEROP=1 cargo test --test everywire interop` writes what has changed.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_document_says_what_clients_and_servers_do() {
+    needs!(Foreign, RabbitMq);
     let path = format!("{ROOT}/docs/interop.md");
     let (clients, servers) = tokio::join!(clients(), servers::rows());
     let unexplained: Vec<_> = clients.iter().chain(&servers).flat_map(Row::unexplained).collect();

@@ -11,6 +11,7 @@ mod service;
 
 use std::{path::Path, process::Stdio, time::Duration};
 
+use everywire_testing::needs;
 use everywire_toolkit::{Embedded, ToolkitService};
 use serde_json::{Value, json};
 use tokio::{
@@ -88,12 +89,14 @@ async fn script(script: &str, arguments: &[&str]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn python_xmlrpc_client() {
+    needs!(Foreign);
     let wires = toolkit().await;
     script("xmlrpc_client.py", &[&wires.xmlrpc.port().to_string()]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn python_zerorpc_client() {
+    needs!(Foreign);
     let wires = toolkit().await;
     script("zerorpc_client.py", &[&wires.zerorpc.port().to_string()]).await;
 }
@@ -110,6 +113,7 @@ async fn locker_program(address: &str, rate: &str) -> Serving {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn python_locker_client() {
+    needs!(Foreign);
     let serving = locker_program("127.0.0.1:0", "5/0.8s").await;
     let port = serving.address("locker").rsplit_once(':').unwrap().1;
     script("locker_client.py", &[port]).await;
@@ -117,6 +121,7 @@ async fn python_locker_client() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_python_locker_client_waits_for_its_server() {
+    needs!(Foreign);
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let words = command("locker_early.py");
     let mut client = Command::new(&words[0]);
@@ -134,6 +139,7 @@ async fn a_python_locker_client_waits_for_its_server() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn python_grpc_client() {
+    needs!(Foreign);
     let wires = toolkit().await;
     let (proto, stubs) = (format!("{ROOT}/services/toolkit.proto"), format!("{ROOT}/target/python-grpc"));
     script("grpc_client.py", &[&wires.grpc.port().to_string(), &proto, &stubs]).await;
@@ -141,12 +147,14 @@ async fn python_grpc_client() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn python_websocket_client() {
+    needs!(Foreign);
     let wires = toolkit().await;
     script("websocket_client.py", &[&wires.jsonrpc.port().to_string()]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn python_amqp_client() {
+    needs!(Foreign, RabbitMq);
     let wires = toolkit().await;
     wires.amqp().await;
     script("amqp_client.py", &[&broker().await.url, &wires.queue]).await;
@@ -154,6 +162,7 @@ async fn python_amqp_client() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fifty_python_threads_share_one_lock() {
+    needs!(Foreign);
     let wires = toolkit().await;
     let (proto, stubs) = (format!("{ROOT}/services/toolkit.proto"), format!("{ROOT}/target/python-grpc-seckill"));
     #[rustfmt::skip]

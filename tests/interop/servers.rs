@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, process::Stdio, sync::Arc};
 
 use everywire::{Caller, Code, Origin, Result};
+use everywire_testing::needs;
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -104,6 +105,7 @@ async fn wrong_calls(script: &str, caller: impl Caller, expected: [(Code, &str);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn errors_of_foreign_servers_are_told_apart_where_their_wire_can() {
+    needs!(Foreign, RabbitMq);
     let xmlrpc = Running::start("xmlrpc_server.py").await;
     let python = [
         (Code::Unknown, "fault 1: <class 'ValueError'>:größer"),
@@ -141,6 +143,7 @@ async fn errors_of_foreign_servers_are_told_apart_where_their_wire_can() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_of_zerorpc_is_refused_and_harms_no_other_call() {
+    needs!(Foreign, RabbitMq);
     use strange::Interop as _;
     let server = Running::start("zerorpc_server.py").await;
     let client = strange::InteropClient::new(connect::zerorpc(server.address).await.unwrap());
@@ -156,6 +159,7 @@ async fn a_stream_of_zerorpc_is_refused_and_harms_no_other_call() {
 /// `SimpleXMLRPCServer` reads one connection at a time to its end. Five more may wait; the kernel resets others.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_calls_at_once_to_a_server_of_one_at_a_time() {
+    needs!(Foreign, RabbitMq);
     let server = Running::start("xmlrpc_server.py").await;
     let idle = connect::xmlrpc(server.address).await.unwrap();
     let client = connect::xmlrpc(server.address).await.unwrap().connections(4);

@@ -13,7 +13,7 @@ use crate::{
 };
 use everywire_testing::{
     engine::{Engine, Kind},
-    soon,
+    needs, soon,
 };
 
 const SERVERS: usize = 4;
@@ -48,6 +48,7 @@ async fn history(flags: &[&str]) -> Vec<Granted> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_window_has_more_than_the_limit() {
+    needs!(Redis);
     let redis = Engine::start(Kind::Redis).await;
     let granted = history(&["--limiter", &redis.url()]).await;
     let most = most_within(PERIOD, &granted);
@@ -64,6 +65,7 @@ async fn no_window_has_more_than_the_limit() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_server_grants_every_permit_and_none_too_many() {
+    needs!(Redis);
     const PERIOD: Duration = Duration::from_secs(2);
     let redis = Engine::start(Kind::Redis).await;
     let limiter = RedisLimiter::connect(&redis.url(), 5, PERIOD).await.unwrap();
@@ -84,6 +86,7 @@ async fn one_server_grants_every_permit_and_none_too_many() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_largest_log_is_forgotten_bit_by_bit() {
+    needs!(Redis);
     const PERIOD: Duration = Duration::from_secs(4);
     let redis = Engine::start(Kind::Redis).await;
     let limiter = RedisLimiter::connect(&redis.url(), MOST_PERMITS, PERIOD).await.unwrap();
@@ -103,6 +106,7 @@ async fn the_largest_log_is_forgotten_bit_by_bit() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_clock_that_is_set_back_grants_nothing_more() {
+    needs!(Redis, FakeTime);
     const PERIOD: Duration = Duration::from_secs(3);
     let redis = Engine::start_with_clock(Kind::Redis).await;
     let limiter = RedisLimiter::connect(&redis.url(), 5, PERIOD).await.unwrap();
@@ -125,6 +129,7 @@ async fn a_clock_that_is_set_back_grants_nothing_more() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_redis_there_are_no_permits() {
+    needs!(Redis);
     let mut redis = Engine::start(Kind::Redis).await;
     let process = Process::start(&["--limiter", &redis.url()]).await;
     assert!(process.acquire("a", 1).await.unwrap().go);

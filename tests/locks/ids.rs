@@ -16,7 +16,7 @@ use crate::{
 };
 use everywire_testing::{
     engine::{Engine, Kind},
-    soon,
+    needs, soon,
 };
 
 const SECRET: &str = "00112233445566778899aabbccddeeff";
@@ -54,6 +54,7 @@ async fn ids(toolkit: Result<impl Toolkit>) -> (Vec<u64>, IdParts) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn worker_ids_are_leased_and_ids_hidden() {
+    needs!(Redis);
     let engine = Engine::start(Kind::Redis).await;
     let url = engine.url();
     let flags = ["--lock", &url, "--worker", "auto", "--id-layout", "js", "--id-secret", SECRET];
@@ -69,6 +70,7 @@ async fn workers(servers: &[Server; 2]) -> [Option<u64>; 2] {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_an_engine_for_the_locks_worker_ids_are_leased_unless_they_are_given() {
+    needs!(Redis, Postgres, MariaDb, ZooKeeper);
     for kind in [Kind::Redis, Kind::Postgres, Kind::MariaDb, Kind::ZooKeeper] {
         let engine = Engine::start(kind).await;
         let url = engine.url();
@@ -93,6 +95,7 @@ async fn listing(flags: &[&str]) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_listing_says_from_where_worker_ids_are_leased() {
+    needs!(Redis);
     let engines =
         [Engine::start(Kind::Redis).await, Engine::start(Kind::Redis).await, Engine::start(Kind::Redis).await];
     let [url, b, c] = engines.each_ref().map(Engine::url);
@@ -120,6 +123,7 @@ async fn the_listing_says_from_where_worker_ids_are_leased() {
 
 #[tokio::test]
 async fn a_lease_that_is_not_to_be_had_says_how_to_do_without() {
+    needs!(Redis);
     let engine = Engine::start(Kind::Redis).await;
     let url = engine.url();
     let flags = ["--lock", &url, "--id-layout", "41/0/12"];
@@ -133,6 +137,7 @@ async fn a_lease_that_is_not_to_be_had_says_how_to_do_without() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_servers_share_segments_and_say_what_engine_is_away() {
+    needs!(Postgres);
     let mut engine = Engine::start(Kind::Postgres).await;
     let url = format!("segment+{}", engine.url());
     let servers = two(&["--id", &url]).await;

@@ -9,7 +9,7 @@ mod clients;
 mod faults;
 mod history;
 mod ids;
-mod museum;
+mod pitfalls;
 mod servers;
 #[path = "../serving.rs"]
 mod serving;

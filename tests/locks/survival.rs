@@ -18,6 +18,7 @@ use crate::{
 };
 use everywire_testing::{
     engine::Kind,
+    needs,
     seeded::{Random, from_env, seed},
     soon,
 };
@@ -102,26 +103,31 @@ async fn fenced_and_exclusive(name: &str, stage: impl AsyncFn() -> Stage) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redis_survives() {
+    needs!(Redis);
     fenced_and_exclusive("Redis", async || Stage::engine(Kind::Redis).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgres_survives() {
+    needs!(Postgres);
     fenced_and_exclusive("PostgreSQL", async || Stage::engine(Kind::Postgres).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mariadb_survives() {
+    needs!(MariaDb);
     fenced_and_exclusive("MariaDB", async || Stage::engine(Kind::MariaDb).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn zookeeper_survives() {
+    needs!(ZooKeeper);
     fenced_and_exclusive("ZooKeeper", async || Stage::engine(Kind::ZooKeeper).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_ensemble_survives_its_leaders() {
+    needs!(ZooKeeper);
     fenced_and_exclusive("ZooKeeper, three servers", async || Stage::ensemble().await).await;
 }
 
@@ -134,6 +140,7 @@ async fn memory_keeps_its_tokens() {
 /// A clock that is set forth ends leases.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clocks_that_jump_break_no_fence() {
+    needs!(Redis, Postgres, MariaDb, FakeTime);
     for kind in [Kind::Redis, Kind::Postgres, Kind::MariaDb] {
         fenced(&format!("{kind:?} with a clock that jumps"), async || Stage::engine_with_clock(kind).await).await;
     }
@@ -142,12 +149,14 @@ async fn clocks_that_jump_break_no_fence() {
 /// Redlock has no tokens for the store to look at, so clients that sleep through their leases undo the writes of others.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redlock_survives() {
+    needs!(Redis);
     let outcome = survives("Redlock", async || Stage::redlock().await, false).await;
     assert!(outcome.lost > 0, "the workload finds what fencing is for");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_fencing_updates_are_lost() {
+    needs!(Redis);
     let outcome = run(Stage::engine(Kind::Redis).await, 60, 1, false).await;
     println!(
         "without fencing: {} stale writes accepted, {} updates lost of {}",
@@ -161,6 +170,7 @@ async fn without_fencing_updates_are_lost() {
 /// write sooner or later.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_textbooks_lock_loses_updates() {
+    needs!(Redis, FakeTime);
     for seed in 1..=5 {
         let Outcome { grants, writes, lost, .. } = run(Stage::textbook().await, 150, seed, false).await;
         println!("the textbook's lock: {grants} grants, {lost} updates lost of {writes}");

@@ -14,6 +14,7 @@ use everywire_toolkit::{Toolkit, ToolkitClient};
 use tokio::{
     io::AsyncWriteExt,
     net::TcpSocket,
+    sync::Semaphore,
     task::JoinSet,
     time::{sleep, timeout},
 };
@@ -27,6 +28,8 @@ use crate::{
 /// Clients of each wire, and calls that each has in flight.
 const CLIENTS: usize = 3;
 const CALLS: usize = 8;
+/// Each caller has done so many calls when the stop begins.
+const UNDER_WAY: usize = 5;
 /// Longer than an answer takes while anybody serves.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -104,13 +107,20 @@ async fn every_call_that_was_begun_is_answered() {
     assert_eq!(answers, counts(), "answered and begun");
 }
 
+/// A permit for each of the first locks of every caller.
+static TAKEN: Semaphore = Semaphore::const_new(0);
+
 /// Takes locks until an error; the tokens that came before it.
 async fn lock_on<C: Caller>(client: &ToolkitClient<C>, owner: String) -> (Vec<u64>, RpcError) {
     let mut tokens = Vec::new();
     loop {
         let name = format!("{owner} {}", tokens.len());
         match client.lock(name, 60_000, None, Some(owner.clone())).await {
-            Ok(grant) => tokens.push(grant.token),
+            Ok(grant) => {
+                tokens.push(grant.token);
+                // Only the first few, so that no caller's many stand for another's none.
+                TAKEN.add_permits(usize::from(tokens.len() <= UNDER_WAY));
+            }
             Err(error) => return (tokens, error),
         }
     }
@@ -129,7 +139,8 @@ async fn a_signal_loses_no_call_of_any_wire() {
         calling.spawn(async move { ("grpc", lock_on(&grpc, format!("grpc {number}")).await) });
         calling.spawn(async move { ("zerorpc", lock_on(&zerorpc, format!("zerorpc {number}")).await) });
     }
-    sleep(Duration::from_millis(500)).await;
+    let all = u32::try_from(calling.len() * UNDER_WAY).unwrap();
+    soon("locks on every wire", TAKEN.acquire_many(all)).await.unwrap().forget();
     signal(&serving.child, "-TERM").await;
     let mut tokens = Vec::new();
     while let Some(ended) = soon("the calls", calling.join_next()).await {

@@ -72,8 +72,9 @@ fn tails(results: &Results) -> Option<String> {
 }
 
 fn by_hand(results: &Results) -> Option<String> {
-    let against =
-        |wire, peer| results.ratio(wire, peer, (Series::Closed, 16.0), Metric::Rate).map(|figure| figure.median);
+    let against = |wire, baseline| {
+        results.ratio(wire, baseline, (Series::Closed, 16.0), Metric::Rate).map(|figure| figure.median)
+    };
     let pairs = [
         ("XML-RPC", "xmlrpc", "hyper-http1", "a bare hyper server"),
         ("JSON-RPC over WebSocket", "jsonrpc-ws", "jsonrpsee-ws", "jsonrpsee"),
@@ -82,7 +83,7 @@ fn by_hand(results: &Results) -> Option<String> {
     ];
     let listed: Vec<_> = pairs
         .iter()
-        .filter_map(|(label, wire, peer, by)| Some(format!("{label} {} of {by}", ratio(against(wire, peer)?))))
+        .filter_map(|(label, wire, baseline, by)| Some(format!("{label} {} of {by}", ratio(against(wire, baseline)?))))
         .collect();
     (!listed.is_empty()).then(|| {
         format!(

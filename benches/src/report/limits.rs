@@ -11,9 +11,9 @@ use crate::result::Results;
 const LIMITS: [&str; 10] = [
     "Server and load run on the same machine and share its cores, unless the addresses of another one were given. So \
      calls per second include what the client costs; the column of the server's CPU doesn't.",
-    "The clients are everywire's: over HTTP XML-RPC and JSON-RPC have its own on hyper, JSON-RPC's WebSocket is \
-     jsonrpsee's, gRPC's client stands on tonic's channel, zerorpc's on the zeromq crate. Peers are called by the same clients, so between a wire and \
-     its peers only the server differs; between two wires the clients differ too.",
+    "The clients are everywire's: over HTTP, XML-RPC and JSON-RPC have its own on hyper; JSON-RPC's WebSocket is \
+     jsonrpsee's, gRPC's stands on tonic's channel, zerorpc's on the zeromq crate. Baselines are called by the same \
+     clients, so between a wire and its baselines only the server differs; between two wires the clients differ too.",
     "All goes over the loopback device: no network, no packet lost, and no delay but that of the kernel.",
     "The server's CPU is that of /proc, in steps of ten milliseconds per measurement: its spread shows what that is \
      worth.",
@@ -27,7 +27,7 @@ const LIMITS: [&str; 10] = [
     "Format and envelope are measured in a loop, in one thread, with warm caches; within a real call they cost \
      somewhat more, and that is then counted as the carrier's.",
     "SimpleXMLRPCServer opens a connection for each call and lets five wait; beyond that the kernel lets a client wait \
-     for a second. So it is measured as it is, which is what the notes show, and with room for 128. The peers serve add alone, without limits, deadlines, introspection or more \
+     for a second. So it is measured as it is, which is what the notes show, and with room for 128. The baselines serve add alone, without limits, deadlines, introspection or more \
      than one service. The bare hyper server and the ROUTER don't even parse the request: they show what is beneath a \
      protocol, not what one would use.",
 ];

@@ -49,14 +49,14 @@ pub fn page(results: &Results, changes: Option<&[Change]>) -> String {
          same process and gets them back; ratios are those of the same round.",
     );
     html.push_str(&tables::ratios(results));
-    if results.peers().next().is_some() {
+    if results.baselines().next().is_some() {
         section(
             &mut html,
             "Beside other servers",
             "Servers written by hand on the same libraries, tarpc, and the Python servers of the notes, in the same \
              rounds and under the same client: add(3, 4), 16 connections.",
         );
-        html.push_str(&tables::peers(results));
+        html.push_str(&tables::baselines(results));
     }
     let goals = goals::html(results);
     if !goals.is_empty() {

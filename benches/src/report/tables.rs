@@ -67,21 +67,22 @@ pub(super) fn ratios(results: &Results) -> String {
     table(&heads, rows)
 }
 
-/// Each peer beside the wire whose client calls it: bars of calls per second, and a table of ratios.
-pub(super) fn peers(results: &Results) -> String {
+/// Each baseline beside the wire whose client calls it: bars of calls per second, and a table of ratios.
+pub(super) fn baselines(results: &Results) -> String {
     let busy = 16.0;
     let rate = |name: &str| results.figure(name, (Series::Closed, busy), Metric::Rate);
     let mut html = String::new();
     let mut rows = Vec::new();
     for base in results.own() {
-        let peers: Vec<_> = results.peers().filter(|(_, wire)| *wire == base.name).map(|(peer, _)| peer).collect();
-        let targets: Vec<_> = std::iter::once(base).chain(peers.iter().copied()).collect();
-        if peers.is_empty() {
+        let baselines: Vec<_> =
+            results.baselines().filter(|(_, wire)| *wire == base.name).map(|(baseline, _)| baseline).collect();
+        let targets: Vec<_> = std::iter::once(base).chain(baselines.iter().copied()).collect();
+        if baselines.is_empty() {
             continue;
         }
         let drawn = targets.iter().filter_map(|target| {
             let figure = rate(&target.name)?;
-            let class = if target.name == base.name { format!("c-{}", base.name) } else { "c-peer".to_owned() };
+            let class = if target.name == base.name { format!("c-{}", base.name) } else { "c-baseline".to_owned() };
             Some(Bar { label: target.label.clone(), parts: vec![(class, figure.median)], text: count(figure.median) })
         });
         let title = match &*base.name {
@@ -89,10 +90,10 @@ pub(super) fn peers(results: &Results) -> String {
             _ => format!("Called by the {} client", escape(&base.label)),
         };
         let _ = write!(html, "<h3>{title}</h3>\n{}", bars(&drawn.collect::<Vec<_>>()));
-        rows.extend(peers.iter().map(|peer| {
-            let against = |at, metric| results.ratio(&base.name, &peer.name, (Series::Closed, at), metric);
+        rows.extend(baselines.iter().map(|baseline| {
+            let against = |at, metric| results.ratio(&base.name, &baseline.name, (Series::Closed, at), metric);
             vec![
-                format!("{} against {}", escape(&base.label), escape(&peer.label)),
+                format!("{} against {}", escape(&base.label), escape(&baseline.label)),
                 spread(against(1.0, Metric::P50), ratio),
                 spread(against(busy, Metric::Rate), ratio),
                 spread(against(busy, Metric::Cpu), ratio),

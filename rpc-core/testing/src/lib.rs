@@ -1,5 +1,5 @@
 //! Helpers that the tests of several crates share: an echo service, the replay of a fuzz corpus, deadlines and seeded random
-//! numbers. The feature `servers` adds real engines, a RabbitMQ broker and a faulty network in front of them; `model` adds random
+//! numbers. The feature `servers` adds real engines, a RabbitMQ broker, whether they are installed, and a faulty network in front of them; `model` adds random
 //! operations that are checked against a model.
 
 #![allow(missing_docs, reason = "tests are its only users")]
@@ -12,6 +12,8 @@ mod deadline;
 pub mod engine;
 #[cfg(feature = "model")]
 pub mod model;
+#[cfg(feature = "servers")]
+pub mod needs;
 #[cfg(feature = "servers")]
 pub mod proxy;
 pub mod seeded;

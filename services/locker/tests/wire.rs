@@ -113,9 +113,9 @@ impl Running {
             dropped: AtomicU32::new(0),
         });
         let service = Arc::new(GateService::new(Arc::clone(&script)));
-        let server = (tcp, configure(Server::new()));
-        server.check(everywire_core::Service::descriptor(&*service)).unwrap();
-        let served = tokio::spawn(server.serve(service, Arc::clone(&budget), stop.clone()));
+        let wire = (tcp, configure(Server::new()));
+        wire.check(everywire_core::Service::descriptor(&*service)).unwrap();
+        let served = tokio::spawn(wire.serve(service, Arc::clone(&budget), stop.clone()));
         Self { address, budget, script, stop, served }
     }
 

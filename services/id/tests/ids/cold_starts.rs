@@ -11,7 +11,10 @@ use crate::{
     listening::{MACHINE, worker},
     process::{Said, next, spawn},
 };
-use everywire_testing::engine::{Engine, Kind};
+use everywire_testing::{
+    engine::{Engine, Kind},
+    needs,
+};
 
 const SERVERS: usize = 64;
 const MAX_WORKER: u64 = 1_023;
@@ -47,6 +50,7 @@ async fn start(kind: Kind) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn servers_that_start_together_have_a_worker_id_each() {
+    needs!(Redis, Postgres, MariaDb, ZooKeeper);
     let _alone = MACHINE.lock().await;
     for kind in [Kind::Redis, Kind::Postgres, Kind::MariaDb, Kind::ZooKeeper] {
         start(kind).await;

@@ -11,7 +11,10 @@ use crate::{
     listening::{Listening, MACHINE, Notes, Process},
     process::TIMES,
 };
-use everywire_testing::engine::{Engine, Kind};
+use everywire_testing::{
+    engine::{Engine, Kind},
+    needs,
+};
 
 /// Processes that make ids at the same time. There are as many worker ids, so that each is taken over again and again.
 const PROCESSES: usize = 4;
@@ -114,6 +117,7 @@ impl Cluster {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_id_comes_twice() {
+    needs!(Redis);
     let _alone = MACHINE.lock().await;
     let ids = env::var("EVERYWIRE_IDS").map_or(IDS, |ids| ids.parse().unwrap());
     let (mut cluster, began) = (Cluster::start().await, Instant::now());
@@ -141,6 +145,7 @@ async fn no_id_comes_twice() {
 /// The same search finds what leases prevent.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_leases_ids_come_twice() {
+    needs!(Redis);
     let _alone = MACHINE.lock().await;
     let mut listening = Listening::start().await;
     let _two = [listening.spawn(None, 0).await, listening.spawn(None, 0).await];

@@ -13,7 +13,10 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use everywire_testing::engine::{Engine, Kind};
+use everywire_testing::{
+    engine::{Engine, Kind},
+    needs,
+};
 
 /// Longer than any step of an engine, and than its start.
 const SOON: Duration = Duration::from_mins(2);
@@ -129,22 +132,26 @@ async fn check(kind: Kind, prefixes: &[&str]) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redis() {
+    needs!(Redis);
     check(Kind::Redis, &[""]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgres() {
+    needs!(Postgres);
     check(Kind::Postgres, &["segment+", "increment+"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mariadb() {
+    needs!(MariaDb);
     check(Kind::MariaDb, &["segment+", "increment+"]).await;
 }
 
 /// Ids continue from the last one, whatever the engine's clock shows.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_redis_whose_clock_jumps_repeats_nothing() {
+    needs!(Redis, FakeTime);
     let engine = Engine::start_with_clock(Kind::Redis).await;
     let ids = Ids::connect(&engine.url(), Settings::default()).await.unwrap();
     let (mut last, mut jumped) = (0, 0);

@@ -11,7 +11,10 @@ use crate::{
     operations::{self, Subject},
     table,
 };
-use everywire_testing::engine::{Engine, Kind};
+use everywire_testing::{
+    engine::{Engine, Kind},
+    needs,
+};
 
 /// The number of cases of one backend that run at the same time.
 const AT_ONCE: usize = 8;
@@ -101,21 +104,25 @@ async fn memory() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redis() {
+    needs!(Redis, FakeTime);
     check_one("Redis", Kind::Redis, &[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgres() {
+    needs!(Postgres, FakeTime);
     check_one("PostgreSQL", Kind::Postgres, &[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mariadb() {
+    needs!(MariaDb, FakeTime);
     check_one("MariaDB", Kind::MariaDb, &[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn zookeeper() {
+    needs!(ZooKeeper, FakeTime);
     let unsupported: Unsupported = &[(
         Capability::ReEntrantWaits,
         "each waiter watches only the one before it, so it is granted in its order in the queue",
@@ -125,6 +132,7 @@ async fn zookeeper() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redlock() {
+    needs!(Redis, FakeTime);
     let mut engines = Vec::new();
     for _ in 0..5 {
         engines.push(Engine::start(Kind::Redis).await);

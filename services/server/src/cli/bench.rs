@@ -20,48 +20,47 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::{memory, print};
 
 const METHOD: &str =
-    "Each wire is called by everywire's own client, in rounds in which all take turns: in closed loops (each
-connection sends its next call when it has its answer) and in open ones (calls are due at random moments, and
-their time counts from then). Ctrl-C ends it early and still writes what was measured.
+    "Each wire is called by everywire's own client, in rounds in which the wires take turns: in closed loops (each
+connection sends its next call when it has the response to the last one) and in open loops (calls are due at
+random moments, and latency counts from then). Ctrl-C ends the run early and keeps what was measured.
 
-To keep the load off the server's cores, run `everywire bench-server --bind IP` on another machine and give the
+To keep the load off the server's cores, run `everywire bench-server --bind IP` on another machine, and pass the
 addresses that it prints.";
 
 /// Measure what a call costs on each wire and where the time goes, and write a report
 #[derive(Debug, Clone, Args)]
 #[command(after_help = METHOD)]
 pub(crate) struct Bench {
-    /// Two minutes: three rounds of short measurements
+    /// Take two minutes: three rounds of short measurements
     #[arg(long)]
     quick: bool,
-    /// Rounds over everything; figures are the medians, the spread is the lowest and highest round [default: 5; quick:
-    /// 3]
+    /// Rounds; figures are their medians, and the spread is the lowest and the highest round [default: 5; quick: 3]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: Option<u32>,
-    /// Time for all measurements together [default: 900; quick: 75]
+    /// Seconds for all measurements together [default: 900; quick: 75]
     #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     seconds: Option<u64>,
-    /// Connections of the closed loops
+    /// Numbers of connections in the closed loops
     #[arg(long, value_name = "N,…", value_delimiter = ',', default_values_t = [1, 4, 16, 64],
           value_parser = clap::value_parser!(u16).range(1..=512))]
     concurrency: Vec<u16>,
-    /// Wires, of xmlrpc, jsonrpc-http, jsonrpc-ws, grpc, zerorpc, amqp [default: all]
+    /// Which of xmlrpc, jsonrpc-http, jsonrpc-ws, grpc, zerorpc and amqp to measure [default: all]
     #[arg(long, value_name = "WIRE,…", value_delimiter = ',')]
     wires: Vec<String>,
-    /// In the same rounds, other servers: tonic, jsonrpsee, hyper and the zeromq crate by hand, tarpc, and Python's.
-    /// Those that are missing are listed with the line that brings them
+    /// Also measure other servers in the same rounds: tonic, jsonrpsee, hyper and the zeromq crate by hand, tarpc, and
+    /// Python's. Missing ones are listed with the command that installs them
     #[arg(long)]
-    peers: bool,
-    /// What runs Python's servers [default: target/python/bin/python if there, else python3]
-    #[arg(long, value_name = "FILE", requires = "peers")]
+    baselines: bool,
+    /// The interpreter for Python's servers [default: target/python/bin/python if it exists, else python3]
+    #[arg(long, value_name = "FILE", requires = "baselines")]
     python: Option<PathBuf>,
-    /// Measure RabbitMQ too: the broker at amqp://USER:PASSWORD@HOST:PORT/VHOST
+    /// Also measure RabbitMQ, with the broker at amqp://USER:PASSWORD@HOST:PORT/VHOST
     #[arg(long, value_name = "URL")]
     amqp: Option<String>,
     /// Where to write report.html, results.json and results.csv
     #[arg(long, value_name = "DIR", default_value = "everywire-bench")]
     out: PathBuf,
-    /// Say what changed beyond the spread since the run with these results
+    /// Report what changed by more than the spread since the run with these results
     #[arg(long, value_name = "results.json")]
     compare: Option<PathBuf>,
     #[command(flatten)]
@@ -70,7 +69,7 @@ pub(crate) struct Bench {
 
 /// Where a bench-server listens; with any of them, none is started
 #[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Addresses of a bench-server elsewhere (then none is started)")]
+#[command(next_help_heading = "Addresses of a bench-server on another machine (none is started here then)")]
 struct Addresses {
     /// TCP floor
     #[arg(long, value_name = "ADDR")]
@@ -134,7 +133,7 @@ impl Bench {
             concurrency,
             wires: self.wires,
             servers,
-            peers: self.peers,
+            baselines: self.baselines,
             python: self.python,
         })
     }
@@ -165,10 +164,10 @@ fn cannot(what: &str, file: &Path, error: &std::io::Error) -> RpcError {
 #[derive(Debug, Clone, Args)]
 #[command(hide = true)]
 pub(crate) struct BenchServer {
-    /// The address of this machine
+    /// The address to listen on
     #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
     bind: String,
-    /// A broker to serve from too
+    /// A broker to serve a queue of
     #[arg(long, value_name = "URL")]
     amqp: Option<String>,
 }

@@ -28,7 +28,7 @@ pub(crate) struct Call {
     /// The arguments: in order, or as NAME=VALUE
     #[arg(allow_hyphen_values = true)]
     arguments: Vec<String>,
-    /// Time to wait for the answer
+    /// Time to wait for the response
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
     timeout: Duration,
 }

@@ -18,31 +18,29 @@ use super::of_flag;
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Ids")]
 pub(crate) struct IdFlags {
-    /// What makes the ids, and what they promise, among servers with the same --id, --id-epoch, --id-layout and --id-secret.
-    /// snowflake, this process: unique among servers with different worker ids, and k-sorted, which means by time to the
-    /// millisecond. redis://HOST:PORT, its clock and a counter: also globally monotonic, which means that a later call gets
-    /// a greater id at any server. segment+postgres://… or segment+mysql://…, ranges of numbers: unique.
-    /// increment+postgres://… or increment+mysql://…, the database's counter: all three. The promises of an engine hold among
-    /// the servers on it, as long as it keeps what it wrote
+    /// What makes the ids. snowflake, this process: unique among servers with different worker ids, and k-sorted, that is by
+    /// time to the millisecond. redis://HOST:PORT, its clock and a counter: also globally monotonic, that is, a later call on
+    /// any server gets a greater id. segment+postgres://… or segment+mysql://…, ranges of numbers: unique.
+    /// increment+postgres://… or increment+mysql://…, the database's counter: all three. This holds among servers with the
+    /// same --id, --id-epoch, --id-layout and --id-secret; with an engine, as long as it keeps what was written to it
     #[arg(long, value_name = "SCHEME", default_value = "snowflake")]
     id: String,
-    /// The worker id of snowflake, 0 to 1023 with the default layout: ids are unique as long as no two servers have the same
-    /// one at the same time. With auto it is leased from the engine of --lock: the servers' clocks must differ by less than
-    /// 40 s then, and ids wait while the engine is away for longer than 20 s [default: auto with --lock, except
-    /// redlock://…; else 0]
+    /// The worker id of snowflake, 0 to 1023 with the default layout. Ids are unique as long as no two servers use the same one
+    /// at the same time. auto leases one from the engine of --lock; the servers' clocks must then differ by less than 40 s,
+    /// and ids are unavailable once the engine has been away for 20 s [default: auto with --lock, except redlock://…; else 0]
     #[arg(long, value_name = "N|auto")]
     worker: Option<Worker>,
-    /// When the time in ids of snowflake and Redis begins, in UTC or in milliseconds of Unix time. Never change it once ids
-    /// are in use
+    /// Start of the time in ids of snowflake and Redis, in UTC or in milliseconds of Unix time. Never change it once ids are
+    /// in use
     #[arg(long, value_name = "TIME", default_value = "2024-01-01T00:00:00Z", value_parser = time)]
     id_epoch: SystemTime,
-    /// Bits of an id of snowflake for its time in milliseconds, worker id and sequence, at most 63 together; js is 41/5/7,
-    /// the 53 bits of JavaScript's numbers. Redis has no worker ids: their bits are the sequence's. Never change it once
-    /// ids are in use
+    /// Bits of a snowflake id for the time in milliseconds, the worker id and the sequence, at most 63 together. js is 41/5/7,
+    /// the 53 bits of JavaScript's numbers. With Redis the worker id's bits belong to the sequence. Never change it once ids
+    /// are in use
     #[arg(long, value_name = "T/W/S|js", default_value_t)]
     id_layout: Layout,
-    /// Hide the order and the number of ids: a key of 32 hexadecimal digits (openssl rand -hex 16), or the file that has it.
-    /// Ids are not sorted then, and unique among servers with the same key. Never change it once ids are in use
+    /// Hide the order and the number of ids with a key of 32 hexadecimal digits (openssl rand -hex 16), or a file that contains
+    /// it. Ids are then not sorted, and unique among servers with the same key. Never change it once ids are in use
     #[arg(long, value_name = "KEY|@FILE", value_parser = secret)]
     id_secret: Option<Secret>,
 }

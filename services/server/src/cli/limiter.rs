@@ -14,18 +14,19 @@ use super::{of_flag, rate::Rate};
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Limiter")]
 pub(crate) struct LimiterFlags {
-    /// What the limiter gives, over every wire and for each resource: N permits in TIME, counted as --limiter says
+    /// Grant N permits per TIME for each resource, over all wires, counted as --limiter says
     #[arg(long, value_name = "N/TIME", default_value = "5/0.8s")]
     locker_rate: Rate,
-    /// How it counts. slot: TIME begins with a request, and all N are back after it. gcra: N at once, and one is back each
-    /// TIME / N. redis://HOST:PORT: never more than N in any TIME, over all servers with that Redis; without it, none
+    /// How permits are counted. slot: TIME starts with a request, and after it all N are available again. gcra: N at once, and
+    /// one more every TIME / N. redis://HOST:PORT: never more than N in any TIME, over all servers on that Redis; none while
+    /// it is away
     #[arg(long, value_name = "slot|gcra|URL", default_value = "slot")]
     limiter: Kind,
-    /// Share slots with other servers: publish at this address, HOST:PORT or tcp://HOST:PORT, what is granted here. Any
-    /// client that reaches it can listen
+    /// Share slots with other servers: publish what is granted here at this address, HOST:PORT or tcp://HOST:PORT. Any client
+    /// that reaches it can listen
     #[arg(long, value_name = "ADDR")]
     limiter_mesh_bind: Option<String>,
-    /// Count what another server of the mesh grants, as it tells at this address, HOST:PORT or tcp://HOST:PORT; repeatable
+    /// Also count what another server of the mesh publishes at this address, HOST:PORT or tcp://HOST:PORT; repeatable
     #[arg(long, value_name = "ADDR", requires = "limiter_mesh_bind")]
     limiter_peer: Vec<String>,
 }

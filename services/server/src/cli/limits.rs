@@ -32,13 +32,13 @@ macro_rules! flags {
 
 flags! {
     numbers {
-        /// Connections at the same time, on each wire
+        /// Open connections on each wire
         max_connections => connections,
-        /// Those of them from one address (of IPv6, one /64 network); loopback has no such limit
+        /// Open connections from one address (for IPv6, one /64 network); loopback is exempt
         max_connections_per_address => connections_per_address,
         /// Bytes of one message as it is sent
         max_message_bytes => message_bytes,
-        /// Bytes of one message after its compression is undone
+        /// Bytes of one message after decompression
         max_decompressed_bytes => decompressed_bytes,
         /// Bytes of unfinished messages and of replies that clients have not read, over all connections of all wires
         max_buffered_bytes => buffered_bytes,
@@ -48,7 +48,7 @@ flags! {
         max_calls_in_flight => calls_in_flight,
         /// Calls of one connection that wait for a lock
         max_waiting_calls => waiting_calls,
-        /// Calls in flight over all connections of all wires, and as many that wait for a lock
+        /// Calls in flight over all connections of all wires, and separately calls that wait for a lock
         max_calls_in_all => calls_in_all,
         /// Calls in one batch
         max_batch_calls => batch_calls,
@@ -56,11 +56,11 @@ flags! {
         max_unsent_bytes => unsent_bytes,
     }
     times {
-        /// Time for a connection's greeting, or for a request's head
+        /// Time for a connection's handshake, or for a request's head
         handshake_time,
         /// How long a connection may stay open without a call
         idle_time,
-        /// Time for one message to arrive, and for a peer to take what is sent to it
+        /// Time for one message to arrive, and for the peer to read what is sent to it
         message_time,
         /// Time for one call
         call_time,

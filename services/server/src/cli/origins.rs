@@ -14,7 +14,7 @@ pub(crate) struct OriginFlags {
     #[arg(long, value_name = "ORIGIN")]
     allow_origin: Vec<String>,
     /// Accept requests whose Origin and Host are both this name, such as rpc.example; repeatable. Some programs other than
-    /// browsers send such an Origin too
+    /// browsers also send such an Origin
     #[arg(long, value_name = "NAME")]
     allow_host: Vec<String>,
 }

@@ -17,7 +17,7 @@ pub(crate) struct Schema {
 enum Format {
     /// Protocol Buffers 3
     Proto,
-    /// OpenRPC 1.3, the answer to rpc.discover
+    /// OpenRPC 1.3, as returned by rpc.discover
     Openrpc,
 }
 

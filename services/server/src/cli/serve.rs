@@ -25,24 +25,24 @@ use super::{
 };
 
 const SIGNALS: &str = "Signals:
-  INT, TERM  Stop: no new call, calls in flight have the grace time to finish. The second one ends at once
-  USR1       Print to standard error the calls in flight, the bytes buffered, and how often each limit was exceeded
+  INT, TERM  Accept no new calls, and give calls in flight the grace time to finish. A second one ends them at once
+  USR1       Print the calls in flight, the bytes buffered and how often each limit was exceeded to standard error
 
-An ADDR is HOST:PORT, with an IPv6 address in brackets, or in ZeroMQ's form tcp://HOST:PORT, where the host may be * for
-every IPv4 address. Port 0 takes a free one.
+An ADDR is HOST:PORT, with an IPv6 address in brackets, or tcp://HOST:PORT as in ZeroMQ, where * stands for every IPv4
+address. Port 0 chooses a free port.
 
-The exit code is 0 after a stop that cut off no call. There is no authentication: keep the addresses on loopback, or
-behind something that has it.";
+The exit code is 0 if the stop cut off no call. There is no authentication: keep the addresses on loopback, or behind
+something that provides it.";
 
-/// Serve add, lock, ids and limiter on every wire (this is the default)
+/// Serve add, locks, ids and the limiter on every wire (the default command)
 #[derive(Debug, Clone, Args)]
 #[command(after_help = SIGNALS)]
 pub(crate) struct Serve {
     /// XML-RPC over HTTP
     #[arg(long, value_name = "ADDR|off", default_value = "127.0.0.1:4242")]
     xmlrpc: Wire,
-    /// XML-RPC: write `<nil/>` for absent struct members to every client, as Python's server does with `allow_none=True`.
-    /// By default they are left out unless the client is known to read nil
+    /// Send `<nil/>` for absent struct members to every XML-RPC client, as Python's server does with `allow_none=True`. By
+    /// default they are omitted unless the client is known to understand nil
     #[arg(long)]
     xmlrpc_nil: bool,
     /// ZeroMQ, the zerorpc protocol
@@ -54,14 +54,14 @@ pub(crate) struct Serve {
     /// gRPC
     #[arg(long, value_name = "ADDR|off", default_value = "127.0.0.1:50051")]
     grpc: Wire,
-    /// ZeroMQ, plain REQ and REP: go or sorry, the limiter's resource `locker`
+    /// The limiter's resource `locker` over plain ZeroMQ REQ and REP; the replies are `go` and `sorry`
     #[arg(long, value_name = "ADDR|off", default_value = "127.0.0.1:7777")]
     locker: Wire,
-    /// RabbitMQ: the broker at amqp://USER:PASSWORD@HOST:PORT/VHOST, the queue everywire.v1.Toolkit. If there is no broker,
-    /// this wire is off, and a warning says so; if it rejects the user or the virtual host, the start fails
+    /// Also serve the queue everywire.v1.Toolkit of the RabbitMQ broker at amqp://USER:PASSWORD@HOST:PORT/VHOST. If there is
+    /// no broker, this wire is off and a warning is logged; if it rejects the user or the virtual host, the start fails
     #[arg(long, value_name = "URL")]
     amqp: Option<String>,
-    /// If there is no broker, try again until there is one
+    /// Keep trying until the broker can be reached
     #[arg(long, requires = "amqp")]
     amqp_wait: bool,
     /// Keep the locks in an engine that several servers share, instead of in this process: redis://HOST:PORT,
@@ -69,8 +69,8 @@ pub(crate) struct Serve {
     /// zookeeper://HOST:PORT,…
     #[arg(long, value_name = "URL")]
     lock: Option<String>,
-    /// Keep the highest fencing token and id in this directory, so that no restart, crash or clock set back repeats one.
-    /// One server has it at a time
+    /// Keep the highest fencing token and id in this directory, so that none repeats after a restart, a crash or a clock
+    /// that is set back. Only one server can use it at a time
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Time for calls in flight to finish after Ctrl-C or SIGTERM; a second signal ends at once

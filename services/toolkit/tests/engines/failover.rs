@@ -12,6 +12,7 @@ use crate::{
 };
 use everywire_testing::{
     engine::{Engine, Kind},
+    needs,
     proxy::Proxy,
 };
 
@@ -51,6 +52,11 @@ fn address(kind: Kind, port: u16) -> String {
     format!("{scheme}://127.0.0.1:{port}")
 }
 
+/// Long enough for several tries to reconnect, which must not be logged: only time can show that.
+const AWAY: Duration = Duration::from_secs(2);
+/// The same, where it is repeated for every use of an engine.
+const BRIEFLY_AWAY: Duration = Duration::from_millis(500);
+
 /// A caller of `old` behind a proxy, before and after a failover to `new` that cuts no connection.
 async fn fails_over(used: Use, [old, new]: [&Engine; 2], demote: &str, promote: &str) {
     let (kind, proxy) = (old.kind, Proxy::to(old.port).await);
@@ -63,8 +69,7 @@ async fn fails_over(used: Use, [old, new]: [&Engine; 2], demote: &str, promote: 
     client(old, demote);
     let role = used.role(kind.name());
     is_of_role(&fails(&what, &caller).await, &role);
-    // Until there is another one, it is tried again and again, and that is not logged.
-    sleep(Duration::from_secs(2)).await;
+    sleep(AWAY).await;
     is_of_role(&fails(&what, &caller).await, &role);
     proxy.lead_to(new.port);
     works(&what, &caller).await;
@@ -74,6 +79,7 @@ async fn fails_over(used: Use, [old, new]: [&Engine; 2], demote: &str, promote: 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_redis_that_becomes_a_replica_is_left() {
+    needs!(Redis);
     log::begin();
     let [old, new] = [Engine::start(Kind::Redis).await, Engine::start(Kind::Redis).await];
     for used in [Use::Locks, Use::Ids, Use::Limiter] {
@@ -84,6 +90,7 @@ async fn a_redis_that_becomes_a_replica_is_left() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_postgres_that_becomes_read_only_is_left() {
+    needs!(Postgres);
     log::begin();
     let [old, new] = [Engine::start(Kind::Postgres).await, Engine::start(Kind::Postgres).await];
     let set = |value| format!("ALTER SYSTEM SET default_transaction_read_only = {value}; SELECT pg_reload_conf()");
@@ -97,6 +104,7 @@ async fn a_postgres_that_becomes_read_only_is_left() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_mariadb_that_becomes_read_only_is_left() {
+    needs!(MariaDb);
     log::begin();
     let [old, new] = [Engine::start(Kind::MariaDb).await, Engine::start(Kind::MariaDb).await];
     for engine in [&old, &new] {
@@ -111,6 +119,7 @@ async fn a_mariadb_that_becomes_read_only_is_left() {
 /// Two of three nodes of a quorum become replicas.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_redlock_leaves_replicas() {
+    needs!(Redis);
     log::begin();
     let (mut old, mut proxies) = (Vec::new(), Vec::new());
     for _ in 0..3 {
@@ -147,7 +156,7 @@ async fn goes_and_comes_back(kind: Kind, each: &[Use]) {
         caller.call().await.unwrap();
         engine.kill();
         is_of_role(&fails(&what, &caller).await, &role);
-        sleep(Duration::from_millis(500)).await;
+        sleep(BRIEFLY_AWAY).await;
         engine.restart().await;
         works(&what, &caller).await;
         let address = if kind == Kind::ZooKeeper { url } else { address(kind, proxy.port) };
@@ -157,27 +166,32 @@ async fn goes_and_comes_back(kind: Kind, each: &[Use]) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_redis_goes_and_comes_back() {
+    needs!(Redis);
     goes_and_comes_back(Kind::Redis, &[Use::Locks, Use::Ids, Use::Limiter]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_postgres_goes_and_comes_back() {
+    needs!(Postgres);
     goes_and_comes_back(Kind::Postgres, &[Use::Locks, Use::Segments, Use::Increments]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_mariadb_goes_and_comes_back() {
+    needs!(MariaDb);
     goes_and_comes_back(Kind::MariaDb, &[Use::Locks, Use::Increments]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_zookeeper_goes_and_comes_back() {
+    needs!(ZooKeeper);
     goes_and_comes_back(Kind::ZooKeeper, &[Use::Locks]).await;
 }
 
 /// A way to an engine that nothing comes back on: what a machine leaves that vanished.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_that_is_silent_is_left() {
+    needs!(Redis, Postgres, MariaDb, ZooKeeper);
     log::begin();
     for (kind, used) in [
         (Kind::Redis, Use::Limiter),
@@ -201,6 +215,7 @@ async fn a_connection_that_is_silent_is_left() {
 /// An administrator ends all connections; idle ones are nobody's loss.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_that_an_administrator_ends_are_made_again() {
+    needs!(Postgres);
     let engine = Engine::start(Kind::Postgres).await;
     for used in [Use::Locks, Use::Increments] {
         let caller = used.connect(&engine.url()).await.unwrap();
@@ -216,6 +231,7 @@ async fn connections_that_an_administrator_ends_are_made_again() {
 /// A message that is lost costs a waiter a second or so, not its wait.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_waiter_has_its_turn_though_no_message_comes() {
+    needs!(Postgres);
     let engine = Engine::start(Kind::Postgres).await;
     let locks = Arc::new(Backend::connect(&engine.url()).await.unwrap());
     assert!(locks.lock(request("holder"), Duration::ZERO).await.unwrap().granted);
@@ -233,6 +249,7 @@ async fn a_waiter_has_its_turn_though_no_message_comes() {
 /// A Redis that forgets everything, as after FLUSHALL, has the places of those who wait again after a second or so.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn waiters_of_a_redis_that_forgets_take_their_places_again() {
+    needs!(Redis);
     let engine = Engine::start(Kind::Redis).await;
     let locks = Arc::new(Backend::connect(&engine.url()).await.unwrap());
     assert!(locks.lock(request("holder"), Duration::ZERO).await.unwrap().granted);

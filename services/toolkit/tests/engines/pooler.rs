@@ -10,7 +10,10 @@ use tokio::{
 };
 
 use crate::{until, users::Use};
-use everywire_testing::engine::{Engine, Kind, free_port};
+use everywire_testing::{
+    engine::{Engine, Kind, free_port},
+    needs,
+};
 
 /// A `PgBouncer`, which ends when it is dropped.
 struct Pooler {
@@ -56,6 +59,7 @@ impl Pooler {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pooler_is_used_for_what_it_can() {
+    needs!(Postgres, PgBouncer);
     let engine = Engine::start(Kind::Postgres).await;
     let ignored = "ignore_startup_parameters = options";
     let transactions = Pooler::to(&engine, &["pool_mode = transaction", ignored]).await;
@@ -72,6 +76,7 @@ async fn a_pooler_is_used_for_what_it_can() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pooler_that_ignores_nothing_says_what_it_does_not_know() {
+    needs!(Postgres, PgBouncer);
     let engine = Engine::start(Kind::Postgres).await;
     let pooler = Pooler::to(&engine, &["pool_mode = session"]).await;
     for used in [Use::Locks, Use::Segments] {

@@ -8,7 +8,10 @@ use everywire_lock::Backend;
 use tokio::{net::TcpListener, process::Command, time::timeout};
 
 use crate::{SOON, client, until, users::Use};
-use everywire_testing::engine::{Engine, Kind, free_port};
+use everywire_testing::{
+    engine::{Engine, Kind, free_port},
+    needs,
+};
 
 async fn rejected(used: Use, url: &str) -> RpcError {
     used.connect(url).await.err().unwrap_or_else(|| panic!("{used:?} in {url} begins"))
@@ -22,6 +25,7 @@ async fn rejected_in_time(used: Use, url: &str) -> RpcError {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replica_of_redis() {
+    needs!(Redis);
     let [replica, primary] = [Engine::start(Kind::Redis).await, Engine::start(Kind::Redis).await];
     client(&replica, &format!("replicaof 127.0.0.1 {}", primary.port));
     for used in [Use::Locks, Use::Ids, Use::Limiter] {
@@ -38,6 +42,7 @@ async fn a_replica_of_redis() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_of_a_redis_cluster() {
+    needs!(Redis);
     // Without it the bus is 10,000 above the port, which may be too high.
     let flags = format!("--cluster-enabled yes --cluster-port {}", free_port());
     let node = Engine::start_unfit(Kind::Redis, &flags);
@@ -50,6 +55,7 @@ async fn a_node_of_a_redis_cluster() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_redis_sentinel() {
+    needs!(Redis);
     let (port, home) = (free_port(), tempfile::tempdir().unwrap());
     let file = home.path().join("sentinel.conf");
     fs::write(&file, format!("port {port}\nbind 127.0.0.1\n")).unwrap();
@@ -61,6 +67,7 @@ async fn a_redis_sentinel() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_redis_that_permits_too_little() {
+    needs!(Redis);
     let redis = Engine::start(Kind::Redis).await;
     for (rules, expected) in [
         ("+@all -@scripting", "rejects a script that writes: NOPERM "),
@@ -80,6 +87,7 @@ async fn a_redis_that_permits_too_little() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_postgres_that_is_read_only() {
+    needs!(Postgres);
     let mut postgres = Engine::start(Kind::Postgres).await;
     client(&postgres, "ALTER SYSTEM SET default_transaction_read_only = on; SELECT pg_reload_conf()");
     for used in [Use::Locks, Use::Segments, Use::Increments] {
@@ -98,6 +106,7 @@ async fn a_postgres_that_is_read_only() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_postgres_that_says_no_in_its_own_words() {
+    needs!(Postgres);
     let postgres = Engine::start(Kind::Postgres).await;
     client(&postgres, "CREATE ROLE poor LOGIN");
     let host = postgres.host();
@@ -130,6 +139,7 @@ async fn a_postgres_that_says_no_in_its_own_words() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_mariadb_that_is_read_only() {
+    needs!(MariaDb);
     let mariadb = Engine::start(Kind::MariaDb).await;
     client(&mariadb, "SET GLOBAL read_only = 1");
     for used in [Use::Locks, Use::Segments, Use::Increments] {
@@ -145,6 +155,7 @@ async fn a_mariadb_that_is_read_only() {
 /// Without a quorum a server of an ensemble can be read at most, also if it would permit that.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_zookeeper_without_a_quorum() {
+    needs!(ZooKeeper);
     let mut ensemble = Engine::ensemble(3).await;
     ensemble[1].kill();
     ensemble[2].kill();

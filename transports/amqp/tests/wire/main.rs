@@ -21,7 +21,7 @@ use std::{
 
 use everywire_amqp::{Client, Server};
 use everywire_core::{Budget, Code, Limits, Origin, Result, Service, Transport, wire::CancellationToken};
-use everywire_testing::broker::Broker;
+use everywire_testing::{broker::Broker, needs};
 use tokio::{
     sync::{Notify, OnceCell},
     task::{JoinHandle, JoinSet},
@@ -211,6 +211,7 @@ async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_calls_are_in_flight_on_one_channel() {
+    needs!(RabbitMq);
     let running = Running::start().await;
     let client = Arc::new(running.client().await);
     let mut calls = JoinSet::new();
@@ -236,6 +237,7 @@ async fn many_calls_are_in_flight_on_one_channel() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn long_texts_pass_and_longer_ones_are_refused() {
+    needs!(RabbitMq);
     let broker = shared_broker().await;
     let limits = Limits { message_bytes: 1 << 20, ..Limits::default() };
     let running = Running::start_at(&broker.url, &new_queue(), limits).await;
@@ -251,6 +253,7 @@ async fn long_texts_pass_and_longer_ones_are_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missing_queue_is_an_error_at_once() {
+    needs!(RabbitMq);
     let running = Running::start().await;
     let here = running.client().await;
     let nowhere = DemoClient::new(Client::connect(&running.url).await.unwrap().queue("nobody's"));
@@ -266,6 +269,7 @@ async fn a_missing_queue_is_an_error_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_deadline_travels_with_the_call() {
+    needs!(RabbitMq);
     let running = Running::start().await;
     let client = Client::connect(&running.url).await.unwrap().queue(&running.queue);
     let time = Duration::from_millis(300);
@@ -286,6 +290,7 @@ async fn the_deadline_travels_with_the_call() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_call_of_a_caller_that_has_gone_is_given_up() {
+    needs!(RabbitMq);
     let running = Running::start().await;
     let client = running.client().await;
     let call = tokio::spawn(async move { client.wait(600_000).await });
@@ -296,6 +301,7 @@ async fn the_call_of_a_caller_that_has_gone_is_given_up() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_answers_what_has_begun_and_leaves_the_rest() {
+    needs!(RabbitMq);
     let limits = Limits { calls_in_flight: 2, ..Limits::default() };
     let mut running = Running::start_at(&shared_broker().await.url, &new_queue(), limits).await;
     let client = Arc::new(running.client().await);
@@ -319,6 +325,7 @@ async fn a_stop_answers_what_has_begun_and_leaves_the_rest() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn urls_and_brokers_that_are_wrong() {
+    needs!(RabbitMq);
     let url = &shared_broker().await.url;
     #[rustfmt::skip]
     let cases = [
@@ -341,6 +348,7 @@ async fn urls_and_brokers_that_are_wrong() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trailing_slash_names_the_default_virtual_host() {
+    needs!(RabbitMq);
     let running = Running::start().await;
     let client = Client::connect(&format!("{}/", running.url)).await.unwrap().queue(&running.queue);
     assert_eq!(DemoClient::new(client).add(3, 4).await, Ok(7));
@@ -348,6 +356,7 @@ async fn a_trailing_slash_names_the_default_virtual_host() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_name_too_long_for_a_queue_is_an_error() {
+    needs!(RabbitMq);
     let url = &shared_broker().await.url;
     let service = DemoService::new(Arc::<Real>::default());
     for (bytes, is_good) in [(255, true), (256, false), (70_000, false)] {
@@ -364,6 +373,7 @@ async fn a_name_too_long_for_a_queue_is_an_error() {
 /// A peer that takes connections and says nothing costs the time of a handshake.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silent_broker_is_given_up() {
+    needs!(RabbitMq);
     tokio::join!(is_given_up("127.0.0.1:0"), is_given_up("[::1]:0"));
 }
 

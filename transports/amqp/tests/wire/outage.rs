@@ -69,6 +69,7 @@ impl<T> Seen<T> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_broker_repeats_no_call() {
+    needs!(RabbitMq);
     let mut broker = Broker::start().await;
     let running = Running::start_at(&broker.url, &new_queue(), Limits::default()).await;
     let toolkit = Arc::new(ToolkitService::new(Embedded::new(Snowflake::new(1).unwrap())));
@@ -121,6 +122,7 @@ async fn a_killed_broker_repeats_no_call() {
 /// them as redelivered.
 #[tokio::test(flavor = "multi_thread")]
 async fn persistent_requests_run_at_most_once() {
+    needs!(RabbitMq);
     let mut broker = Broker::start().await;
     let limits = Limits { calls_in_flight: 8, ..Limits::default() };
     let running = Running::start_at(&broker.url, &new_queue(), limits).await;

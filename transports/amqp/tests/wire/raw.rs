@@ -74,6 +74,7 @@ const ADD: &str = r#"{"jsonrpc":"2.0","id":1,"method":"add","params":[3, 4]}"#;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_in_bytes() {
+    needs!(RabbitMq);
     let running = Running::start().await;
     for direct in [true, false] {
         let mut raw = Raw::connect(&running.url, direct).await;
@@ -95,6 +96,7 @@ fn gzip(body: &[u8]) -> Vec<u8> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_is_read_as_its_encoding_says() {
+    needs!(RabbitMq);
     let limits = Limits { decompressed_bytes: 1_000, ..Limits::default() };
     let running = Running::start_at(&shared_broker().await.url, &new_queue(), limits).await;
     let mut raw = Raw::connect(&running.url, true).await;
@@ -128,6 +130,7 @@ async fn a_body_is_read_as_its_encoding_says() {
 /// A server by hand answers the client in the forms that it may find.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_client_reads_an_answer_as_its_encoding_says() {
+    needs!(RabbitMq);
     let (url, queue) = (&shared_broker().await.url, new_queue());
     let server = Raw::connect(url, true).await;
     server
@@ -164,6 +167,7 @@ async fn the_client_reads_an_answer_as_its_encoding_says() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn poison_is_answered_and_acknowledged() {
+    needs!(RabbitMq);
     let running = Running::start().await;
     let mut raw = Raw::connect(&running.url, false).await;
     #[rustfmt::skip]
@@ -214,6 +218,7 @@ fn assert_aborted(answer: &Value) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redelivered_call_that_is_not_idempotent_does_not_run() {
+    needs!(RabbitMq);
     let (running, answer) = redelivered(request(1, "count")).await;
     assert_aborted(&answer);
     assert_eq!(running.client().await.count().await, Ok(1), "a new call is the first that runs");
@@ -221,12 +226,14 @@ async fn a_redelivered_call_that_is_not_idempotent_does_not_run() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redelivered_call_that_is_idempotent_runs_again() {
+    needs!(RabbitMq);
     let (running, answer) = redelivered(request(1, "count_again")).await;
     assert_eq!((&answer["result"], running.counted()), (&json!(1), 1), "{answer}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_a_redelivered_batch_the_idempotent_calls_run_again() {
+    needs!(RabbitMq);
     let (running, answer) = redelivered(json!([request(1, "count"), request(2, "count_again")])).await;
     assert_aborted(&answer[0]);
     assert_eq!((&answer[1]["result"], running.counted()), (&json!(1), 1), "{answer}");
@@ -234,6 +241,7 @@ async fn of_a_redelivered_batch_the_idempotent_calls_run_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_queue_refuses() {
+    needs!(RabbitMq);
     let url = &shared_broker().await.url;
     let raw = Raw::connect(url, true).await;
     let queue = new_queue();
@@ -252,6 +260,7 @@ async fn a_full_queue_refuses() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deleted_queue_is_declared_again_and_calls_in_flight_go_on() {
+    needs!(RabbitMq);
     let running = Running::start().await;
     let raw = Raw::connect(&running.url, true).await;
     let client = Arc::new(running.client().await);
@@ -270,6 +279,7 @@ async fn a_deleted_queue_is_declared_again_and_calls_in_flight_go_on() {
 /// One look, which the broker logs, is for all the calls of a caller.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_calls_of_a_caller_whose_queue_is_gone_are_given_up() {
+    needs!(RabbitMq);
     let running = Running::start().await;
     let raw = Raw::connect(&running.url, false).await;
     let properties = BasicProperties::default().with_reply_to(raw.answers.clone());

@@ -30,6 +30,7 @@ async fn declare(broker: &Broker, queue: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missing_right_is_an_error_at_the_start_if_it_is_needed() {
+    needs!(RabbitMq);
     let broker = strict_broker().await;
     let denied = |text| Err((Code::PermissionDenied, text));
     let cases = [
@@ -76,6 +77,9 @@ async fn a_missing_right_is_an_error_at_the_start_if_it_is_needed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_waits_for_its_rights_tries_less_and_less_often() {
+    /// That few tries follow shows only in time.
+    const COUNTED: Duration = Duration::from_secs(3);
+    needs!(RabbitMq);
     let broker = strict_broker().await;
     let (name, url) = user(broker, [".*", "", ".*"]);
     let (queue, stop) = (new_queue(), CancellationToken::new());
@@ -84,10 +88,10 @@ async fn a_server_that_waits_for_its_rights_tries_less_and_less_often() {
     let serving = tokio::spawn(server.serve(service, Budget::new(Limits::default()), stop.clone()));
     let rejected = || broker.log().matches(&format!("refused for user '{name}'")).count();
     until("a try", async || rejected() > 0).await;
-    sleep(Duration::from_secs(3)).await;
+    sleep(COUNTED).await;
     let tries = rejected();
     // Each is logged for its channel, and perhaps once more.
-    assert!(tries <= 16, "{tries} tries in 3 s");
+    assert!(tries <= 16, "{tries} tries in {COUNTED:?}");
     grant(broker, &name, [".*", ".*", ".*"]);
     let client = DemoClient::new(Client::connect(&broker.url).await.unwrap().queue(&queue));
     until("it serves", async || client.add(3, 4).await.is_ok()).await;
@@ -97,6 +101,7 @@ async fn a_server_that_waits_for_its_rights_tries_less_and_less_often() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_without_the_right_to_send_is_told_so() {
+    needs!(RabbitMq);
     let broker = strict_broker().await;
     let (_, url) = user(broker, [".*", "", ".*"]);
     let client = DemoClient::new(Client::connect(&url).await.unwrap());

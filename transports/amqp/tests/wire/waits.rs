@@ -10,6 +10,7 @@ async fn start(calls_in_flight: usize) -> Running {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn however_many_calls_wait_the_one_that_ends_their_wait_is_served() {
+    needs!(RabbitMq);
     let running = start(4).await;
     let (one, two) = (Arc::new(running.client().await), running.client().await);
     let mut waits = JoinSet::new();
@@ -35,6 +36,7 @@ async fn however_many_calls_wait_the_one_that_ends_their_wait_is_served() {
 /// A method that does not say that it waits is seen to.
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_that_take_long_keep_no_others_out() {
+    needs!(RabbitMq);
     let running = start(4).await;
     let client = Arc::new(running.client().await);
     let mut waits = JoinSet::new();
@@ -54,6 +56,7 @@ async fn calls_that_take_long_keep_no_others_out() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wait_may_be_longer_than_the_brokers_time_for_an_acknowledgement() {
+    needs!(RabbitMq);
     let broker = strict_broker().await;
     let queue = new_queue();
     let running = Running::start_at(&broker.url, &queue, Limits::default()).await;

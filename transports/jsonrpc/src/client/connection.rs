@@ -9,6 +9,7 @@ use super::websocket::WebSocket;
 
 /// How the server is reached. Nothing is opened before the first call.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a client has one")]
 pub(super) enum Connection {
     Http(Http),
     WebSocket(WebSocket),

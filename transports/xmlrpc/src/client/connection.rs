@@ -9,9 +9,8 @@ use crate::body::{CONTENT_TYPE, EXTENSIONS};
 
 /// A client of the server at `url`.
 pub(super) fn open(url: &str) -> Result<Http1Client> {
-    let target = Target::parse(url, &["http", "xmlrpc"]).and_then(|target| match target.has_user_info() {
-        true => Err("user names and passwords are not supported"),
-        false => Ok(target),
+    let target = Target::parse(url, &["http", "xmlrpc"]).and_then(|target| {
+        if target.has_user_info() { Err("user names and passwords are not supported") } else { Ok(target) }
     });
     let target =
         target.map_err(|reason| RpcError::invalid_argument(format!("xmlrpc: `{url}` is not a valid URL: {reason}")))?;

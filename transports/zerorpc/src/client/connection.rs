@@ -147,7 +147,7 @@ async fn read(
     loop {
         tokio::select! {
             biased;
-            received = receiver.recv() => match received {
+            message = receiver.recv() => match message {
                 Ok(message) => shared.deliver(message),
                 Err(error) => {
                     tracing::debug!(%error, address = shared.address, "zerorpc connection broke");

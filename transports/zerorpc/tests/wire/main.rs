@@ -183,10 +183,12 @@ async fn a_late_answer_is_an_error_and_nothing_more() {
     let server = Running::start(Limits::default()).await;
     let client = Client::connect(&server.url()).await.unwrap().timeout(Duration::from_millis(50));
     let client = DemoClient::new(client);
+    // The late answer shows nowhere, so it can only be given the time to come.
+    const LATE: Duration = Duration::from_millis(300);
     let error = client.wait(300).await.unwrap_err();
     assert_eq!((error.code(), error.origin()), (Code::DeadlineExceeded, Origin::Local));
     assert!(error.message().contains("wait") && error.message().contains("50ms"), "{error}");
-    sleep(Duration::from_millis(300)).await;
+    sleep(LATE).await;
     assert_eq!(client.add(3, 4).await, Ok(7), "the late answer is forgotten");
     drop(client);
     server.stop().await;

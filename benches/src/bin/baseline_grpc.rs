@@ -1,10 +1,10 @@
-//! `by_hand_grpc ADDRESS [THREADS]`: `add` as one writes it with tonic alone.
+//! `baseline_grpc ADDRESS [THREADS]`: `add` as one writes it with tonic alone.
 //!
 //! The module `generated` is what tonic-build 0.14 makes of the service, without what one method does not use.
 
 use std::error::Error;
 
-use everywire_benches::{by_hand, stdin_closed};
+use everywire_benches::{baseline_server, stdin_closed};
 use generated::{AddReply, AddRequest, Adder, AdderServer};
 use tonic::{Request, Response, Status, transport::server::TcpIncoming};
 
@@ -118,7 +118,7 @@ impl Adder for Plain {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    by_hand::serve(|listener| async {
+    baseline_server::serve(|listener| async {
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         let server = tonic::transport::Server::builder();
         Ok(server.serve_with_incoming_shutdown(AdderServer::new(Plain), incoming, stdin_closed()).await?)

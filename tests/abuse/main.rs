@@ -1,9 +1,9 @@
-//! The real program under siege: a table of attacks on every wire, while ordinary clients call it from another address.
+//! The real program under a table of attacks on every wire, while ordinary clients call it from another address.
 //!
 //! ```text
-//! cargo test --release --test siege                the whole table, about three minutes
-//! cargo test --release --test siege -- bomb gRPC   the rows whose names or wires contain a word
-//! cargo test --release --test siege -- --soak N    N mixed calls over all wires; 10,000,000 without a number
+//! cargo test --release --test abuse                the whole table, about three minutes
+//! cargo test --release --test abuse -- bomb gRPC   the rows whose names or wires contain a word
+//! cargo test --release --test abuse -- --soak N    N mixed calls over all wires; 10,000,000 without a number
 //! ```
 //!
 //! A row holds if
@@ -29,7 +29,7 @@
 //! is more than the threefold. It has to hold on a machine that is busy with something else too, so the server then runs
 //! before all but the callers, and the attackers like anybody else. The full form does without, because Linux takes a
 //! twentieth of each second from processes that run before others.
-//! `EVERYWIRE_SIEGE=short` and `=full` choose the form.
+//! `EVERYWIRE_ABUSE=short` and `=full` choose the form.
 
 #![expect(clippy::unwrap_used, reason = "a test fails where its assumption does")]
 
@@ -81,10 +81,10 @@ const SHORT: Form = Form {
 
 impl Form {
     fn chosen() -> Self {
-        match env::var("EVERYWIRE_SIEGE").as_deref() {
+        match env::var("EVERYWIRE_ABUSE").as_deref() {
             Ok("short") => SHORT,
             Ok("full") => FULL,
-            Ok(other) => panic!("EVERYWIRE_SIEGE={other} is neither short nor full"),
+            Ok(other) => panic!("EVERYWIRE_ABUSE={other} is neither short nor full"),
             Err(_) if cfg!(debug_assertions) => SHORT,
             Err(_) => FULL,
         }

@@ -1,8 +1,8 @@
-//! `by_hand_jsonrpc ADDRESS [THREADS]`: `add` as jsonrpsee's own documentation writes it.
+//! `baseline_jsonrpc ADDRESS [THREADS]`: `add` as jsonrpsee's own documentation writes it.
 
 use std::error::Error;
 
-use everywire_benches::{by_hand, stdin_closed};
+use everywire_benches::{baseline_server, stdin_closed};
 use jsonrpsee_server::{RpcModule, Server, ServerConfig, types::ErrorObjectOwned};
 use serde::Deserialize;
 
@@ -14,7 +14,7 @@ struct Add {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    by_hand::serve(|listener| async {
+    baseline_server::serve(|listener| async {
         let config = ServerConfig::builder().max_connections(1_024).build();
         let server = Server::builder().set_config(config).build_from_tcp(listener.into_std()?)?;
         let mut module = RpcModule::new(());

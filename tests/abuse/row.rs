@@ -38,13 +38,13 @@ const NORMAL: usize = 3_000;
 const QUIET: usize = 8;
 
 /// The program, its callers, and what they are like undisturbed.
-struct Siege {
+struct Trial {
     server: Server,
     callers: Callers,
     descriptors: usize,
 }
 
-impl Siege {
+impl Trial {
     async fn begin(form: Form) -> Self {
         let server = Server::start(form.server).await;
         let callers = Callers::start(&server).await;
@@ -69,16 +69,16 @@ impl Siege {
 /// Runs the rows and prints them as they end; true if all hold.
 pub(crate) async fn run(rows: &[(usize, &Attack)], form: Form) -> bool {
     let begun = Instant::now();
-    let (mut siege, mut normal) = (Siege::begin(form).await, Tally::default());
+    let (mut trial, mut normal) = (Trial::begin(form).await, Tally::default());
     for _ in 0..QUIET {
-        siege.quiet(form, &mut normal).await;
+        trial.quiet(form, &mut normal).await;
     }
     println!(
         "\nundisturbed: p99 {} us (at most {SLOWER} times that below, or {:?}), RSS {:.0} MB (at most {MEMORY} below), {} descriptors besides the callers'\n",
         normal.p99().as_micros(),
         form.short,
-        siege.server.resident(),
-        siege.descriptors
+        trial.server.resident(),
+        trial.descriptors
     );
     println!(
         "{:<30} {:<10} {:<60} {:>6} {:>16} {:>7} {:>9}  ok",
@@ -88,8 +88,8 @@ pub(crate) async fn run(rows: &[(usize, &Attack)], form: Form) -> bool {
     for (number, attack) in rows {
         let (mut wrong, mut calls) = (Vec::new(), Tally::default());
         for _ in 0..TIMES {
-            siege.quiet(form, &mut normal).await;
-            wrong = siege.row(*number, attack, &mut calls, form, normal.p99()).await;
+            trial.quiet(form, &mut normal).await;
+            wrong = trial.row(*number, attack, &mut calls, form, normal.p99()).await;
             for reason in &wrong {
                 println!("{:<30} {:<10} ^ {reason}", "", "");
             }
@@ -99,15 +99,15 @@ pub(crate) async fn run(rows: &[(usize, &Attack)], form: Form) -> bool {
         }
         if !wrong.is_empty() {
             failed += 1;
-            drop(siege);
-            siege = Siege::begin(form).await;
+            drop(trial);
+            trial = Trial::begin(form).await;
         }
     }
     println!("\n{} rows, {failed} failed, {:.0?}", rows.len(), begun.elapsed());
     failed == 0
 }
 
-impl Siege {
+impl Trial {
     /// Runs and prints a row, with the calls of its earlier times; what was wrong with it.
     async fn row(
         &mut self,

@@ -1,10 +1,10 @@
-//! `by_hand_hyper ADDRESS [THREADS]`: a bare hyper server, HTTP/1 and HTTP/2. It reads each request and answers 7, as
+//! `baseline_hyper ADDRESS [THREADS]`: a bare hyper server, HTTP/1 and HTTP/2. It reads each request and answers 7, as
 //! XML-RPC or, over HTTP/2, as gRPC: what the two libraries cost without any RPC.
 
 use std::{convert::Infallible, error::Error};
 
 use bytes::Bytes;
-use everywire_benches::{by_hand, stdin_closed};
+use everywire_benches::{baseline_server, stdin_closed};
 use http::{HeaderMap, HeaderValue, Request, Response, Version, header::CONTENT_TYPE};
 use http_body_util::{BodyExt, Full, combinators::BoxBody};
 use hyper::{body::Incoming, service::service_fn};
@@ -21,7 +21,7 @@ const XML: &[u8] =
 const PROTO: &[u8] = &[0, 0, 0, 0, 2, 0x08, 7];
 
 fn main() -> Result<(), Box<dyn Error>> {
-    by_hand::serve(|listener| async move {
+    baseline_server::serve(|listener| async move {
         tokio::select! {
             ended = accept(listener) => ended,
             () = stdin_closed() => Ok(()),

@@ -1,10 +1,10 @@
-//! `by_hand_zeromq ADDRESS [THREADS]`: the `zeromq` crate's ROUTER, which answers each zerorpc request with 7. It
+//! `baseline_zeromq ADDRESS [THREADS]`: the `zeromq` crate's ROUTER, which answers each zerorpc request with 7. It
 //! copies the request's id from where everywire's client has it and reads nothing else.
 
 use std::error::Error;
 
 use bytes::Bytes;
-use everywire_benches::{by_hand, stdin_closed};
+use everywire_benches::{baseline_server, stdin_closed};
 use zeromq::{RouterSocket, Socket, SocketRecv, SocketSend, ZmqMessage};
 
 /// Where the id begins in a request: behind `[{"message_id": bin8(32)`.
@@ -12,7 +12,7 @@ const ID: usize = 15;
 const ID_BYTES: usize = 32;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    by_hand::serve(|listener| async move {
+    baseline_server::serve(|listener| async move {
         // The crate binds by itself; what was bound only found a free port.
         let address = listener.local_addr()?;
         drop(listener);

@@ -11,7 +11,7 @@ use crate::{
     target::{By, Kind, Target},
 };
 
-/// What runs a peer.
+/// What runs a baseline.
 enum Program {
     /// A program of this crate.
     ByHand(&'static str),
@@ -20,27 +20,27 @@ enum Program {
 }
 
 /// What a program serves: name, label, and the wire whose client calls it.
-type Peer = (&'static str, &'static str, &'static str, By);
+type Baseline = (&'static str, &'static str, &'static str, By);
 
-const PEERS: &[(Program, &[Peer])] = &[
+const BASELINES: &[(Program, &[Baseline])] = &[
     (
-        Program::ByHand("by_hand_hyper"),
+        Program::ByHand("baseline_hyper"),
         &[
             ("hyper-http1", "bare hyper, HTTP/1", "xmlrpc", By::Xmlrpc),
             ("hyper-http2", "bare hyper, HTTP/2", "grpc", By::Grpc),
         ],
     ),
     (
-        Program::ByHand("by_hand_jsonrpc"),
+        Program::ByHand("baseline_jsonrpc"),
         &[
             ("jsonrpsee-http", "jsonrpsee HTTP by hand", "jsonrpc-http", By::Http),
             ("jsonrpsee-ws", "jsonrpsee WS by hand", "jsonrpc-ws", By::WebSocket),
         ],
     ),
-    (Program::ByHand("by_hand_grpc"), &[("tonic", "tonic by hand", "grpc", By::Grpc)]),
-    (Program::ByHand("by_hand_zeromq"), &[("zeromq-router", "zeromq crate's ROUTER", "zerorpc", By::Zerorpc)]),
+    (Program::ByHand("baseline_grpc"), &[("tonic", "tonic by hand", "grpc", By::Grpc)]),
+    (Program::ByHand("baseline_zeromq"), &[("zeromq-router", "zeromq crate's ROUTER", "zerorpc", By::Zerorpc)]),
     #[cfg(feature = "tarpc")]
-    (Program::ByHand("by_hand_tarpc"), &[("tarpc", "tarpc, TCP and bincode", "tcp", By::Tarpc)]),
+    (Program::ByHand("baseline_tarpc"), &[("tarpc", "tarpc, TCP and bincode", "tcp", By::Tarpc)]),
     (
         Program::Python { script: include_str!("python/xmlrpc_server.py"), args: &["5"], needs: "python3" },
         &[("python-xmlrpc", "Python SimpleXMLRPCServer", "xmlrpc", By::Xmlrpc)],
@@ -61,7 +61,7 @@ const PEERS: &[(Program, &[Peer])] = &[
 
 /// What could be started, and what not.
 #[derive(Debug, Default)]
-pub struct Peers {
+pub struct Baselines {
     /// What they serve.
     pub targets: Vec<Target>,
     /// They end when this is dropped.
@@ -72,18 +72,18 @@ pub struct Peers {
     pub missing: Vec<Missing>,
 }
 
-impl Peers {
+impl Baselines {
     /// Starts all that are there and are compared with one of `wires`. Programs are looked for in `dir`; `python` runs
     /// the scripts.
     pub async fn start(dir: &Path, python: Option<PathBuf>, wires: &[&str]) -> Self {
         let python = python.unwrap_or_else(default_python);
-        let mut peers = Self::default();
-        for (program, served) in PEERS {
+        let mut baselines = Self::default();
+        for (program, served) in BASELINES {
             let served: Vec<_> = served.iter().filter(|(_, _, wire, _)| wires.contains(wire)).collect();
             if served.is_empty() {
                 continue;
             }
-            if let Err(error) = peers.add(program, &served, dir, &python).await {
+            if let Err(error) = baselines.add(program, &served, dir, &python).await {
                 let remedy = match program {
                     Program::ByHand(_) => "cargo build --release -p everywire-benches".to_owned(),
                     Program::Python { needs: "python3", .. } => "apt-get install python3".to_owned(),
@@ -91,20 +91,20 @@ impl Peers {
                 };
                 let why = error.message().to_owned();
                 let label = served.iter().map(|(_, label, ..)| *label).collect::<Vec<_>>().join(", ");
-                peers.missing.push(Missing { label, why, remedy });
+                baselines.missing.push(Missing { label, why, remedy });
             }
         }
         if cfg!(not(feature = "tarpc")) {
-            peers.missing.push(Missing {
+            baselines.missing.push(Missing {
                 label: "tarpc".to_owned(),
                 why: "this program was built without its client, whose libraries make gRPC slower".to_owned(),
                 remedy: "cargo build --release -p everywire-server -p everywire-benches --features tarpc".to_owned(),
             });
         }
-        peers
+        baselines
     }
 
-    async fn add(&mut self, program: &Program, served: &[&Peer], dir: &Path, python: &Path) -> Result<()> {
+    async fn add(&mut self, program: &Program, served: &[&Baseline], dir: &Path, python: &Path) -> Result<()> {
         let mut process = Process::start(program.command(dir, python))?;
         let address = process.line().await?;
         if let Program::Python { .. } = program
@@ -117,7 +117,7 @@ impl Peers {
         }
         let mut targets = Vec::new();
         for &&(name, label, wire, by) in served {
-            let (kind, pid) = (Kind::Peer(wire), process.pid());
+            let (kind, pid) = (Kind::Baseline(wire), process.pid());
             let target = Target { name, label, kind, by, address: address.clone(), pid };
             target.answers().await?;
             targets.push(target);

@@ -1,4 +1,4 @@
-//! The exhibits of docs/museum.md: locks that break, and ours in the same scene.
+//! The pitfalls of docs/pitfalls.md: locks that break, and ours in the same situation.
 
 use std::{
     sync::Arc,
@@ -12,7 +12,10 @@ use crate::{
     store::Store,
     textbook::{Connection, Reply, TextbookLock},
 };
-use everywire_testing::engine::{Engine, Kind};
+use everywire_testing::{
+    engine::{Engine, Kind},
+    needs,
+};
 
 fn request(owner: &str, ttl: Duration) -> Request {
     let ttl_ms = ttl.as_millis().try_into().unwrap();
@@ -35,7 +38,8 @@ async fn commands(engine: &Engine) -> u64 {
 const LEASE: Duration = Duration::from_secs(1);
 
 #[tokio::test]
-async fn exhibit_1_a_crash_between_setnx_and_expire_locks_for_ever() {
+async fn pitfall_1_a_crash_between_setnx_and_expire_locks_for_ever() {
+    needs!(Redis);
     let engine = Engine::start(Kind::Redis).await;
     let mut crashed = Connection::to(&engine.host()).await.unwrap();
     assert_eq!(crashed.ask(&["SETNX", "lock", "crashed"]).await.unwrap(), Reply::Number(1));
@@ -53,7 +57,8 @@ async fn exhibit_1_a_crash_between_setnx_and_expire_locks_for_ever() {
 }
 
 #[tokio::test]
-async fn exhibit_2_waiters_renew_the_lease_of_the_dead() {
+async fn pitfall_2_waiters_renew_the_lease_of_the_dead() {
+    needs!(Redis);
     let engine = Engine::start(Kind::Redis).await;
     let mut dead = TextbookLock::at(&engine.host()).await.unwrap();
     assert!(dead.acquire("lock", "dead", 1, LEASE).await.unwrap());
@@ -69,7 +74,8 @@ async fn exhibit_2_waiters_renew_the_lease_of_the_dead() {
 }
 
 #[tokio::test]
-async fn exhibit_3_a_watch_left_behind_aborts_what_comes_next() {
+async fn pitfall_3_a_watch_left_behind_aborts_what_comes_next() {
+    needs!(Redis);
     let engine = Engine::start(Kind::Redis).await;
     let mut late = TextbookLock::at(&engine.host()).await.unwrap();
     assert!(!late.release("lock", "late").await.unwrap(), "its lock has ended");
@@ -90,7 +96,8 @@ async fn exhibit_3_a_watch_left_behind_aborts_what_comes_next() {
 }
 
 #[tokio::test]
-async fn exhibit_4_a_waiter_that_polls_is_a_load() {
+async fn pitfall_4_a_waiter_that_polls_is_a_load() {
+    needs!(Redis);
     let engine = Engine::start(Kind::Redis).await;
     let mut holder = TextbookLock::at(&engine.host()).await.unwrap();
     assert!(holder.acquire("lock", "holder", 60, LEASE).await.unwrap());
@@ -109,7 +116,8 @@ async fn exhibit_4_a_waiter_that_polls_is_a_load() {
 
 /// Both owners are sure that they have it, and the first one writes last.
 #[tokio::test]
-async fn exhibit_5_a_clock_that_jumps_gives_redlock_to_two() {
+async fn pitfall_5_a_clock_that_jumps_gives_redlock_to_two() {
+    needs!(Redis, FakeTime);
     let mut engines = Vec::new();
     for _ in 0..3 {
         engines.push(Engine::start_with_clock(Kind::Redis).await);
@@ -142,7 +150,8 @@ async fn scene(locks: &Backend, jump: impl Fn(), fenced: bool) -> crate::store::
 }
 
 #[tokio::test]
-async fn exhibit_6_a_holder_that_sleeps_undoes_an_update_that_no_token_protects() {
+async fn pitfall_6_a_holder_that_sleeps_undoes_an_update_that_no_token_protects() {
+    needs!(Redis);
     let engine = Engine::start(Kind::Redis).await;
     let store = Store::new(false);
     let mut sleeper = TextbookLock::at(&engine.host()).await.unwrap();
