@@ -51,17 +51,15 @@ pub(crate) async fn serve_connections<L: Listener, F>(
                 continue;
             }
         };
-        let (io, peer) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                failures.pause(&error).await;
-                continue;
+        match accepted {
+            Ok((io, peer)) => {
+                // Each step of a connection asks its token, under the token's lock. A token each keeps connections from contending.
+                let connection = Connection::new(io, peer, budget, shutdown.child_token());
+                if let Some(permit) = open.enter(wire, peer, &connection.waiting, budget) {
+                    tasks.spawn(run(wire, peer, serve(connection), permit));
+                }
             }
-        };
-        // Each step of a connection asks its token, under the token's lock. A token each keeps connections from contending.
-        let connection = Connection::new(io, peer, budget, shutdown.child_token());
-        if let Some(permit) = open.enter(wire, peer, &connection.waiting, budget) {
-            tasks.spawn(run(wire, peer, serve(connection), permit));
+            Err(error) => failures.pause(&error).await,
         }
     }
     // Clients that connect from here on are rejected at once instead of waiting in vain.

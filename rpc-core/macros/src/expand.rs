@@ -164,21 +164,7 @@ fn described_method(krate: &Path, method: &Method) -> TokenStream {
 fn service_impl(krate: &Path, service: &Service) -> TokenStream {
     let trait_name = &service.name;
     let service_name = service.service_name();
-    let arms = service.methods.iter().enumerate().map(|(index, method)| {
-        let index = Literal::usize_unsuffixed(index);
-        let (name, arguments_name) = (&method.name, method.arguments_name());
-        let names: Vec<_> = method.arguments.iter().map(|argument| &argument.name).collect();
-        quote! {
-            #index => {
-                #krate::__private::invoke(
-                    method,
-                    call,
-                    |#arguments_name { #(#names),* }| self.inner.#name(#(#names),*),
-                )
-                .await
-            }
-        }
-    });
+    let arms = service.methods.iter().enumerate().map(|(index, method)| dispatch_arm(krate, index, method));
     quote! {
         impl<__Inner: #trait_name> #krate::__private::Service for #service_name<__Inner> {
             fn descriptor(&self) -> &'static #krate::__private::ServiceDescriptor {
@@ -195,6 +181,22 @@ fn service_impl(krate: &Path, service: &Service) -> TokenStream {
                     _ => #krate::__private::foreign_method(&__DESCRIPTOR, method, call),
                 }
             }
+        }
+    }
+}
+
+fn dispatch_arm(krate: &Path, index: usize, method: &Method) -> TokenStream {
+    let index = Literal::usize_unsuffixed(index);
+    let (name, arguments_name) = (&method.name, method.arguments_name());
+    let names: Vec<_> = method.arguments.iter().map(|argument| &argument.name).collect();
+    quote! {
+        #index => {
+            #krate::__private::invoke(
+                method,
+                call,
+                |#arguments_name { #(#names),* }| self.inner.#name(#(#names),*),
+            )
+            .await
         }
     }
 }

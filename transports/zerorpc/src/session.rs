@@ -3,7 +3,11 @@
 use std::{io, time::Duration};
 
 use bytes::Bytes;
-use everywire_core::{RpcError, descriptor::ServiceDescriptor, wire::Waiting};
+use everywire_core::{
+    RpcError,
+    descriptor::{Method, ServiceDescriptor},
+    wire::Waiting,
+};
 use everywire_zmtp::{Envelope, Peer, Reply, Session, frames::violation};
 
 use crate::{
@@ -121,24 +125,10 @@ where
         event: &Event,
         peer: &mut Peer<Channel>,
     ) -> Option<(Channel, F)> {
-        let channel = reply_to.channel.as_bytes();
-        if peer.is_draining() {
-            let rejection = RpcError::unavailable("the server is shutting down");
-            peer.output.push(&reply_to.envelope, &self.error(channel, &rejection));
-            return None;
-        }
-        if schema::is_builtin(event.name) {
-            let reply = match schema::reply(self.descriptor, event.name, event.args) {
-                Ok(value) => envelope::ok_encoded(&self.ids.next().1, channel, &value),
-                Err(error) => self.error(channel, &error),
-            };
-            peer.output.push(&reply_to.envelope, &reply);
-            return None;
-        }
-        let method = match self.descriptor.find(event.name) {
+        let method = match self.method(event, reply_to.channel.as_bytes(), peer.is_draining()) {
             Ok(method) => method,
-            Err(unknown) => {
-                peer.output.push(&reply_to.envelope, &self.error(channel, &unknown));
+            Err(reply) => {
+                peer.output.push(&reply_to.envelope, &reply);
                 return None;
             }
         };
@@ -149,6 +139,20 @@ where
 }
 
 impl<D> ZerorpcSession<D> {
+    /// The method that a request calls, or the reply to a request that calls none of the service's.
+    fn method(&self, event: &Event, channel: &[u8], is_draining: bool) -> Result<&'static Method, Vec<u8>> {
+        if is_draining {
+            return Err(self.error(channel, &RpcError::unavailable("the server is shutting down")));
+        }
+        if schema::is_builtin(event.name) {
+            return Err(match schema::reply(self.descriptor, event.name, event.args) {
+                Ok(value) => envelope::ok_encoded(&self.ids.next().1, channel, &value),
+                Err(error) => self.error(channel, &error),
+            });
+        }
+        self.descriptor.find(event.name).map_err(|unknown| self.error(channel, &unknown))
+    }
+
     /// The reply with an error.
     fn error(&self, channel: &[u8], error: &RpcError) -> Vec<u8> {
         envelope::err(&self.ids.next().1, channel, |args| fault::put(args, error))
