@@ -62,7 +62,7 @@ async fn a_missing_right_is_an_error_at_the_start_if_it_is_needed() {
                 stop.cancel();
             }
         };
-        let (ended, ()) = timeout(DEADLINE, async { tokio::join!(serving, calling) }).await.unwrap();
+        let (ended, ()) = timeout(DEADLINE, Box::pin(async { tokio::join!(serving, calling) })).await.unwrap();
         for outcome in [at_once, ended] {
             let found = outcome.as_ref().map_err(RpcError::code);
             assert_eq!(found.copied(), expected.map_err(|(code, _)| code), "{rights:?}: {outcome:?}");
