@@ -122,7 +122,7 @@ async fn errors_name_what_was_wrong() {
         (&["call", &format!("xmlrpc://{nobody}"), "add", "1", "2"], &nobody),
         (&["call", &format!("grpc://{nobody}"), "add", "1", "2"], &nobody),
         (&["call", &format!("amqp://{nobody}"), "add", "1", "2"], &format!("no broker at amqp://{nobody}: ")),
-        (&["--amqp", "localhost"], "no URL of a broker"),
+        (&["--amqp", "localhost"], "the URL of the broker is not valid"),
         (&["--amqp-wait"], "--amqp <URL>"),
     ];
     for (arguments, expected) in cases {

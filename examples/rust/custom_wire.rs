@@ -10,7 +10,7 @@ mod common;
 use std::{env, io, path::PathBuf, process, sync::Arc};
 
 use everywire::descriptor::{Method, ServiceDescriptor};
-use everywire::wire::{Call, CancellationToken, Connection, Io, Protocol, answer_within, decode_again};
+use everywire::wire::{Call, CancellationToken, Connection, Io, Protocol, decode_again, response_within};
 use everywire::{Budget, Caller, Code, DEFAULT_TIMEOUT, Limits, Result, RpcError, Server, Service, Unix, serde};
 use everywire_id::Snowflake;
 use everywire_toolkit::{Embedded, ToolkitClient, ToolkitService};
@@ -79,7 +79,7 @@ impl Caller for LineClient {
             next_line(&mut stream, &Limits::default()).await
         };
         let response = async { exchange.await.map_err(|error| RpcError::unavailable(error.to_string())) };
-        let line = answer_within(DEFAULT_TIMEOUT, "the socket", method, response).await?;
+        let line = response_within(DEFAULT_TIMEOUT, "the socket", method, response).await?;
         let outcome: Result<R, (i32, String)> = serde_json::from_slice(&line).map_err(RpcError::internal)?;
         outcome.map_err(|(code, message)| RpcError::remote(Code::from_number(code).unwrap_or(Code::Unknown), message))
     }

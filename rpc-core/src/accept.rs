@@ -12,9 +12,10 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Budget, Limit,
+    budget::Budget,
+    connection::Connection,
+    limits::Limit,
     listener::{Listener, Peer},
-    protocol::Connection,
     waiting::Waiting,
 };
 
@@ -50,28 +51,28 @@ pub(crate) async fn serve_connections<L: Listener, F>(
                 continue;
             }
         };
-        let (io, peer) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                failures.pause(&error).await;
-                continue;
+        match accepted {
+            Ok((io, peer)) => {
+                // Each step of a connection asks its token, under the token's lock. A token each keeps connections from contending.
+                let connection = Connection::new(io, peer, budget, shutdown.child_token());
+                if let Some(permit) = open.enter(wire, peer, &connection.waiting, budget) {
+                    tasks.spawn(run(wire, peer, serve(connection), permit));
+                }
             }
-        };
-        // Each step of a connection asks its token, under the token's lock. A token each keeps connections from contending.
-        let connection = Connection::new(io, peer, budget, shutdown.child_token());
-        let Some(permit) = open.enter(wire, peer, &connection.waiting, budget) else { continue };
-        let serving = serve(connection);
-        tasks.spawn(async move {
-            if let Err(error) = serving.await {
-                tracing::debug!(wire, %peer, %error, "a connection ended early");
-            }
-            drop(permit);
-        });
+            Err(error) => failures.pause(&error).await,
+        }
     }
     // Clients that connect from here on are rejected at once instead of waiting in vain.
     drop(listener);
     while let Some(ended) = tasks.join_next().await {
         report(wire, ended);
+    }
+}
+
+/// Serves one connection to its end.
+async fn run(wire: &'static str, peer: Peer, serving: impl Future<Output = io::Result<()>>, _permit: ConnectionPermit) {
+    if let Err(error) = serving.await {
+        tracing::debug!(wire, %peer, %error, "a connection ended early");
     }
 }
 
@@ -111,8 +112,8 @@ struct Connections {
 }
 
 impl Connections {
-    /// Whether at least `limit` connections are open, not counting those with a waiting call. Below the limit none is looked
-    /// at.
+    /// Whether at least `limit` connections are open, not counting those with a waiting call. Looks at them only if the total
+    /// reaches the limit.
     fn are_full(&self, limit: usize) -> bool {
         self.all >= limit && self.by_address.values().map(busy).sum::<usize>() >= limit
     }
@@ -192,10 +193,10 @@ mod tests {
     use std::net::SocketAddr;
 
     use super::*;
-    use crate::Limits;
+    use crate::limits::Limits;
 
     #[test]
-    fn one_address_can_not_take_every_place() {
+    fn one_address_can_not_use_every_connection() {
         let budget = Budget::new(Limits { connections: 3, connections_per_address: 2, ..Limits::default() });
         let open = Arc::new(Open::default());
         let waiting = Waiting::new(&budget);
@@ -206,7 +207,7 @@ mod tests {
         assert!(enter("10.0.0.1").is_none(), "also as IPv6");
         let other = enter("fd00::1");
         assert!(other.is_some());
-        assert!(enter("fd00::2").is_none(), "all places are taken");
+        assert!(enter("fd00::2").is_none(), "all connections are in use");
         drop((first, second));
         let same_network = enter("fd00::2");
         assert!(same_network.is_some());

@@ -8,12 +8,15 @@ use serde::{
     forward_to_deserialize_any,
 };
 
-use crate::{Result, RpcError, whole_floats::WholeFloats};
+use crate::{
+    error::{Result, RpcError},
+    whole_floats::WholeFloats,
+};
 
 /// Reads the struct `A`, whose fields are the arguments.
 ///
-/// By position it allows what a derived `Deserialize` refuses, and refuses what it allows: a trailing argument that is
-/// an `Option` may be left out, and one argument too many is an error.
+/// By position it differs from a derived `Deserialize` in two ways: a trailing argument that is an `Option` may be left out,
+/// and one argument too many is an error.
 pub(crate) struct Arguments<A>(pub(crate) A);
 
 impl<'de, A: Deserialize<'de>> Deserialize<'de> for Arguments<A> {
@@ -151,7 +154,7 @@ pub fn decode_again<'de, A: DeserializeOwned>(arguments: impl Deserializer<'de>)
     Err(RpcError::invalid_argument(message))
 }
 
-/// What is repeated of arguments that did not fit, in bytes: what a peer sent doesn't come back in full.
+/// The longest message, in bytes. It may quote arguments, and a peer's long input should not come back in full.
 const MESSAGE_BYTES: usize = 512;
 
 fn locate(path: &serde_path_to_error::Path, names: &[&str], problem: &str) -> String {

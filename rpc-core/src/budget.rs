@@ -13,7 +13,11 @@ use std::{
 
 use bytes::Bytes;
 
-use crate::{Code, Limit, Limits, Result, RpcError, wire::Tally};
+use crate::{
+    error::{Code, Result, RpcError},
+    limits::{Limit, Limits},
+    tally::Tally,
+};
 
 /// Buffers up to this size are not counted, as every connection has one.
 pub const FREE_BYTES: usize = 8 << 10;

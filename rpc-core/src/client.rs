@@ -5,9 +5,12 @@ use std::time::Duration;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::{Result, RpcError, descriptor::Method};
+use crate::{
+    descriptor::Method,
+    error::{Result, RpcError},
+};
 
-/// How long a client waits for an answer unless it is told otherwise.
+/// How long a client waits for a response by default.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A client of one wire: it carries any method of any service.
@@ -16,10 +19,10 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 ///
 /// # Notes for implementers
 /// `args` serializes as a struct whose fields are the arguments, in order and by name; wires with positions use the
-/// order. An answer of the server that is an error has the origin [`Remote`](crate::Origin::Remote); what the client
-/// concludes by itself, [`Local`](crate::Origin::Local): `UNAVAILABLE` when there is no connection,
-/// `DEADLINE_EXCEEDED` when the answer is late, `INTERNAL` when it can't be read. A call that is dropped is cancelled.
-/// Many calls may be in flight at the same time.
+/// order. An error that the server sent has the origin [`Remote`](crate::Origin::Remote), one that the client found itself
+/// [`Local`](crate::Origin::Local): `UNAVAILABLE` without a connection, `DEADLINE_EXCEEDED` without a response in time,
+/// `INTERNAL` for a response that can't be read. Dropping the future of a call cancels the call. Many calls may be in flight
+/// at the same time.
 pub trait Caller: Send + Sync + 'static {
     /// Calls `method` with `args` and waits for its reply.
     fn call<A: Serialize + Send + Sync, R: DeserializeOwned>(
@@ -51,16 +54,16 @@ impl CallSlots {
     }
 }
 
-/// Waits for the `answer` of `peer` to `method`; after `timeout` it is `DEADLINE_EXCEEDED`, and the call is dropped. For
-/// the clients of wires.
-pub async fn answer_within<R>(
+/// Waits for the `response` of `peer` to a call of `method`. After `timeout` drops the call and returns `DEADLINE_EXCEEDED`.
+/// For the clients of wires.
+pub async fn response_within<R>(
     timeout: Duration,
     peer: &str,
     method: &Method,
-    answer: impl Future<Output = Result<R>>,
+    response: impl Future<Output = Result<R>>,
 ) -> Result<R> {
-    tokio::time::timeout(timeout, answer).await.unwrap_or_else(|_| {
+    tokio::time::timeout(timeout, response).await.unwrap_or_else(|_| {
         let method = method.name();
-        Err(RpcError::deadline_exceeded(format!("{method}: no answer from {peer} within {timeout:?}")))
+        Err(RpcError::deadline_exceeded(format!("{method}: no response from {peer} within {timeout:?}")))
     })
 }

@@ -1,4 +1,4 @@
-//! The one error of every wire: a [`Code`], a message for people, optional data for programs, and who said so.
+//! The one error of every wire: a [`Code`], a message for people, optional data for programs, and its [`Origin`].
 
 use std::fmt;
 
@@ -10,8 +10,8 @@ pub type Result<T, E = RpcError> = std::result::Result<T, E>;
 /// An error of a remote call.
 ///
 /// On a server a method returns it and the wire sends it in its own form: a fault, an error object, a status. On a
-/// client it comes back with the same code and message. [`origin`](Self::origin) then tells an answer of the server
-/// from a conclusion of the client, such as a connection that was refused.
+/// client it comes back with the same code and message. [`origin`](Self::origin) then tells an error that the server sent from
+/// one that the client found, such as a lost connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RpcError {
     code: Code,
@@ -20,12 +20,12 @@ pub struct RpcError {
     origin: Origin,
 }
 
-/// Who found the error.
+/// Where an error was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
-    /// This process: the method itself, or a client that got no answer it could use.
+    /// In this process: by the method itself, or by a client that got no usable response.
     Local,
-    /// The peer said so, in an answer that arrived whole.
+    /// At the peer, which sent it in a complete response.
     Remote,
 }
 
@@ -56,7 +56,7 @@ impl RpcError {
         Self::new(Code::Internal, "internal error; its detail is in the server's log")
     }
 
-    /// Adds data for programs. Only wires whose errors have a place for it carry it; their documentation says so.
+    /// Adds data for programs. Not every wire can carry it; the documentation of each says whether it does.
     #[must_use]
     pub fn with_data(mut self, data: Value) -> Self {
         self.data = Some(Box::new(data));
@@ -78,7 +78,7 @@ impl RpcError {
         self.data.as_deref()
     }
 
-    /// Who found the error.
+    /// Where the error was found.
     pub fn origin(&self) -> Origin {
         self.origin
     }
@@ -133,25 +133,25 @@ macro_rules! codes {
 }
 
 codes! {
-    /// The caller gave the call up.
+    /// The caller cancelled the call.
     Cancelled = 1, "CANCELLED", cancelled;
-    /// An error that says nothing of its kind.
+    /// An error of an unknown kind.
     Unknown = 2, "UNKNOWN", unknown;
     /// The arguments are wrong, whatever the state of the service.
     InvalidArgument = 3, "INVALID_ARGUMENT", invalid_argument;
-    /// The deadline passed before the answer.
+    /// The deadline passed before the call was done.
     DeadlineExceeded = 4, "DEADLINE_EXCEEDED", deadline_exceeded;
     /// What was asked for does not exist.
     NotFound = 5, "NOT_FOUND", not_found;
-    /// What was to be made exists already.
+    /// What the call was to create exists already.
     AlreadyExists = 6, "ALREADY_EXISTS", already_exists;
-    /// The caller is known and may not do this.
+    /// The caller is known but may not do this.
     PermissionDenied = 7, "PERMISSION_DENIED", permission_denied;
     /// A quota or a limit is used up.
     ResourceExhausted = 8, "RESOURCE_EXHAUSTED", resource_exhausted;
     /// The service is not in the state that the call needs.
     FailedPrecondition = 9, "FAILED_PRECONDITION", failed_precondition;
-    /// A conflict with another call; a new try may succeed.
+    /// A conflict with another call; a retry may succeed.
     Aborted = 10, "ABORTED", aborted;
     /// A value beyond the valid range, such as an overflow.
     OutOfRange = 11, "OUT_OF_RANGE", out_of_range;
@@ -159,7 +159,7 @@ codes! {
     Unimplemented = 12, "UNIMPLEMENTED", unimplemented;
     /// A broken invariant, or a panic.
     Internal = 13, "INTERNAL", internal;
-    /// Nobody answers at the moment; a new try may succeed.
+    /// The service is not available at the moment; a retry may succeed.
     Unavailable = 14, "UNAVAILABLE", unavailable;
     /// Data is lost or damaged.
     DataLoss = 15, "DATA_LOSS", data_loss;
@@ -216,7 +216,7 @@ impl fmt::Display for Code {
     }
 }
 
-/// Numbers of the fault code interoperability list (Dan Libby, 2001), which later specifications took over.
+/// Numbers of the fault code interoperability list (Dan Libby, 2001), which later specifications adopted.
 pub mod fault_number {
     /// The request is not well formed.
     pub const PARSE_ERROR: i32 = -32700;

@@ -8,6 +8,7 @@ mod accept;
 mod arguments;
 mod budget;
 mod client;
+mod connection;
 pub mod descriptor;
 mod error;
 mod limited;
@@ -41,12 +42,13 @@ pub mod wire {
     pub use crate::{
         arguments::decode_again,
         budget::{FREE_BYTES, Reservation},
-        client::{CallSlots, answer_within},
+        client::{CallSlots, response_within},
+        connection::Connection,
         error::fault_number,
         limited::{Interrupted, run_until},
         listener::{Io, Listener, Peer},
         offload::offload,
-        protocol::{Connection, Protocol},
+        protocol::Protocol,
         service::Call,
         socket::{LEAST_TAKEN_BYTES, Socket},
         tally::Tally,

@@ -7,9 +7,11 @@ use tokio::time;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Budget, Limit, RpcError, Service,
+    budget::Budget,
     descriptor::{Method, ServiceDescriptor},
-    wire::Call,
+    error::RpcError,
+    limits::Limit,
+    service::{Call, Service},
 };
 
 /// Why [`run_until`] did not complete.
@@ -17,7 +19,7 @@ use crate::{
 pub enum Interrupted {
     /// The timeout elapsed.
     TimedOut,
-    /// The server is stopping.
+    /// The server is shutting down.
     Stopped,
 }
 
@@ -37,7 +39,7 @@ pub async fn run_until<T>(
     }
 }
 
-/// A service within a budget. When `end` is cancelled, calls that have not completed are answered `UNAVAILABLE`.
+/// A service within a budget. When `end` is cancelled, calls that have not completed get `UNAVAILABLE`.
 pub(crate) struct Limited<S> {
     service: Arc<S>,
     budget: Arc<Budget>,
@@ -66,7 +68,7 @@ impl<S: Service> Service for Limited<S> {
                 Err(Interrupted::TimedOut) => {
                     self.budget.exceeded(Limit::CallTime, format_args!("{} was cut off", method.name()))
                 }
-                Err(Interrupted::Stopped) => RpcError::unavailable("the server stopped before the call was done"),
+                Err(Interrupted::Stopped) => RpcError::unavailable("the server shut down before the call was done"),
             };
         call.reply::<()>(Err(cut_off))
     }

@@ -1,11 +1,11 @@
-//! What a peer may cost: the same limits, with the same names, on every wire.
+//! What peers may use: the same limits, with the same names, on every wire.
 
 use std::time::Duration;
 
 /// Writes [`Limits`], its defaults, and [`Limit`] with the names.
 macro_rules! limits {
     ($($(#[doc = $doc:literal])+ $name:ident: $type:ty = $default:expr, $variant:ident;)+) => {
-        /// The limits of a [`Server`](crate::Server), kept by each of its wires that has a place for them.
+        /// The limits of a [`Server`](crate::Server), enforced by each of its wires as far as they apply to it.
         ///
         /// ```
         /// let limits = everywire_core::Limits { connections: 64, ..Default::default() };
@@ -22,7 +22,7 @@ macro_rules! limits {
             }
         }
 
-        /// One of the [`Limits`], to say which was met.
+        /// One of the [`Limits`], for messages and counts.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum Limit {
@@ -38,7 +38,7 @@ macro_rules! limits {
                 match self { $(Limit::$variant => stringify!($name),)+ }
             }
 
-            /// What it is set to, for people.
+            /// Its value in `limits`, for messages.
             pub(crate) fn value(self, limits: &Limits) -> String {
                 match self { $(Limit::$variant => format!("{:?}", limits.$name),)+ }
             }
@@ -53,19 +53,19 @@ limits! {
     /// Those of them from one address: an IPv4 address, or a /64 network of IPv6. Loopback addresses have no such limit.
     /// Default 256.
     connections_per_address: usize = 256, ConnectionsPerAddress;
-    /// Time from a connection's first moment to a whole greeting, or for the head of one request from its first byte.
+    /// Time for the greeting on a new connection, and for the head of each request from its first byte.
     /// Default 5 s.
     handshake_time: Duration = Duration::from_secs(5), HandshakeTime;
     /// How long a connection may stay open without a call. Default 10 min.
     idle_time: Duration = Duration::from_mins(10), IdleTime;
-    /// Time for one message to arrive, from its first byte to its last; and for a peer to take what is sent to it, or
-    /// 64 KiB of it. Default 30 s.
+    /// Time for one message to arrive, from its first byte to its last; and for a peer to read what it is sent, or 64 KiB of
+    /// it. Default 30 s.
     message_time: Duration = Duration::from_secs(30), MessageTime;
     /// Bytes of one message as it is sent. Default 8 MiB.
     message_bytes: usize = 8 << 20, MessageBytes;
-    /// Bytes of one message after its compression is undone. Default 8 MiB.
+    /// Bytes of one message after decompression. Default 8 MiB.
     decompressed_bytes: usize = 8 << 20, DecompressedBytes;
-    /// Bytes of messages that are not whole yet, and of replies that nobody has taken yet, over all connections of all
+    /// Bytes of incomplete messages and of replies that are not sent yet, over all connections of all
     /// wires; a connection's first 8 KiB are not counted. Default 32 MiB.
     buffered_bytes: usize = 32 << 20, BufferedBytes;
     /// How deep values may nest inside one another. Default 64.
@@ -78,7 +78,7 @@ limits! {
     /// Calls in flight over all connections of all wires, and separately as many that [wait](crate::descriptor::Method::waits). One
     /// more of either is rejected. Default 8,192.
     calls_in_all: usize = 8_192, CallsInAll;
-    /// Time for one call. A method that is not done is cut off where it waits. Default 65 min, more than the longest wait
+    /// Time for one call. A method that takes longer is cut off at its current `await`. Default 65 min, more than the longest wait
     /// for a lock.
     call_time: Duration = Duration::from_mins(65), CallTime;
     /// Calls in one batch, on wires that have batches. Default 1,000.

@@ -26,7 +26,7 @@ pub trait Listener: Send + 'static {
 
 /// A byte stream in both directions.
 pub trait Io: AsyncRead + AsyncWrite + Send + Unpin + 'static {
-    /// Whether closing it with unread bytes takes back what was written but not yet read, as TCP's reset does.
+    /// Whether closing it with unread bytes discards what was written but not yet read by the peer, as TCP's reset does.
     const RESETS: bool = false;
 
     /// Ready once the peer has closed or reset the connection, even while bytes that it sent are unread.

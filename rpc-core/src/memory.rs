@@ -6,9 +6,11 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::{
-    Caller, Result, RpcError, Service,
+    arguments::decode_again,
+    client::Caller,
     descriptor::Method,
-    wire::{Call, decode_again},
+    error::{Result, RpcError},
+    service::{Call, Service},
 };
 
 /// Calls `method` with `args`, an array (by position) or an object (by name).

@@ -1,16 +1,19 @@
-//! What is spoken on a connection.
+//! The protocols that connections speak.
 
 use std::{io, sync::Arc};
 
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Budget, Result, Service, Transport,
     accept::serve_connections,
+    budget::Budget,
+    connection::Connection,
     descriptor::ServiceDescriptor,
-    listener::{Io, Listener, Peer},
-    socket::Socket,
-    waiting::{PerConnection, Waiting},
+    error::Result,
+    listener::{Io, Listener},
+    server::Transport,
+    service::Service,
+    waiting::PerConnection,
 };
 
 /// A wire whose calls travel over byte streams.
@@ -55,30 +58,6 @@ pub trait Protocol: Send + 'static {
         service: S,
         connection: Connection<impl Io>,
     ) -> impl Future<Output = io::Result<()>> + Send;
-}
-
-/// An accepted connection.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct Connection<IO> {
-    /// Its stream.
-    pub io: Socket<IO>,
-    /// Who is at the other end.
-    pub peer: Peer,
-    /// The limits, and what is used of them by all connections.
-    pub budget: Arc<Budget>,
-    /// The count of its waiting calls, which the service that it is served with keeps.
-    pub waiting: Waiting,
-    /// Cancelled when the server shuts down.
-    pub stop: CancellationToken,
-}
-
-impl<IO: Io> Connection<IO> {
-    /// A connection with `peer` over `io`, within the limits of `budget`.
-    pub fn new(io: IO, peer: Peer, budget: &Arc<Budget>, stop: CancellationToken) -> Self {
-        let io = Socket::new(io, Arc::clone(budget));
-        Self { io, peer, budget: Arc::clone(budget), waiting: Waiting::new(budget), stop }
-    }
 }
 
 impl<L: Listener, P: Protocol> Transport for (L, P) {

@@ -5,7 +5,14 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Budget, Limits, Result, RpcError, Service, descriptor::ServiceDescriptor, limited::Limited};
+use crate::{
+    budget::Budget,
+    descriptor::ServiceDescriptor,
+    error::{Result, RpcError},
+    limited::Limited,
+    limits::Limits,
+    service::Service,
+};
 
 /// A server of one wire, bound and not yet serving.
 ///
@@ -60,7 +67,7 @@ impl<S: Service> Server<S> {
         Self::with_limits(service, Limits::default())
     }
 
-    /// A server of `service`, on no wire yet. `limits` are what a peer may cost, on every wire.
+    /// A server of `service`, on no wire yet. `limits` bound what peers may use on every wire.
     pub fn with_limits(service: S, limits: Limits) -> Self {
         let budget = Budget::new(limits);
         Self { service: Arc::new(service), mounts: Vec::new(), budget, grace: DEFAULT_GRACE }
@@ -102,14 +109,7 @@ impl<S: Service> Server<S> {
     /// stop and its error is returned. Calls still running at the end of the grace period get `UNAVAILABLE`, and this method
     /// returns `DEADLINE_EXCEEDED`.
     pub async fn serve_until(self, shutdown: impl Future<Output = ()>) -> Result<()> {
-        if self.mounts.is_empty() {
-            return Err(RpcError::failed_precondition("the server has no wire to serve on"));
-        }
-        let problems: Vec<_> = self.mounts.iter().filter_map(|mount| mount.checked.as_ref().err()).collect();
-        if let Some(first) = problems.first() {
-            let all: Vec<_> = problems.iter().map(|problem| problem.message()).collect();
-            return Err(RpcError::new(first.code(), all.join("; ")));
-        }
+        self.check()?;
         let stop = CancellationToken::new();
         let end = CancellationToken::new();
         let service = Arc::new(Limited::new(self.service, Arc::clone(&self.budget), end.clone()));
@@ -130,6 +130,17 @@ impl<S: Service> Server<S> {
             return outcome.and(Err(RpcError::deadline_exceeded(late)));
         };
         outcome.and(drained)
+    }
+
+    /// Checks that there is a wire and that every wire carries the service.
+    fn check(&self) -> Result<()> {
+        if self.mounts.is_empty() {
+            return Err(RpcError::failed_precondition("the server has no wire to serve on"));
+        }
+        let problems: Vec<_> = self.mounts.iter().filter_map(|mount| mount.checked.as_ref().err()).collect();
+        let Some(first) = problems.first() else { return Ok(()) };
+        let all: Vec<_> = problems.iter().map(|problem| problem.message()).collect();
+        Err(RpcError::new(first.code(), all.join("; ")))
     }
 }
 

@@ -10,9 +10,9 @@ use futures_util::FutureExt;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    Code, Result, RpcError,
     arguments::Arguments,
     descriptor::{Method, ServiceDescriptor},
+    error::{Code, Result, RpcError},
     offload::{LONG_BYTES, offload, offload_if},
     weight::is_heavier,
 };
@@ -24,7 +24,7 @@ pub trait Service: Send + Sync + 'static {
 
     /// Runs `method`, which is one of the descriptor's, with the arguments of `call`, and has `call` encode the outcome.
     ///
-    /// A wire looks the method up once, with [`ServiceDescriptor::find`], and answers an unknown one itself.
+    /// A wire looks the method up once, with [`ServiceDescriptor::find`], and rejects an unknown one itself.
     /// Never panics: a panic in the method becomes an `INTERNAL` error.
     fn dispatch<C: Call>(&self, method: &Method, call: &mut C) -> impl Future<Output = C::Reply> + Send;
 }
@@ -60,7 +60,7 @@ pub trait Call: Send {
         0
     }
 
-    /// Encodes the outcome, reply or error. Called once; or twice if the first time panicked, then with an error.
+    /// Encodes the outcome, reply or error. Called once, or again with an error if the first call panicked.
     fn reply<R: Serialize>(&mut self, outcome: Result<R>) -> Self::Reply;
 }
 
@@ -108,7 +108,7 @@ pub fn foreign_method<C: Call>(descriptor: &ServiceDescriptor, method: &Method, 
     call.reply::<()>(Err(descriptor.unknown(method.name())))
 }
 
-/// Says what the method takes, where its arguments did not fit.
+/// Adds the method's signature to the error of arguments that do not fit.
 fn explain(method: &Method, error: RpcError) -> RpcError {
     if error.code() != Code::InvalidArgument {
         return error;

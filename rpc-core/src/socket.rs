@@ -13,11 +13,11 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-use crate::{Budget, Limit, listener::Io};
+use crate::{budget::Budget, limits::Limit, listener::Io};
 
-/// A stream whose peer has to read what is sent to it: everything, or 64 KiB, within `message_time`. Otherwise peers that
-/// never read would hold their connections, and the memory of their replies, for good. And a peer that sends much is read a
-/// little at a time, so that the other connections of the thread get their turn.
+/// A stream whose peer has to read what it is sent: everything, or 64 KiB, within `message_time`. Otherwise a peer that never
+/// reads would keep its connection, and the memory of its replies, forever. Input is read a little at a time, so that the
+/// other connections on the thread get their turn.
 #[derive(Debug)]
 pub struct Socket<IO> {
     io: IO,
@@ -26,9 +26,9 @@ pub struct Socket<IO> {
     budget: Arc<Budget>,
     /// From the first write that had to wait until all is written.
     wait: Option<Wait>,
-    /// Whether the peer is listened to after the shutdown.
+    /// Whether to read on after the shutdown.
     lingers: bool,
-    /// Until when, once the shutdown is done.
+    /// When reading on ends, once the stream is shut down.
     linger_end: Option<Pin<Box<Sleep>>>,
 }
 
@@ -39,13 +39,13 @@ struct Wait {
     taken: usize,
 }
 
-/// A peer that takes so many bytes within `message_time` gets as much time again.
+/// A peer that reads this many bytes within `message_time` gets the same time again.
 pub const LEAST_TAKEN_BYTES: usize = 64 << 10;
 
 /// What is read of one connection at a time. A socket can hold thousands of short requests, whose work takes milliseconds.
 const TURN_BYTES: usize = 16 << 10;
 
-/// How long a peer that may have more to send is listened to after the last answer.
+/// How long to read on, after the last reply, from a peer that may have more to send.
 const LINGER: Duration = Duration::from_secs(2);
 
 impl<IO: Io> Socket<IO> {
@@ -59,7 +59,7 @@ impl<IO: Io> Socket<IO> {
         self.lingers = IO::RESETS;
     }
 
-    fn patient(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    fn within_time(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         let Poll::Ready(written) = written else {
             let time = self.budget.limits().message_time;
             let wait = self.wait.get_or_insert_with(|| Wait { deadline: Box::pin(sleep(time)), taken: 0 });
@@ -104,7 +104,7 @@ impl<IO: Io> AsyncRead for Socket<IO> {
 impl<IO: Io> AsyncWrite for Socket<IO> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.io).poll_write(cx, bytes);
-        self.patient(cx, written)
+        self.within_time(cx, written)
     }
 
     fn poll_write_vectored(
@@ -113,14 +113,14 @@ impl<IO: Io> AsyncWrite for Socket<IO> {
         bytes: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.io).poll_write_vectored(cx, bytes);
-        self.patient(cx, written)
+        self.within_time(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
         self.io.is_write_vectored()
     }
 
-    /// Who flushes has nothing more to write.
+    /// A flush follows the last write, so the deadline ends.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.wait = None;
         Pin::new(&mut self.io).poll_flush(cx)
@@ -153,7 +153,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::Limits;
+    use crate::limits::Limits;
 
     const DEADLINE: Duration = Duration::from_secs(30);
 

@@ -6,10 +6,11 @@ use std::sync::{
 };
 
 use crate::{
-    Budget, Limit, Result, Service,
-    budget::CallPermit,
+    budget::{Budget, CallPermit},
     descriptor::{Method, ServiceDescriptor},
-    wire::Call,
+    error::Result,
+    limits::Limit,
+    service::{Call, Service},
 };
 
 /// The calls of one connection that [wait](crate::descriptor::Method::waits).

@@ -117,7 +117,7 @@ async fn a_reply_that_panics_is_an_error() {
 async fn the_grace_time_ends_what_hangs() {
     let (outcomes, ended, _) = run(Limits::default(), &["hang"]).await;
     let error = ended.unwrap_err();
-    assert_eq!(failed(&outcomes[0]), (Code::Unavailable, "the server stopped before the call was done"));
+    assert_eq!(failed(&outcomes[0]), (Code::Unavailable, "the server shut down before the call was done"));
     assert_eq!(error.code(), Code::DeadlineExceeded);
     assert_eq!(error.message(), "calls in flight outlasted the grace period of 1s and were cut off");
 }

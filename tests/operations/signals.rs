@@ -51,7 +51,7 @@ async fn the_report_tells_what_was_met() {
     signal(&serving.child, "-USR1").await;
     assert_eq!(log.line("in flight").await, met);
     signal(&serving.child, "-TERM").await;
-    log.line("stopping: calls in flight have 10s to finish").await;
+    log.line("shutting down: calls in flight have 10s to finish").await;
     assert_eq!(log.rest().await, format!("{met}\n"), "once more at the end");
     assert!(soon("the end", serving.child.wait()).await.unwrap().success());
 }
@@ -75,7 +75,7 @@ async fn calls_that_outlast_the_grace_time_are_a_failure() {
     let stopping = async {
         while soon("the queue", grpc.lock_state("job".into())).await.unwrap().waiting < 5 {}
         signal(&serving.child, "-TERM").await;
-        log.line("stopping: calls in flight have 300ms to finish").await;
+        log.line("shutting down: calls in flight have 300ms to finish").await;
         soon("the end", serving.child.wait()).await.unwrap()
     };
     let (answers, status) = soon("the waits", Box::pin(async { tokio::join!(waiting, stopping) })).await;
@@ -90,7 +90,7 @@ async fn calls_that_outlast_the_grace_time_are_a_failure() {
         ("zerorpc", zerorpc),
     ] {
         let error = answer.expect_err(wire);
-        let told = "the server stopped before the call was done";
+        let told = "the server shut down before the call was done";
         assert_eq!(
             (error.code(), error.origin(), error.message()),
             (Code::Unavailable, Origin::Remote, told),

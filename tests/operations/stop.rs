@@ -149,7 +149,7 @@ async fn a_signal_loses_no_call_of_any_wire() {
         tokens.extend(some);
     }
     assert!(soon("the end", serving.child.wait()).await.unwrap().success());
-    log.line("stopping").await;
+    log.line("shutting down").await;
     assert_eq!(log.rest().await, "");
     tokens.sort_unstable();
     println!("{} locks", tokens.len());
@@ -237,7 +237,7 @@ async fn no_peer_holds_up_the_stop() {
             }
             Clients::of(&serving).await;
             signal(&serving.child, "-TERM").await;
-            log.line("stopping").await;
+            log.line("shutting down").await;
             let began = Instant::now();
             let status = soon("the end", serving.child.wait()).await.unwrap();
             println!("{row}: {:?}", began.elapsed());

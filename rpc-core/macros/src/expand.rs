@@ -1,4 +1,4 @@
-//! From a [`Service`] to tokens: one function per generated item.
+//! Turns a [`Service`] into tokens: one function per generated item.
 
 use proc_macro2::{Literal, TokenStream};
 use quote::{quote, quote_spanned};
@@ -18,7 +18,7 @@ pub(crate) fn service(parameters: TokenStream, item: TokenStream) -> TokenStream
     }
 }
 
-/// Not every program uses both halves, so neither is dead code.
+/// A program may use only one half, so the other must not be reported as dead code.
 fn expand(parameters: &Parameters, service: &Service) -> TokenStream {
     let krate = &parameters.krate;
     let declared = declared_trait(service);
@@ -145,7 +145,7 @@ fn descriptor(parameters: &Parameters, service: &Service) -> TokenStream {
 }
 
 fn described_method(krate: &Path, method: &Method) -> TokenStream {
-    let name = method.wire_name();
+    let (name, camel_name) = (method.wire_name(), method.camel_name());
     let docs = docs(&method.attributes);
     let idempotent = method.idempotent.then(|| quote!(.idempotent()));
     let waits = method.waits.then(|| quote!(.waits()));
@@ -157,28 +157,14 @@ fn described_method(krate: &Path, method: &Method) -> TokenStream {
     let reply = reply_type(krate, &method.outcome);
     let text = type_text(reply_text(&method.outcome));
     quote! {
-        service.method(#name, #docs) #idempotent #waits #(#arguments)* .reply::<#reply>(#text);
+        service.method(#name, #camel_name, #docs) #idempotent #waits #(#arguments)* .reply::<#reply>(#text);
     }
 }
 
 fn service_impl(krate: &Path, service: &Service) -> TokenStream {
     let trait_name = &service.name;
     let service_name = service.service_name();
-    let arms = service.methods.iter().enumerate().map(|(index, method)| {
-        let index = Literal::usize_unsuffixed(index);
-        let (name, arguments_name) = (&method.name, method.arguments_name());
-        let names: Vec<_> = method.arguments.iter().map(|argument| &argument.name).collect();
-        quote! {
-            #index => {
-                #krate::__private::invoke(
-                    method,
-                    call,
-                    |#arguments_name { #(#names),* }| self.inner.#name(#(#names),*),
-                )
-                .await
-            }
-        }
-    });
+    let arms = service.methods.iter().enumerate().map(|(index, method)| dispatch_arm(krate, index, method));
     quote! {
         impl<__Inner: #trait_name> #krate::__private::Service for #service_name<__Inner> {
             fn descriptor(&self) -> &'static #krate::__private::ServiceDescriptor {
@@ -195,6 +181,22 @@ fn service_impl(krate: &Path, service: &Service) -> TokenStream {
                     _ => #krate::__private::foreign_method(&__DESCRIPTOR, method, call),
                 }
             }
+        }
+    }
+}
+
+fn dispatch_arm(krate: &Path, index: usize, method: &Method) -> TokenStream {
+    let index = Literal::usize_unsuffixed(index);
+    let (name, arguments_name) = (&method.name, method.arguments_name());
+    let names: Vec<_> = method.arguments.iter().map(|argument| &argument.name).collect();
+    quote! {
+        #index => {
+            #krate::__private::invoke(
+                method,
+                call,
+                |#arguments_name { #(#names),* }| self.inner.#name(#(#names),*),
+            )
+            .await
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `#[service]`: a trait becomes a service and a client of every wire. Documented where it is re-exported, in `everywire_core` and `everywire`.
+//! `#[service]`: turns a trait into a service and a client for every wire. Documented where it is re-exported, in `everywire_core` and `everywire`.
 
 use proc_macro::TokenStream;
 

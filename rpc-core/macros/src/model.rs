@@ -1,4 +1,4 @@
-//! From tokens to a [`Service`]: everything that may not be written in a service's trait is found here, all at once.
+//! Parses a trait into a [`Service`], and reports everything that a service's trait must not contain, all at once.
 
 use std::collections::HashMap;
 
@@ -60,12 +60,17 @@ impl Service {
 impl Method {
     /// The struct of its arguments. The underscores keep it apart from the names that the trait's types may have.
     pub(crate) fn arguments_name(&self) -> Ident {
-        format_ident!("__{}Arguments", camel_case(&self.wire_name()))
+        format_ident!("__{}Arguments", self.camel_name())
     }
 
     /// The name without `r#`.
     pub(crate) fn wire_name(&self) -> String {
         plain(&self.name)
+    }
+
+    /// The name in paths: `next_id` as `NextId`.
+    pub(crate) fn camel_name(&self) -> String {
+        camel_case(&self.wire_name())
     }
 }
 
@@ -287,12 +292,24 @@ fn check_names(service: &Ident, methods: &[Method], errors: &mut Errors) {
             errors
                 .add(&method.name, format_args!("`new` clashes with the generated `{service}Client::new`; rename it"));
         }
-        if let Some(first) = seen.insert(camel_case(&name), &method.name) {
-            let camel = camel_case(&name);
+        let camel = method.camel_name();
+        if let Some(first) = seen.insert(camel.clone(), &method.name) {
             errors.add(
                 &method.name,
                 format_args!("`{name}` clashes with `{first}`: both are `{service}/{camel}` on a wire"),
             );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_has_names_in_camel_case() {
+        for (name, expected) in [("add", "Add"), ("wait_for", "WaitFor"), ("größe_ändern", "GrößeÄndern")] {
+            assert_eq!(camel_case(name), expected);
         }
     }
 }

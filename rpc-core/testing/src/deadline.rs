@@ -1,4 +1,4 @@
-//! Waits that end.
+//! Waits with a deadline.
 
 use std::time::Duration;
 

@@ -20,7 +20,7 @@ use tokio::{
 /// How long a start may take; on an idle machine the slowest takes 6 s.
 const START_TIME: Duration = Duration::from_mins(2);
 
-/// How long an engine may take to say whether it takes work.
+/// How long an engine may take to report whether it takes work.
 const ANSWER_TIME: Duration = Duration::from_secs(5);
 
 /// Runs a program until the standard input ends. With job control it and its children are a process group.
@@ -40,7 +40,7 @@ wait
 [ -n "$keep" ] || rm -rf "$HOME"
 "#;
 
-/// What engines there are.
+/// The engines that can be started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Redis,
@@ -77,7 +77,7 @@ impl Kind {
         }
     }
 
-    /// The engine in the foreground; a second start goes on with the data of the first. Only processes die here and not the
+    /// The engine in the foreground; a second start continues with the data of the first. Only processes die here and not the
     /// machine, so nothing waits for the disk.
     fn program(self) -> &'static str {
         match self {
@@ -148,7 +148,7 @@ impl Engine {
         engine
     }
 
-    /// Starts one that nobody may get on with, with more flags for a Redis.
+    /// Starts one that clients must reject, with additional flags for a Redis.
     pub fn start_unfit(kind: Kind, flags: &str) -> Self {
         let mut engine = Self::new(kind);
         engine.environment.push(("FLAGS", flags.to_owned()));
@@ -156,7 +156,7 @@ impl Engine {
         engine
     }
 
-    /// Starts it again, though nobody may get on with it.
+    /// Starts it again, although clients must reject it.
     pub fn restart_unfit(&mut self) {
         self.spawn();
     }
@@ -170,7 +170,7 @@ impl Engine {
         engine
     }
 
-    /// Starts `ZooKeepers` that are one as long as most of them run.
+    /// Starts an ensemble of `ZooKeepers`, which works while most of them run.
     pub async fn ensemble(size: usize) -> Vec<Self> {
         let member = |id| format!("server.{id}=127.0.0.1:{}:{}", free_port(), free_port());
         let members: Vec<_> = (1..=size).map(member).collect();
@@ -187,7 +187,7 @@ impl Engine {
         engines
     }
 
-    /// Sets its clock forth or back by seconds, such as `+3600`. It takes a second to notice.
+    /// Moves its clock forward or back by seconds, such as `+3600`. It takes a second to notice.
     pub fn set_clock(&self, offset: &str) {
         // A new file at once: half of one would be no time.
         let new = self.file("clock.new");
@@ -234,7 +234,7 @@ impl Engine {
         }
     }
 
-    /// Whether it takes work, in the words of its own protocol.
+    /// Whether it takes work, asked in its own protocol.
     async fn answer(&self) -> io::Result<()> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await?;
         let (ask, answer): (&[u8], &[u8]) = match self.kind {
@@ -280,7 +280,7 @@ impl Engine {
     }
 }
 
-/// A free port. Somebody else may take it first, but hardly within a test.
+/// A free port. Another program may take it first, but hardly within a test.
 pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }

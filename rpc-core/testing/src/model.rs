@@ -1,5 +1,5 @@
 //! The lock, the ids and the limiter beside models of them, in simulated time: random operations, and after each of them, and
-//! after each millisecond, the two must agree on all that can be seen.
+//! after each millisecond, the two must agree on everything observable.
 //!
 //! `EVERYWIRE_CASES=100000` makes a full run of such a test.
 
@@ -34,7 +34,7 @@ where
     outcome.unwrap_or_else(|failure| panic!("{failure}"));
 }
 
-/// A runtime whose clock stands still but for [`millisecond`].
+/// A runtime whose clock moves only with [`millisecond`].
 fn simulated_time() -> Runtime {
     Builder::new_current_thread().enable_time().start_paused(true).build().unwrap()
 }
@@ -43,7 +43,7 @@ pub async fn millisecond() {
     tokio::time::advance(Duration::from_millis(1)).await;
 }
 
-/// Compares one thing that can be seen.
+/// Compares one observable thing.
 pub fn same<T: PartialEq + Debug>(what: &str, real: &T, model: &T) -> Difference {
     if real == model { Ok(()) } else { Err(format!("{what}\n  real:  {real:?}\n  model: {model:?}")) }
 }

@@ -26,9 +26,9 @@ struct Network {
     target: u16,
     /// Connections of an earlier number are cut.
     cuts: u64,
-    /// Nothing passes, and nobody is told.
+    /// Nothing passes, and no connection is closed.
     held: bool,
-    /// How long whatever passes is kept, and what comes meanwhile waits for it.
+    /// How long each piece is delayed; what arrives in the meantime waits behind it.
     delay: Duration,
 }
 
@@ -59,12 +59,12 @@ impl Proxy {
         self.network.send_modify(|network| network.held = held);
     }
 
-    /// Leads new connections to another port; those that there are stay.
+    /// Leads new connections to another port; existing ones stay.
     pub fn lead_to(&self, target: u16) {
         self.network.send_modify(|network| network.target = target);
     }
 
-    /// Lets everything pass later, at most twice as much.
+    /// Delays everything that passes, by at most twice `delay`.
     pub fn delay(&self, delay: Duration) {
         self.network.send_modify(|network| network.delay = delay);
     }

@@ -1,4 +1,4 @@
-//! Chance that a seed repeats, and what a run takes from the environment.
+//! Random numbers that a seed repeats, and settings from the environment.
 
 use std::{
     env,

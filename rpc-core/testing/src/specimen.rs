@@ -1,4 +1,4 @@
-//! What the fuzz targets of the wires share: a service whose methods give their arguments back, of whatever serde can
+//! What the fuzz targets of the wires share: a service whose methods give their arguments back, of every kind that serde can
 //! describe, and the test that replays a corpus.
 
 use std::{

@@ -69,7 +69,7 @@ const _: () = {
             )
             .version("1.2.0");
         service
-            .method("add", "Adds two integers.")
+            .method("add", "Add", "Adds two integers.")
             .idempotent()
             .argument::<i64>("a", "i64")
             .argument::<i64>("b", "i64")
@@ -77,7 +77,11 @@ const _: () = {
                 <Result<i64> as ::everywire_core::__private::Outcome>::Reply,
             >("i64");
         service
-            .method("sum", "Adds any number of integers, and `start` if it is there.")
+            .method(
+                "sum",
+                "Sum",
+                "Adds any number of integers, and `start` if it is there.",
+            )
             .argument::<Vec<i64>>("numbers", "Vec<i64>")
             .argument::<Option<i64>>("start", "Option<i64>")
             .reply::<

@@ -77,7 +77,7 @@ mod tests {
     }
 
     fn acquire(service: &mut Builder) -> MethodBuilder<'_> {
-        service.method("acquire", "")
+        service.method("acquire", "Acquire", "")
     }
 
     #[test]
@@ -97,7 +97,7 @@ mod tests {
         type Declare = fn(&mut Builder);
         #[rustfmt::skip]
         let cases: [(&str, Declare); 8] = [
-            ("it has no method `acquire`", |gate| gate.method("take", "").reply::<Permit>("Permit")),
+            ("it has no method `acquire`", |gate| gate.method("take", "Take", "").reply::<Permit>("Permit")),
             ("`acquire() -> Permit` has no argument `resource: String`", |gate| acquire(gate).reply::<Permit>("Permit")),
             ("`acquire(resource: u8) -> Permit` has no argument `resource: String`",
              |gate| acquire(gate).argument::<u8>("resource", "u8").reply::<Permit>("Permit")),

@@ -29,7 +29,7 @@ const HEARTBEAT: u16 = 10;
 /// The virtual host that every broker has.
 const DEFAULT_VHOST: &str = "/";
 
-/// Where a broker is, and the user that we are to it.
+/// Where a broker is, and the user to log in as.
 #[derive(Clone)]
 pub(crate) struct Broker {
     uri: AMQPUri,
@@ -40,7 +40,7 @@ impl Broker {
         // The URL may have a password, so it is not repeated.
         let malformed = |reason: String| {
             RpcError::invalid_argument(format!(
-                "no URL of a broker: {reason}; expected amqp://USER:PASSWORD@HOST:PORT/VHOST"
+                "the URL of the broker is not valid: {reason}; expected amqp://USER:PASSWORD@HOST:PORT/VHOST"
             ))
         };
         let mut uri: AMQPUri = url.parse().map_err(malformed)?;

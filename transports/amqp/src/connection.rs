@@ -7,7 +7,7 @@ use everywire_core::{
     Budget, Limit, Result, Service,
     wire::{CancellationToken, PerConnection, Waiting},
 };
-use everywire_json::{answer, refusal};
+use everywire_json::{answer, rejection};
 use futures_util::FutureExt;
 use lapin::{message::Delivery, protocol::constants::REPLY_SUCCESS, types::ShortString};
 use tokio::{
@@ -87,38 +87,43 @@ pub(crate) async fn serve<S: Service>(
         callers: Callers::default(),
     });
     let mut calls = JoinSet::new();
-    let begin = |calls: &mut JoinSet<_>, delivery| {
-        let connection = Arc::clone(&connection);
-        let mut call = Box::pin(async move { connection.serve(delivery).await });
-        // Calls begin in the order of their messages. One that has to wait continues as a task.
-        if let Some(ended) = call.as_mut().now_or_never() {
-            return ended;
-        }
-        calls.spawn(call);
-        Ok(())
-    };
     let looking = connection.callers.look(&connection.queue.connection);
     tokio::pin!(looking);
     loop {
         tokio::select! {
-            delivery = requests.next() => begin(&mut calls, delivery?)?,
+            delivery = requests.next() => begin(&connection, delivery?, &mut calls)?,
             Some(ended) = calls.join_next() => finished(ended)?,
             never = &mut looking => match never {},
             () = shutdown.cancelled() => break,
         }
     }
     for delivery in requests.end().await? {
-        begin(&mut calls, delivery)?;
+        begin(&connection, delivery, &mut calls)?;
     }
     while let Some(ended) = calls.join_next().await {
         finished(ended)?;
     }
-    let closed = connection.queue.connection.close(REPLY_SUCCESS, "the server stops".into()).await;
+    let closed = connection.queue.connection.close(REPLY_SUCCESS, "the server is shutting down".into()).await;
     closed.map_err(|error| connection.queue.broker.lost(&error))
 }
 
+/// Begins a call. Calls begin in the order of their messages; one that has to wait continues as a task among `calls`.
+fn begin<S: Service>(
+    connection: &Arc<Connection<S>>,
+    delivery: Delivery,
+    calls: &mut JoinSet<Result<()>>,
+) -> Result<()> {
+    let connection = Arc::clone(connection);
+    let mut call = Box::pin(async move { connection.serve(delivery).await });
+    if let Some(ended) = call.as_mut().now_or_never() {
+        return ended;
+    }
+    calls.spawn(call);
+    Ok(())
+}
+
 impl<S: Service> Connection<S> {
-    /// Answers one message and acknowledges it.
+    /// Replies to one message and acknowledges it.
     async fn serve(&self, delivery: Delivery) -> Result<()> {
         self.answer(delivery).await.map_err(|error| self.queue.broker.lost(&error))
     }
@@ -155,14 +160,14 @@ impl<S: Service> Connection<S> {
         let length = delivery.data.len();
         if length > self.budget.limits().message_bytes {
             let error = self.budget.exceeded(Limit::MessageBytes, format_args!("a request of {length} bytes"));
-            return Some(refusal(&error).into());
+            return Some(rejection(&error).into());
         }
         match envelope::decoded(delivery, &self.budget) {
             Ok(body) => {
                 let body = body.as_ref().map_or(&delivery.data[..], |body| &body.bytes);
                 answer(delivered, body, &self.budget).await.map(Bytes::from)
             }
-            Err(error) => Some(refusal(&error).into()),
+            Err(error) => Some(rejection(&error).into()),
         }
     }
 
@@ -191,7 +196,7 @@ impl<S: Service> Connection<S> {
     }
 }
 
-/// What became of a call's task. It does not panic, since `dispatch` doesn't.
+/// The outcome of a call's task, which does not panic, since `dispatch` doesn't.
 fn finished(ended: std::result::Result<Result<()>, JoinError>) -> Result<()> {
     ended.unwrap_or_else(|panic| {
         tracing::error!(%panic, "a call has no reply");

@@ -1,4 +1,4 @@
-//! JSON-RPC 2.0 over AMQP 0-9-1: the way of RabbitMQ's RPC tutorial, with lapin.
+//! JSON-RPC 2.0 over AMQP 0-9-1: as in RabbitMQ's RPC tutorial, with lapin.
 //!
 //! # The wire
 //! A request is a message to the default exchange, whose routing key is the queue named after the service. This is
@@ -47,7 +47,7 @@
 //! request again, with the flag `redelivered`: to another server, or to the same one when it is back. What then happens to
 //! it is the method's choice:
 //! - One that is not idempotent **never runs twice for one message**. A message with the flag may have run, or may only
-//!   have waited beside one that ran, so it is answered with `ABORTED` and does not run.
+//!   have waited beside one that ran, so it is rejected with `ABORTED` and does not run.
 //! - One that is marked `#[idempotent]` runs again, so that its caller gets a reply after all.
 //!
 //! A request that is acknowledged early, as described [above](#calls-that-wait), is never delivered again, not even if its
@@ -67,8 +67,8 @@
 //! is delivered again; otherwise its deadline passes, or its connection is lost.
 //!
 //! # What goes wrong
-//! A message that is not a request is answered as JSON-RPC prescribes, with the `id` `null`, and acknowledged, so that it is not
-//! delivered again. So is a body that does not match its `content_encoding`. Server and client decode gzip and deflate, and ignore the
+//! A message that is not a request gets the error that JSON-RPC prescribes, with the `id` `null`, and is acknowledged, so that it is
+//! not delivered again. So is a body that does not match its `content_encoding`. Server and client decode gzip and deflate, and ignore the
 //! name of a character set there. A reply whose caller is gone is dropped: it is published `mandatory`, so that the server
 //! learns of it; with direct reply-to it is not, since the broker then returns even what it delivered.
 //!
@@ -77,9 +77,9 @@
 //! is a line in the broker's log, so the server looks at exclusive queues less and less often, down to every 5 min. With direct
 //! reply-to there is no such line while the caller is there.
 //!
-//! If the queue of requests is deleted, the server declares it again and goes on; calls in flight are answered, requests that
-//! were in the queue are lost, and their callers' deadlines pass. The server logs one line when the broker or the queue goes
-//! away, and one when it is back.
+//! If the queue of requests is deleted, the server declares it again and goes on; calls in flight get their replies, requests
+//! that were in the queue are lost, and their callers' deadlines pass. The server logs one line when the broker or the queue
+//! goes away, and one when it is back.
 //!
 //! # Limits
 //! The peers of a server are the broker's, so most limits are its settings. The server keeps `calls_in_flight`,

@@ -1,10 +1,10 @@
-//! Retries of what is away, a broker or a queue: the pauses between them, and the log.
+//! Retries while a broker or a queue is unavailable: the pauses between them, and the log.
 
 use std::time::{Duration, Instant};
 
 use everywire_core::{Code, RpcError};
 
-/// The pause before the first new try, and the longest one.
+/// The pause before the first retry, and the longest one.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
 /// The longest pause after the broker rejected a try, which it logs as an error each time.
@@ -13,8 +13,8 @@ const LONGEST_AFTER_REJECTION: Duration = Duration::from_secs(10);
 /// After a return that was shorter than this, the pauses continue where they were.
 const STABLE: Duration = Duration::from_secs(10);
 
-/// Doubles the pauses between tries. Logs one line when the thing goes away, one when the reason changes, and one when it is
-/// back.
+/// Doubles the pauses between retries. Logs one line when the broker or the queue goes away, one when the reason changes, and
+/// one when it is back.
 #[derive(Debug, Clone)]
 pub(crate) struct Outage {
     what: &'static str,
@@ -25,12 +25,12 @@ pub(crate) struct Outage {
 }
 
 impl Outage {
-    /// Begins with `what` being there.
+    /// Starts while `what` is available.
     pub(crate) fn of(what: &'static str) -> Self {
         Self { what, pause: PAUSES.0, reason: None, back: Instant::now() }
     }
 
-    /// Notes that it is away, and returns the pause before the next try.
+    /// Notes that it is unavailable, and returns the pause before the next retry.
     pub(crate) fn failed(&mut self, error: &RpcError) -> Duration {
         if self.reason.is_none() && self.back.elapsed() >= STABLE {
             self.pause = PAUSES.0;
@@ -44,7 +44,7 @@ impl Outage {
         pause
     }
 
-    /// Notes that it is there.
+    /// Notes that it is available again.
     pub(crate) fn over(&mut self) {
         if self.reason.take().is_some() {
             self.back = Instant::now();

@@ -69,7 +69,7 @@ impl<S: Service> Router<S> {
         request: Request<Incoming>,
     ) -> Result<Response<Body>> {
         if self.stop.is_cancelled() {
-            return Err(RpcError::unavailable("the server is stopping"));
+            return Err(RpcError::unavailable("the server is shutting down"));
         }
         let call = self.run(method, request);
         let Some(time) = deadline? else { return call.await };

@@ -110,7 +110,7 @@ fn the_text_compiles_to_the_descriptors() {
 /// A service with one method that takes `T`.
 fn taking<T: Serialize + DeserializeOwned + JsonSchema>() -> ServiceDescriptor {
     let mut service = ServiceDescriptor::builder("test.v1", "Demo", "");
-    service.method("put", "").argument::<T>("value", "T").reply::<()>("()");
+    service.method("put", "Put", "").argument::<T>("value", "T").reply::<()>("()");
     service.build()
 }
 

@@ -13,7 +13,7 @@ use everywire_core::{
 use everywire_json::{Answer, Cancellable, answer_at};
 use everywire_net::{
     buffered, encoding,
-    http1::{self, not_post, not_received, refusal},
+    http1::{self, not_post, not_received, rejection},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body_util::Full;
@@ -74,7 +74,7 @@ impl<S: Service> Connection<S> {
             Ok(body) => body,
             Err(error) => {
                 let mut response = not_received(&error);
-                *response.body_mut() = everywire_json::refusal(&error).into();
+                *response.body_mut() = everywire_json::rejection(&error).into();
                 return json(response);
             }
         };
@@ -101,7 +101,7 @@ impl<S: Service> Connection<S> {
         let headers = request.headers();
         let version = headers.get(header::SEC_WEBSOCKET_VERSION);
         if version.is_some_and(|version| version != "13") {
-            let mut response = refusal(StatusCode::UPGRADE_REQUIRED, "the version of WebSocket known here is 13");
+            let mut response = rejection(StatusCode::UPGRADE_REQUIRED, "the version of WebSocket known here is 13");
             response.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
             return response;
         }
@@ -109,7 +109,7 @@ impl<S: Service> Connection<S> {
         let key = key.filter(|_| version.is_some() && asks_for(headers, &header::CONNECTION, "upgrade"));
         let accept = key.and_then(|key| HeaderValue::try_from(accept_key(key.as_bytes())).ok());
         let Some(accept) = accept else {
-            return refusal(StatusCode::BAD_REQUEST, "the WebSocket handshake lacks its version, key or connection");
+            return rejection(StatusCode::BAD_REQUEST, "the WebSocket handshake lacks its version, key or connection");
         };
         let protocol = subprotocol(headers);
         let mut response = Response::default();

@@ -91,13 +91,13 @@ mod tests {
     fn document() -> Value {
         let mut service = ServiceDescriptor::builder("demo.v1", "Locker", "Locks.").version("1.2.3");
         service
-            .method("lock", "Takes a lock.\nWaits for it.")
+            .method("lock", "Lock", "Takes a lock.\nWaits for it.")
             .idempotent()
             .argument::<Option<u64>>("wait_ms", "Option<u64>")
             .argument::<Owner>("owner", "Owner")
             .argument::<Option<u64>>("ttl_ms", "Option<u64>")
             .reply::<Grant>("Grant");
-        service.method("ping", "").reply::<()>("()");
+        service.method("ping", "Ping", "").reply::<()>("()");
         openrpc(&service.build())
     }
 

@@ -116,7 +116,7 @@ impl<S: Service> Endpoint for Gate<'_, S> {
 
     fn answer_itself(&self, method: &str) -> Option<Result<&RawValue>> {
         if self.is_stopping {
-            return Some(Err(RpcError::unavailable("the server is stopping")));
+            return Some(Err(RpcError::unavailable("the server is shutting down")));
         }
         (method == DISCOVER).then_some(Ok(&self.shared.common.document))
     }

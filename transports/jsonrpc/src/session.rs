@@ -47,7 +47,7 @@ pub(crate) struct Message {
 }
 
 /// Runs the session on `socket`, of which `read` has been read already, until the peer leaves or breaks a rule, or until `stop` and the end of its calls. `answer` is
-/// told for each message whether the server is stopping. Whatever ends the session cancels the calls that are left.
+/// told for each message whether the server is shutting down. Whatever ends the session cancels the calls that are left.
 ///
 /// | what a peer does | what bounds it |
 /// |---|---|
@@ -165,7 +165,7 @@ where
                 Poll::Ready(_) => self.life.was_heard = true,
                 // Only now: what has arrived is answered, even if there was no place for it before.
                 Poll::Pending if self.is_stopping && self.calls.is_empty() && written.is_ready() => {
-                    return Poll::Ready(Ok(Close::new(Close::GOING_AWAY, "the server is stopping")));
+                    return Poll::Ready(Ok(Close::new(Close::GOING_AWAY, "the server is shutting down")));
                 }
                 Poll::Pending => return self.poll_time(cx, is_stuck),
             }

@@ -125,7 +125,7 @@ fn read_outcome<R: DeserializeOwned>(parser: &mut Parser<'_>) -> Result<Result<R
     }
     parser.open(Tag::Params)?;
     if !parser.is_at(Tag::Param)? {
-        // Some servers answer so if a method returns nothing.
+        // Some servers respond like this if a method returns nothing.
         parser.close()?;
         return R::deserialize(UnitDeserializer::<Error>::new()).map(Ok);
     }

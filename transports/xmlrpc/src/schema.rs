@@ -70,7 +70,7 @@ pub(crate) fn answer<C: Call>(descriptor: &ServiceDescriptor, method: &str, call
     }
 }
 
-/// Refuses types that XML-RPC loses or can't write. One without a shape is fine: XML-RPC describes itself.
+/// Rejects types that XML-RPC loses or can't write. A type without a shape is accepted: XML-RPC describes itself.
 pub(crate) fn check(descriptor: &ServiceDescriptor) -> Result<()> {
     descriptor.check_shapes("xmlrpc", carries)
 }

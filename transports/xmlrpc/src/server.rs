@@ -10,7 +10,7 @@ use everywire_core::{
 };
 use everywire_net::{
     WebOrigins, buffered, encoding,
-    http1::{self, Received, not_post, not_received, refusal},
+    http1::{self, Received, not_post, not_received, rejection},
 };
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
@@ -38,7 +38,7 @@ impl Server {
 
     /// Writes `<nil/>` to every client for a struct member that is `None`, as Python's `SimpleXMLRPCServer(allow_none=True)`
     /// does. By default such a member is left out unless the client is known to read nil, because a client that does not know
-    /// this extension can't read any of the answer.
+    /// this extension can't read any of the reply.
     #[must_use]
     pub fn nil(self) -> Self {
         Self { nil: Nil::Written, ..self }
@@ -69,25 +69,25 @@ impl Protocol for Server {
 
     async fn serve<S: Service>(shared: Arc<Self>, service: S, connection: Connection<impl Io>) -> io::Result<()> {
         let Connection { io, budget, stop, .. } = connection;
-        let session = Session { service, nil: shared.nil, budget, stop };
-        let answer = |request| session.answer(request);
-        http1::serve(io, &session.budget, &shared.origins, &session.stop, answer).await.map_err(io::Error::other)
+        let connection = HttpConnection { service, nil: shared.nil, budget, stop };
+        let answer = |request| connection.answer(request);
+        http1::serve(io, &connection.budget, &shared.origins, &connection.stop, answer).await.map_err(io::Error::other)
     }
 }
 
 /// One connection.
-struct Session<S> {
+struct HttpConnection<S> {
     service: S,
     nil: Nil,
     budget: Arc<Budget>,
     stop: CancellationToken,
 }
 
-impl<S: Service> Session<S> {
+impl<S: Service> HttpConnection<S> {
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let (head, body) = request.into_parts();
         if !matches!(head.uri.path(), "/" | "/RPC2") {
-            return refusal(StatusCode::NOT_FOUND, "XML-RPC is at / and /RPC2");
+            return rejection(StatusCode::NOT_FOUND, "XML-RPC is at / and /RPC2");
         }
         if head.method != Method::POST {
             return not_post("XML-RPC");
@@ -97,7 +97,7 @@ impl<S: Service> Session<S> {
             Err(error) => return not_received(&error),
         };
         let reply = if self.stop.is_cancelled() {
-            Frame::Response.fault(RpcError::unavailable("the server is stopping"))
+            Frame::Response.fault(RpcError::unavailable("the server is shutting down"))
         } else {
             self.reply(&head.headers, body).await
         };

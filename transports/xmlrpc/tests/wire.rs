@@ -836,7 +836,7 @@ async fn the_stop_lets_a_call_finish_and_takes_no_new_one() {
     running.stop.cancel();
     half.write_all(&late[late.len() - 1..]).await.unwrap();
     let refused = answer(&mut half).await;
-    assert_eq!((refused.status, &*refused.body), (503, &b"the server is stopping"[..]));
+    assert_eq!((refused.status, &*refused.body), (503, &b"the server is shutting down"[..]));
     running.plain.release.notify_one();
     assert_eq!(within(waiting).await.unwrap(), Ok(7));
     assert_eq!(within(running.serving).await.unwrap(), Ok(()));
@@ -865,7 +865,7 @@ async fn a_late_answer_is_a_deadline_and_cancels_the_call() {
     let client = ProbeClient::new(client);
     let error = client.wait().await.unwrap_err();
     assert_eq!((error.code(), error.origin()), (Code::DeadlineExceeded, Origin::Local));
-    assert_eq!(error.message(), format!("wait: no answer from {} within 50ms", &running.url["http://".len()..]));
+    assert_eq!(error.message(), format!("wait: no response from {} within 50ms", &running.url["http://".len()..]));
     within(running.plain.left.notified()).await;
     assert_eq!(client.add(3, 4).await, Ok(7));
 }

@@ -1,4 +1,4 @@
-//! One request: its arguments to the method, the method's outcome to the answer.
+//! One request: decodes its arguments and encodes the method's outcome as the reply.
 
 use bytes::Bytes;
 use everywire_core::{
@@ -11,37 +11,37 @@ use rmp_serde::decode;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    envelope::{self, ChannelId, MessageId},
-    fault,
+    envelope, fault,
+    id::{ChannelId, MessageId},
     msgpack::{Reader, deserializer, get_value},
 };
 
-/// Who asked, and in which channel.
+/// Where a reply goes: to a peer, in a channel.
 #[derive(Debug, Clone)]
-pub(crate) struct Asker {
+pub(crate) struct ReplyTo {
     pub(crate) envelope: Envelope,
     pub(crate) channel: ChannelId,
 }
 
 /// One request.
 pub(crate) struct ZerorpcCall {
-    /// The id of the answer.
+    /// The id of the reply.
     id: MessageId,
-    asker: Asker,
+    reply_to: ReplyTo,
     method: &'static Method,
-    /// The arguments, as MessagePack; a part of the read buffer, let go as soon as they are decoded.
+    /// The arguments, as MessagePack; a slice of the read buffer, released as soon as they are decoded.
     args: Bytes,
     /// How deep the arguments may nest.
     depth: usize,
-    /// Whether the arguments turned out to be no MessagePack.
+    /// Whether the arguments turned out not to be MessagePack.
     unreadable: bool,
     /// Whether they turned out to be too deep.
     too_deep: bool,
 }
 
 impl ZerorpcCall {
-    pub(crate) fn new(id: MessageId, asker: Asker, method: &'static Method, args: Bytes, depth: usize) -> Self {
-        Self { id, asker, method, args, depth, unreadable: false, too_deep: false }
+    pub(crate) fn new(id: MessageId, reply_to: ReplyTo, method: &'static Method, args: Bytes, depth: usize) -> Self {
+        Self { id, reply_to, method, args, depth, unreadable: false, too_deep: false }
     }
 
     pub(crate) fn method(&self) -> &'static Method {
@@ -78,15 +78,15 @@ impl Call for ZerorpcCall {
     }
 
     fn reply<R: Serialize>(&mut self, outcome: Result<R>) -> Reply {
-        let Self { id, asker, unreadable, .. } = self;
-        let channel = asker.channel.as_bytes();
+        let Self { id, reply_to, unreadable, .. } = self;
+        let channel = reply_to.channel.as_bytes();
         let encode = |value| envelope::ok(id, channel, &value).map_err(RpcError::internal);
         let body = match outcome.and_then(encode) {
             _ if *unreadable => envelope::err(id, channel, fault::put_unreadable),
-            Ok(answer) => answer,
+            Ok(reply) => reply,
             Err(error) => envelope::err(id, channel, |args| fault::put(args, &error)),
         };
-        Reply { envelope: asker.envelope.clone(), body }
+        Reply { envelope: reply_to.envelope.clone(), body }
     }
 }
 

@@ -1,18 +1,17 @@
-//! Events: the MessagePack array `[header, name, args]` around every request, answer and heartbeat.
+//! Events: the MessagePack array `[header, name, args]` around every request, reply and heartbeat.
 //!
 //! A channel is one call. Its first event, the request, has a `message_id`; each later event of the channel, in either
 //! direction, carries that id as `response_to`, in the MessagePack type in which it came: to Python, the bytes `"7f"` and
 //! the string `"7f"` are different channels. Ids are therefore kept as their MessagePack bytes and never decoded.
 
-use std::{
-    hash::{BuildHasher, RandomState},
-    sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
-};
+use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::msgpack::{Reader, put_text, put_value};
+use crate::{
+    id::MessageId,
+    msgpack::{Reader, put_text, put_value},
+};
 
 /// An event that came in.
 #[derive(Debug, PartialEq, Eq)]
@@ -27,53 +26,20 @@ pub(crate) struct Event<'a> {
     pub(crate) args: &'a [u8],
 }
 
-/// A payload that is no event; with the id to answer to, if that much could be read.
+/// A payload that is not an event, with the id to reply to if it could be read.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Malformed<'a> {
     pub(crate) message_id: Option<&'a [u8]>,
 }
 
-/// The longest id that is kept: 255 bytes, and before them up to five that announce them.
-const ID_BYTES: usize = 260;
-/// An id up to this length is kept without an allocation. Those of all known clients have 34 bytes.
-const SHORT_ID_BYTES: usize = 62;
-
-/// A channel's id, as MessagePack: a copy, so that a call which waits does not keep the buffer of its whole message.
-#[derive(Debug, Clone)]
-pub(crate) enum ChannelId {
-    Short { bytes: [u8; SHORT_ID_BYTES], length: u8 },
-    Long(Box<[u8]>),
-}
-
-impl ChannelId {
-    /// None for an id too long to keep.
-    pub(crate) fn copy(id: &[u8]) -> Option<Self> {
-        let mut bytes = [0; SHORT_ID_BYTES];
-        match (bytes.get_mut(..id.len()), u8::try_from(id.len())) {
-            (Some(kept), Ok(length)) => {
-                kept.copy_from_slice(id);
-                Some(Self::Short { bytes, length })
-            }
-            _ => (id.len() <= ID_BYTES).then(|| Self::Long(id.into())),
-        }
-    }
-
-    pub(crate) fn as_bytes(&self) -> &[u8] {
-        match self {
-            Self::Short { bytes, length } => &bytes[..usize::from(*length)],
-            Self::Long(id) => id,
-        }
-    }
-}
-
 /// The period of heartbeats while a call waits, in both directions.
 pub(crate) const PERIOD: Duration = Duration::from_secs(5);
-/// A peer is lost when it was silent for two whole periods, which the third tick proves.
+/// A peer is lost after two whole periods of silence, which the third tick proves.
 pub(crate) const LOST_AFTER: u8 = 3;
 
 /// The heartbeat of an open channel.
 pub(crate) const HEARTBEAT: &str = "_zpc_hb";
-/// Credit for more answers in a channel. A call has one answer and credit for it from the start.
+/// Credit for more replies in a channel. A call has one reply, and credit for it from the start.
 pub(crate) const MORE: &str = "_zpc_more";
 
 impl<'a> Event<'a> {
@@ -94,7 +60,7 @@ impl<'a> Event<'a> {
             match Reader::new(key).text() {
                 Some(b"message_id") => self.message_id = Some(value),
                 Some(b"response_to") => self.response_to = Some(value),
-                // Other keys are the context of tracers and the like, which an answer need not repeat.
+                // Other keys are the context of tracers and the like, which a reply need not repeat.
                 _ => {}
             }
         }
@@ -113,7 +79,7 @@ pub(crate) fn event(id: &MessageId, response_to: Option<&[u8]>, name: &str) -> V
     const THREE: &[u8] = b"\x93\x83\xaamessage_id\xc4\x20";
     let mut event = Vec::with_capacity(192);
     event.extend_from_slice(if response_to.is_some() { THREE } else { TWO });
-    event.extend_from_slice(&id.0);
+    event.extend_from_slice(id.as_bytes());
     event.extend_from_slice(b"\xa1v\x03");
     if let Some(channel) = response_to {
         event.extend_from_slice(b"\xabresponse_to");
@@ -123,7 +89,7 @@ pub(crate) fn event(id: &MessageId, response_to: Option<&[u8]>, name: &str) -> V
     event
 }
 
-/// The answer with a value.
+/// The reply with a value.
 pub(crate) fn ok<R: Serialize>(id: &MessageId, channel: &[u8], value: &R) -> Result<Vec<u8>, rmp_serde::encode::Error> {
     let mut event = event(id, Some(channel), "OK");
     event.push(0x91);
@@ -131,7 +97,7 @@ pub(crate) fn ok<R: Serialize>(id: &MessageId, channel: &[u8], value: &R) -> Res
     Ok(event)
 }
 
-/// The answer with a value that is MessagePack already.
+/// The reply with a value that is MessagePack already.
 pub(crate) fn ok_encoded(id: &MessageId, channel: &[u8], value: &[u8]) -> Vec<u8> {
     let mut event = event(id, Some(channel), "OK");
     event.push(0x91);
@@ -139,7 +105,7 @@ pub(crate) fn ok_encoded(id: &MessageId, channel: &[u8], value: &[u8]) -> Vec<u8
     event
 }
 
-/// The answer with an error, whose args are appended by `args`.
+/// The reply with an error, whose args are appended by `args`.
 pub(crate) fn err(id: &MessageId, channel: &[u8], args: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let mut event = event(id, Some(channel), "ERR");
     args(&mut event);
@@ -153,56 +119,6 @@ pub(crate) fn heartbeat(id: &MessageId, channel: &[u8]) -> Vec<u8> {
     event
 }
 
-/// An event's own id: 32 hexadecimal digits. Python ignores that of an answer; Node refuses an answer without one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct MessageId([u8; 32]);
-
-/// The ids of one connection: a counter, then digits by which it differs from other connections.
-#[derive(Debug)]
-pub(crate) struct MessageIds {
-    next: AtomicU64,
-    suffix: [u8; 16],
-}
-
-impl MessageIds {
-    /// A new sequence. The standard library's hash keys are the nearest source of random bits, and uniqueness is all
-    /// that is asked of them.
-    pub(crate) fn new() -> Self {
-        Self { next: AtomicU64::new(1), suffix: hex(RandomState::new().hash_one(())) }
-    }
-
-    /// The next id and its number.
-    pub(crate) fn next(&self) -> (u64, MessageId) {
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let mut id = [0; 32];
-        id[..16].copy_from_slice(&hex(number));
-        id[16..].copy_from_slice(&self.suffix);
-        (number, MessageId(id))
-    }
-}
-
-impl MessageId {
-    /// The id as MessagePack, as peers send it back in `response_to`.
-    pub(crate) fn encoded(&self) -> Vec<u8> {
-        [b"\xc4\x20", &self.0[..]].concat()
-    }
-}
-
-/// The number of an id in MessagePack, which came back as `response_to`.
-pub(crate) fn id_number(encoded: &[u8]) -> Option<u64> {
-    let id = Reader::new(encoded).text()?;
-    u64::from_str_radix(std::str::from_utf8(id.get(..16)?).ok()?, 16).ok()
-}
-
-fn hex(number: u64) -> [u8; 16] {
-    let mut digits = [0; 16];
-    for (index, digit) in digits.iter_mut().enumerate() {
-        let nibble = (number >> (60 - 4 * index)) & 0xF;
-        *digit = b"0123456789abcdef"[usize::try_from(nibble).unwrap_or_default()];
-    }
-    digits
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::{prelude::*, sample::Index};
@@ -212,7 +128,7 @@ mod tests {
     /// `msgpack.Packer(use_bin_type=True).pack(({'message_id': b'..32..', 'v': 3}, 'add', (3, 4)))` in Python.
     const PYTHON_REQUEST: &[u8] =
         b"\x93\x82\xaamessage_id\xc4\x200123456789abcdef0123456789abcdef\xa1v\x03\xa3add\x92\x03\x04";
-    const ID: MessageId = MessageId(*b"0123456789abcdef0123456789abcdef");
+    const ID: MessageId = MessageId::new(*b"0123456789abcdef0123456789abcdef");
     const CHANNEL: &[u8] = b"\xc4\x200123456789abcdef0123456789abcdef";
 
     #[test]
@@ -227,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_as_bytes() {
+    fn a_reply_as_bytes() {
         let golden = [
             &b"\x93\x83\xaamessage_id\xc4\x200123456789abcdef0123456789abcdef\xa1v\x03\xabresponse_to"[..],
             b"\xa27f",
@@ -281,26 +197,5 @@ mod tests {
             let _ = Event::decode(&request);
             prop_assert!(Event::decode(&PYTHON_REQUEST[..cut.index(PYTHON_REQUEST.len() - 3)]).is_err());
         }
-    }
-
-    #[test]
-    fn an_id_is_kept_as_it_came_up_to_its_limit() {
-        for length in [0, 1, 34, 62, 63, 260] {
-            let id = vec![b'x'; length];
-            assert_eq!(ChannelId::copy(&id).expect("short enough").as_bytes(), id);
-        }
-        assert!(ChannelId::copy(&[b'x'; 261]).is_none());
-        assert_eq!(size_of::<ChannelId>(), 64);
-    }
-
-    #[test]
-    fn ids_differ_and_are_found_again() {
-        let ids = MessageIds::new();
-        for number in 1..=20 {
-            let (next, id) = ids.next();
-            assert_eq!((next, id_number(&id.encoded())), (number, Some(number)));
-        }
-        assert_ne!(ids.suffix, MessageIds::new().suffix);
-        assert_eq!(id_number(b"\xc4\x03abc"), None);
     }
 }

@@ -7,14 +7,14 @@
 //! | `INTERNAL` | `InternalError`; `ParseError` where the request was unreadable |
 //! | any other | its name in camel case, such as `NotFound` |
 //!
-//! The traceback is nil: Python's `RemoteError` shows a traceback instead of `name: message`. There is no place for
+//! The traceback is nil: Python's `RemoteError` shows a traceback instead of `name: message`. The triple has no room for
 //! [`RpcError::data`].
 
 use everywire_core::{Code, RpcError};
 
 use crate::msgpack::{get_value, put_value};
 
-/// The name of an error of whoever could not read a request.
+/// The name of the error for a request that can't be read.
 const PARSE_ERROR: &str = "ParseError";
 
 /// Appends the args of the `ERR` event for `error`.
@@ -35,9 +35,7 @@ pub(crate) fn read(args: &[u8]) -> RpcError {
             // An exception of a Python server, such as ValueError: its name is all that is known of its kind.
             None => RpcError::remote(Code::Unknown, format!("{name}: {message}")),
         },
-        Err(error) => {
-            RpcError::remote(Code::Internal, format!("the server answered with an unreadable error: {error}"))
-        }
+        Err(error) => RpcError::remote(Code::Internal, format!("the server's error can't be read: {error}")),
     }
 }
 

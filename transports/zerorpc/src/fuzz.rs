@@ -28,7 +28,8 @@ use tokio::{
 
 use crate::{
     client,
-    envelope::{self, Event, Malformed, MessageIds},
+    envelope::{self, Event, Malformed},
+    id::MessageIds,
     msgpack::Reader,
     positional::put_args,
     server::Server,
@@ -37,7 +38,7 @@ use crate::{
 /// The longest message of an error that this crate makes.
 const MESSAGE_BYTES: usize = 1 << 10;
 
-/// Reads `payload` as MessagePack, as an event to a server, and as an answer to a client.
+/// Reads `payload` as MessagePack, as an event to a server, and as a response to a client.
 pub fn zerorpc(payload: &[u8]) {
     skip(payload);
     event(payload);

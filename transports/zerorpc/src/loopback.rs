@@ -8,9 +8,10 @@ use everywire_zmtp::Envelope;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    call::{Asker, ZerorpcCall},
+    call::{ReplyTo, ZerorpcCall},
     client::decode,
-    envelope::{self, ChannelId, Event, MessageIds},
+    envelope::{self, Event},
+    id::{ChannelId, MessageIds},
     positional::put_args,
 };
 
@@ -40,10 +41,10 @@ impl<S: Service> Caller for Loopback<S> {
         let unreadable = || RpcError::internal("a request that can't be read");
         let event = Event::decode(&request).map_err(|_| unreadable())?;
         let channel = event.message_id.and_then(ChannelId::copy).ok_or_else(unreadable)?;
-        let asker = Asker { envelope: Envelope::delimiter(), channel };
+        let reply_to = ReplyTo { envelope: Envelope::delimiter(), channel };
         let args = request.slice_ref(event.args);
         let id = self.answering.next().1;
-        let mut call = ZerorpcCall::new(id, asker, method, args, Limits::default().depth);
+        let mut call = ZerorpcCall::new(id, reply_to, method, args, Limits::default().depth);
         let reply = self.service.dispatch(method, &mut call).await;
         decode(method.name(), &reply.body)
     }

@@ -41,7 +41,7 @@ pub(crate) fn deserializer(
     depth: usize,
 ) -> Deserializer<ReadRefReader<'_, [u8]>, HumanReadableConfig<DefaultConfig>> {
     let mut deserializer = Deserializer::from_read_ref(bytes).with_human_readable();
-    // The library refuses the level at which its counter reaches zero.
+    // The library rejects the level at which its counter reaches zero.
     deserializer.set_max_depth(depth + 1);
     deserializer
 }
@@ -82,7 +82,7 @@ impl<'a> Reader<'a> {
         Self { rest: bytes }
     }
 
-    /// What was not read yet.
+    /// The unread part.
     pub(crate) fn rest(&self) -> &'a [u8] {
         self.rest
     }

@@ -38,7 +38,7 @@ impl SerializeStruct for Fields<'_> {
 }
 
 /// Writes the methods of [`Serializer`] for everything that is not a struct.
-macro_rules! refuse {
+macro_rules! reject {
     ($($method:ident($($argument:ty),*) -> $ok:ty;)+) => {
         $(fn $method(self, $(_: $argument),*) -> Result<$ok, Error> {
             Err(not_a_struct())
@@ -85,7 +85,7 @@ impl<'a> Serializer for Positional<'a> {
         Err(not_a_struct())
     }
 
-    refuse! {
+    reject! {
         serialize_bool(bool) -> ();
         serialize_i8(i8) -> ();
         serialize_i16(i16) -> ();

@@ -1,6 +1,6 @@
 //! The descriptor as zerorpc shows it, the built-in methods, and what the wire can't carry.
 //!
-//! | method | answer |
+//! | method | reply |
 //! |---|---|
 //! | `_zerorpc_ping` | `["pong", "Toolkit"]` |
 //! | `_zerorpc_name` | `"Toolkit"` |
@@ -25,8 +25,8 @@ pub(crate) fn is_builtin(method: &str) -> bool {
     method.starts_with("_zerorpc_")
 }
 
-/// The answer of a built-in method, as MessagePack.
-pub(crate) fn answer(descriptor: &ServiceDescriptor, method: &str, args: &[u8]) -> Result<Vec<u8>> {
+/// The reply of a built-in method, as MessagePack.
+pub(crate) fn reply(descriptor: &ServiceDescriptor, method: &str, args: &[u8]) -> Result<Vec<u8>> {
     let about = || about(descriptor, method, args);
     match method {
         "_zerorpc_ping" => value(&("pong", descriptor.name())),
@@ -39,7 +39,7 @@ pub(crate) fn answer(descriptor: &ServiceDescriptor, method: &str, args: &[u8]) 
     }
 }
 
-/// Refuses types that MessagePack loses or Python can't read. One without a shape is fine: MessagePack describes itself.
+/// Rejects types that MessagePack loses or Python can't read. A type without a shape is accepted: MessagePack describes itself.
 pub(crate) fn check(descriptor: &ServiceDescriptor) -> Result<()> {
     descriptor.check_shapes("zerorpc", carries)
 }
@@ -50,7 +50,7 @@ fn carries(shape: &Shape, types: &Types) -> Result<(), String> {
         shape if shape.is_double_option(types) => {
             Err("an absent value and a present nil are the same in MessagePack".to_owned())
         }
-        // Python's decoder refuses a message with any other key.
+        // Python's decoder rejects a message with any other key.
         Shape::Map(key, _) if !is_string(key.resolve(types), types) => {
             Err("the key of a map is not a string".to_owned())
         }

@@ -14,9 +14,8 @@ use crate::{call::ZerorpcCall, schema, session::ZerorpcSession};
 /// A zerorpc server.
 ///
 /// It keeps all limits but `batch_calls` and `decompressed_bytes`, as zerorpc has no batches and no compression. A call
-/// beyond `calls_in_all`, `call_time` or `depth` is answered with an error, and so is one for whose long reply
-/// `buffered_bytes` has no room. What else is beyond a limit closes the connection, or pauses reading; see
-/// [`Engine`].
+/// beyond `calls_in_all`, `call_time` or `depth` gets an error, and so does one for whose long reply `buffered_bytes` has no
+/// room. Exceeding another limit closes the connection or pauses reading; see [`Engine`].
 ///
 /// A call that waits is cancelled when its client has left, or has sent no heartbeat for two periods, 10 s; all clients
 /// send them. The id of a request, its `message_id`, has at most 255 bytes.
@@ -48,7 +47,7 @@ impl Protocol for Server {
     async fn serve<S: Service>(shared: Arc<Shared>, service: S, connection: Connection<impl Io>) -> io::Result<()> {
         let (peer, budget, waiting) = (connection.peer, Arc::clone(&connection.budget), connection.waiting.clone());
         let depth = budget.limits().depth;
-        // One count of references per connection: its calls don't meet those of others on it.
+        // One count of references per connection: calls of different connections don't contend for it.
         let context = Arc::new((service, budget));
         let dispatch = move |mut call: ZerorpcCall| {
             let context = Arc::clone(&context);

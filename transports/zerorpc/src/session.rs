@@ -1,15 +1,21 @@
-//! One connection's session: events become calls, answers and signs of life.
+//! One connection's session: turns events into calls, replies and heartbeats.
 
 use std::{io, time::Duration};
 
 use bytes::Bytes;
-use everywire_core::{RpcError, descriptor::ServiceDescriptor, wire::Waiting};
+use everywire_core::{
+    RpcError,
+    descriptor::{Method, ServiceDescriptor},
+    wire::Waiting,
+};
 use everywire_zmtp::{Envelope, Peer, Reply, Session, frames::violation};
 
 use crate::{
-    call::{Asker, ZerorpcCall},
-    envelope::{self, ChannelId, Event, LOST_AFTER, Malformed, MessageIds, PERIOD},
-    fault, schema,
+    call::{ReplyTo, ZerorpcCall},
+    envelope::{self, Event, LOST_AFTER, Malformed, PERIOD},
+    fault,
+    id::{ChannelId, MessageIds},
+    schema,
 };
 
 /// One connection. `dispatch` starts a call of the service.
@@ -30,8 +36,8 @@ impl<D> ZerorpcSession<D> {
 
 /// An open channel: a call that waits.
 pub(crate) struct Channel {
-    asker: Asker,
-    /// Ticks since the peer was heard of.
+    reply_to: ReplyTo,
+    /// Ticks since an event of the peer arrived in it.
     missed: u8,
 }
 
@@ -60,13 +66,15 @@ where
             }
             Ok(Event { message_id, .. }) | Err(Malformed { message_id }) => *message_id,
         };
-        let id = id.ok_or_else(|| violation("no event with an id to answer to"))?;
-        let refusal = match (event, ChannelId::copy(id)) {
-            (Ok(event), Some(channel)) => return Ok(self.request(Asker { envelope, channel }, payload, &event, peer)),
+        let id = id.ok_or_else(|| violation("no event with an id to reply to"))?;
+        let rejection = match (event, ChannelId::copy(id)) {
+            (Ok(event), Some(channel)) => {
+                return Ok(self.request(ReplyTo { envelope, channel }, payload, &event, peer));
+            }
             (Ok(_), None) => self.error(id, &RpcError::invalid_argument("a message_id has at most 255 bytes")),
             (Err(_), _) => envelope::err(&self.ids.next().1, id, fault::put_unreadable),
         };
-        peer.output.push(&envelope, &refusal);
+        peer.output.push(&envelope, &rejection);
         Ok(None)
     }
 
@@ -75,16 +83,16 @@ where
     }
 
     fn refuse(&mut self, envelope: Envelope, channel: Channel, error: &RpcError) -> Reply {
-        Reply { envelope, body: self.error(channel.asker.channel.as_bytes(), error) }
+        Reply { envelope, body: self.error(channel.reply_to.channel.as_bytes(), error) }
     }
 
     fn tick(&mut self, peer: &mut Peer<Channel>) {
-        // What is not read can't be heard.
+        // While reading is paused, a heartbeat would go unnoticed.
         let missed = u8::from(!peer.is_paused());
         let Peer { calls, output, .. } = peer;
         calls.retain(|channel| {
             channel.missed += missed;
-            let Asker { envelope, channel: id } = &channel.asker;
+            let ReplyTo { envelope, channel: id } = &channel.reply_to;
             if channel.missed >= LOST_AFTER {
                 return false;
             }
@@ -94,10 +102,12 @@ where
     }
 }
 
-/// Notes a sign of life in a channel: a heartbeat, or credit for more answers than the one that each call has.
+/// Notes an event in an open channel: a heartbeat, or credit for further replies.
 fn heard(envelope: &Envelope, channel: &[u8], peer: &mut Peer<Channel>) {
-    let open =
-        peer.calls.channels().find(|open| open.asker.channel.as_bytes() == channel && open.asker.envelope == *envelope);
+    let open = peer
+        .calls
+        .channels()
+        .find(|open| open.reply_to.channel.as_bytes() == channel && open.reply_to.envelope == *envelope);
     if let Some(open) = open {
         open.missed = 0;
     }
@@ -107,43 +117,43 @@ impl<D, F> ZerorpcSession<D>
 where
     D: Fn(ZerorpcCall) -> F,
 {
-    /// Starts the call of a request, or answers at once.
+    /// Starts the call of a request, or replies at once.
     fn request(
         &mut self,
-        asker: Asker,
+        reply_to: ReplyTo,
         payload: &Bytes,
         event: &Event,
         peer: &mut Peer<Channel>,
     ) -> Option<(Channel, F)> {
-        let channel = asker.channel.as_bytes();
-        if peer.is_draining() {
-            let stopping = RpcError::unavailable("the server is shutting down");
-            peer.output.push(&asker.envelope, &self.error(channel, &stopping));
-            return None;
-        }
-        if schema::is_builtin(event.name) {
-            let answer = match schema::answer(self.descriptor, event.name, event.args) {
-                Ok(value) => envelope::ok_encoded(&self.ids.next().1, channel, &value),
-                Err(error) => self.error(channel, &error),
-            };
-            peer.output.push(&asker.envelope, &answer);
-            return None;
-        }
-        let method = match self.descriptor.find(event.name) {
+        let method = match self.method(event, reply_to.channel.as_bytes(), peer.is_draining()) {
             Ok(method) => method,
-            Err(unknown) => {
-                peer.output.push(&asker.envelope, &self.error(channel, &unknown));
+            Err(reply) => {
+                peer.output.push(&reply_to.envelope, &reply);
                 return None;
             }
         };
         let args = payload.slice_ref(event.args);
-        let call = ZerorpcCall::new(self.ids.next().1, asker.clone(), method, args, self.depth);
-        Some((Channel { asker, missed: 0 }, (self.dispatch)(call)))
+        let call = ZerorpcCall::new(self.ids.next().1, reply_to.clone(), method, args, self.depth);
+        Some((Channel { reply_to, missed: 0 }, (self.dispatch)(call)))
     }
 }
 
 impl<D> ZerorpcSession<D> {
-    /// The answer with an error.
+    /// The method that a request calls, or the reply to a request that calls none of the service's.
+    fn method(&self, event: &Event, channel: &[u8], is_draining: bool) -> Result<&'static Method, Vec<u8>> {
+        if is_draining {
+            return Err(self.error(channel, &RpcError::unavailable("the server is shutting down")));
+        }
+        if schema::is_builtin(event.name) {
+            return Err(match schema::reply(self.descriptor, event.name, event.args) {
+                Ok(value) => envelope::ok_encoded(&self.ids.next().1, channel, &value),
+                Err(error) => self.error(channel, &error),
+            });
+        }
+        self.descriptor.find(event.name).map_err(|unknown| self.error(channel, &unknown))
+    }
+
+    /// The reply with an error.
     fn error(&self, channel: &[u8], error: &RpcError) -> Vec<u8> {
         envelope::err(&self.ids.next().1, channel, |args| fault::put(args, error))
     }

@@ -327,7 +327,7 @@ fn types_that_do_not_fit_are_refused_with_their_place() {
     }
     fn check<T: Serialize + serde::de::DeserializeOwned + JsonSchema>() -> Result<()> {
         let mut service = everywire_core::descriptor::ServiceDescriptor::builder("test.v1", "Demo", "");
-        service.method("put", "").argument::<T>("value", "T").reply::<()>("()");
+        service.method("put", "Put", "").argument::<T>("value", "T").reply::<()>("()");
         schema::check(&service.build())
     }
     let cases = [

@@ -1,26 +1,49 @@
-//! What the reading half of a trace remembers, and how often it reads.
+//! Reads a type until it has shown everything, and compares how it writes itself.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    fmt,
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use super::{
+    tracer::{Enum, Reader, Tracer, Untraceable},
+    types::{Shape, Types},
+    write,
 };
 
-use serde::{Deserialize, de};
+/// The texts and numbers that a type is given when it is read without input. A type that rejects the first pair, such as an
+/// address or a number other than zero, may accept the second.
+const SAMPLES: [(&str, u8); 2] = [("", 0), ("127.0.0.1", 1)];
 
-use super::{Container, Shape, Types, Variant, read::Reader};
-
-/// What the reading of a type showed.
-pub(super) struct Traced<T> {
-    pub(super) shape: Shape,
-    pub(super) types: Types,
-    /// Values that together have every variant of every enum.
-    pub(super) values: Vec<T>,
+impl Shape {
+    /// Traces `T` and the named types inside it, or returns where and why that fails: `T` decodes only from
+    /// self-describing formats (`flatten`, `untagged` and their kind), rejects ordinary values, or writes itself
+    /// differently from how it reads itself.
+    pub fn of<T: Serialize + DeserializeOwned>() -> Result<(Self, Types), String> {
+        let mut traced = SAMPLES.iter().map(|(text, number)| trace::<T>(text, *number));
+        let first = traced.next().unwrap_or_else(|| Err("no sample values".to_owned()));
+        first.or_else(|reason| traced.find_map(Result::ok).ok_or(reason))
+    }
 }
 
-/// More rounds than any sensible nest of enums has variants; a type that needs more is refused.
+fn trace<T: Serialize + DeserializeOwned>(text: &'static str, number: u8) -> Result<(Shape, Types), String> {
+    let traced = read_all::<T>(text, number)?;
+    for value in &traced.values {
+        write::check(value, &traced.shape, &traced.types)?;
+    }
+    Ok((traced.shape, traced.types))
+}
+
+/// What the reading of a type showed.
+struct Traced<T> {
+    shape: Shape,
+    types: Types,
+    /// Values that together have every variant of every enum.
+    values: Vec<T>,
+}
+
+/// More rounds than any sensible nest of enums has variants; a type that needs more is rejected.
 const MAX_ROUNDS: usize = 1 << 12;
+
 /// Reads `T` again and again, until each enum inside it has shown each of its variants.
-pub(super) fn trace<'de, T: Deserialize<'de>>(text: &'static str, number: u8) -> Result<Traced<T>, String> {
+fn read_all<'de, T: Deserialize<'de>>(text: &'static str, number: u8) -> Result<Traced<T>, String> {
     let mut tracer = Tracer { text, number, ..Tracer::default() };
     let mut values = Vec::new();
     loop {
@@ -40,110 +63,106 @@ pub(super) fn trace<'de, T: Deserialize<'de>>(text: &'static str, number: u8) ->
     }
 }
 
-#[derive(Default)]
-pub(super) struct Tracer {
-    pub(super) text: &'static str,
-    pub(super) number: u8,
-    round: usize,
-    pub(super) types: Types,
-    enums: HashMap<String, Enum>,
-    /// The names of the types that are being read, outermost first.
-    pub(super) open: Vec<&'static str>,
-    /// Fields and elements from the outermost type to here; left as it is where an error ends the reading.
-    pub(super) path: Vec<String>,
-}
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::types::{Container, Field},
+        *,
+    };
 
-#[derive(Default)]
-pub(super) struct Enum {
-    names: &'static [&'static str],
-    /// How many variants were begun; they are begun in order.
-    begun: u32,
-    /// The variant that was finished first: it holds no other value of the same enum.
-    leaf: Option<u32>,
-    variants: BTreeMap<u32, Variant>,
-}
-
-impl Enum {
-    fn is_complete(&self) -> bool {
-        self.variants.len() == self.names.len()
-    }
-}
-
-impl Tracer {
-    /// Whether a type is being read inside itself. The reading then takes the shortest way out and its findings are not
-    /// kept, since the outer reading of the same type finds more.
-    pub(super) fn is_recursive(&self) -> bool {
-        self.open.iter().enumerate().any(|(at, name)| self.open[..at].contains(name))
-    }
-
-    fn place(&self) -> String {
-        let path = self.path.concat();
-        if path.is_empty() { path } else { path + ": " }
-    }
-
-    /// Keeps what a name stands for; of an enum only that it is one, since [`Enum`] collects its variants.
-    pub(super) fn keep(&mut self, name: &str, container: Container) -> Result<(), Untraceable> {
-        let clashes = self.types.get(name).is_some_and(|before| *before != container);
-        if clashes {
-            return Err(Untraceable(format!("two different types are called `{name}`; rename one with serde(rename)")));
+    #[test]
+    fn fields_keep_their_order_and_every_variant_is_seen() {
+        #[derive(Serialize, Deserialize)]
+        enum Colour {
+            Red,
+            Green,
+            Blue,
         }
-        self.types.insert(name.to_owned(), container);
-        Ok(())
-    }
-
-    /// Notes what the variant `index` of `name` carries.
-    pub(super) fn finish_variant(&mut self, name: &str, index: u32, content: Container) {
-        let recursive = self.is_recursive();
-        let found = self.enums.entry(name.to_owned()).or_default();
-        found.leaf.get_or_insert(index);
-        if !recursive {
-            let name = found.names.get(index as usize).map_or_else(String::new, ToString::to_string);
-            found.variants.insert(index, Variant { name, content });
-        } else if !found.variants.contains_key(&index) {
-            // Seen only inside itself so far: to be read again from outside.
-            found.begun = found.begun.min(index);
+        #[derive(Serialize, Deserialize)]
+        struct Paint {
+            z: u32,
+            a: Option<String>,
+            colours: Vec<Colour>,
         }
+        let (_, types) = Shape::of::<Paint>().unwrap();
+        let Container::Struct(fields) = &types["Paint"] else { panic!("{types:?}") };
+        assert_eq!(fields.iter().map(|field| field.name.as_str()).collect::<Vec<_>>(), ["z", "a", "colours"]);
+        assert_eq!(fields[1].shape, Shape::Option(Box::new(Shape::String)));
+        let Container::Enum(variants) = &types["Colour"] else { panic!("{types:?}") };
+        assert_eq!(variants.len(), 3);
     }
 
-    fn finish(mut self) -> Types {
-        for (name, found) in self.enums {
-            self.types.insert(name, Container::Enum(found.variants));
+    #[test]
+    fn a_type_that_reads_and_writes_differently_is_rejected() {
+        #[derive(Serialize, Deserialize)]
+        #[expect(dead_code, reason = "only its shape is looked at")]
+        struct Secret {
+            name: String,
+            #[serde(skip_serializing)]
+            password: String,
         }
-        self.types
-    }
+        let reason = Shape::of::<Secret>().unwrap_err();
+        assert!(reason.contains("skip_serializing"), "{reason}");
 
-    /// The variant of `name` to read next.
-    pub(super) fn choose(&mut self, name: &'static str, names: &'static [&'static str]) -> u32 {
-        let recursive = self.is_recursive();
-        let found = self.enums.entry(name.to_owned()).or_default();
-        found.names = names;
-        let count = u32::try_from(names.len()).unwrap_or(u32::MAX);
-        match found.leaf {
-            Some(leaf) if recursive => leaf,
-            _ if found.begun < count => {
-                found.begun += 1;
-                found.begun - 1
-            }
-            // A variant read before may still hold an enum that is not complete.
-            _ => u32::try_from(self.round).unwrap_or(0) % count.max(1),
+        #[derive(Serialize, Deserialize)]
+        enum Gap {
+            A,
+            #[serde(skip)]
+            #[expect(dead_code, reason = "skipped, that is the point")]
+            B,
+            C,
         }
+        let reason = Shape::of::<Vec<Gap>>().unwrap_err();
+        assert!(reason.contains("variant `C`"), "{reason}");
     }
-}
 
-/// Why a type can't be traced.
-#[derive(Debug)]
-pub(super) struct Untraceable(pub(super) String);
+    #[test]
+    fn a_type_for_self_describing_formats_only_is_rejected() {
+        #[derive(Serialize, Deserialize)]
+        #[serde(untagged)]
+        enum Either {
+            Number(i64),
+            Text(String),
+        }
+        let reason = Shape::of::<Either>().unwrap_err();
+        assert!(reason.contains("self-describing"), "{reason}");
+        assert!(Shape::of::<serde_json::Value>().is_err());
 
-impl fmt::Display for Untraceable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        #[derive(Serialize, Deserialize)]
+        struct Letter {
+            to: Vec<Option<Either>>,
+        }
+        let reason = Shape::of::<Letter>().unwrap_err();
+        assert!(reason.starts_with("Letter.to[]: "), "{reason}");
     }
-}
 
-impl std::error::Error for Untraceable {}
+    #[test]
+    fn types_may_hold_themselves() {
+        #[derive(Serialize, Deserialize)]
+        enum Expression {
+            Negation(Box<Expression>),
+            Number(i64),
+            Sum { terms: Vec<Expression>, note: Option<Note> },
+        }
+        #[derive(Serialize, Deserialize)]
+        struct Note {
+            lines: Vec<String>,
+        }
+        let (shape, types) = Shape::of::<Expression>().unwrap();
+        assert_eq!(shape, Shape::Named("Expression".into()));
+        let Container::Enum(variants) = &types["Expression"] else { panic!("{types:?}") };
+        assert_eq!(variants[&0].content, Container::Newtype(shape.clone()));
+        let Container::Struct(fields) = &variants[&2].content else { panic!("{types:?}") };
+        assert_eq!(fields[0].shape, Shape::Seq(Box::new(shape)));
+        assert_eq!(
+            types["Note"],
+            Container::Struct(vec![Field { name: "lines".into(), shape: Shape::Seq(Box::new(Shape::String)) }])
+        );
+    }
 
-impl de::Error for Untraceable {
-    fn custom<T: fmt::Display>(message: T) -> Self {
-        Self(format!("it refuses an ordinary value: {message}"))
+    #[test]
+    fn types_that_reject_empty_values_are_traced_with_others() {
+        assert_eq!(Shape::of::<std::net::IpAddr>().unwrap().0, Shape::String);
+        assert_eq!(Shape::of::<std::num::NonZeroU32>().unwrap().0, Shape::U32);
     }
 }

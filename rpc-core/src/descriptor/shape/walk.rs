@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Container, Shape, Types};
+use super::types::{Container, Shape, Types};
 
 impl Shape {
     /// Checks this shape and each shape inside it with `check`, which looks at one level only. The error begins with the
@@ -121,13 +121,13 @@ mod tests {
         }
         let (shape, types) = Shape::of::<Vec<Tree>>().unwrap();
         assert_eq!(shape.check_each(&types, |_| Ok(())), Ok(()));
-        let refuse = |refused: Shape| {
-            shape.check_each(&types, |shape| if *shape == refused { Err("no".to_owned()) } else { Ok(()) })
+        let reject = |rejected: Shape| {
+            shape.check_each(&types, |shape| if *shape == rejected { Err("no".to_owned()) } else { Ok(()) })
         };
-        assert_eq!(refuse(Shape::U16).unwrap_err(), "`Leaf::Brown.fell`: no");
-        assert_eq!(refuse(Shape::Char).unwrap_err(), "`Leaf::Brown.fell`: no");
-        assert_eq!(refuse(Shape::Named("Leaf".into())).unwrap_err(), "`Tree.leaf`: no");
-        assert_eq!(refuse(Shape::Named("Tree".into())).unwrap_err(), "no");
-        assert_eq!(refuse(Shape::I128), Ok(()));
+        assert_eq!(reject(Shape::U16).unwrap_err(), "`Leaf::Brown.fell`: no");
+        assert_eq!(reject(Shape::Char).unwrap_err(), "`Leaf::Brown.fell`: no");
+        assert_eq!(reject(Shape::Named("Leaf".into())).unwrap_err(), "`Tree.leaf`: no");
+        assert_eq!(reject(Shape::Named("Tree".into())).unwrap_err(), "no");
+        assert_eq!(reject(Shape::I128), Ok(()));
     }
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_reflection::{ContainerFormat, Format, FormatHolder, Named, Samples, Tracer, TracerConfig, VariantFormat};
 
-use super::{Container, Field, Shape, Types, Variant};
+use super::types::{Container, Field, Shape, Types, Variant};
 
 /// Checks that `value` writes itself in `shape`.
 pub(super) fn check<T: Serialize>(value: &T, shape: &Shape, types: &Types) -> Result<(), String> {

@@ -43,7 +43,7 @@ impl Call {
     pub(crate) async fn run(self) -> Result<()> {
         tokio::time::timeout(self.timeout, self.answered()).await.unwrap_or_else(|_| {
             let (url, time) = (&self.url, self.timeout);
-            Err(RpcError::deadline_exceeded(format!("no answer from {url} within {time:?}")))
+            Err(RpcError::deadline_exceeded(format!("no response from {url} within {time:?}")))
         })
     }
 

@@ -202,7 +202,7 @@ async fn obey<S: Service>(server: Server<S>, mut signals: Signals, grace: Durati
             Asked::Stop => {
                 stop.cancel();
                 let grace = humantime::format_duration(grace);
-                eprintln!("stopping: calls in flight have {grace} to finish; a second signal ends them");
+                eprintln!("shutting down: calls in flight have {grace} to finish; a second signal ends them");
             }
         }
     }

@@ -40,7 +40,7 @@ pub struct Client {
 impl Client {
     /// Connects to the broker at `url`, such as `amqp://user:password@host:5672/vhost`.
     ///
-    /// A malformed URL is `INVALID_ARGUMENT`; a broker that does not answer, `UNAVAILABLE`.
+    /// A malformed URL is `INVALID_ARGUMENT`; a broker that does not respond, `UNAVAILABLE`.
     pub async fn connect(url: &str) -> Result<Self> {
         let broker = Broker::parse(url)?;
         let calls = Calls::new(broker.to_string(), CALLS);

@@ -329,8 +329,8 @@ async fn urls_and_brokers_that_are_wrong() {
     let url = &shared_broker().await.url;
     #[rustfmt::skip]
     let cases = [
-        ("nonsense".to_owned(), Code::InvalidArgument, "no URL of a broker"),
-        ("http://localhost".to_owned(), Code::InvalidArgument, "no URL of a broker"),
+        ("nonsense".to_owned(), Code::InvalidArgument, "the URL of the broker is not valid"),
+        ("http://localhost".to_owned(), Code::InvalidArgument, "the URL of the broker is not valid"),
         ("amqps://localhost".to_owned(), Code::Unimplemented, "there is no encryption yet"),
         ("amqp://127.0.0.1:1".to_owned(), Code::Unavailable, "no broker at amqp://127.0.0.1:1: "),
         (url.replace("amqp://", "amqp://guest:hunter2@"), Code::Unauthenticated, "rejects the user or the password"),

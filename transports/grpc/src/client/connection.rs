@@ -74,7 +74,7 @@ impl Connection {
 
     fn no_answer(&self, error: &tonic::transport::Error) -> RpcError {
         let reason: Vec<_> = causes(error).map(ToString::to_string).collect();
-        RpcError::unavailable(format!("grpc: no answer from {}: {}", self.url, reason.join(": ")))
+        RpcError::unavailable(format!("grpc: no response from {}: {}", self.url, reason.join(": ")))
     }
 }
 

@@ -6,7 +6,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use everywire_core::{
-    Budget, Caller, Code, DEFAULT_TIMEOUT, Limits, Result, RpcError, descriptor::Method, wire::answer_within,
+    Budget, Caller, Code, DEFAULT_TIMEOUT, Limits, Result, RpcError, descriptor::Method, wire::response_within,
 };
 use http::{HeaderValue, Response, Uri};
 use hyper::body::Body as HttpBody;
@@ -83,7 +83,7 @@ impl Caller for Client {
         method: &'static Method,
         args: &A,
     ) -> Result<R> {
-        answer_within(self.timeout, self.connection.url(), method, self.exchange(method, args)).await
+        response_within(self.timeout, self.connection.url(), method, self.exchange(method, args)).await
     }
 }
 

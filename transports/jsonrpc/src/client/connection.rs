@@ -47,7 +47,7 @@ impl Http {
         let response = self.0.post(request).await?;
         let status = response.status();
         if !status.is_success() {
-            let text = format!("the server at {} answers HTTP {status}", self.0.address());
+            let text = format!("the server at {} responds with HTTP {status}", self.0.address());
             return Err(RpcError::new(code_of_status(status.as_u16()), text));
         }
         Ok(response.into_body())

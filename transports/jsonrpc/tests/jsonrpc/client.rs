@@ -128,7 +128,7 @@ async fn a_late_answer_is_a_missed_deadline() {
         let client = ProbeClient::new(client);
         let error = within(&url, client.wait()).await.unwrap_err();
         assert_eq!((error.code(), error.origin()), (Code::DeadlineExceeded, Origin::Local), "{url}");
-        assert_eq!(error.message(), format!("wait: no answer from {url} within 50ms"));
+        assert_eq!(error.message(), format!("wait: no response from {url} within 50ms"));
         assert_eq!(client.add(1, 2).await, Ok(3), "{url}: the connection is still good");
     }
 }

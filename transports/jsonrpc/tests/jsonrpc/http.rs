@@ -418,7 +418,7 @@ async fn a_stop_refuses_a_body_that_is_not_whole() {
     let _ = stream.write_all(&call.as_bytes()[10..]).await;
     assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
     assert!(
-        answer.contains(r#"{"code":14,"message":"the server is stopping","data":{"code":"UNAVAILABLE"}}"#),
+        answer.contains(r#"{"code":14,"message":"the server is shutting down","data":{"code":"UNAVAILABLE"}}"#),
         "{answer}"
     );
     drop(stream);

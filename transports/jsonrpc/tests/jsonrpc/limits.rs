@@ -267,7 +267,7 @@ async fn a_stopping_server_refuses_new_calls_and_finishes_the_others() {
     peer.send(WAIT).await;
     server.state.begun(1).await;
     server.begin_stop();
-    let refused = r#"{"jsonrpc":"2.0","id":1,"error":{"code":14,"message":"the server is stopping","data":{"code":"UNAVAILABLE"}}}"#;
+    let refused = r#"{"jsonrpc":"2.0","id":1,"error":{"code":14,"message":"the server is shutting down","data":{"code":"UNAVAILABLE"}}}"#;
     let answer = loop {
         peer.send(ENDED).await;
         let answer = peer.receive().await;

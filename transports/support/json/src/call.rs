@@ -12,11 +12,11 @@ use serde_json::value::RawValue;
 use crate::{
     answer::Answer,
     cancel::{self, Cancellable},
-    envelope::{Message, NoRequest, Request, is_deeper},
+    envelope::{InvalidRequest, Request, Requests, is_deeper},
     fault,
 };
 
-/// What the requests on one connection are addressed to.
+/// The destination of the requests on one connection.
 pub trait Endpoint: Sync {
     /// The type of the service.
     type Service: Service;
@@ -65,11 +65,11 @@ pub async fn answer<S: Service>(service: &S, message: &[u8], budget: &Arc<Budget
 /// Does the same for requests to an endpoint.
 pub async fn answer_at<E: Endpoint>(endpoint: &E, message: &[u8]) -> Option<Answer> {
     let (mut answer, budget) = (Answer::new(), endpoint.budget());
-    match offload(message.len(), || Message::read(message, budget.limits().batch_calls)) {
-        Message::One(request) => run(endpoint, request, &mut answer).await,
+    match offload(message.len(), || Requests::read(message, budget.limits().batch_calls)) {
+        Requests::One(request) => run(endpoint, request, &mut answer).await,
         // Batches are rare, so they are boxed and do not enlarge the future of each call.
-        Message::Batch(entries) => Box::pin(run_batch(endpoint, entries, &mut answer)).await,
-        Message::LongBatch => {
+        Requests::Batch(entries) => Box::pin(run_batch(endpoint, entries, &mut answer)).await,
+        Requests::LongBatch => {
             let error = budget.exceeded(Limit::BatchCalls, "the batch has too many calls");
             answer.put_error(None, &fault::object(&error));
         }
@@ -91,10 +91,10 @@ async fn run_batch<E: Endpoint>(endpoint: &E, entries: Vec<&str>, answer: &mut A
     }
 }
 
-async fn run<E: Endpoint>(endpoint: &E, request: Result<Request<'_>, NoRequest<'_>>, answer: &mut Answer) {
+async fn run<E: Endpoint>(endpoint: &E, request: Result<Request<'_>, InvalidRequest<'_>>, answer: &mut Answer) {
     let Request { id, method, params } = match request {
         Ok(request) => request,
-        Err(NoRequest { id, fault }) => return answer.put_error(id, &fault.object()),
+        Err(InvalidRequest { id, fault }) => return answer.put_error(id, &fault.object()),
     };
     let (start, params) = (answer.bytes.len(), params.unwrap_or("[]"));
     if let (Some(calls), None, cancel::METHOD) = (endpoint.cancellable(), id, &*method) {
@@ -154,7 +154,7 @@ impl Call for JsonCall<'_> {
     }
 
     fn reply<R: Serialize>(&mut self, outcome: Result<R>) {
-        // A reply that panicked has left its beginning.
+        // Encoding a reply may have panicked and left its beginning.
         self.answer.bytes.truncate(self.start);
         match (self.id, outcome) {
             (Some(id), Ok(reply)) => self.answer.put_result(id, &reply, self.budget),

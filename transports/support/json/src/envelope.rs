@@ -10,12 +10,12 @@ use serde_json::value::RawValue;
 
 use crate::fault::Fault;
 
-/// One message.
-pub(crate) enum Message<'a> {
-    One(Result<Request<'a>, NoRequest<'a>>),
+/// The requests in one message.
+pub(crate) enum Requests<'a> {
+    One(Result<Request<'a>, InvalidRequest<'a>>),
     /// The texts of its entries, at least one.
     Batch(Vec<&'a str>),
-    /// It has more entries than it may.
+    /// A batch with too many entries.
     LongBatch,
 }
 
@@ -31,13 +31,13 @@ pub(crate) struct Request<'a> {
 
 /// A message, or an entry of a batch, that is not a request.
 #[derive(Debug)]
-pub(crate) struct NoRequest<'a> {
+pub(crate) struct InvalidRequest<'a> {
     /// The text of its id, if it has one.
     pub(crate) id: Option<&'a str>,
     pub(crate) fault: Fault,
 }
 
-impl<'a> Message<'a> {
+impl<'a> Requests<'a> {
     /// Reads a message. A batch with more than `most` entries is read only as far as that becomes known.
     pub(crate) fn read(bytes: &'a [u8], most: usize) -> Self {
         let text = match text_of(bytes) {
@@ -47,10 +47,10 @@ impl<'a> Message<'a> {
         if !text.trim_ascii_start().starts_with('[') {
             return Self::One(Request::read(text));
         }
-        let mut entries = Entries { texts: Vec::new(), most, are_more: false };
+        let mut entries = Entries { texts: Vec::new(), most, has_more: false };
         let mut deserializer = serde_json::Deserializer::from_str(text);
         match deserializer.deserialize_seq(&mut entries).and_then(|()| deserializer.end()) {
-            _ if entries.are_more => Self::LongBatch,
+            _ if entries.has_more => Self::LongBatch,
             Ok(()) if entries.texts.is_empty() => Self::One(Err(Fault::invalid("a batch without requests").into())),
             Ok(()) => Self::Batch(entries.texts),
             Err(error) => Self::One(Err(Fault::parse(&error).into())),
@@ -73,7 +73,7 @@ pub(crate) fn without_mark(bytes: &[u8]) -> &[u8] {
 }
 
 impl<'a> Request<'a> {
-    pub(crate) fn read(text: &'a str) -> Result<Self, NoRequest<'a>> {
+    pub(crate) fn read(text: &'a str) -> Result<Self, InvalidRequest<'a>> {
         if !text.trim_ascii_start().starts_with('{') {
             return Err(json_or(text, "a request is an object").into());
         }
@@ -82,16 +82,16 @@ impl<'a> Request<'a> {
         if id.is_some_and(|id| id.starts_with(['{', '[', 't', 'f'])) {
             return Err(Fault::invalid("an id is a string, a number or null").into());
         }
-        let no_request = |reason| NoRequest { id, fault: Fault::invalid(reason) };
+        let invalid = |reason| InvalidRequest { id, fault: Fault::invalid(reason) };
         if jsonrpc.and_then(string).as_deref() != Some("2.0") {
-            return Err(no_request("`jsonrpc` is not \"2.0\""));
+            return Err(invalid("`jsonrpc` is not \"2.0\""));
         }
-        let method = method.and_then(string).ok_or_else(|| no_request("`method` is not a string"))?;
+        let method = method.and_then(string).ok_or_else(|| invalid("`method` is not a string"))?;
         Ok(Self { id, method, params: params.filter(|params| *params != "null") })
     }
 }
 
-impl From<Fault> for NoRequest<'_> {
+impl From<Fault> for InvalidRequest<'_> {
     fn from(fault: Fault) -> Self {
         Self { id: None, fault }
     }
@@ -135,9 +135,9 @@ fn json_or(text: &str, reason: &str) -> Fault {
 /// The texts of the entries of a batch.
 struct Entries<'a> {
     texts: Vec<&'a str>,
-    /// So many are allowed.
+    /// The number of entries that are allowed.
     most: usize,
-    are_more: bool,
+    has_more: bool,
 }
 
 impl<'de> Visitor<'de> for &mut Entries<'de> {
@@ -149,8 +149,8 @@ impl<'de> Visitor<'de> for &mut Entries<'de> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<(), A::Error> {
         while let Some(entry) = array.next_element::<&RawValue>()? {
-            self.are_more = self.texts.len() == self.most;
-            if self.are_more {
+            self.has_more = self.texts.len() == self.most;
+            if self.has_more {
                 break;
             }
             self.texts.push(entry.get());

@@ -88,7 +88,7 @@ fn from_number(number: i32) -> Code {
 }
 
 /// The response to a request that could not be received and so has no id.
-pub fn refusal(error: &RpcError) -> Vec<u8> {
+pub fn rejection(error: &RpcError) -> Vec<u8> {
     let mut bytes = Vec::new();
     put(&mut bytes, None, &object(error));
     bytes
@@ -141,7 +141,7 @@ mod tests {
             r#"{"code":5,"message":"no such lock","data":{"code":"NOT_FOUND","details":{"name":"a"}}}"#
         );
         assert_eq!(
-            String::from_utf8(refusal(&RpcError::unknown(""))).unwrap(),
+            String::from_utf8(rejection(&RpcError::unknown(""))).unwrap(),
             r#"{"jsonrpc":"2.0","id":null,"error":{"code":2,"message":"","data":{"code":"UNKNOWN"}}}"#
         );
     }

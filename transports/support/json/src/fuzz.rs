@@ -65,7 +65,7 @@ fn message(message: &[u8]) {
     let sent = serde_json::from_slice::<Value>(message);
     let Some(answer) = answer else {
         let has_id = sent.is_ok_and(|sent| sent.get("id").is_some());
-        assert!(!has_id, "a call without an answer");
+        assert!(!has_id, "a call without a response");
         return;
     };
     let text = str::from_utf8(answer.as_ref()).expect("an answer is UTF-8");

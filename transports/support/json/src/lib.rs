@@ -8,9 +8,9 @@
 //! ```
 //! [`answer`] turns the one into the other. Arguments travel by position, or by name as `"params":{"a":3,"b":4}`; trailing
 //! optional ones may be left out, and `params` may be absent or `null` where nothing is required. An `id` is a string, a
-//! number or `null`, and comes back as it was written. A request without one is a notification: it runs and gets no
-//! answer. A batch is an array of requests; they run one after the other. Members with other names are ignored, and no
-//! member may occur twice. A message is UTF-8; a byte order mark before it is skipped.
+//! number or `null`, and comes back as it was written. A request without one is a notification: it runs and gets no response.
+//! A batch is an array of requests; they run one after the other. Members with other names are ignored, and no member may
+//! occur twice. A message is UTF-8; a byte order mark before it is skipped.
 //!
 //! # Errors
 //! ```text
@@ -30,7 +30,7 @@
 //! {"jsonrpc":"2.0","id":1,"error":{"code":-32800,"message":"the call was cancelled by its caller","data":{"code":"CANCELLED"}}}
 //! ```
 //! Where a connection carries several calls at a time, [`answer_at`] supports this notification of the Language Server
-//! Protocol. It drops the calls with this id that are not done, also in a batch. Each is answered once: with this error and
+//! Protocol. It drops the calls with this id that are not done, also in a batch. Each gets one response: with this error and
 //! the protocol's number, or with its reply if that was there first. The id has to be written as in the call. An id that no
 //! call has is ignored.
 //!
@@ -42,7 +42,7 @@
 //! | `message_bytes` | a reply, or the replies of a batch together; a reply that no longer fits is an error |
 //! | `buffered_bytes` | a reply for which all connections together leave no room |
 //!
-//! Each is answered with `RESOURCE_EXHAUSTED`. A carrier enforces `message_bytes` on requests.
+//! Each is rejected with `RESOURCE_EXHAUSTED`. A carrier enforces `message_bytes` on requests.
 //!
 //! # Numbers
 //! Integers are exact over the whole of `i64` and `u64`, although many JavaScript clients round beyond 2^53. A number with a
@@ -69,7 +69,7 @@ pub use answer::Answer;
 pub use call::{Endpoint, answer, answer_at};
 pub use cancel::{Cancellable, cancelled_before, cancelled_by};
 pub use client::{params, reply, request, result_of, unreadable};
-pub use fault::{refusal, reported};
+pub use fault::{rejection, reported};
 #[doc(hidden)]
 pub use loopback::Loopback;
 pub use schema::check;

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use everywire_core::{Budget, Caller, Result, RpcError, Service, descriptor::Method};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{answer, reply, request};
+use crate::{
+    call::answer,
+    client::{reply, request},
+};
 
 /// A client and a server of these messages with neither HTTP, WebSocket nor a broker between them.
 #[derive(Debug)]
@@ -29,7 +32,7 @@ impl<S: Service> Caller for Loopback<S> {
     ) -> Result<R> {
         let request = request(method, args, 1)?;
         let answer = answer(&*self.service, &request, &self.budget).await;
-        let answer = answer.ok_or_else(|| RpcError::internal("a call without an answer"))?;
+        let answer = answer.ok_or_else(|| RpcError::internal("a call without a response"))?;
         reply(answer.as_ref(), Some(1))
     }
 }

@@ -36,12 +36,12 @@ mod tests {
 
     fn checked<T: Serialize + DeserializeOwned + JsonSchema>() -> Result<()> {
         let mut service = ServiceDescriptor::builder("demo.v1", "Demo", "");
-        service.method("put", "").argument::<T>("value", "T").reply::<()>("()");
+        service.method("put", "Put", "").argument::<T>("value", "T").reply::<()>("()");
         check("json", &service.build())
     }
 
     #[test]
-    fn types_that_json_loses_are_refused() {
+    fn types_that_json_loses_are_rejected() {
         #[derive(Serialize, Deserialize, JsonSchema, PartialEq, Eq, PartialOrd, Ord)]
         struct Point(u8, u8);
         #[derive(Serialize, Deserialize, JsonSchema, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,13 +50,13 @@ mod tests {
         struct Inside {
             map: BTreeMap<Point, u8>,
         }
-        let refused = |checked: Result<()>| checked.unwrap_err().message().to_owned();
+        let rejected = |checked: Result<()>| checked.unwrap_err().message().to_owned();
         assert_eq!(
-            refused(checked::<Vec<Option<Option<u8>>>>()),
+            rejected(checked::<Vec<Option<Option<u8>>>>()),
             "json can't carry demo.v1.Demo.put, value: T: an absent value and a present `null` are the same in JSON"
         );
         assert_eq!(
-            refused(checked::<Option<Inside>>()),
+            rejected(checked::<Option<Inside>>()),
             "json can't carry demo.v1.Demo.put, value: T: `Inside.map`: the key of a map is not a string or a number"
         );
         assert_eq!(checked::<BTreeMap<Id, Option<BTreeMap<i8, u8>>>>(), Ok(()));

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use everywire_core::{
     DEFAULT_TIMEOUT, Result,
     descriptor::Method,
-    wire::{CallSlots, answer_within},
+    wire::{CallSlots, response_within},
 };
 
 /// How many calls a client makes at a time, and how long each may take.
@@ -17,8 +17,9 @@ pub struct Calls {
 }
 
 impl Calls {
-    /// At most `most` calls in flight, and as many again of methods that [wait](Method::waits). Further calls wait for a slot,
-    /// and their time runs. Each call has [`DEFAULT_TIMEOUT`]. `server` is the name of the server in messages.
+    /// At most `most` calls in flight, and as many again of methods that [wait](Method::waits). Further calls wait for a slot;
+    /// the wait counts towards their timeout. Each call has [`DEFAULT_TIMEOUT`]. `server` is the name of the server in
+    /// messages.
     pub fn new(server: impl Into<String>, most: usize) -> Self {
         Self { server: server.into(), timeout: DEFAULT_TIMEOUT, slots: CallSlots::new(most) }
     }
@@ -35,7 +36,7 @@ impl Calls {
         Self { timeout, ..self }
     }
 
-    /// The time that a call has left that began at `start`.
+    /// The time left for a call that began at `start`.
     pub fn remaining(&self, start: Instant) -> Duration {
         self.timeout.saturating_sub(start.elapsed())
     }
@@ -49,6 +50,6 @@ impl Calls {
             let _slot = self.slots.take(method).await?;
             call().await
         };
-        answer_within(self.timeout, &self.server, method, call).await
+        response_within(self.timeout, &self.server, method, call).await
     }
 }

@@ -11,7 +11,7 @@ use tokio::{
     sync::mpsc,
 };
 
-/// Connections that wait to be accepted; one more waits to be made.
+/// Connections that wait to be accepted; further attempts to connect wait.
 const BACKLOG: usize = 16;
 
 /// What a stream holds in each direction until it is read.
@@ -38,7 +38,7 @@ impl Listener for Duplex {
     async fn accept(&mut self) -> io::Result<(DuplexStream, Peer)> {
         match self.0.recv().await {
             Some(stream) => Ok((stream, Peer::LOCAL)),
-            // Nobody can connect any more, and nothing else ends a listener.
+            // No client can connect any more, but a listener doesn't end by itself.
             None => std::future::pending().await,
         }
     }

@@ -17,7 +17,7 @@ use flate2::{
 use http::{HeaderMap, header};
 use hyper::body::Incoming;
 
-use crate::http1::{self, Received};
+use crate::body::{self, Received};
 
 /// The content codings that bodies may have, as a value of `Accept-Encoding` (RFC 9110, section 12.5.3).
 pub const ACCEPTED: &str = "gzip, deflate";
@@ -41,7 +41,7 @@ pub enum Encoding {
 
 impl Encoding {
     /// The coding of a body with these headers. An unknown one, or one on top of another, is `UNIMPLEMENTED`, for which
-    /// [`not_received`](http1::not_received) answers 415.
+    /// [`not_received`](crate::http1::not_received) responds with 415.
     pub fn of(headers: &HeaderMap) -> Result<Self> {
         let mut found = Self::Identity;
         for value in headers.get_all(header::CONTENT_ENCODING) {
@@ -115,7 +115,7 @@ fn is_zlib(bytes: &[u8]) -> bool {
     matches!(bytes, &[method, flags, ..] if method & 0x8f == 8 && u16::from_be_bytes([method, flags]).is_multiple_of(31))
 }
 
-/// [Receives](http1::receive) the body of a request and decodes it.
+/// [Receives](crate::http1::receive) the body of a request and decodes it.
 pub async fn receive(
     headers: &HeaderMap,
     body: Incoming,
@@ -123,13 +123,13 @@ pub async fn receive(
     stop: &CancellationToken,
 ) -> Result<Received> {
     let encoding = Encoding::of(headers)?;
-    encoding.decode(http1::receive(body, budget, stop).await?, budget)
+    encoding.decode(body::receive(body, budget, stop).await?, budget)
 }
 
-/// [Collects](http1::collect) the body of a response and decodes it.
+/// [Collects](crate::http1::collect) the body of a response and decodes it.
 pub async fn collect(headers: &HeaderMap, body: Incoming, budget: &Arc<Budget>) -> Result<Received> {
     let encoding = Encoding::of(headers)?;
-    encoding.decode(http1::collect(body, budget).await?, budget)
+    encoding.decode(body::collect(body, budget).await?, budget)
 }
 
 /// Compresses the `body` of a response as gzip if it is longer than 1,400 bytes and the request's `headers` accept gzip.

@@ -1,13 +1,13 @@
-//! Requests that every wire over HTTP/1 answers alike, before their bodies are read: those that break HTTP, those of other
-//! origins' pages, and OPTIONS.
+//! The responses that all wires over HTTP/1 share, given before a body is read: to requests that break HTTP, to requests of
+//! other origins' pages, and to OPTIONS.
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use hyper::body::{Body, Incoming};
 
-use crate::{WebOrigins, http1::refusal};
-
-/// The methods that are allowed, besides the GET of a WebSocket handshake.
-pub(crate) const METHODS: HeaderValue = HeaderValue::from_static("POST, OPTIONS");
+use crate::{
+    origin::WebOrigins,
+    rejection::{METHODS, rejection},
+};
 
 /// How long a browser may cache a preflight, in seconds: the most that Chromium allows.
 const PREFLIGHT_SECONDS: HeaderValue = HeaderValue::from_static("7200");
@@ -41,14 +41,14 @@ where
 fn early<B: From<String>>(request: &Request<impl Body>, origins: &WebOrigins) -> Option<Response<B>> {
     let headers = request.headers();
     let Ok(host) = host(request) else {
-        return Some(refusal(StatusCode::BAD_REQUEST, "expected one Host header with a host and perhaps a port"));
+        return Some(rejection(StatusCode::BAD_REQUEST, "expected one Host header with a host and perhaps a port"));
     };
     let mut named = headers.get_all(header::ORIGIN).into_iter();
     if let Some(origin) = named.next() {
         // RFC 9112, section 3.2.2: a host in the request target overrides the Host header.
         let host = request.uri().authority().cloned().or_else(|| host?.parse().ok());
         if named.next().is_some() || !origins.allows(origin, host.as_ref()) {
-            return Some(refusal(StatusCode::FORBIDDEN, "pages of other origins may not call this server"));
+            return Some(rejection(StatusCode::FORBIDDEN, "pages of other origins may not call this server"));
         }
     }
     if request.method() == Method::OPTIONS {
@@ -56,7 +56,7 @@ fn early<B: From<String>>(request: &Request<impl Body>, origins: &WebOrigins) ->
     }
     // Only a body of unknown length has a transfer coding. hyper decodes `chunked` and leaves the others.
     let is_coded = request.body().size_hint().exact().is_none() && !is_chunked(headers);
-    is_coded.then(|| refusal(StatusCode::NOT_IMPLEMENTED, "unsupported transfer coding; expected chunked"))
+    is_coded.then(|| rejection(StatusCode::NOT_IMPLEMENTED, "unsupported transfer coding; expected chunked"))
 }
 
 /// Adds the headers that let a page of `origin`, if it is allowed, read the response.
@@ -87,7 +87,7 @@ fn is_chunked(headers: &HeaderMap) -> bool {
     codings.next().is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked")) && codings.next().is_none()
 }
 
-/// Answers OPTIONS, which health checks send, and browsers as a preflight (Fetch standard) before a page's call.
+/// Responds to OPTIONS, which health checks send, and browsers as a preflight (Fetch standard) before a page's call.
 fn options<B: From<String>>(asked: &HeaderMap) -> Response<B> {
     let mut response = Response::new(B::from(String::new()));
     *response.status_mut() = StatusCode::NO_CONTENT;

@@ -21,40 +21,40 @@ use tokio::{
     time::{Sleep, sleep_until},
 };
 
-/// What a connection's socket, requests and timer tell each other.
+/// What a connection's socket, requests and timer know of one another.
 #[derive(Debug, Default)]
-pub(crate) struct Pulse {
-    /// Bytes have come in since the last answer, or that answer ends the connection.
+pub(crate) struct Activity {
+    /// Bytes have arrived since the last response, or that response ends the connection.
     is_asking: AtomicBool,
     /// A request has been answered.
     has_answered: AtomicBool,
-    /// No head is waited for any more.
-    is_stopping: AtomicBool,
+    /// No head is awaited any more.
+    is_shutting_down: AtomicBool,
 }
 
-impl Pulse {
-    /// Notes that a request has been answered. If the answer closes the connection, its peer may have more to send than has been
+impl Activity {
+    /// Notes that a request has been answered. If the response closes the connection, its peer may have more to send than has been
     /// read.
     pub(crate) fn answered(&self, closes: bool) {
         self.has_answered.store(true, Relaxed);
         self.is_asking.store(closes, Relaxed);
     }
 
-    /// Lets a head that has not arrived yet be waited for no longer.
+    /// Ends the wait for a head that has not arrived yet.
     pub(crate) fn stop(&self) {
-        self.is_stopping.store(true, Relaxed);
+        self.is_shutting_down.store(true, Relaxed);
     }
 }
 
 /// A socket that records when bytes arrive, and lingers if its peer is in the middle of a request.
-pub(crate) struct Pulsed<IO> {
+pub(crate) struct Tracked<IO> {
     socket: Socket<IO>,
-    pulse: Arc<Pulse>,
+    activity: Arc<Activity>,
 }
 
-impl<IO: Io> Pulsed<IO> {
-    pub(crate) fn new(socket: Socket<IO>, pulse: &Arc<Pulse>) -> Self {
-        Self { socket, pulse: Arc::clone(pulse) }
+impl<IO: Io> Tracked<IO> {
+    pub(crate) fn new(socket: Socket<IO>, activity: &Arc<Activity>) -> Self {
+        Self { socket, activity: Arc::clone(activity) }
     }
 
     pub(crate) fn into_socket(self) -> Socket<IO> {
@@ -62,21 +62,21 @@ impl<IO: Io> Pulsed<IO> {
     }
 }
 
-impl<IO: Io> AsyncRead for Pulsed<IO> {
+impl<IO: Io> AsyncRead for Tracked<IO> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.socket).poll_read(cx, buffer);
         if buffer.filled().len() > before {
-            self.pulse.is_asking.store(true, Relaxed);
+            self.activity.is_asking.store(true, Relaxed);
         } else if read.is_ready() {
             // The peer has closed its side and sends nothing more.
-            self.pulse.is_asking.store(false, Relaxed);
+            self.activity.is_asking.store(false, Relaxed);
         }
         read
     }
 }
 
-impl<IO: Io> AsyncWrite for Pulsed<IO> {
+impl<IO: Io> AsyncWrite for Tracked<IO> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.socket).poll_write(cx, bytes)
     }
@@ -98,7 +98,7 @@ impl<IO: Io> AsyncWrite for Pulsed<IO> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.pulse.is_asking.load(Relaxed) {
+        if self.activity.is_asking.load(Relaxed) {
             self.socket.linger();
         }
         Pin::new(&mut self.socket).poll_shutdown(cx)
@@ -108,13 +108,13 @@ impl<IO: Io> AsyncWrite for Pulsed<IO> {
 /// Times the head of a request: `handshake_time` from its first byte, and on a new connection from its beginning. Between
 /// requests `idle_time` counts. hyper itself has one time for both.
 pub(crate) struct HeadTimer {
-    pulse: Arc<Pulse>,
+    activity: Arc<Activity>,
     budget: Arc<Budget>,
 }
 
 impl HeadTimer {
-    pub(crate) fn new(pulse: &Arc<Pulse>, budget: &Arc<Budget>) -> Self {
-        Self { pulse: Arc::clone(pulse), budget: Arc::clone(budget) }
+    pub(crate) fn new(activity: &Arc<Activity>, budget: &Arc<Budget>) -> Self {
+        Self { activity: Arc::clone(activity), budget: Arc::clone(budget) }
     }
 }
 
@@ -126,10 +126,10 @@ impl Timer for HeadTimer {
     /// hyper asks for one whenever it begins to wait for a head, with `handshake_time` from now.
     fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn rt::Sleep>> {
         let limits = self.budget.limits();
-        let is_idle = self.pulse.has_answered.load(Relaxed);
+        let is_idle = self.activity.has_answered.load(Relaxed);
         let wait = if is_idle { limits.idle_time.saturating_sub(limits.handshake_time) } else { Duration::ZERO };
         Box::pin(HeadSleep {
-            pulse: Arc::clone(&self.pulse),
+            activity: Arc::clone(&self.activity),
             budget: Arc::clone(&self.budget),
             is_idle,
             deadline: deadline + wait,
@@ -139,7 +139,7 @@ impl Timer for HeadTimer {
 }
 
 struct HeadSleep {
-    pulse: Arc<Pulse>,
+    activity: Arc<Activity>,
     budget: Arc<Budget>,
     /// The connection has answered a request, and no byte of the next one is there.
     is_idle: bool,
@@ -155,10 +155,10 @@ impl Future for HeadSleep {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        if this.pulse.is_stopping.load(Relaxed) {
+        if this.activity.is_shutting_down.load(Relaxed) {
             return Poll::Ready(());
         }
-        if this.is_idle && this.pulse.is_asking.load(Relaxed) {
+        if this.is_idle && this.activity.is_asking.load(Relaxed) {
             this.is_idle = false;
             this.deadline = Instant::now() + this.budget.limits().handshake_time;
             this.sleep = None;

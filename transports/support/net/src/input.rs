@@ -1,4 +1,4 @@
-//! Reading into a buffer that a peer makes grow.
+//! Reads into a buffer that grows with its input.
 
 use std::{
     io,
@@ -15,7 +15,7 @@ const READ_BYTES: usize = 16 << 10;
 const LEAST_READ_BYTES: usize = 4 << 10;
 
 /// Reads once into `input`, which lacks at least `missing` bytes. The room grows with what has arrived, at most doubling,
-/// whatever the peer announced; and at most 16 KiB are read behind the message that is coming in. 0 is the end.
+/// whatever the peer announced; and at most 16 KiB are read beyond the incoming message. Returns 0 at the end of the stream.
 pub fn poll_read_more(
     io: Pin<&mut impl AsyncRead>,
     cx: &mut Context<'_>,

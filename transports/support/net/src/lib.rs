@@ -2,6 +2,7 @@
 //! limit and time their calls, and a connection that is opened again after it is lost. It knows no wire.
 
 mod address;
+mod body;
 mod calls;
 mod causes;
 mod client;
@@ -14,6 +15,7 @@ mod input;
 mod message;
 mod origin;
 mod reconnecting;
+mod rejection;
 mod status;
 mod stream;
 mod tcp;

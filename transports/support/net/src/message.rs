@@ -1,4 +1,4 @@
-//! Messages on their way in and out, within the budget.
+//! Incoming and outgoing messages, within the budget.
 
 use std::sync::Arc;
 
@@ -8,8 +8,8 @@ use everywire_core::{
     wire::{CancellationToken, FREE_BYTES, Interrupted, run_until},
 };
 
-/// Waits for a message that `arriving` reads: at most for `message_time`, and no longer than until the stop. A message that
-/// is there costs no timer.
+/// Drives `arriving`, which reads a message, until it completes, `message_time` elapses or `stop` is cancelled. A message that
+/// is there already costs no timer.
 pub async fn arrived<T>(
     arriving: impl Future<Output = Result<T>>,
     budget: &Budget,
@@ -17,11 +17,11 @@ pub async fn arrived<T>(
 ) -> Result<T> {
     run_until(arriving, budget.limits().message_time, stop).await.unwrap_or_else(|cut| match cut {
         Interrupted::TimedOut => Err(budget.exceeded(Limit::MessageTime, "the message did not arrive in time")),
-        Interrupted::Stopped => Err(RpcError::unavailable("the server is stopping")),
+        Interrupted::Stopped => Err(RpcError::unavailable("the server is shutting down")),
     })
 }
 
-/// A reply that counts as buffered until the last copy of it is gone. An error if the budget has no room for it.
+/// Counts `reply` as buffered until its last copy is dropped. An error if the budget has no room for it.
 pub fn buffered(reply: Vec<u8>, budget: &Arc<Budget>) -> Result<Bytes> {
     if reply.len() <= FREE_BYTES {
         return Ok(reply.into());
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reply_counts_until_it_is_gone_and_another_is_refused_meanwhile() {
+    fn a_reply_counts_until_it_is_dropped_and_another_is_rejected_meanwhile() {
         let budget = Budget::new(Limits { buffered_bytes: 100, ..Limits::default() });
         let reply = buffered(vec![7; FREE_BYTES + 60], &budget).unwrap();
         assert_eq!(budget.bytes(), 60);

@@ -99,7 +99,7 @@ fn port(authority: &Authority, scheme: &str) -> Option<u16> {
     })
 }
 
-/// Whether nobody can make `host` point elsewhere.
+/// Whether no owner of a domain can point `host` elsewhere.
 fn is_ip_or_localhost(host: &str) -> bool {
     host == "localhost"
         || host.parse::<Ipv4Addr>().is_ok()

@@ -55,18 +55,12 @@ impl<C> Reconnecting<C> {
             sleep_until(*at + RETRY_PAUSE).await;
         }
         // Connecting is rare and its future is large, so it is boxed and does not enlarge the future of each call.
-        match Box::pin(open()).await {
-            Ok(connection) => {
-                *failed = None;
-                let connection = Arc::new(connection);
-                *self.connection.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&connection));
-                Ok(connection)
-            }
-            Err(error) => {
-                *failed = Some((Instant::now(), error.clone()));
-                Err(error)
-            }
+        let opened = Box::pin(open()).await.map(Arc::new);
+        *failed = opened.as_ref().err().map(|error| (Instant::now(), error.clone()));
+        if let Ok(connection) = &opened {
+            *self.connection.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(connection));
         }
+        opened
     }
 
     /// Waits for the response to a call on `connection`. If the call is dropped first, no new call gets this connection, and it

@@ -1,8 +1,9 @@
-//! What an answer of HTTP means where the wire's own answer is missing.
+//! What an HTTP status means for a call whose response lacks the wire's own body.
 
 use everywire_core::Code;
 
-/// The code behind an HTTP status: some proxy or another server stands there, or the wire below refused the request.
+/// The code for an HTTP status that comes from a proxy, from another server, or from a wire that rejected the
+/// request below its own protocol.
 ///
 /// Source: "HTTP to gRPC Status Code Mapping" of the gRPC documentation, and 405, 413, 415 besides.
 pub fn code_of_status(status: u16) -> Code {

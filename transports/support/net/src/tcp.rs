@@ -9,7 +9,10 @@ use everywire_core::{
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::{Address, OsStream, reachable};
+use crate::{
+    address::{Address, reachable},
+    stream::OsStream,
+};
 
 /// How long a connection may be silent before TCP asks whether the peer is still there.
 const KEEPALIVE: Duration = Duration::from_mins(1);

@@ -12,11 +12,11 @@ use everywire_core::{
 };
 use tokio::net::{UnixListener, UnixStream};
 
-use crate::OsStream;
+use crate::stream::OsStream;
 
 /// A bound Unix socket. Dropping it, and so the shutdown of its server, removes its file.
 ///
-/// The file's permissions follow the umask; whoever may write to it may call the server.
+/// The file's permissions follow the umask; a process that may write to it may call the server.
 #[derive(Debug)]
 pub struct Unix {
     listener: UnixListener,
@@ -50,7 +50,7 @@ impl Unix {
     }
 }
 
-/// Whether a socket is at `path` and nobody listens on it.
+/// Whether a socket is at `path` and no process listens on it.
 fn is_abandoned(path: &Path) -> bool {
     StdUnixStream::connect(path).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) && !path.is_file()
 }
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_socket_is_replaced_only_if_nobody_listens_on_it() {
+    async fn a_socket_is_replaced_only_if_no_process_listens_on_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("socket");
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());

@@ -285,7 +285,7 @@ async fn the_stop_refuses_what_has_not_arrived() {
     running.stop.cancel();
     let answer = half_body.rest().await;
     assert!(answer.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{answer}");
-    assert!(answer.ends_with("the server is stopping"), "{answer}");
+    assert!(answer.ends_with("the server is shutting down"), "{answer}");
     for (name, peer) in [("idle", &mut idle), ("silent", &mut silent), ("half a head", &mut half_head)] {
         assert_eq!(peer.rest().await, "", "{name}");
     }

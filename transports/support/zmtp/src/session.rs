@@ -112,7 +112,7 @@ pub struct Peer<C> {
 }
 
 impl<C> Peer<C> {
-    /// Whether the server is stopping: no new call should start.
+    /// Whether the server is shutting down: no new call should start.
     pub fn is_draining(&self) -> bool {
         self.draining
     }

@@ -24,7 +24,7 @@ pub(super) async fn post(http: &Http1Client, document: Vec<u8>) -> Result<Respon
     match response.status() {
         StatusCode::OK => Ok(response),
         status => {
-            let text = format!("the server answers HTTP {status}");
+            let text = format!("the server responds with HTTP {status}");
             Err(RpcError::remote(code_of_status(status.as_u16()), text))
         }
     }

@@ -25,7 +25,7 @@ impl Client {
     /// Checks that a server is at `url`, such as `http://127.0.0.1:4242` or `http://host/RPC2`. The first call opens the
     /// connection that is kept: one that carries nothing blocks a server without threads, such as Python's.
     ///
-    /// A malformed URL, or one that is not of `http`, is `INVALID_ARGUMENT`; a server that does not answer is `UNAVAILABLE`.
+    /// A malformed URL, or one that is not of `http`, is `INVALID_ARGUMENT`; a server that does not respond is `UNAVAILABLE`.
     pub async fn connect(url: &str) -> Result<Self> {
         let http = connection::open(url)?;
         http.probe().await?;

@@ -12,7 +12,10 @@ use std::borrow::Cow;
 use encoding_rs::{DecoderResult, Encoding, REPLACEMENT, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252, mem::decode_latin1};
 use quick_xml::events::{BytesDecl, BytesStart};
 
-use super::{Error, Kind, document, parser::excerpt};
+use super::{
+    error::{Error, Kind, excerpt},
+    text::document,
+};
 
 /// How much of a document is searched for the end of its XML declaration.
 const DECLARATION_BYTES: usize = 256;

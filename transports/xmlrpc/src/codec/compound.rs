@@ -8,7 +8,11 @@ use serde::{
     },
 };
 
-use super::{Error, Nil, nil::NIL, ser::Writer};
+use super::{
+    error::Error,
+    nil::{NIL, Nil},
+    writer::Writer,
+};
 
 /// An array, a struct or a call's arguments, as far as it is written.
 pub(crate) struct Compound<'a> {

@@ -84,3 +84,8 @@ impl serde::ser::Error for Error {
         Self::new(Kind::Type, message.to_string())
     }
 }
+
+/// The start of a peer's text, short enough for a message.
+pub(super) fn excerpt(text: &str) -> String {
+    text.chars().take(40).flat_map(char::escape_debug).collect()
+}

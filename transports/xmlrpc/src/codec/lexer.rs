@@ -1,8 +1,7 @@
 //! A document as pieces: tags and text.
 //!
-//! Tags without attributes and text without references, which most documents consist of, are cut out here; everything
-//! else is left to quick-xml, piece by piece. Reading `add(3, 4)` so takes less than half the instructions of quick-xml
-//! alone.
+//! Tags without attributes and text without references, which most documents consist of, are cut out here; everything else is
+//! left to quick-xml, piece by piece. That takes less than half the instructions of quick-xml alone for `add(3, 4)`.
 
 use std::borrow::Cow;
 
@@ -11,7 +10,10 @@ use quick_xml::{
     reader::Reader,
 };
 
-use super::{Error, Kind, parser::excerpt, text::is_xml_char};
+use super::{
+    error::{Error, Kind, excerpt},
+    text::is_xml_char,
+};
 
 /// The part of a document that is not read yet.
 pub(super) struct Lexer<'de> {
@@ -22,7 +24,7 @@ pub(super) struct Lexer<'de> {
 pub(super) enum Piece<'de> {
     /// `<name>` or `<name/>`.
     Start { name: &'de str, is_empty: bool },
-    /// `</name>`. Whether it is the right one, the parser knows.
+    /// `</name>`. The parser checks whether it is the right one.
     End(&'de str),
     /// As it stands in the document, with any line ends; from a CDATA section too.
     Text(&'de str),
@@ -41,8 +43,8 @@ impl<'de> Lexer<'de> {
         self.rest
     }
 
-    /// The next piece. Comments, processing instructions and the XML declaration are skipped; a DOCTYPE is refused: it is
-    /// the way to entities that grow without bound.
+    /// The next piece. Comments, processing instructions and the XML declaration are skipped; a DOCTYPE is rejected, because
+    /// it can define entities that grow without bound.
     pub(super) fn next(&mut self) -> Result<Piece<'de>, Error> {
         loop {
             if let Some(piece) = self.plain() {

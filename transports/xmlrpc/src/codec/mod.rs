@@ -17,6 +17,7 @@
 mod charset;
 mod compound;
 mod de;
+mod elements;
 mod error;
 mod lexer;
 mod nil;
@@ -27,20 +28,22 @@ mod ser;
 #[cfg(test)]
 mod tests;
 mod text;
+mod value;
+mod writer;
 
 use everywire_core::{Limits, Result, RpcError};
 use serde::{Serialize, de::DeserializeOwned};
 
 pub(crate) use charset::decode;
-pub(crate) use de::{RawValue, Value};
 pub(crate) use error::{Error, Kind};
 #[cfg(any(test, fuzzing))]
 pub(crate) use lexer::compare_cuts;
 pub(crate) use nil::Nil;
 pub(crate) use params::{BatchParams, Params};
 pub(crate) use parser::{Parser, Tag};
-pub(crate) use ser::Writer;
 pub(crate) use text::{document, sanitized};
+pub(crate) use value::{RawValue, Value};
+pub(crate) use writer::Writer;
 
 /// Writes `value` as a `<value>` element.
 ///

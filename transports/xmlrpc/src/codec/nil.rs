@@ -21,7 +21,7 @@ pub(crate) enum Nil {
 }
 
 impl Nil {
-    /// How nil is written in the answer to `document`: a client that writes nil can read it.
+    /// How nil is written in the reply to `document`: a client that writes nil can read it.
     pub(crate) fn or_used_in(self, document: &str) -> Self {
         if self == Self::LeftOut && uses_nil(document) { Self::Written } else { self }
     }

@@ -7,8 +7,10 @@ use serde::{
 };
 
 use super::{
-    Error, Parser, Tag, Value,
-    de::{Elements, nothing_left},
+    elements::{Elements, nothing_left},
+    error::Error,
+    parser::{Parser, Tag},
+    value::Value,
 };
 
 /// The arguments of a call, to the end of the element around them: `<params>`, which may be absent.

@@ -1,11 +1,11 @@
-//! XML events as the few tokens that XML-RPC is made of.
+//! Turns XML events into the few tokens that XML-RPC is made of.
 
 use std::borrow::Cow;
 
 use quick_xml::events::BytesText;
 
 use super::{
-    Error, Kind,
+    error::{Error, Kind, excerpt},
     lexer::{Lexer, Piece},
 };
 
@@ -152,7 +152,7 @@ impl<'de> Parser<'de> {
         }
     }
 
-    /// Reads on to the end of the document for the sake of its errors alone.
+    /// Reads to the end of the document, only to find errors.
     pub(crate) fn skip_to_end(&mut self) -> Result<(), Error> {
         while !matches!(self.token()?, Token::Eof) {}
         Ok(())
@@ -265,11 +265,6 @@ fn tag(name: &str) -> Option<Tag> {
         "fault" => Tag::Fault,
         _ => return None,
     })
-}
-
-/// The start of a peer's text, short enough for a message.
-pub(super) fn excerpt(text: &str) -> String {
-    text.chars().take(40).flat_map(char::escape_debug).collect()
 }
 
 /// XML has one line end, the line feed, and reads the others as it (section 2.11).

@@ -13,7 +13,7 @@ use serde::{
     forward_to_deserialize_any,
 };
 
-use super::{Error, parser::excerpt};
+use super::error::{Error, excerpt};
 
 /// The name of a member. On the wire it is text; a map's key may want it to be a number.
 pub(super) struct Key<'de>(pub(super) Cow<'de, str>);

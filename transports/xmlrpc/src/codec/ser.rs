@@ -5,46 +5,15 @@ use std::{fmt, io::Write};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::{Serialize, Serializer, ser::Error as _};
 
-use super::{Error, Nil, compound::Compound, nil::NIL, text::escape};
-
-/// Appends one value to `out`.
-pub(crate) struct Writer<'a> {
-    out: &'a mut Vec<u8>,
-    form: Form,
-    nil: Nil,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Form {
-    /// A `<value>` element.
-    Value,
-    /// Text alone, for the name of a member.
-    Name,
-    /// A `<param>` element for each field or element: the arguments of a call.
-    Params,
-}
+use super::{
+    compound::Compound,
+    error::Error,
+    nil::NIL,
+    text::escape,
+    writer::{Form, Writer},
+};
 
 impl<'a> Writer<'a> {
-    /// Writes a `<value>` element.
-    pub(crate) fn value(out: &'a mut Vec<u8>, nil: Nil) -> Self {
-        Self { out, form: Form::Value, nil }
-    }
-
-    /// Writes the name of a member.
-    pub(super) fn name(out: &'a mut Vec<u8>) -> Self {
-        Self { out, form: Form::Name, nil: Nil::Written }
-    }
-
-    /// Writes each field of a struct as a `<param>`. Trailing `None`s are left out: the spec itself has no nil, and a
-    /// method may be written with default values.
-    pub(crate) fn params(out: &'a mut Vec<u8>) -> Self {
-        Self { out, form: Form::Params, nil: Nil::Written }
-    }
-
-    fn push(&mut self, text: &str) {
-        self.out.extend_from_slice(text.as_bytes());
-    }
-
     /// Writes what `write` appends as a value of the type `tag`.
     fn scalar(mut self, tag: &str, write: impl FnOnce(&mut Vec<u8>) -> Result<(), Error>) -> Result<(), Error> {
         match self.form {

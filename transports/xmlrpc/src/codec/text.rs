@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Error, Kind};
+use super::error::{Error, Kind};
 
 /// The characters of XML 1.0, section 2.2. The others can't be written at all, not even as a reference.
 pub(super) fn is_xml_char(c: char) -> bool {
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn escaping_covers_markup_and_refuses_what_xml_has_not() {
+    fn escaping_covers_markup_and_rejects_what_xml_lacks() {
         let cases = [
             ("", Some("")),
             ("plain", Some("plain")),

@@ -25,7 +25,8 @@ use zeromq::{
 };
 
 use crate::{
-    envelope::{self, Event, HEARTBEAT, LOST_AFTER, MORE, MessageId, MessageIds, PERIOD, id_number},
+    envelope::{self, Event, HEARTBEAT, LOST_AFTER, MORE, PERIOD},
+    id::{MessageId, MessageIds, id_number},
     positional::put_args,
 };
 

@@ -44,7 +44,7 @@ pub struct Client {
 impl Client {
     /// Connects to the server at `url`, such as `tcp://127.0.0.1:4243`; the scheme may also be `zerorpc`.
     ///
-    /// A malformed URL is `INVALID_ARGUMENT`; a server that does not answer, `UNAVAILABLE`.
+    /// A malformed URL is `INVALID_ARGUMENT`; a server that does not respond, `UNAVAILABLE`.
     pub async fn connect(url: &str) -> Result<Self> {
         let address = address(url)?;
         let calls = Calls::new(address, CALLS);

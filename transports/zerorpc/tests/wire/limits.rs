@@ -20,7 +20,7 @@ fn request(tail: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn whoever_leaves_at_the_limit_of_calls_is_noticed_at_once() {
+async fn a_peer_that_leaves_at_the_limit_of_calls_is_noticed_at_once() {
     let server = Running::start(Limits { calls_in_flight: 2, ..Limits::default() }).await;
     let watch = server.client().await;
     let mut raw = Raw::connect(server.address).await;
@@ -37,7 +37,7 @@ async fn whoever_leaves_at_the_limit_of_calls_is_noticed_at_once() {
 }
 
 #[tokio::test]
-async fn whoever_never_reads_is_let_go() {
+async fn a_peer_that_never_reads_is_disconnected() {
     let limits = Limits { message_time: Duration::from_millis(500), connections: 1, ..Limits::default() };
     let server = Running::start(limits).await;
     let mut raw = Raw::connect(server.address).await;

@@ -2,5 +2,5 @@
 
 #[test]
 fn messages_help() {
-    trybuild::TestCases::new().compile_fail("tests/refused/*.rs");
+    trybuild::TestCases::new().compile_fail("tests/rejected/*.rs");
 }

@@ -1,0 +1,183 @@
+//! Collects what `#[service]` says of a trait.
+
+use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Map;
+
+use super::{
+    method::{Argument, Method, Type},
+    service::ServiceDescriptor,
+    shape::{Shape, Types},
+};
+
+impl ServiceDescriptor {
+    /// Starts the descriptor of the service `name` in `package`.
+    pub fn builder(package: &'static str, name: &'static str, docs: &'static str) -> Builder {
+        let settings = SchemaSettings::draft07().with(|settings| settings.definitions_path = DEFINITIONS_PATH.into());
+        Builder {
+            descriptor: ServiceDescriptor {
+                full_name: if package.is_empty() { name.to_owned() } else { format!("{package}.{name}") },
+                package,
+                name,
+                docs,
+                version: "",
+                methods: Vec::new(),
+                types: Types::new(),
+                definitions: Map::new(),
+            },
+            schemas: settings.into_generator(),
+        }
+    }
+}
+
+/// Where [`ServiceDescriptor::definitions`] is to be placed in a document, so that references find it.
+const DEFINITIONS_PATH: &str = "/components/schemas";
+
+/// Collects the methods of a [`ServiceDescriptor`].
+///
+/// ```
+/// use everywire_core::descriptor::ServiceDescriptor;
+///
+/// let mut service = ServiceDescriptor::builder("demo.v1", "Calculator", "Adds.");
+/// service
+///     .method("add", "Add", "Adds two integers.")
+///     .argument::<i64>("a", "i64")
+///     .argument::<i64>("b", "i64")
+///     .reply::<i64>("i64");
+/// let service = service.build();
+/// assert_eq!(service.methods()[0].path(), "/demo.v1.Calculator/Add");
+/// assert_eq!(service.methods()[0].signature(), "add(a: i64, b: i64) -> i64");
+/// ```
+#[derive(Debug)]
+pub struct Builder {
+    descriptor: ServiceDescriptor,
+    schemas: SchemaGenerator,
+}
+
+/// Collects one method; [`reply`](Self::reply) ends it.
+#[derive(Debug)]
+pub struct MethodBuilder<'a> {
+    service: &'a mut Builder,
+    name: &'static str,
+    camel_name: &'static str,
+    docs: &'static str,
+    idempotent: bool,
+    waits: bool,
+    arguments: Vec<Argument>,
+}
+
+impl Builder {
+    /// Sets the version of the service.
+    #[must_use]
+    pub fn version(mut self, version: &'static str) -> Self {
+        self.descriptor.version = version;
+        self
+    }
+
+    /// Starts the next method, whose `name` is `camel_name` in paths: `next_id` and `NextId`.
+    pub fn method(&mut self, name: &'static str, camel_name: &'static str, docs: &'static str) -> MethodBuilder<'_> {
+        MethodBuilder { service: self, name, camel_name, docs, idempotent: false, waits: false, arguments: Vec::new() }
+    }
+
+    /// The descriptor with all methods so far.
+    pub fn build(mut self) -> ServiceDescriptor {
+        self.descriptor.definitions = self.schemas.take_definitions(true);
+        self.descriptor
+    }
+
+    /// Describes `T` and keeps the named types inside it.
+    fn describe<T: Serialize + DeserializeOwned + JsonSchema>(&mut self, rust: &'static str) -> Type {
+        let shape = Shape::of::<T>().and_then(|(shape, types)| self.keep(types).map(|()| shape));
+        Type { rust, shape, schema: self.schemas.subschema_for::<T>() }
+    }
+
+    fn keep(&mut self, types: Types) -> Result<(), String> {
+        for (name, container) in types {
+            match self.descriptor.types.get(&name) {
+                Some(other) if *other != container => {
+                    return Err(format!("two different types are called `{name}`; rename one with serde(rename)"));
+                }
+                _ => self.descriptor.types.insert(name, container),
+            };
+        }
+        Ok(())
+    }
+}
+
+impl MethodBuilder<'_> {
+    /// Says that running a call twice does what running it once does.
+    #[must_use]
+    pub fn idempotent(mut self) -> Self {
+        self.idempotent = true;
+        self
+    }
+
+    /// Says that a call may wait for other calls.
+    #[must_use]
+    pub fn waits(mut self) -> Self {
+        self.waits = true;
+        self
+    }
+
+    /// Adds the next argument; `rust` is its type as the source has it.
+    #[must_use]
+    pub fn argument<T: Serialize + DeserializeOwned + JsonSchema>(
+        mut self,
+        name: &'static str,
+        rust: &'static str,
+    ) -> Self {
+        let r#type = self.service.describe::<T>(rust);
+        self.arguments.push(Argument { name, r#type });
+        self
+    }
+
+    /// Sets the reply and adds the method to the service.
+    pub fn reply<T: Serialize + DeserializeOwned + JsonSchema>(self, rust: &'static str) {
+        let Self { service, name, camel_name, docs, idempotent, waits, arguments } = self;
+        let reply = service.describe::<T>(rust);
+        let arguments_text: Vec<_> =
+            arguments.iter().map(|argument| format!("{}: {}", argument.name, argument.r#type.rust)).collect();
+        let descriptor = &mut service.descriptor;
+        descriptor.methods.push(Method {
+            index: descriptor.methods.len(),
+            name,
+            path: format!("/{}/{camel_name}", descriptor.full_name),
+            docs,
+            idempotent,
+            waits,
+            signature: format!("{name}({}) -> {}", arguments_text.join(", "), reply.rust),
+            arguments,
+            reply,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn trailing_options_are_not_required() {
+        let mut service = ServiceDescriptor::builder("", "Demo", "");
+        service
+            .method("wait_for", "WaitFor", "")
+            .argument::<Option<u8>>("a", "Option<u8>")
+            .argument::<u8>("b", "u8")
+            .argument::<Option<u8>>("c", "Option<u8>")
+            .reply::<()>("()");
+        let service = service.build();
+        assert_eq!(service.full_name(), "Demo");
+        assert_eq!(service.methods()[0].camel_name(), "WaitFor");
+        assert_eq!(service.methods()[0].required_arguments(), 2);
+    }
+
+    #[test]
+    fn a_type_without_a_shape_is_named_with_its_place() {
+        let mut service = ServiceDescriptor::builder("demo.v1", "Demo", "");
+        service.method("put", "Put", "").argument::<Value>("value", "Value").reply::<()>("()");
+        let error = service.build().check_types("gRPC", |r#type, _| r#type.shape().map(|_| ())).unwrap_err();
+        assert!(error.message().starts_with("gRPC can't carry demo.v1.Demo.put, value: Value: "), "{error}");
+    }
+}
