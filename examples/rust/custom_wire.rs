@@ -11,7 +11,7 @@ use std::{env, io, path::PathBuf, process, sync::Arc};
 
 use everywire::descriptor::{Method, ServiceDescriptor};
 use everywire::wire::{Call, CancellationToken, Connection, Io, Protocol, decode_again, response_within};
-use everywire::{Budget, Caller, Code, DEFAULT_TIMEOUT, Limits, Result, RpcError, Server, Service, Unix, serde};
+use everywire::{Caller, Code, DEFAULT_TIMEOUT, Limits, Result, RpcError, Server, Service, Unix, serde};
 use everywire_id::Snowflake;
 use everywire_toolkit::{Embedded, ToolkitClient, ToolkitService};
 use serde::{Serialize, de::DeserializeOwned};
@@ -43,7 +43,7 @@ impl Protocol for Lines {
     const SCHEME: &'static str = "lines";
     type Shared = ();
 
-    fn start(self, _: &'static ServiceDescriptor, _: &Arc<Budget>) -> Result<()> {
+    fn start(self, _: &'static ServiceDescriptor) -> Result<()> {
         Ok(())
     }
 

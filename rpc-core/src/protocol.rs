@@ -46,8 +46,8 @@ pub trait Protocol: Send + 'static {
         Ok(())
     }
 
-    /// Prepares to serve a service with this `descriptor` within the limits of `budget`.
-    fn start(self, descriptor: &'static ServiceDescriptor, budget: &Arc<Budget>) -> Result<Self::Shared>;
+    /// Prepares to serve a service with this `descriptor`.
+    fn start(self, descriptor: &'static ServiceDescriptor) -> Result<Self::Shared>;
 
     /// Serves one connection until its peer closes it, or until [`stop`](Connection::stop) is cancelled and the calls in flight
     /// are answered. Dropping the future ends the connection.
@@ -71,7 +71,7 @@ impl<L: Listener, P: Protocol> Transport for (L, P) {
 
     async fn serve<S: Service>(self, service: Arc<S>, budget: Arc<Budget>, shutdown: CancellationToken) -> Result<()> {
         let (listener, protocol) = self;
-        let shared = Arc::new(protocol.start(service.descriptor(), &budget)?);
+        let shared = Arc::new(protocol.start(service.descriptor())?);
         let serve = |connection: Connection<L::Io>| {
             let service = PerConnection::new(Arc::clone(&service), connection.waiting.clone());
             P::serve(Arc::clone(&shared), service, connection)

@@ -4,7 +4,7 @@ use std::{io, sync::Arc};
 
 use bytes::Bytes;
 use everywire_core::{
-    Budget, Result, RpcError, Service,
+    Result, RpcError, Service,
     descriptor::{Method, ServiceDescriptor},
     wire::{Connection, Io, Protocol},
 };
@@ -59,7 +59,7 @@ impl Protocol for Server {
         schema::check(descriptor)
     }
 
-    fn start(self, descriptor: &'static ServiceDescriptor, _budget: &Arc<Budget>) -> Result<Shared> {
+    fn start(self, descriptor: &'static ServiceDescriptor) -> Result<Shared> {
         let engine = Engine::new(Self::NAME, SocketType::Rep);
         Ok(Shared { engine, method: descriptor.find(METHOD)?, resource: self.resource })
     }

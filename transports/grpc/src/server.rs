@@ -3,7 +3,7 @@
 use std::{io, sync::Arc};
 
 use everywire_core::{
-    Budget, Result, Service,
+    Result, Service,
     descriptor::ServiceDescriptor,
     wire::{self, Io, Protocol},
 };
@@ -47,7 +47,7 @@ impl Protocol for Server {
         schema::check(descriptor)
     }
 
-    fn start(self, descriptor: &'static ServiceDescriptor, _budget: &Arc<Budget>) -> Result<Shared> {
+    fn start(self, descriptor: &'static ServiceDescriptor) -> Result<Shared> {
         Ok(Shared { descriptor, builtins: Builtins::new(descriptor)? })
     }
 

@@ -59,7 +59,7 @@ impl Protocol for Server {
         everywire_json::check(Self::NAME, descriptor)
     }
 
-    fn start(self, descriptor: &'static ServiceDescriptor, _budget: &Arc<Budget>) -> Result<Common> {
+    fn start(self, descriptor: &'static ServiceDescriptor) -> Result<Common> {
         let document = to_raw_value(&schema::openrpc(descriptor)).map_err(RpcError::internal)?;
         Ok(Common { document, origins: self.origins })
     }

@@ -63,7 +63,7 @@ impl Protocol for Server {
         schema::check(descriptor)
     }
 
-    fn start(self, _descriptor: &'static ServiceDescriptor, _budget: &Arc<Budget>) -> Result<Self> {
+    fn start(self, _descriptor: &'static ServiceDescriptor) -> Result<Self> {
         Ok(self)
     }
 

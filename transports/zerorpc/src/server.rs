@@ -3,7 +3,7 @@
 use std::{io, sync::Arc};
 
 use everywire_core::{
-    Budget, Limit, Result, Service,
+    Limit, Result, Service,
     descriptor::ServiceDescriptor,
     wire::{Connection, Io, Protocol},
 };
@@ -40,7 +40,7 @@ impl Protocol for Server {
         schema::check(descriptor)
     }
 
-    fn start(self, descriptor: &'static ServiceDescriptor, _budget: &Arc<Budget>) -> Result<Shared> {
+    fn start(self, descriptor: &'static ServiceDescriptor) -> Result<Shared> {
         Ok(Shared { descriptor, engine: Engine::new(Self::NAME, SocketType::Router) })
     }
 

@@ -100,7 +100,7 @@ impl Client {
         let real = Real::default();
         let (waiting, stop, budget) = (Arc::clone(&real.waiting), CancellationToken::new(), Budget::new(limits));
         let service = DemoService::new(real);
-        let shared = Server::new().start(service.descriptor(), &budget).unwrap();
+        let shared = Server::new().start(service.descriptor()).unwrap();
         let connection = Connection::new(far, Peer::LOCAL, &budget, stop.clone());
         let served = tokio::spawn(Server::serve(Arc::new(shared), service, connection));
         let mut hello = GREETING.to_vec();

@@ -76,7 +76,7 @@ impl Protocol for Echo {
     const SCHEME: &'static str = "http";
     type Shared = Self;
 
-    fn start(self, _: &'static ServiceDescriptor, _: &Arc<Budget>) -> everywire_core::Result<Self> {
+    fn start(self, _: &'static ServiceDescriptor) -> everywire_core::Result<Self> {
         Ok(self)
     }
 
