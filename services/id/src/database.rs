@@ -6,7 +6,7 @@ use everywire_core::RpcError;
 #[cfg(feature = "postgres")]
 use tokio_postgres::types::Type;
 
-use super::segment::Ranges;
+use crate::segment::ranges::Ranges;
 #[cfg(feature = "mariadb")]
 use everywire_engines::mariadb;
 #[cfg(feature = "postgres")]

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio_postgres::{Client, Config, NoTls};
 
-use super::{failure, listener::Listener};
+use super::{listener::Listener, statement::failure};
 use crate::failure::Failure;
 
 /// The most connections for steps. One more connection listens.

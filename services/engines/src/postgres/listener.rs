@@ -1,12 +1,30 @@
 //! The connection that receives the engine's messages.
 
-use std::{future::poll_fn, sync::Arc, time::Duration};
+use std::{fmt, future::poll_fn, sync::Arc, time::Duration};
 
 use tokio::{sync::Notify, task::JoinSet, time::timeout};
 use tokio_postgres::{AsyncMessage, Client, Config, Connection, NoTls, Socket, tls::NoTlsStream, types::Type};
 
-use super::{Argument, OnMessage, Subscription, failure};
+use super::statement::{Argument, failure};
 use crate::{failure::Failure, reconnect::Health};
+
+/// Called with each message, and with `None` when a connection begins, because earlier messages may be lost.
+type OnMessage = dyn Fn(Option<&str>) + Send + Sync;
+
+/// The channels to listen to, and the receiver of their messages.
+#[derive(Clone)]
+pub struct Subscription {
+    /// The channels. The first one must belong to this server alone.
+    pub channels: Vec<String>,
+    /// Called with each message, and with `None` when a connection begins, because earlier messages may be lost.
+    pub message: Arc<OnMessage>,
+}
+
+impl fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscription").field("channels", &self.channels).finish_non_exhaustive()
+    }
+}
 
 /// A message from the engine that takes longer counts as lost.
 const MESSAGE_TIME: Duration = Duration::from_secs(2);

@@ -2,42 +2,27 @@
 
 mod connections;
 mod listener;
+mod statement;
 
-use std::{error::Error, fmt, sync::Arc};
+use std::sync::Arc;
 
 use everywire_core::{Result, RpcError};
 use tokio_postgres::{
     Client, Config, Row,
     config::{Host, TargetSessionAttrs},
-    types::{FromSql, ToSql, Type},
+    types::{FromSql, Type},
 };
 
-use self::{connections::Connections, listener::listen};
+use self::{
+    connections::Connections,
+    listener::listen,
+    statement::{failure, words},
+};
+pub use self::{listener::Subscription, statement::Argument};
 use crate::{
     failure::{Failure, Names},
     reconnect::{Connect, Health, Reconnecting, STEP_TIME},
 };
-
-/// An argument of a statement, and its type.
-pub type Argument<'a> = (&'a (dyn ToSql + Sync), Type);
-
-/// Called with each message, and with `None` when a connection begins, because earlier messages may be lost.
-type OnMessage = dyn Fn(Option<&str>) + Send + Sync;
-
-/// The channels to listen to, and the receiver of their messages.
-#[derive(Clone)]
-pub struct Subscription {
-    /// The channels. The first one must belong to this server alone.
-    pub channels: Vec<String>,
-    /// Called with each message, and with `None` when a connection begins, because earlier messages may be lost.
-    pub message: Arc<OnMessage>,
-}
-
-impl fmt::Debug for Subscription {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Subscription").field("channels", &self.channels).finish_non_exhaustive()
-    }
-}
 
 /// One PostgreSQL.
 #[derive(Debug)]
@@ -142,30 +127,4 @@ async fn install(client: &Client, name: &str, script: &str) -> Result<(), tokio_
         client.batch_execute(script).await?;
     }
     client.batch_execute("COMMIT").await
-}
-
-/// SQLSTATEs, or their prefixes, of a server that is read-only, is shutting down, or has closed the connection.
-const CONNECTION_LOST: [&str; 4] = ["25006", "08", "57P", "25P0"];
-
-fn failure(error: &tokio_postgres::Error) -> Failure {
-    let is_lost = |code: &str| CONNECTION_LOST.iter().any(|lost| code.starts_with(lost));
-    match error.code() {
-        Some(code) if !is_lost(code.code()) => Failure::Rejected(words(error)),
-        _ => Failure::Lost(words(error)),
-    }
-}
-
-/// The server's message; without one, the library's with its causes.
-fn words(error: &tokio_postgres::Error) -> String {
-    if let Some(said) = error.as_db_error() {
-        let hint = said.hint().map_or_else(String::new, |hint| format!("; {hint}"));
-        return format!("{}: {} (SQLSTATE {}){hint}", said.severity(), said.message(), said.code().code());
-    }
-    let mut words = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        words = format!("{words}: {error}");
-        cause = error.source();
-    }
-    words
 }

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use tokio::{sync::watch, time::timeout};
 
-use super::{Connect, Health, STEP_TIME, no_answer};
+use super::{
+    connect::{Connect, STEP_TIME, no_answer},
+    health::Health,
+};
 use crate::{
     backoff::Backoff,
     failure::{Failure, Names},

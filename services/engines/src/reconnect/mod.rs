@@ -3,41 +3,23 @@
 //! One task keeps it. Calls use the current connection, or fail with the reason why there is none; right after a loss they
 //! wait for the first attempt. One line is logged when an engine becomes unavailable, and one when it is back.
 
+mod connect;
 mod health;
 mod keeper;
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc};
 
 use everywire_core::Result;
 use tokio::{task::JoinSet, time::timeout};
 
-pub use self::health::Health;
-use self::keeper::Keeper;
+use self::{connect::no_answer, keeper::Keeper};
+pub use self::{
+    connect::{Connect, STEP_TIME},
+    health::Health,
+};
 use crate::failure::{Failure, Names};
-
-/// The most time for one step of an engine, including a new connection.
-pub const STEP_TIME: Duration = Duration::from_secs(3);
-
-/// How to connect to an engine.
-pub trait Connect: Send + Sync + 'static {
-    /// What the steps of the engine need. A connection that was replaced lives until its last step ends.
-    type Connection: Clone + Send + Sync + 'static;
-
-    /// Connects, and checks that the engine supports what is needed, within [`STEP_TIME`]. `last` is the connection that was
-    /// lost, and `health` that of the new one.
-    fn connect(
-        &self,
-        last: Option<&Self::Connection>,
-        health: &Health,
-    ) -> impl Future<Output = Result<Self::Connection, Failure>> + Send;
-
-    /// Returns false if the connection is known to have ended.
-    fn is_usable(_: &Self::Connection) -> bool {
-        true
-    }
-}
 
 /// An engine whose connection is replaced whenever it is lost.
 pub struct Reconnecting<C: Connect> {
@@ -106,8 +88,4 @@ impl<C: Connect> Reconnecting<C> {
         }
         outcome
     }
-}
-
-fn no_answer() -> Failure {
-    Failure::Lost(format!("no answer within {STEP_TIME:?}"))
 }

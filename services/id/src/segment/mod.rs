@@ -7,6 +7,7 @@
 //! several don't sort, and a server that ends wastes the rest of its segments.
 
 mod buffer;
+pub(crate) mod ranges;
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -19,19 +20,13 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use self::buffer::Buffer;
+use self::{buffer::Buffer, ranges::Ranges};
 use crate::{Database, Guarantees, IdParts};
 
 /// The longest wait of a call for a segment. After it the call is `UNAVAILABLE`.
 const MAX_WAIT: Duration = Duration::from_secs(10);
 /// The pause after a failed step.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(100);
-
-/// A source of ranges of numbers.
-pub trait Ranges: Send + Sync + 'static {
-    /// Takes the next `count` numbers, and returns the last of them.
-    fn take(&self, count: u64) -> impl Future<Output = Result<u64>> + Send;
-}
 
 /// Ids from segments.
 #[derive(Debug)]

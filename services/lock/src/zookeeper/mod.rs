@@ -18,7 +18,7 @@ use everywire_core::{Result, RpcError};
 use tokio::{sync::Mutex, time::timeout};
 use zookeeper_client::{Acls, Client, CreateMode, CreateOptions, Error, OneshotWatcher};
 
-use self::nodes::{Holder, Look, directory, look, now, queue};
+use self::nodes::{CLOCK, Holder, Look, PERSISTENT, directory, look, now, queue};
 use everywire_engines::{
     failure::{Failure, Names},
     reconnect::{Connect, Health, Reconnecting},
@@ -40,8 +40,6 @@ const SESSION_TTL: Duration = Duration::from_secs(4);
 const SESSION_TIME: Duration = Duration::from_millis(2_500);
 /// The most attempts at a step that keeps losing races against others.
 const TRIES: usize = 100;
-const CLOCK: &str = "/everywire/clock";
-const PERSISTENT: CreateOptions<'static> = CreateMode::Persistent.with_acls(Acls::anyone_all());
 const WAITING: CreateOptions<'static> = CreateMode::EphemeralSequential.with_acls(Acls::anyone_all());
 
 /// One ensemble.

@@ -2,13 +2,16 @@
 
 use std::{fmt::Write, time::Duration};
 
-use zookeeper_client::{Client, Error, Stat};
+use zookeeper_client::{Acls, Client, CreateMode, CreateOptions, Error, Stat};
 
-use super::{CLOCK, PERSISTENT};
 use crate::{
     LockGrant, Request,
     engine::{from_millis, grant, to_millis},
 };
+
+/// The node that is written to read the time.
+pub(super) const CLOCK: &str = "/everywire/clock";
+pub(super) const PERSISTENT: CreateOptions<'static> = CreateMode::Persistent.with_acls(Acls::anyone_all());
 
 pub(super) fn directory(name: &str) -> String {
     name.bytes().fold("/everywire/locks/".to_owned(), |mut path, byte| {
