@@ -24,7 +24,7 @@ use hyper::{
 
 use crate::{
     frames::accept_key,
-    server::{Gate, Shared},
+    gate::{Gate, Shared},
     session::{self, Message},
 };
 

@@ -47,6 +47,7 @@ mod frames;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;
+mod gate;
 mod held;
 pub mod schema;
 mod send_queue;

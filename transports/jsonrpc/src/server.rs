@@ -3,18 +3,18 @@
 use std::{io, sync::Arc};
 
 use everywire_core::{
-    Budget, Result, RpcError, Service,
+    Result, RpcError, Service,
     descriptor::ServiceDescriptor,
-    wire::{self, Io, Protocol, Waiting},
+    wire::{self, Io, Protocol},
 };
-use everywire_json::{Cancellable, Endpoint};
 use everywire_net::WebOrigins;
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::value::to_raw_value;
 
-use crate::{connection::Connection, schema};
-
-/// The method that answers with the service's `OpenRPC` document.
-const DISCOVER: &str = "rpc.discover";
+use crate::{
+    connection::Connection,
+    gate::{Common, Shared},
+    schema,
+};
 
 /// A JSON-RPC server over HTTP and WebSocket.
 ///
@@ -71,53 +71,5 @@ impl Protocol for Server {
     ) -> io::Result<()> {
         let wire::Connection { io, budget, waiting, stop, .. } = connection;
         Connection::new(Shared { service, common, budget, waiting }, stop).serve(io).await
-    }
-}
-
-/// What all connections share.
-#[derive(Debug)]
-pub struct Common {
-    /// The service's `OpenRPC` document.
-    document: Box<RawValue>,
-    pub(crate) origins: WebOrigins,
-}
-
-/// What the calls of one connection share.
-pub(crate) struct Shared<S> {
-    service: S,
-    pub(crate) common: Arc<Common>,
-    pub(crate) budget: Arc<Budget>,
-    pub(crate) waiting: Waiting,
-}
-
-/// What one message is addressed to.
-pub(crate) struct Gate<'a, S> {
-    pub(crate) shared: &'a Shared<S>,
-    /// The calls of a WebSocket, which later messages can cancel.
-    pub(crate) calls: Option<&'a Cancellable>,
-    /// The server takes no new calls.
-    pub(crate) is_stopping: bool,
-}
-
-impl<S: Service> Endpoint for Gate<'_, S> {
-    type Service = S;
-
-    fn service(&self) -> &S {
-        &self.shared.service
-    }
-
-    fn budget(&self) -> &Arc<Budget> {
-        &self.shared.budget
-    }
-
-    fn cancellable(&self) -> Option<&Cancellable> {
-        self.calls
-    }
-
-    fn answer_itself(&self, method: &str) -> Option<Result<&RawValue>> {
-        if self.is_stopping {
-            return Some(Err(RpcError::unavailable("the server is shutting down")));
-        }
-        (method == DISCOVER).then_some(Ok(&self.shared.common.document))
     }
 }

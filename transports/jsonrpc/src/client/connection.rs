@@ -5,7 +5,7 @@ use everywire_core::{Limits, Result, RpcError};
 use everywire_net::{Http1Client, Target, code_of_status};
 use http::{HeaderValue, Uri, header};
 
-use super::websocket::WebSocket;
+use super::{limits::max_response, websocket::WebSocket};
 
 /// How the server is reached. Nothing is opened before the first call.
 #[derive(Debug)]
@@ -52,9 +52,4 @@ impl Http {
         }
         Ok(response.into_body())
     }
-}
-
-/// The longest response in bytes: twice what a server sends by default.
-pub(super) fn max_response() -> usize {
-    Limits::default().message_bytes * 2
 }

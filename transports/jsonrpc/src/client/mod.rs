@@ -1,6 +1,7 @@
 //! The client: JSON-RPC over the client of HTTP/1 that wires share, or over a WebSocket.
 
 mod connection;
+mod limits;
 mod websocket;
 
 use std::{
@@ -12,10 +13,7 @@ use everywire_core::{Caller, Result, RpcError, descriptor::Method};
 use everywire_net::Calls;
 use serde::{Serialize, de::DeserializeOwned};
 
-use self::connection::Connection;
-
-/// Calls in flight, and as many again that wait for other calls. Over HTTP each call takes a connection.
-const CALLS: usize = 512;
+use self::{connection::Connection, limits::CALLS};
 
 /// A JSON-RPC client over HTTP (`http://…`) or one WebSocket (`ws://…`).
 ///

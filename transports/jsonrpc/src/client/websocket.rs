@@ -15,7 +15,7 @@ use jsonrpsee_ws_client::{PingConfig, WsClient, WsClientBuilder, types::Id};
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use super::{CALLS, connection::max_response};
+use super::limits::{CALLS, max_response};
 use crate::fault;
 
 /// How often a ping is sent.

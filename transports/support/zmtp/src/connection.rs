@@ -21,7 +21,7 @@ use tokio::{
 };
 
 use crate::{
-    Engine, Envelope, HeldCall, Peer, Reply, Session,
+    Envelope, HeldCall, Peer, Reply, Session,
     frames::{self, GREETING, GREETING_BYTES, SocketType, Taken, violation},
 };
 
@@ -31,7 +31,8 @@ const MESSAGE_FRAMES: usize = 64;
 /// One connection.
 pub(crate) struct Connection<'a, IO, S: Session> {
     pub(crate) io: Socket<IO>,
-    engine: &'a Engine,
+    wire: &'static str,
+    socket: SocketType,
     budget: &'a Budget,
     address: wire::Peer,
     session: S,
@@ -55,7 +56,7 @@ pub(crate) struct Connection<'a, IO, S: Session> {
 
 impl<'a, IO: Io, S: Session> Connection<'a, IO, S> {
     pub(crate) fn new(
-        engine: &'a Engine,
+        (wire, socket): (&'static str, SocketType),
         io: Socket<IO>,
         address: wire::Peer,
         budget: &'a Arc<Budget>,
@@ -63,7 +64,8 @@ impl<'a, IO: Io, S: Session> Connection<'a, IO, S> {
     ) -> Self {
         Self {
             io,
-            engine,
+            wire,
+            socket,
             budget,
             address,
             session,
@@ -88,7 +90,7 @@ impl<'a, IO: Io, S: Session> Connection<'a, IO, S> {
             self.read_more().await?;
         }
         let _ = self.input.split_to(GREETING_BYTES);
-        frames::put_ready(self.peer.output.raw(), self.engine.socket);
+        frames::put_ready(self.peer.output.raw(), self.socket);
         loop {
             match frames::take_frame(&mut self.input, 0) {
                 Ok(Taken::Command(ready)) => {
@@ -306,7 +308,7 @@ impl<'a, IO: Io, S: Session> Connection<'a, IO, S> {
 
     /// Whether one call waits for the other.
     fn is_serial(&self) -> bool {
-        self.engine.socket == SocketType::Rep
+        self.socket == SocketType::Rep
     }
 
     /// Notes why nothing is read. What has come of a message may wait until reading goes on.
@@ -369,7 +371,7 @@ impl<'a, IO: Io, S: Session> Connection<'a, IO, S> {
     }
 
     fn about(&self, what: &str) -> impl fmt::Display {
-        let Self { engine: Engine { wire, .. }, address, .. } = self;
+        let Self { wire, address, .. } = self;
         fmt::from_fn(move |f| write!(f, "{wire}: {address} {what}"))
     }
 

@@ -49,7 +49,7 @@ impl Engine {
     /// protocol, `TimedOut` or `QuotaExceeded` for one that met a limit, or what the socket said.
     pub async fn serve<S: Session>(&self, connection: wire::Connection<impl Io>, session: S) -> io::Result<()> {
         let wire::Connection { io, peer, budget, stop, .. } = connection;
-        let mut connection = Connection::new(self, io, peer, &budget, session);
+        let mut connection = Connection::new((self.wire, self.socket), io, peer, &budget, session);
         let handshake = timeout(budget.limits().handshake_time, connection.shake_hands());
         let Some(shaken) = stop.run_until_cancelled(handshake).await else { return Ok(()) };
         match shaken {

@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use super::{Client, DEADLINE, Script, connection, frames, hello, message};
-use crate::{Engine, SocketType, connection::Connection};
+use crate::{SocketType, connection::Connection};
 
 #[tokio::test]
 async fn a_long_message_ends_the_connection() {
@@ -176,10 +176,10 @@ async fn a_reply_for_which_there_is_no_room_is_refused() {
 
 #[tokio::test]
 async fn an_idle_connection_keeps_no_large_buffers() {
-    let (engine, budget) = (Engine::new("test", SocketType::Router), Budget::new(Limits::default()));
+    let budget = Budget::new(Limits::default());
     let (mut io, far) = duplex(1 << 20);
     let wire::Connection { io: far, peer, .. } = connection(far, &budget, &CancellationToken::new());
-    let mut connection = Connection::new(&engine, far, peer, &budget, Script::default());
+    let mut connection = Connection::new(("test", SocketType::Router), far, peer, &budget, Script::default());
     io.write_all(&hello(SocketType::Dealer)).await.unwrap();
     connection.shake_hands().await.unwrap();
     let mut greeted = vec![0; hello(SocketType::Router).len()];

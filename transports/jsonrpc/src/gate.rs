@@ -1,0 +1,59 @@
+//! What the messages of one connection are addressed to: the service, and the document that describes it.
+
+use std::sync::Arc;
+
+use everywire_core::{Budget, Result, RpcError, Service, wire::Waiting};
+use everywire_json::{Cancellable, Endpoint};
+use everywire_net::WebOrigins;
+use serde_json::value::RawValue;
+
+/// The method that answers with the service's `OpenRPC` document.
+const DISCOVER: &str = "rpc.discover";
+
+/// What all connections share.
+#[derive(Debug)]
+pub struct Common {
+    /// The service's `OpenRPC` document.
+    pub(crate) document: Box<RawValue>,
+    pub(crate) origins: WebOrigins,
+}
+
+/// What the calls of one connection share.
+pub(crate) struct Shared<S> {
+    pub(crate) service: S,
+    pub(crate) common: Arc<Common>,
+    pub(crate) budget: Arc<Budget>,
+    pub(crate) waiting: Waiting,
+}
+
+/// What one message is addressed to.
+pub(crate) struct Gate<'a, S> {
+    pub(crate) shared: &'a Shared<S>,
+    /// The calls of a WebSocket, which later messages can cancel.
+    pub(crate) calls: Option<&'a Cancellable>,
+    /// The server takes no new calls.
+    pub(crate) is_stopping: bool,
+}
+
+impl<S: Service> Endpoint for Gate<'_, S> {
+    type Service = S;
+
+    fn service(&self) -> &S {
+        &self.shared.service
+    }
+
+    fn budget(&self) -> &Arc<Budget> {
+        &self.shared.budget
+    }
+
+    fn cancellable(&self) -> Option<&Cancellable> {
+        self.calls
+    }
+
+    fn answer_itself(&self, method: &str) -> Option<Result<&RawValue>> {
+        if self.is_stopping {
+            return Some(Err(RpcError::unavailable("the server is shutting down")));
+        }
+        (method == DISCOVER).then_some(Ok(&self.shared.common.document))
+    }
+}
