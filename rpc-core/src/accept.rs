@@ -15,7 +15,7 @@ use crate::{
     budget::Budget,
     connection::Connection,
     limits::Limit,
-    listener::{Listener, Peer},
+    listener::{Io, Listener, Peer},
     waiting::Waiting,
 };
 
@@ -38,41 +38,52 @@ pub(crate) async fn serve_connections<L: Listener, F>(
 ) where
     F: Future<Output = io::Result<()>> + Send + 'static,
 {
-    let open = Arc::new(Open::default());
-    let mut tasks = JoinSet::new();
+    let mut running = Running { wire, open: Arc::default(), tasks: JoinSet::new() };
     let mut failures = Failures { wire, logged: None };
     loop {
-        let accepted = tokio::select! {
+        tokio::select! {
             biased;
             () = shutdown.cancelled() => break,
-            accepted = listener.accept() => accepted,
-            Some(ended) = tasks.join_next() => {
-                report(wire, ended);
-                continue;
-            }
-        };
-        match accepted {
-            Ok((io, peer)) => {
-                // Each step of a connection asks its token, under the token's lock. A token each keeps connections from contending.
-                let connection = Connection::new(io, peer, budget, shutdown.child_token());
-                if let Some(permit) = open.enter(wire, peer, &connection.waiting, budget) {
-                    tasks.spawn(run(wire, peer, serve(connection), permit));
+            accepted = listener.accept() => match accepted {
+                Ok((io, peer)) => {
+                    // Each step of a connection asks its token, under the token's lock. A token each keeps connections from
+                    // contending.
+                    running.start(Connection::new(io, peer, budget, shutdown.child_token()), &serve);
                 }
-            }
-            Err(error) => failures.pause(&error).await,
+                Err(error) => failures.pause(&error).await,
+            },
+            Some(ended) = running.tasks.join_next() => report(wire, ended),
         }
     }
     // Clients that connect from here on are rejected at once instead of waiting in vain.
     drop(listener);
-    while let Some(ended) = tasks.join_next().await {
+    while let Some(ended) = running.tasks.join_next().await {
         report(wire, ended);
     }
 }
 
-/// Serves one connection to its end.
-async fn run(wire: &'static str, peer: Peer, serving: impl Future<Output = io::Result<()>>, _permit: ConnectionPermit) {
-    if let Err(error) = serving.await {
-        tracing::debug!(wire, %peer, %error, "a connection ended early");
+/// The tasks of the open connections.
+struct Running {
+    wire: &'static str,
+    open: Arc<Open>,
+    tasks: JoinSet<()>,
+}
+
+impl Running {
+    /// Serves the connection in a task of its own, unless a limit is met.
+    fn start<IO: Io, F>(&mut self, connection: Connection<IO>, serve: &impl Fn(Connection<IO>) -> F)
+    where
+        F: Future<Output = io::Result<()>> + Send + 'static,
+    {
+        let (wire, peer) = (self.wire, connection.peer);
+        let Some(permit) = self.open.enter(wire, peer, &connection.waiting, &connection.budget) else { return };
+        let serving = serve(connection);
+        self.tasks.spawn(async move {
+            if let Err(error) = serving.await {
+                tracing::debug!(wire, %peer, %error, "a connection ended early");
+            }
+            drop(permit);
+        });
     }
 }
 
