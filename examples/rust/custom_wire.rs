@@ -51,8 +51,12 @@ impl Protocol for Lines {
     async fn serve<S: Service>(_: Arc<()>, service: S, connection: Connection<impl Io>) -> io::Result<()> {
         let Connection { io, budget, stop, .. } = connection;
         let (mut stream, max) = (BufReader::new(io), budget.limits());
-        while let Some(line) = stop.run_until_cancelled(timeout(max.idle_time, next_line(&mut stream, max))).await {
-            let mut call = LineCall(serde_json::from_slice(&line??)?);
+        while let Some(begun) = stop.run_until_cancelled(timeout(max.idle_time, stream.fill_buf())).await {
+            if begun??.is_empty() {
+                break; // the end
+            }
+            let line = timeout(max.message_time, next_line(&mut stream, max)).await??;
+            let mut call = LineCall(serde_json::from_slice(&line)?);
             let reply = match service.descriptor().find(call.0["method"].as_str().unwrap_or_default()) {
                 Err(unknown) => call.reply::<()>(Err(unknown)),
                 Ok(method) => tokio::select! {

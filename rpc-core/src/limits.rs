@@ -50,7 +50,7 @@ limits! {
     /// Connections open at the same time on one wire, not counting those with a call that [waits](crate::descriptor::Method::waits).
     /// One more is closed at once. Default 1,024.
     connections: usize = 1_024, Connections;
-    /// Those of them from one address: an IPv4 address, or a /64 network of IPv6. Loopback addresses have no such limit.
+    /// Connections from one address: an IPv4 address, or a /64 network of IPv6. Loopback addresses have no such limit.
     /// Default 256.
     connections_per_address: usize = 256, ConnectionsPerAddress;
     /// Time for the greeting on a new connection, and for the head of each request from its first byte.

@@ -15,7 +15,7 @@ pub trait Listener: Send + 'static {
     /// The streams that it accepts.
     type Io: Io;
 
-    /// Waits for the next connection. A future that is dropped must not lose one.
+    /// Waits for the next connection. Must be cancel-safe: dropping the future must not lose a connection.
     ///
     /// After an error the server logs it, pauses for 50 ms and calls this again.
     fn accept(&mut self) -> impl Future<Output = io::Result<(Self::Io, Peer)>> + Send;

@@ -123,9 +123,9 @@ impl<S: Service> Server<S> {
             ended = next_failure(&mut serving) => ended,
         };
         stop.cancel();
-        let Ok(drained) = tokio::time::timeout(self.grace, next_failure(&mut serving)).await else {
+        let Ok(drained) = tokio::time::timeout(self.grace, all_ended(&mut serving)).await else {
             end.cancel();
-            let _ = tokio::time::timeout(FINAL_REPLY_TIME, next_failure(&mut serving)).await;
+            let _ = tokio::time::timeout(FINAL_REPLY_TIME, all_ended(&mut serving)).await;
             let late = format!("calls in flight outlasted the grace period of {:?} and were cut off", self.grace);
             return outcome.and(Err(RpcError::deadline_exceeded(late)));
         };
@@ -146,6 +146,15 @@ impl<S: Service> Server<S> {
 
 async fn named(endpoint: String, serving: Serving) -> Result<()> {
     serving.await.map_err(|error| RpcError::new(error.code(), format!("{endpoint}: {}", error.message())))
+}
+
+/// Waits until all wires have ended, and returns the first failure.
+async fn all_ended(serving: &mut JoinSet<Result<()>>) -> Result<()> {
+    let mut first = Ok(());
+    while !serving.is_empty() {
+        first = first.and(next_failure(serving).await);
+    }
+    first
 }
 
 /// Waits until a wire fails, or until all have ended.

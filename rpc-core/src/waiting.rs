@@ -20,7 +20,8 @@ use crate::{
 /// `calls_in_flight`, and its connection does not count as one of `connections`.
 ///
 /// # Notes for implementers
-/// A wire makes one of these for each connection and calls the service through a [`PerConnection`]. It may hold back calls
+/// A [`Protocol`](crate::wire::Protocol) gets one with each connection, and a service that keeps it. Only a
+/// [`Transport`](crate::Transport) that accepts connections by itself makes one, and calls the service through a [`PerConnection`]. It may hold back calls
 /// while as many as `calls_in_flight` are [running](Self::running), but must still read pings, closes and heartbeats.
 #[derive(Debug, Clone)]
 pub struct Waiting {

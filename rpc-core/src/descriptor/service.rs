@@ -57,7 +57,7 @@ impl ServiceDescriptor {
         self.methods.iter().find(|method| method.name == name)
     }
 
-    /// The method with this name. There being none is `UNIMPLEMENTED`, with the names of those that there are.
+    /// The method with this name. Returns `UNIMPLEMENTED`, listing the known methods, if there is none.
     pub fn find(&self, name: &str) -> Result<&Method> {
         self.method(name).ok_or_else(|| self.unknown(name))
     }

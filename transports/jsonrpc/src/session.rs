@@ -80,6 +80,8 @@ where
     session.calls.clear();
     session.output.push_close(&close);
     poll_fn(|cx| session.output.poll_write(&mut session.io, cx)).await?;
+    // The peer may still be sending, and must not lose the close frame.
+    session.io.linger();
     session.io.shutdown().await
 }
 
@@ -125,7 +127,7 @@ where
         }
     }
 
-    /// Refuses new calls until those in flight are done.
+    /// Rejects new calls until those in flight are done.
     async fn finish(&mut self) -> io::Result<Close> {
         self.is_stopping = true;
         let close = poll_fn(|cx| self.poll(cx)).await?;

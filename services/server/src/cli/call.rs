@@ -21,7 +21,7 @@ use super::{print, probe};
 #[derive(Debug, Clone, Args)]
 #[command(after_help = methods())]
 pub(crate) struct Call {
-    /// The server, such as <xmlrpc://127.0.0.1:4242>, or a URL that a server prints, such as <http://127.0.0.1:4242>
+    /// The server, such as `xmlrpc://127.0.0.1:4242`, or a URL that a server prints, such as `http://127.0.0.1:4242`
     url: String,
     /// The method, such as add
     method: String,
@@ -111,7 +111,8 @@ fn positional(method: &Method, words: &[String]) -> Value {
     words.iter().zip(shapes).map(|(word, shape)| value(shape, word)).collect()
 }
 
-/// A word is text where text is asked for, and JSON elsewhere; what is not JSON stays text, for the service to refuse.
+/// An argument is taken as text if the method expects text, and as JSON otherwise. What is not JSON stays text, and the service
+/// rejects it.
 fn value(shape: Option<&Shape>, word: &str) -> Value {
     let is_text = |shape: &Shape| matches!(shape, Shape::String | Shape::Char);
     match shape {

@@ -31,7 +31,7 @@ const SIGNALS: &str = "Signals:
 An ADDR is HOST:PORT, with an IPv6 address in brackets, or tcp://HOST:PORT as in ZeroMQ, where * stands for every \
 IPv4 address. Port 0 chooses a free port.
 
-The exit code is 0 if the stop cut off no call. There is no authentication: keep the addresses on loopback, or \
+Exits with 0 if the shutdown cut off no call, else with 1. There is no authentication: keep the addresses on loopback, or \
 behind something that provides it.";
 
 /// Serve add, locks, ids and the limiter on every wire (the default command)

@@ -35,7 +35,7 @@
 //! call has is ignored.
 //!
 //! # Limits
-//! | limit | what is over it |
+//! | limit | what exceeds it |
 //! |---|---|
 //! | `depth` | arguments; values in them nest at most 126 deep anyway, which is `serde_json`'s limit |
 //! | `batch_calls` | a batch; none of its calls runs |

@@ -69,8 +69,8 @@ where
     connection.await
 }
 
-/// The socket of a connection that [`serve`] has upgraded, and the bytes behind the request that were read already. None if
-/// the connection broke before.
+/// The socket of a connection that [`serve`] has upgraded, and any bytes already read past the request. `None` if the
+/// connection broke before.
 pub async fn upgraded<IO: Io>(upgrade: OnUpgrade) -> Option<(Socket<IO>, Bytes)> {
     let parts = upgrade.await.ok()?.downcast::<TokioIo<Tracked<IO>>>().ok()?;
     let Parts { io, read_buf, .. } = parts;

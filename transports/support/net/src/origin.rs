@@ -6,8 +6,8 @@ use everywire_core::{Result, RpcError};
 use http::{HeaderValue, Uri, uri::Authority};
 
 /// The web pages that may call a server through a browser. By default these are the server's own pages, and only under an IP
-/// address or `localhost`: with any other name, its owner could point it at this machine (DNS rebinding) and pass for the
-/// server.
+/// address or `localhost`: the owner of any other name could make it resolve to this machine (DNS rebinding) and pass for
+/// the server.
 ///
 /// A browser sends a WebSocket handshake, and a POST whose content type is one that forms have, for any page. It names the
 /// page in `Origin`. A request without that header does not come from a page.

@@ -54,7 +54,7 @@ impl Engine {
         let Some(shaken) = stop.run_until_cancelled(handshake).await else { return Ok(()) };
         match shaken {
             Ok(shaken) => shaken.inspect_err(|error| self.log_rejected(peer, error))?,
-            Err(_) => return Err(connection.exceeded(Limit::HandshakeTime, "has not shaken hands in time")),
+            Err(_) => return Err(connection.exceeded(Limit::HandshakeTime, "did not complete the handshake in time")),
         }
         tokio::select! {
             biased;
