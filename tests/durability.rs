@@ -170,13 +170,13 @@ async fn a_directory_that_cannot_be_used_is_named() {
     let at = |name: &str| home.path().join(name).to_str().unwrap().to_owned();
     std::fs::write(at("file"), "").unwrap();
     std::fs::create_dir(at("garbage")).unwrap();
-    std::fs::write(at("garbage/everywire.marks"), "garbage ".repeat(10_000)).unwrap();
+    std::fs::write(at("garbage/everywire.redb"), "garbage ".repeat(10_000)).unwrap();
     let _holder = Serving::start(&["--data-dir", &at("taken")]).await;
     #[rustfmt::skip]
     let cases = [
         ("file", format!("error: FAILED_PRECONDITION: --data-dir {}: File exists", at("file"))),
-        ("garbage", format!("error: DATA_LOSS: --data-dir {}: damaged, or no file of everywire;", at("garbage/everywire.marks"))),
-        ("taken", format!("error: UNAVAILABLE: --data-dir {}: another process uses it; each server", at("taken/everywire.marks"))),
+        ("garbage", format!("error: DATA_LOSS: --data-dir {}: damaged, or no file of everywire: ", at("garbage/everywire.redb"))),
+        ("taken", format!("error: UNAVAILABLE: --data-dir {}: another process uses it; each server", at("taken/everywire.redb"))),
     ];
     for (name, expected) in cases {
         let (success, out, err) = run(&["--data-dir", &at(name)]).await;

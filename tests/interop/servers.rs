@@ -150,7 +150,7 @@ async fn a_stream_of_zerorpc_is_refused_and_harms_no_other_call() {
     for length in [0, 3, 100_000] {
         let error = client.count(length).await.unwrap_err();
         assert_eq!(error.code(), Code::Unimplemented, "{error}");
-        assert_eq!(error.message(), "count answers with a stream, which this client does not read");
+        assert_eq!(error.message(), "count responds with a stream, which this client does not read");
         let error = client.missing().await.unwrap_err();
         assert_eq!(error.origin(), Origin::Remote, "the server still answers: {error}");
     }

@@ -77,7 +77,7 @@ async fn goes_on_without_ids(serving: &Serving, clients: &mut Clients) {
 /// What the log says of one failure.
 async fn one_failure(log: &mut Log, reason: &str) {
     let line = log.line("a mark can't be written").await;
-    assert!(line.contains(reason) && line.contains("everywire.marks"), "{line}");
+    assert!(line.contains(reason) && line.contains("everywire.redb"), "{line}");
     assert!(log.next().await.contains("marks can be written again"), "the tries in between are not logged");
 }
 

@@ -30,7 +30,7 @@ fn main() -> Result<()> {
     for batch in [1, 100, 4_096, 100_000] {
         let ids = Snowflake::new(0)?;
         let ids = match &dir {
-            Some(dir) => ids.durable(dir),
+            Some(dir) => ids.durable(dir)?,
             None => ids,
         };
         let (rate, cpu) = measured(&[Arc::new(ids)], batch, time)?;

@@ -113,14 +113,13 @@ impl Ids {
     }
 
     /// Stores a mark of the ids that this process makes in `dir`, so that a restart repeats none of them.
-    #[must_use]
-    pub fn durable(self, dir: &DataDir) -> Self {
+    pub fn durable(self, dir: &DataDir) -> Result<Self> {
         let scheme = match self.scheme {
-            Scheme::Snowflake(ids) => Scheme::Snowflake(ids.durable(dir)),
+            Scheme::Snowflake(ids) => Scheme::Snowflake(ids.durable(dir)?),
             #[cfg(any(feature = "redis", feature = "sql"))]
             engine => engine,
         };
-        Self { scheme, ..self }
+        Ok(Self { scheme, ..self })
     }
 
     /// Permutes the ids: only someone who has the secret can tell their order and number.

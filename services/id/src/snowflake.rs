@@ -120,16 +120,15 @@ impl<C: Clock> Snowflake<C> {
 
     /// Stores a mark of its highest id in `dir`: its ids are greater than all that were handed out with `dir` before. After a crash
     /// the first id waits up to a quarter of a second, until the clock has passed the mark.
-    #[must_use]
-    pub fn durable(self, dir: &DataDir) -> Self {
+    pub fn durable(self, dir: &DataDir) -> Result<Self> {
         let layout = self.settings.layout;
-        let mark = dir.high_water("ids", MARK_AHEAD_MS.saturating_mul(layout.ids_of_all_per_ms()));
+        let mark = dir.high_water("ids", MARK_AHEAD_MS.saturating_mul(layout.ids_of_all_per_ms()))?;
         if mark.last_before() > 0 {
             let ms = layout.ms_of_id(mark.last_before());
             self.next.store(layout.position(ms + 1), Ordering::Relaxed);
             self.seen_ms.store(ms, Ordering::Relaxed);
         }
-        Self { mark, ..self }
+        Ok(Self { mark, ..self })
     }
 
     /// The next id.

@@ -43,9 +43,9 @@ pub struct MemoryLocks {
 
 impl MemoryLocks {
     /// Locks that a restart forgets, with tokens greater than all that were drawn from `dir` before.
-    pub fn durable(dir: &DataDir) -> Self {
-        let tokens = dir.high_water("fencing tokens", TOKEN_BLOCK);
-        Self { table: Table::after(tokens.last_before()).into(), tokens }
+    pub fn durable(dir: &DataDir) -> Result<Self> {
+        let tokens = dir.high_water("fencing tokens", TOKEN_BLOCK)?;
+        Ok(Self { table: Table::after(tokens.last_before()).into(), tokens })
     }
 
     /// Takes the lock of `request`, waiting up to `wait`. Dropping the future leaves the queue at once.

@@ -28,8 +28,9 @@ impl Embedded {
 
     /// A toolkit whose fencing tokens and ids never repeat after a restart: `dir` stores their marks. [`Ids::scope`] tells among
     /// which servers ids are unique.
-    pub fn durable(ids: impl Into<Ids>, dir: &DataDir) -> Self {
-        Self::new(ids.into().durable(dir)).locks(Backend::from(MemoryLocks::durable(dir)))
+    pub fn durable(ids: impl Into<Ids>, dir: &DataDir) -> Result<Self> {
+        let locks = Backend::from(MemoryLocks::durable(dir)?);
+        Ok(Self::new(ids.into().durable(dir)?).locks(locks))
     }
 
     /// Sets the limiter behind `acquire`, the same for each resource.

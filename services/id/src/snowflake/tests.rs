@@ -166,11 +166,11 @@ fn ids_of_a_data_directory_go_on_after_all_before() {
 async fn next_of_a_life(home: &Path, worker: u64, last: u64) -> u64 {
     let began = Instant::now();
     let dir = DataDir::open(home).unwrap();
-    let ids = Snowflake::new(worker).unwrap().durable(&dir);
+    let ids = Snowflake::new(worker).unwrap().durable(&dir).unwrap();
     let next = ids.next().await.unwrap();
     assert!(next > last, "worker {worker}: {next} after {last}");
     assert!(next >> 22 <= ids.now().unwrap().1, "worker {worker}: an id from the future");
-    let mark = dir.high_water("ids", 0).last_before();
+    let mark = dir.high_water("ids", 0).unwrap().last_before();
     assert!(mark >= next, "worker {worker}: the mark is written ahead");
     assert!(mark >> 22 <= (next >> 22) + MARK_AHEAD_MS, "worker {worker}");
     assert!(began.elapsed() < Duration::from_secs(5), "worker {worker}: {:?}", began.elapsed());
@@ -181,9 +181,9 @@ async fn next_of_a_life(home: &Path, worker: u64, last: u64) -> u64 {
 async fn a_clock_set_back_across_a_restart_is_an_error() {
     let home = tempfile::tempdir().unwrap();
     let dir = DataDir::open(home.path()).unwrap();
-    let before = ids("41/10/12", 0, 10_000_000).durable(&dir);
+    let before = ids("41/10/12", 0, 10_000_000).durable(&dir).unwrap();
     before.next().await.unwrap();
-    let after = ids("41/10/12", 0, 9_000_000).durable(&dir);
+    let after = ids("41/10/12", 0, 9_000_000).durable(&dir).unwrap();
     let error = after.next().await.unwrap_err();
     assert_eq!(error.code(), Code::FailedPrecondition);
     let expected = "the clock was set back by 1000250 ms; ids wait for it up to 2000 ms and never repeat";

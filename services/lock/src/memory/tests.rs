@@ -248,7 +248,7 @@ fn tokens_of_a_data_directory_grow_over_restarts() {
     let home = tempfile::tempdir().unwrap();
     for first in [1, 65_538, 131_075] {
         let grant = life(async {
-            let locks = MemoryLocks::durable(&DataDir::open(home.path()).unwrap());
+            let locks = MemoryLocks::durable(&DataDir::open(home.path()).unwrap()).unwrap();
             try_lock(&locks, "a").await
         });
         assert_eq!(grant.token, first);

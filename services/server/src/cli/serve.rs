@@ -165,7 +165,7 @@ fn toolkit(
         notes.push("--data-dir DIR keeps tokens and ids of this process from repeating.".to_owned());
     }
     let toolkit = match dir {
-        Some(dir) => Embedded::durable(ids, &dir),
+        Some(dir) => Embedded::durable(ids, &dir).map_err(named)?,
         None => Embedded::new(ids),
     };
     Ok((if let Some(locks) = locks { toolkit.locks(locks) } else { toolkit }, notes))
