@@ -20,7 +20,7 @@ pub trait Listener: Send + 'static {
     /// After an error the server logs it, pauses for 50 ms and calls this again.
     fn accept(&mut self) -> impl Future<Output = io::Result<(Self::Io, Peer)>> + Send;
 
-    /// The URL at which clients on this machine can connect, such as `http://127.0.0.1:4242` for the scheme `http`.
+    /// Where it can be reached, for people to read: `http://127.0.0.1:4242` for the scheme `http`.
     fn url(&self, scheme: &str) -> String;
 }
 

@@ -22,7 +22,8 @@ use crate::{
 /// # Notes for implementers
 /// A [`Protocol`](crate::wire::Protocol) gets one with each connection, and a service that keeps it. Only a
 /// [`Transport`](crate::Transport) that accepts connections by itself makes one, and calls the service through a [`PerConnection`]. It may hold back calls
-/// while as many as `calls_in_flight` are [running](Self::running), but must still read pings, closes and heartbeats.
+/// while as many as `calls_in_flight` are [running](Self::running), but must still read pings, closes and heartbeats. A call counts as
+/// waiting from its first poll on, so poll a new call before you look at `running`, and look again when it has been polled.
 #[derive(Debug, Clone)]
 pub struct Waiting {
     calls: Arc<AtomicUsize>,

@@ -5,19 +5,13 @@ mod cli;
 use std::process::ExitCode;
 
 use clap::Parser;
-use mimalloc::MiMalloc;
-
-/// Gives long buffers back to the operating system once they are free. glibc's allocator keeps them for good, or until a program
-/// sets `MALLOC_MMAP_THRESHOLD_`, which it reads before `main`.
-#[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
 
 #[tokio::main]
 async fn main() -> ExitCode {
     match cli::Cli::parse().run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            cli::say(format_args!("error: {error}"));
             ExitCode::FAILURE
         }
     }

@@ -17,7 +17,7 @@ use everywire_benches::{
 };
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::print;
+use super::{memory, print};
 
 const METHOD: &str =
     "Each wire is called by everywire's own client, in rounds in which the wires take turns: in closed loops (each \
@@ -174,6 +174,7 @@ pub(crate) struct BenchServer {
 
 impl BenchServer {
     pub(crate) async fn run(self) -> Result<()> {
+        memory::give_back();
         server::serve(&self.bind, self.amqp.as_deref()).await
     }
 }

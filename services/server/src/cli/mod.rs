@@ -7,6 +7,8 @@ mod ids;
 mod limiter;
 mod limits;
 mod listing;
+mod log;
+mod memory;
 mod notes;
 mod open_files;
 mod origins;
@@ -23,6 +25,9 @@ use std::{
 use clap::{Parser, Subcommand};
 use everywire::{Result, RpcError};
 use tracing_subscriber::EnvFilter;
+
+use self::log::Log;
+pub(crate) use self::log::say;
 
 /// One service on every wire: XML-RPC, JSON-RPC, gRPC, ZeroMQ (zerorpc) and RabbitMQ. Without a command it serves.
 #[derive(Debug, Parser)]
@@ -52,7 +57,7 @@ impl Cli {
     /// Runs the command. The log goes to standard error; `RUST_LOG` sets what it says.
     pub(crate) async fn run(self) -> Result<()> {
         let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_LOG));
-        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(stderr().is_terminal()).with_writer(stderr).init();
+        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(stderr().is_terminal()).with_writer(|| Log).init();
         match self.command.unwrap_or(Command::Serve(Box::new(self.serve))) {
             Command::Serve(serve) => serve.run().await,
             Command::Call(call) => call.run().await,

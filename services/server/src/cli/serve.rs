@@ -20,8 +20,8 @@ use everywire_toolkit::{Embedded, ToolkitService};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{
-    ids::IdFlags, limiter::LimiterFlags, limits::LimitFlags, listing::Listing, notes, of_flag, open_files,
-    origins::OriginFlags,
+    ids::IdFlags, limiter::LimiterFlags, limits::LimitFlags, listing::Listing, log::say, memory, notes, of_flag,
+    open_files, origins::OriginFlags,
 };
 
 const SIGNALS: &str = "Signals:
@@ -100,6 +100,7 @@ impl FromStr for Wire {
 
 impl Serve {
     pub(crate) async fn run(self) -> Result<()> {
+        memory::give_back();
         let signals = Signals::listen()?;
         let grace = self.grace;
         let server = self.mounted().await?;
@@ -181,7 +182,7 @@ async fn run_until_signal<S: Service>(server: Server<S>, signals: Signals, grace
     let budget = server.budget();
     let ended = obey(server, signals, grace, &budget).await;
     if Limit::ALL.iter().any(|limit| budget.met(*limit) > 0) {
-        eprintln!("{budget}");
+        say(&budget);
     }
     ended
 }
@@ -195,14 +196,14 @@ async fn obey<S: Service>(server: Server<S>, mut signals: Signals, grace: Durati
             asked = signals.next() => asked,
         };
         match asked {
-            Asked::Report => eprintln!("{budget}"),
+            Asked::Report => say(budget),
             Asked::Stop if stop.is_cancelled() => {
                 return Err(RpcError::cancelled("a second signal ended the calls in flight"));
             }
             Asked::Stop => {
                 stop.cancel();
                 let grace = humantime::format_duration(grace);
-                eprintln!("shutting down: calls in flight have {grace} to finish; a second signal ends them");
+                say(format_args!("shutting down: calls in flight have {grace} to finish; a second signal ends them"));
             }
         }
     }

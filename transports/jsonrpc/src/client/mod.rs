@@ -10,7 +10,7 @@ use std::{
 };
 
 use everywire_core::{Caller, Result, RpcError, descriptor::Method};
-use everywire_net::Calls;
+use everywire_net::{Calls, without_user_info};
 use serde::{Serialize, de::DeserializeOwned};
 
 use self::{connection::Connection, limits::CALLS};
@@ -41,10 +41,11 @@ impl Client {
     #[expect(clippy::unused_async, reason = "connecting is asynchronous on every wire")]
     pub async fn connect(url: &str) -> Result<Self> {
         let connection = Connection::new(url).ok_or_else(|| {
+            let url = without_user_info(url);
             let text = format!("jsonrpc: `{url}` is not a valid URL; expected http://HOST:PORT or ws://HOST:PORT");
             RpcError::invalid_argument(text)
         })?;
-        Ok(Self { connection, calls: Calls::new(url, CALLS), last_id: AtomicU64::new(0) })
+        Ok(Self { connection, calls: Calls::new(without_user_info(url), CALLS), last_id: AtomicU64::new(0) })
     }
 
     /// Sets how long a call may take, connecting included. Default 30 s.

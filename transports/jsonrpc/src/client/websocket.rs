@@ -6,7 +6,7 @@ use std::{
 };
 
 use everywire_core::{Result, descriptor::Method};
-use everywire_net::Reconnecting;
+use everywire_net::{Reconnecting, without_user_info};
 use jsonrpsee_core::{
     client::{Error, RawResponse, async_client},
     middleware::{Request, RpcServiceBuilder, RpcServiceT},
@@ -45,7 +45,7 @@ impl WebSocket {
 
     /// Sends the request with this `id` and returns its response.
     pub(super) async fn call(&self, id: u64, method: &Method, params: Box<RawValue>) -> Result<RawResponse<'static>> {
-        let failed = |error| fault::from_client(&self.url, &error);
+        let failed = |error| fault::from_client(&without_user_info(&self.url), &error);
         let open = || async { self.open().await.map_err(failed) };
         let connection = self.connection.get(|open| open.client.is_connected(), open).await?;
         let request = Request::borrowed(method.name(), Some(&params), Id::Number(id));

@@ -25,7 +25,7 @@ mod unix;
 pub use address::{Address, reachable};
 pub use calls::Calls;
 pub use causes::with_causes;
-pub use client::{Http1Client, Target};
+pub use client::{Http1Client, Target, without_user_info};
 pub use duplex::{Duplex, DuplexConnector, duplex};
 pub use input::poll_read_more;
 pub use message::{arrived, buffered};

@@ -2,7 +2,10 @@
 
 use std::{
     fs, io,
-    os::unix::net::UnixStream as StdUnixStream,
+    os::unix::{
+        fs::{FileTypeExt, MetadataExt},
+        net::UnixStream as StdUnixStream,
+    },
     path::{Path, PathBuf},
 };
 
@@ -21,15 +24,23 @@ use crate::stream::OsStream;
 pub struct Unix {
     listener: UnixListener,
     path: PathBuf,
+    /// What was bound, so that nothing else is removed. `None` if the file is gone already.
+    inode: Option<(u64, u64)>,
 }
 
 impl Unix {
     /// Binds the socket at `path`. A file left there by a server that was killed is replaced.
     ///
-    /// `ALREADY_EXISTS` if a program listens there, or if the file is not a socket; `UNAVAILABLE` if the operating system can't
+    /// `INVALID_ARGUMENT` for an empty path, `ALREADY_EXISTS` if a program listens there, or if the file is not a socket; `UNAVAILABLE` if the operating system can't
     /// listen there.
     pub fn bind(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
+        if path.as_os_str().is_empty() {
+            return Err(RpcError::invalid_argument("the path of the Unix socket is empty"));
+        }
+        if fs::symlink_metadata(&path).is_ok_and(|found| !found.file_type().is_socket()) {
+            return Err(RpcError::already_exists(format!("{} exists and is not a socket", path.display())));
+        }
         let bound = match UnixListener::bind(&path) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_abandoned(&path) => {
                 fs::remove_file(&path).and_then(|()| UnixListener::bind(&path))
@@ -41,7 +52,8 @@ impl Unix {
             io::ErrorKind::AddrInUse => RpcError::already_exists(format!("{shown} is taken by another program")),
             _ => RpcError::unavailable(format!("can't listen on {shown}: {error}")),
         })?;
-        Ok(Self { listener, path })
+        let inode = inode(&path);
+        Ok(Self { listener, path, inode })
     }
 
     /// The path of the socket's file.
@@ -50,9 +62,14 @@ impl Unix {
     }
 }
 
+/// The device and the number of the file at `path`.
+fn inode(path: &Path) -> Option<(u64, u64)> {
+    fs::symlink_metadata(path).ok().map(|found| (found.dev(), found.ino()))
+}
+
 /// Whether a socket is at `path` and no process listens on it.
 fn is_abandoned(path: &Path) -> bool {
-    StdUnixStream::connect(path).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) && !path.is_file()
+    StdUnixStream::connect(path).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
 }
 
 impl Listener for Unix {
@@ -71,8 +88,9 @@ impl Listener for Unix {
 
 impl Drop for Unix {
     fn drop(&mut self) {
-        // If it is gone already, there is nothing to do.
-        let _ = fs::remove_file(&self.path);
+        if self.inode.is_some() && inode(&self.path) == self.inode {
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -92,6 +110,13 @@ mod tests {
         assert_eq!(Unix::bind(&path).unwrap_err().code(), Code::AlreadyExists);
         drop(bound);
         assert!(!path.exists());
+        let first = Unix::bind(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        let second = Unix::bind(&path).unwrap();
+        drop(first);
+        assert!(path.exists(), "the file of another server stays");
+        drop(second);
+        assert_eq!(Unix::bind("").unwrap_err().code(), Code::InvalidArgument);
         fs::write(&path, "a file of somebody's").unwrap();
         assert_eq!(Unix::bind(&path).unwrap_err().code(), Code::AlreadyExists);
         assert_eq!(fs::read(&path).unwrap(), b"a file of somebody's");

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use everywire_core::{Result, RpcError};
-use everywire_net::{Http1Client, Target, code_of_status};
+use everywire_net::{Http1Client, Target, code_of_status, without_user_info};
 use http::{Response, StatusCode, header};
 
 use crate::body::{CONTENT_TYPE, EXTENSIONS};
@@ -12,8 +12,9 @@ pub(super) fn open(url: &str) -> Result<Http1Client> {
     let target = Target::parse(url, &["http", "xmlrpc"]).and_then(|target| {
         if target.has_user_info() { Err("user names and passwords are not supported") } else { Ok(target) }
     });
-    let target =
-        target.map_err(|reason| RpcError::invalid_argument(format!("xmlrpc: `{url}` is not a valid URL: {reason}")))?;
+    let target = target.map_err(|reason| {
+        RpcError::invalid_argument(format!("xmlrpc: `{}` is not a valid URL: {reason}", without_user_info(url)))
+    })?;
     let user_agent = concat!("everywire/", env!("CARGO_PKG_VERSION"));
     Ok(Http1Client::new(target, CONTENT_TYPE).header(EXTENSIONS, "nil").header(header::USER_AGENT, user_agent))
 }

@@ -12,7 +12,7 @@ use everywire_core::{Budget, Code, DEFAULT_TIMEOUT, Limits, Result, RpcError};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, header};
 use http_body_util::Full;
 
-pub use self::target::Target;
+pub use self::target::{Target, without_user_info};
 use self::{
     connection::{Connection, Failure},
     pool::Pool,

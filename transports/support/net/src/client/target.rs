@@ -28,6 +28,10 @@ impl Target {
         }
         let authority = uri.authority().filter(|authority| !authority.host().is_empty()).ok_or("no host")?;
         let (user_info, host) = split(authority);
+        let has_port = host.rsplit_once(']').map_or(host, |(_, rest)| rest).contains(':');
+        if has_port && authority.port_u16().is_none() {
+            return Err("the port is not a number up to 65535");
+        }
         let path = uri.path_and_query().map_or("/", PathAndQuery::as_str);
         Ok(Self {
             address: format!("{}:{}", authority.host(), authority.port_u16().unwrap_or(80)),
@@ -41,6 +45,16 @@ impl Target {
     /// Whether the URL has a user name or a password.
     pub fn has_user_info(&self) -> bool {
         self.has_user_info
+    }
+}
+
+/// `url` without its user name and password, for messages.
+pub fn without_user_info(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    // A password may hold a `/`, though it should be escaped there.
+    match rest.rsplit_once('@') {
+        Some((_, host)) => format!("{scheme}://{host}"),
+        None => url.to_owned(),
     }
 }
 
@@ -67,6 +81,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn messages_show_no_password() {
+        let cases = [
+            ("http://user:secret@h:1/p", "http://h:1/p"),
+            ("http://user:sec/ret@h:1", "http://h:1"),
+            ("ws://h:1/p", "ws://h:1/p"),
+            ("h:1", "h:1"),
+        ];
+        for (url, expected) in cases {
+            assert_eq!(without_user_info(url), expected);
+        }
+    }
+
+    #[test]
     fn urls_are_taken_apart() {
         let cases = [
             ("http://127.0.0.1:4242", Some(("127.0.0.1:4242", "127.0.0.1:4242", "/", None))),
@@ -79,6 +106,11 @@ mod tests {
             ("http://", None),
             ("", None),
             ("http://a b", None),
+            ("http://h:65536", None),
+            ("http://h:abc", None),
+            ("http://h:", None),
+            ("http://[::1]:65536", None),
+            ("http://user:secret@h:-1", None),
         ];
         for (url, expected) in cases {
             let target = Target::parse(url, &["http", "wire"]);
