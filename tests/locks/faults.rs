@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    time::sleep,
+    time::{sleep, timeout},
 };
 
 use crate::servers::{Server, WIRES};
@@ -174,7 +174,8 @@ impl Stage {
         let leader = async {
             loop {
                 for (number, engine) in self.engines.iter().enumerate() {
-                    if leads(engine).await.is_ok_and(|leads| leads) {
+                    // One that takes the question and does not answer must not keep the others from being asked.
+                    if timeout(PROBE_TIME, leads(engine)).await.is_ok_and(|leads| matches!(leads, Ok(true))) {
                         return number;
                     }
                 }
@@ -184,6 +185,9 @@ impl Stage {
         soon("a leader", leader).await
     }
 }
+
+/// The most time for a `ZooKeeper` to say whether it leads.
+const PROBE_TIME: Duration = Duration::from_secs(1);
 
 /// What a `ZooKeeper` says of itself.
 async fn leads(engine: &Engine) -> io::Result<bool> {
