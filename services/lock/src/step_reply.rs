@@ -32,6 +32,7 @@ impl StepReply {
     }
 
     /// Reads the reply to `unlock`: 1 if the owner had the lock.
+    #[cfg(any(feature = "mariadb", feature = "postgres"))]
     pub(super) fn unlocked(&self) -> bool {
         self.0.first() == Some(&1)
     }
