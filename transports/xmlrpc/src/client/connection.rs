@@ -42,11 +42,13 @@ mod tests {
         for url in ["http://127.0.0.1:4242", "http://localhost/RPC2?x=1", "xmlrpc://[::1]:1/"] {
             assert!(open(url).is_ok(), "{url}");
         }
-        for url in ["https://localhost", "localhost:4242", "http://", "http://user:secret@localhost", "", "http://a b"]
-        {
+        let cases =
+            ["https://localhost", "localhost:4242", "http://", "http://user:secret@localhost", "", "http://a b"];
+        for url in cases {
             let error = open(url).expect_err(url);
             assert_eq!(error.code(), Code::InvalidArgument, "{url}");
-            assert!(error.message().contains(url), "{error}");
+            let shown = url.replace("user:secret@", "");
+            assert!(error.message().contains(&format!("`{shown}`")), "{error}");
         }
     }
 }
