@@ -77,8 +77,12 @@ impl Builtins {
         }))
     }
 
-    /// Tells health's watchers of the shutdown, then ends all streams, which would not end otherwise.
+    /// Tells health's watchers of the shutdown, then ends all streams, which would not end otherwise. Each connection calls this
+    /// when it drains; the first time does the work.
     pub(crate) fn stop(&self) {
+        if self.stopped.is_cancelled() {
+            return;
+        }
         self.status.send_replace(ServingStatus::NotServing);
         self.stopped.cancel();
     }
