@@ -31,8 +31,8 @@ pub struct Unix {
 impl Unix {
     /// Binds the socket at `path`. A file left there by a server that was killed is replaced.
     ///
-    /// `INVALID_ARGUMENT` for an empty path, `ALREADY_EXISTS` if a program listens there, or if the file is not a socket; `UNAVAILABLE` if the operating system can't
-    /// listen there.
+    /// `INVALID_ARGUMENT` for an empty path, `ALREADY_EXISTS` if a program listens there or the file is not a socket,
+    /// `UNAVAILABLE` if the operating system can't listen there.
     pub fn bind(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
         if path.as_os_str().is_empty() {
