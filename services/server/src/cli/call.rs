@@ -12,6 +12,7 @@ use everywire::{
     memory,
 };
 use everywire::{amqp, grpc, jsonrpc, xmlrpc, zerorpc};
+use everywire_net::without_user_info;
 use everywire_toolkit::{ToolkitClient, ToolkitService};
 use serde_json::{Map, Value};
 
@@ -84,6 +85,7 @@ impl Call {
 }
 
 fn bad_url(url: &str) -> RpcError {
+    let url = without_user_info(url);
     RpcError::invalid_argument(format!(
         "`{url}` is not a valid URL; expected xmlrpc://, jsonrpc://, jsonrpc+ws://, grpc://, zerorpc:// or amqp:// and \
          HOST:PORT, or a URL that a server prints"

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use everywire_core::{
     Budget, Caller, Code, DEFAULT_TIMEOUT, Limits, Result, RpcError, descriptor::Method, wire::response_within,
 };
+use everywire_net::without_user_info;
 use http::{HeaderValue, Response, Uri};
 use hyper::body::Body as HttpBody;
 use serde::{Serialize, de::DeserializeOwned};
@@ -46,6 +47,7 @@ impl Client {
     pub async fn connect(url: &str) -> Result<Self> {
         let http = url.strip_prefix("grpc://").map_or_else(|| url.to_owned(), |rest| format!("http://{rest}"));
         let uri = server_uri(&http).ok_or_else(|| {
+            let url = without_user_info(url);
             RpcError::invalid_argument(format!("grpc: `{url}` is not a valid URL; expected http://HOST:PORT"))
         })?;
         Ok(Self {

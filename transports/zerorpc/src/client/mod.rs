@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use everywire_core::{Caller, Code, Result, RpcError, descriptor::Method, wire::decode_again};
-use everywire_net::{Calls, Reconnecting};
+use everywire_net::{Calls, Reconnecting, without_user_info};
 use serde::{Serialize, de::DeserializeOwned};
 
 use self::connection::Connection;
@@ -106,7 +106,7 @@ fn address(url: &str) -> Result<&str> {
     let malformed = || {
         RpcError::invalid_argument(format!(
             "zerorpc: `{}` is not a valid URL; expected tcp://HOST:PORT",
-            url.escape_debug()
+            without_user_info(url).escape_debug()
         ))
     };
     let rest = url.strip_prefix("tcp://").or_else(|| url.strip_prefix("zerorpc://")).ok_or_else(malformed)?;
@@ -133,6 +133,8 @@ mod tests {
             assert_eq!(error.code(), Code::InvalidArgument, "{url}");
             assert!(error.message().contains(url), "{error}");
         }
+        let error = address("tcp://user:secret@a:1").unwrap_err();
+        assert!(error.message().contains("`tcp://a:1`"), "no password is shown: {error}");
     }
 
     #[test]
