@@ -1,0 +1,135 @@
+//! The calls of a connection.
+
+use std::{
+    collections::VecDeque,
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use futures_util::{
+    future::OptionFuture,
+    stream::{FuturesUnordered, StreamExt},
+};
+
+/// The calls of one connection that are not done: those that have begun and wait, each with its channel, and messages that
+/// are held back until others are done.
+pub struct Calls<M, C, F> {
+    begun: FuturesUnordered<Begun<C, F>>,
+    held: VecDeque<Held<M>>,
+    held_bytes: usize,
+}
+
+/// How much memory the messages that are held back may take. Beyond it nothing is read.
+const HELD_BYTES: usize = 1 << 20;
+
+pub(super) struct Begun<C, F> {
+    /// None once it is cancelled or done.
+    channel: Option<C>,
+    call: Pin<Box<OptionFuture<F>>>,
+}
+
+struct Held<M> {
+    message: Box<M>,
+    /// How much memory it takes.
+    bytes: usize,
+}
+
+impl<M, C, F: Future> Calls<M, C, F> {
+    /// How many calls have begun.
+    pub fn len(&self) -> usize {
+        self.begun.len()
+    }
+
+    /// Whether no call has begun, and so none is held back either.
+    pub fn is_empty(&self) -> bool {
+        self.begun.is_empty()
+    }
+
+    /// The channels of the calls that have begun, and the messages that are held back.
+    pub fn begun_and_held(&mut self) -> (impl Iterator<Item = &mut C>, impl Iterator<Item = &mut M>) {
+        let channels = self.begun.iter_mut().filter_map(|begun| begun.channel.as_mut());
+        (channels, self.held.iter_mut().map(|held| &mut *held.message))
+    }
+
+    /// Cancels the calls for whose channel `keep` is false.
+    pub fn retain(&mut self, mut keep: impl FnMut(&mut C) -> bool) {
+        let mut all = true;
+        for begun in &mut self.begun {
+            begun.channel.take_if(|channel| !keep(channel));
+            all &= begun.channel.is_some();
+        }
+        if !all {
+            let begun = std::mem::take(&mut self.begun);
+            self.begun = begun.into_iter().filter(|begun| begun.channel.is_some()).collect();
+        }
+    }
+
+    /// Drops the messages held back for which `keep` is false.
+    pub fn retain_held(&mut self, mut keep: impl FnMut(&mut M) -> bool) {
+        self.held.retain_mut(|held| keep(&mut held.message));
+        self.held_bytes = self.held.iter().map(|held| held.bytes).sum();
+    }
+
+    /// Cancels all calls.
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// How much memory the messages that are held back take.
+    pub fn held_bytes(&self) -> usize {
+        self.held_bytes
+    }
+
+    /// Whether no more messages can be held back.
+    pub(super) fn is_full(&self) -> bool {
+        self.held_bytes >= HELD_BYTES
+    }
+
+    /// Holds back a message of `message_bytes`.
+    pub(super) fn hold(&mut self, message: M, message_bytes: usize) {
+        let bytes = message_bytes + size_of::<Held<M>>() + size_of::<M>();
+        self.held_bytes += bytes;
+        self.held.push_back(Held { message: Box::new(message), bytes });
+    }
+
+    /// Takes the first of the messages that are held back.
+    pub(super) fn pop_held(&mut self) -> Option<M> {
+        let held = self.held.pop_front()?;
+        self.held_bytes -= held.bytes;
+        Some(*held.message)
+    }
+
+    /// Keeps a call that has begun and has to wait.
+    pub(super) fn push(&mut self, channel: C, call: Pin<Box<OptionFuture<F>>>) {
+        self.begun.push(Begun { channel: Some(channel), call });
+    }
+
+    /// The next reply and its call's channel. While calls wait, the caller is woken at the next one.
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<<Begun<C, F> as Future>::Output>> {
+        if self.is_empty() {
+            return Poll::Ready(None);
+        }
+        self.begun.poll_next_unpin(cx)
+    }
+}
+
+impl<C, F> Unpin for Begun<C, F> {}
+
+impl<C, F: Future> Future for Begun<C, F> {
+    /// None if it was cancelled.
+    type Output = io::Result<Option<(C, F::Output)>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let polled = catch_unwind(AssertUnwindSafe(|| self.call.as_mut().poll(cx)));
+        let reply = ready!(polled.map_err(|_| io::Error::other("a call panicked"))?);
+        Poll::Ready(Ok(self.channel.take().zip(reply)))
+    }
+}
+
+impl<M, C, F> Default for Calls<M, C, F> {
+    fn default() -> Self {
+        Self { begun: FuturesUnordered::new(), held: VecDeque::new(), held_bytes: 0 }
+    }
+}
