@@ -47,9 +47,7 @@ mod frames;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;
-mod held;
 pub mod schema;
-mod send_queue;
 mod server;
 mod session;
 
