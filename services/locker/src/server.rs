@@ -91,12 +91,17 @@ struct LockerSession<D> {
 impl<D, F> Session for LockerSession<D>
 where
     D: Fn(Envelope) -> F + Send,
-    F: Future<Output = Reply> + Send + 'static,
+    F: Future<Output = Reply> + Send,
 {
     type Call = F;
     type Channel = ();
 
-    fn receive(&mut self, envelope: Envelope, _body: &[Bytes], peer: &mut Peer<()>) -> io::Result<Option<((), F)>> {
+    fn receive(
+        &mut self,
+        envelope: Envelope,
+        _body: &[Bytes],
+        peer: &mut Peer<'_, Self>,
+    ) -> io::Result<Option<((), F)>> {
         if peer.is_draining() {
             peer.output.push(&envelope, NO);
             return Ok(None);

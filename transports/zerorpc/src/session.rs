@@ -38,7 +38,7 @@ pub(crate) struct Channel {
 impl<D, F> Session for ZerorpcSession<D>
 where
     D: Fn(ZerorpcCall) -> F + Send,
-    F: Future<Output = Reply> + Send + 'static,
+    F: Future<Output = Reply> + Send,
 {
     type Call = F;
     type Channel = Channel;
@@ -49,7 +49,7 @@ where
         &mut self,
         envelope: Envelope,
         body: &[Bytes],
-        peer: &mut Peer<Channel>,
+        peer: &mut Peer<'_, Self>,
     ) -> io::Result<Option<(Channel, F)>> {
         let [payload] = body else { return Err(violation("a message with other than one payload")) };
         let event = Event::decode(payload);
@@ -78,11 +78,10 @@ where
         Reply { envelope, body: self.error(channel.asker.channel.as_bytes(), error) }
     }
 
-    fn tick(&mut self, peer: &mut Peer<Channel>) {
+    fn tick(&mut self, peer: &mut Peer<'_, Self>) {
         // What is not read can't be heard.
         let missed = u8::from(!peer.is_paused());
-        let Peer { calls, output, .. } = peer;
-        calls.retain(|channel| {
+        peer.retain(|channel, output| {
             channel.missed += missed;
             let Asker { envelope, channel: id } = &channel.asker;
             if channel.missed >= LOST_AFTER {
@@ -95,17 +94,17 @@ where
 }
 
 /// Notes a sign of life in a channel: a heartbeat, or credit for more answers than the one that each call has.
-fn heard(envelope: &Envelope, channel: &[u8], peer: &mut Peer<Channel>) {
-    let open =
-        peer.calls.channels().find(|open| open.asker.channel.as_bytes() == channel && open.asker.envelope == *envelope);
-    if let Some(open) = open {
+fn heard(envelope: &Envelope, channel: &[u8], peer: &mut Peer<'_, impl Session<Channel = Channel>>) {
+    let is_it = |open: &Asker| open.channel.as_bytes() == channel && open.envelope == *envelope;
+    if let Some(open) = peer.channels().find(|open| is_it(&open.asker)) {
         open.missed = 0;
     }
 }
 
 impl<D, F> ZerorpcSession<D>
 where
-    D: Fn(ZerorpcCall) -> F,
+    D: Fn(ZerorpcCall) -> F + Send,
+    F: Future<Output = Reply> + Send,
 {
     /// Starts the call of a request, or answers at once.
     fn request(
@@ -113,7 +112,7 @@ where
         asker: Asker,
         payload: &Bytes,
         event: &Event,
-        peer: &mut Peer<Channel>,
+        peer: &mut Peer<'_, Self>,
     ) -> Option<(Channel, F)> {
         let channel = asker.channel.as_bytes();
         if peer.is_draining() {

@@ -187,7 +187,7 @@ impl Session for Echo {
         &mut self,
         envelope: Envelope,
         body: &[Bytes],
-        _peer: &mut Peer<()>,
+        _peer: &mut Peer<'_, Self>,
     ) -> io::Result<Option<((), Self::Call)>> {
         self.received.fetch_add(1, Relaxed);
         let reply = Reply { envelope, body: body.concat() };

@@ -53,7 +53,7 @@ impl Session for Script {
         &mut self,
         envelope: Envelope,
         body: &[Bytes],
-        peer: &mut Peer<Envelope>,
+        peer: &mut Peer<'_, Self>,
     ) -> io::Result<Option<(Envelope, Self::Call)>> {
         self.received.fetch_add(1, Ordering::SeqCst);
         let body = body.concat();
@@ -84,7 +84,7 @@ impl Session for Script {
             }),
             _ => Box::pin(async { reply }),
         };
-        if verb == b"drain" && !peer.draining {
+        if verb == b"drain" && !peer.is_draining() {
             peer.output.push(&envelope, b"no");
             return Ok(None);
         }
@@ -95,10 +95,11 @@ impl Session for Script {
         Reply { envelope, body: error.to_string().into_bytes() }
     }
 
-    fn tick(&mut self, peer: &mut Peer<Envelope>) {
-        for envelope in peer.calls.channels() {
-            peer.output.push(envelope, b"tick");
-        }
+    fn tick(&mut self, peer: &mut Peer<'_, Self>) {
+        peer.retain(|envelope, output| {
+            output.push(envelope, b"tick");
+            true
+        });
     }
 }
 
