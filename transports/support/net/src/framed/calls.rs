@@ -133,3 +133,59 @@ impl<M, C, F> Default for Calls<M, C, F> {
         Self { begun: FuturesUnordered::new(), held: VecDeque::new(), held_bytes: 0 }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{future::poll_fn, sync::Arc};
+
+    use tokio::task::yield_now;
+
+    use super::*;
+
+    async fn call(number: u32, running: Arc<()>) -> u32 {
+        assert_ne!(number, 13, "as asked");
+        yield_now().await;
+        drop(running);
+        number
+    }
+
+    #[tokio::test]
+    async fn cancelled_calls_are_dropped_at_once_and_the_others_go_on() {
+        let (mut calls, running) = (Calls::<(), _, _>::default(), Arc::new(()));
+        for number in 0..10 {
+            calls.push(number, Box::pin(Some(call(number, Arc::clone(&running))).into()));
+        }
+        calls.retain(|channel| *channel % 2 == 0);
+        assert_eq!((calls.len(), Arc::strong_count(&running)), (5, 1 + 5));
+        let mut replies = Vec::new();
+        while let Some(finished) = poll_fn(|cx| calls.poll_next(cx)).await {
+            replies.extend(finished.unwrap());
+        }
+        replies.sort_unstable();
+        assert_eq!(replies, [(0, 0), (2, 2), (4, 4), (6, 6), (8, 8)]);
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_an_error() {
+        let mut calls = Calls::<(), _, _>::default();
+        calls.push((), Box::pin(Some(call(13, Arc::default())).into()));
+        let finished = poll_fn(|cx| calls.poll_next(cx)).await.expect("an end of the call");
+        assert_eq!(finished.expect_err("a panic").to_string(), "a call panicked");
+        assert!(calls.is_empty());
+    }
+
+    #[test]
+    fn messages_are_held_back_up_to_a_mebibyte() {
+        let mut calls = Calls::<u32, (), OptionFuture<std::future::Ready<()>>>::default();
+        let mut held = 0;
+        while !calls.is_full() {
+            calls.hold(held, 100_000);
+            held += 1;
+        }
+        assert_eq!(held, 11);
+        calls.retain_held(|message| *message > 0);
+        assert!(!calls.is_full());
+        assert_eq!(std::iter::from_fn(|| calls.pop_held()).collect::<Vec<_>>(), (1..11).collect::<Vec<_>>());
+        assert_eq!(calls.held_bytes(), 0);
+    }
+}

@@ -52,13 +52,15 @@ impl SendQueue {
         &mut self.tail
     }
 
-    /// Appends a long body, which counts in a reservation of its own, without a copy.
+    /// Appends a long body, never an empty one, which counts in a reservation of its own, without a copy.
     pub fn push_body(&mut self, body: Bytes) {
         let mut tail = Bytes::from(std::mem::take(&mut self.tail));
         tail.advance(std::mem::take(&mut self.written));
-        self.between += tail.len();
+        if !tail.is_empty() {
+            self.between += tail.len();
+            self.pieces.push_back(Piece { bytes: tail, is_body: false });
+        }
         self.long += body.len();
-        self.pieces.push_back(Piece { bytes: tail, is_body: false });
         self.pieces.push_back(Piece { bytes: body, is_body: true });
     }
 
@@ -94,6 +96,47 @@ impl SendQueue {
         *(if piece.is_body { &mut self.long } else { &mut self.between }) -= written;
         if piece.bytes.is_empty() {
             self.pieces.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{future::poll_fn, time::Duration};
+
+    use tokio::{
+        io::{AsyncReadExt, duplex},
+        time::timeout,
+    };
+
+    use super::*;
+
+    const DEADLINE: Duration = Duration::from_secs(30);
+
+    #[tokio::test]
+    async fn everything_is_written_in_order_however_the_writes_are_cut() {
+        let body = Bytes::from(vec![b'x'; 20_000]);
+        for pace in [1, 7, 100_000] {
+            let (mut near, mut far) = duplex(pace);
+            let mut queue = SendQueue::default();
+            let mut expected = Vec::new();
+            for short in ["one", "two"] {
+                queue.tail().extend_from_slice(short.as_bytes());
+                // A part of the tail may be written when a body comes.
+                let _ = timeout(Duration::ZERO, poll_fn(|cx| queue.poll_write(&mut near, cx))).await;
+                queue.push_body(body.clone());
+                expected.extend([short.as_bytes(), &body].concat());
+            }
+            queue.tail().extend_from_slice(b"three");
+            expected.extend(b"three");
+            assert!(queue.len() - queue.short_len() <= 2 * body.len(), "bodies count apart");
+            let writing = poll_fn(|cx| queue.poll_write(&mut near, cx));
+            let mut found = vec![0; expected.len()];
+            let (written, read) = tokio::join!(writing, timeout(DEADLINE, far.read_exact(&mut found)));
+            written.unwrap();
+            read.expect("all that was queued").unwrap();
+            assert!(found == expected, "{pace} bytes at a time");
+            assert!(queue.is_empty() && queue.capacity() <= FREE_BYTES, "{queue:?}");
         }
     }
 }
