@@ -94,6 +94,7 @@ where
     F: Future<Output = Reply> + Send,
 {
     type Call = F;
+    type Request = Envelope;
     type Channel = ();
 
     fn receive(
@@ -101,12 +102,16 @@ where
         envelope: Envelope,
         _body: &[Bytes],
         peer: &mut Peer<'_, Self>,
-    ) -> io::Result<Option<((), F)>> {
+    ) -> io::Result<Option<((), Envelope)>> {
         if peer.is_draining() {
             peer.output.push(&envelope, NO);
             return Ok(None);
         }
-        Ok(Some(((), (self.dispatch)(envelope))))
+        Ok(Some(((), envelope)))
+    }
+
+    fn call(&mut self, envelope: Envelope) -> F {
+        (self.dispatch)(envelope)
     }
 
     fn refuse(&mut self, envelope: Envelope, (): (), _error: &RpcError) -> Reply {

@@ -114,12 +114,12 @@ where
 
     const TICKS_WHEN_IDLE: bool = true;
 
-    fn take(&mut self, state: &mut State<Self>) -> Result<Taken<BytesMut>, End> {
+    fn take(&mut self, state: &mut State<Self>) -> Result<Taken<(), BytesMut>, End> {
         match self.assembler.take(&mut state.input, self.budget.limits().message_bytes) {
             Ok(frames::Taken::Missing(missing)) => return Ok(Taken::Missing(missing)),
             Ok(frames::Taken::Message(message)) => {
                 let bytes = message.len();
-                return Ok(Taken::Message(message, bytes));
+                return Ok(Taken::Message((), message, bytes));
             }
             Ok(frames::Taken::Ping(payload)) => put_control(&mut state.output, PONG, &payload),
             Ok(frames::Taken::Pong) => {}
@@ -154,9 +154,9 @@ where
         true
     }
 
-    fn begin(&mut self, bytes: BytesMut, state: &mut State<Self>) -> ((), F) {
+    fn begin(&mut self, bytes: BytesMut, state: &mut State<Self>) -> F {
         let reservation = (bytes.len() > FREE_BYTES).then(|| state.reservation.split_off(bytes.len()));
-        ((), (self.answer)(Message { bytes, _reservation: reservation }, state.is_draining))
+        (self.answer)(Message { bytes, _reservation: reservation }, state.is_draining)
     }
 
     fn reply(&mut self, (): (), answer: Option<Answer>, state: &mut State<Self>) {

@@ -41,6 +41,7 @@ where
     F: Future<Output = Reply> + Send,
 {
     type Call = F;
+    type Request = ZerorpcCall;
     type Channel = Channel;
 
     const TICK: Duration = PERIOD;
@@ -50,7 +51,7 @@ where
         envelope: Envelope,
         body: &[Bytes],
         peer: &mut Peer<'_, Self>,
-    ) -> io::Result<Option<(Channel, F)>> {
+    ) -> io::Result<Option<(Channel, ZerorpcCall)>> {
         let [payload] = body else { return Err(violation("a message with other than one payload")) };
         let event = Event::decode(payload);
         let id = match &event {
@@ -68,6 +69,10 @@ where
         };
         peer.output.push(&envelope, &refusal);
         Ok(None)
+    }
+
+    fn call(&mut self, request: ZerorpcCall) -> F {
+        (self.dispatch)(request)
     }
 
     fn running(&self, in_flight: usize) -> usize {
@@ -106,14 +111,14 @@ where
     D: Fn(ZerorpcCall) -> F + Send,
     F: Future<Output = Reply> + Send,
 {
-    /// Starts the call of a request, or answers at once.
+    /// The call of a request, or nothing after an answer at once.
     fn request(
         &mut self,
         asker: Asker,
         payload: &Bytes,
         event: &Event,
         peer: &mut Peer<'_, Self>,
-    ) -> Option<(Channel, F)> {
+    ) -> Option<(Channel, ZerorpcCall)> {
         let channel = asker.channel.as_bytes();
         if peer.is_draining() {
             let stopping = RpcError::unavailable("the server is shutting down");
@@ -137,7 +142,7 @@ where
         };
         let args = payload.slice_ref(event.args);
         let call = ZerorpcCall::new(self.ids.next().1, asker.clone(), method, args, self.depth);
-        Some((Channel { asker, missed: 0 }, (self.dispatch)(call)))
+        Some((Channel { asker, missed: 0 }, call))
     }
 }
 

@@ -7,12 +7,12 @@ use everywire_core::{
     Budget, Code, Limit, RpcError,
     wire::{self, FREE_BYTES},
 };
-use everywire_net::framed::{self, Framing, State};
+use everywire_net::framed::{self, Framing, State, TakenBy};
 
 use crate::{
     Engine, Envelope, Peer, Reply, Session, SocketType,
     frames::{self, Taken, violation},
-    session::{Output, Started},
+    session::Output,
 };
 
 /// Frames of one message: a delimiter, a body, and room for proxies on the way.
@@ -56,7 +56,7 @@ impl<'a, S> Zmtp<'a, S> {
 
 impl<S: Session> Zmtp<'_, S> {
     /// Adds a frame to the message that is coming in.
-    fn frame(&mut self, body: Bytes, more: bool, state: &mut State<Self>) -> io::Result<framed::Taken<Started<S>>> {
+    fn frame(&mut self, body: Bytes, more: bool, state: &mut State<Self>) -> io::Result<TakenBy<Self>> {
         if body.len() > FREE_BYTES {
             // Leave the grown buffer to the frame, or an idle connection would keep it.
             state.input = BytesMut::from(&state.input[..]);
@@ -70,24 +70,27 @@ impl<S: Session> Zmtp<'_, S> {
     }
 
     /// Hands the message to the session.
-    fn receive(&mut self, state: &mut State<Self>) -> io::Result<framed::Taken<Started<S>>> {
+    fn receive(&mut self, state: &mut State<Self>) -> io::Result<TakenBy<Self>> {
         let (envelope, body) = Envelope::split(&self.message)?;
-        let call = self.session.receive(envelope, body, &mut peer(state))?;
+        let request = self.session.receive(envelope, body, &mut peer(state))?;
         self.message.clear();
         let bytes = std::mem::take(&mut self.message_bytes);
-        Ok(call.map_or(framed::Taken::NoCall, |call| framed::Taken::Message(call, bytes)))
+        Ok(match request {
+            Some((channel, request)) => framed::Taken::Message(channel, request, bytes),
+            None => framed::Taken::NoCall,
+        })
     }
 }
 
 impl<S: Session> Framing for Zmtp<'_, S> {
-    type Message = Started<S>;
+    type Message = S::Request;
     type Call = S::Call;
     type Channel = S::Channel;
     type Error = io::Error;
 
     const TICKS_WHEN_IDLE: bool = false;
 
-    fn take(&mut self, state: &mut State<Self>) -> io::Result<framed::Taken<Started<S>>> {
+    fn take(&mut self, state: &mut State<Self>) -> io::Result<TakenBy<Self>> {
         let left = self.budget.limits().message_bytes - self.message_bytes;
         match frames::take_frame(&mut state.input, left) {
             Ok(Taken::Missing(missing)) => Ok(framed::Taken::Missing(missing)),
@@ -114,15 +117,15 @@ impl<S: Session> Framing for Zmtp<'_, S> {
         self.session.running(in_flight) >= most
     }
 
-    fn overtakes(&mut self, _call: &Started<S>, state: &mut State<Self>) -> bool {
+    fn overtakes(&mut self, _request: &S::Request, state: &mut State<Self>) -> bool {
         if state.calls.held_bytes() == 0 && !self.is_serial() {
             self.record(Limit::CallsInFlight, "has as many calls in flight as it may, so more are held back");
         }
         false
     }
 
-    fn begin(&mut self, call: Started<S>, _lane: &mut State<Self>) -> Started<S> {
-        call
+    fn begin(&mut self, request: S::Request, _state: &mut State<Self>) -> S::Call {
+        self.session.call(request)
     }
 
     /// Puts a reply into the output, or a refusal if all connections together have no room for it.

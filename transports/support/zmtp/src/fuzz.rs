@@ -181,6 +181,7 @@ struct Echo {
 
 impl Session for Echo {
     type Call = Pin<Box<dyn Future<Output = Reply> + Send>>;
+    type Request = Self::Call;
     type Channel = ();
 
     fn receive(
@@ -198,6 +199,10 @@ impl Session for Echo {
             reply
         });
         Ok(Some(((), call)))
+    }
+
+    fn call(&mut self, request: Self::Call) -> Self::Call {
+        request
     }
 
     fn refuse(&mut self, _envelope: Envelope, (): (), error: &RpcError) -> Reply {

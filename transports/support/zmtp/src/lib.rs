@@ -32,6 +32,7 @@
 //!
 //! impl Session for Lengths {
 //!     type Call = Ready<Reply>;
+//!     type Request = Reply;
 //!     type Channel = ();
 //!
 //!     fn receive(
@@ -39,9 +40,13 @@
 //!         envelope: Envelope,
 //!         body: &[Bytes],
 //!         _peer: &mut Peer<'_, Self>,
-//!     ) -> io::Result<Option<((), Self::Call)>> {
+//!     ) -> io::Result<Option<((), Reply)>> {
 //!         let length: usize = body.iter().map(Bytes::len).sum();
-//!         Ok(Some(((), ready(Reply { envelope, body: length.to_string().into_bytes() }))))
+//!         Ok(Some(((), Reply { envelope, body: length.to_string().into_bytes() })))
+//!     }
+//!
+//!     fn call(&mut self, reply: Reply) -> Ready<Reply> {
+//!         ready(reply)
 //!     }
 //!
 //!     fn refuse(&mut self, envelope: Envelope, (): (), error: &RpcError) -> Reply {

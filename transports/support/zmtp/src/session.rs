@@ -12,20 +12,25 @@ use crate::frames::{put_frame, violation};
 pub trait Session: Send {
     /// A call: it ends in the reply and must not panic; a panic closes the connection.
     type Call: Future<Output = Reply> + Send;
+    /// What a call begins with: small, as it is held back at a limit.
+    type Request: Send;
     /// What is kept of a call while it has to wait.
     type Channel: Send;
 
     /// How often [`tick`](Self::tick) runs while calls wait; more than zero.
     const TICK: Duration = Duration::from_secs(5);
 
-    /// Takes one message: the frames after the envelope. It may start a call, answer at once through [`Peer::output`], or do nothing.
+    /// Takes one message: the frames after the envelope. It may ask for a call, answer at once through [`Peer::output`], or do nothing.
     /// An error closes the connection.
     fn receive(
         &mut self,
         envelope: Envelope,
         body: &[Bytes],
         peer: &mut Peer<'_, Self>,
-    ) -> io::Result<Option<(Self::Channel, Self::Call)>>;
+    ) -> io::Result<Option<(Self::Channel, Self::Request)>>;
+
+    /// Begins the call that [`receive`](Self::receive) has asked for.
+    fn call(&mut self, request: Self::Request) -> Self::Call;
 
     /// How many of the `in_flight` calls count against `calls_in_flight`. Calls that wait for other calls need not.
     fn running(&self, in_flight: usize) -> usize {
@@ -92,27 +97,22 @@ pub struct Reply {
 
 /// The connection as its session sees it.
 pub struct Peer<'a, S: Session + ?Sized> {
-    pub(crate) calls: &'a mut Calls<Started<S>, S::Channel, S::Call>,
+    pub(crate) calls: &'a mut Calls<S::Channel, S::Request, S::Call>,
     /// What goes to the peer, besides replies.
     pub output: Output<'a>,
     pub(crate) is_draining: bool,
     pub(crate) is_paused: bool,
 }
 
-/// A call that a message has started, and its channel.
-pub(crate) type Started<S> = (<S as Session>::Channel, <S as Session>::Call);
-
 impl<'a, S: Session + ?Sized> Peer<'a, S> {
     /// The channels of all calls that are not done.
     pub fn channels(&mut self) -> impl Iterator<Item = &mut S::Channel> {
-        let (begun, held) = self.calls.begun_and_held();
-        begun.chain(held.map(|(channel, _)| channel))
+        self.calls.channels()
     }
 
     /// Cancels the calls for whose channel `keep` is false. It can tell the peer about each.
     pub fn retain(&mut self, mut keep: impl FnMut(&mut S::Channel, &mut Output<'a>) -> bool) {
         let Self { calls, output, .. } = self;
-        calls.retain_held(|(channel, _)| keep(channel, output));
         calls.retain(|channel| keep(channel, output));
     }
 

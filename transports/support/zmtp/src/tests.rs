@@ -47,6 +47,7 @@ struct Script {
 
 impl Session for Script {
     type Call = Pin<Box<dyn Future<Output = Reply> + Send>>;
+    type Request = Self::Call;
     type Channel = Envelope;
 
     fn receive(
@@ -89,6 +90,10 @@ impl Session for Script {
             return Ok(None);
         }
         Ok(Some((envelope, call)))
+    }
+
+    fn call(&mut self, request: Self::Call) -> Self::Call {
+        request
     }
 
     fn refuse(&mut self, envelope: Envelope, _channel: Envelope, error: &RpcError) -> Reply {

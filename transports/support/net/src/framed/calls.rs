@@ -8,16 +8,13 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use futures_util::{
-    future::OptionFuture,
-    stream::{FuturesUnordered, StreamExt},
-};
+use futures_util::stream::{FuturesUnordered, StreamExt};
 
-/// The calls of one connection that are not done: those that have begun and wait, each with its channel, and messages that
-/// are held back until others are done.
-pub struct Calls<M, C, F> {
+/// The calls of one connection that are not done, each with its channel: those that have begun and wait, and those whose
+/// messages are held back until others are done.
+pub struct Calls<C, M, F> {
     begun: FuturesUnordered<Begun<C, F>>,
-    held: VecDeque<Held<M>>,
+    held: VecDeque<Held<C, M>>,
     held_bytes: usize,
 }
 
@@ -27,16 +24,17 @@ const HELD_BYTES: usize = 1 << 20;
 pub(super) struct Begun<C, F> {
     /// None once it is cancelled or done.
     channel: Option<C>,
-    call: Pin<Box<OptionFuture<F>>>,
+    call: Pin<Box<Option<F>>>,
 }
 
-struct Held<M> {
-    message: Box<M>,
+struct Held<C, M> {
+    channel: C,
+    message: M,
     /// How much memory it takes.
     bytes: usize,
 }
 
-impl<M, C, F: Future> Calls<M, C, F> {
+impl<C, M, F: Future> Calls<C, M, F> {
     /// How many calls have begun.
     pub fn len(&self) -> usize {
         self.begun.len()
@@ -47,14 +45,15 @@ impl<M, C, F: Future> Calls<M, C, F> {
         self.begun.is_empty()
     }
 
-    /// The channels of the calls that have begun, and the messages that are held back.
-    pub fn begun_and_held(&mut self) -> (impl Iterator<Item = &mut C>, impl Iterator<Item = &mut M>) {
-        let channels = self.begun.iter_mut().filter_map(|begun| begun.channel.as_mut());
-        (channels, self.held.iter_mut().map(|held| &mut *held.message))
+    /// The channels of all calls.
+    pub fn channels(&mut self) -> impl Iterator<Item = &mut C> {
+        let begun = self.begun.iter_mut().filter_map(|begun| begun.channel.as_mut());
+        begun.chain(self.held.iter_mut().map(|held| &mut held.channel))
     }
 
     /// Cancels the calls for whose channel `keep` is false.
     pub fn retain(&mut self, mut keep: impl FnMut(&mut C) -> bool) {
+        self.keep_held(|held| keep(&mut held.channel));
         let mut all = true;
         for begun in &mut self.begun {
             begun.channel.take_if(|channel| !keep(channel));
@@ -68,7 +67,11 @@ impl<M, C, F: Future> Calls<M, C, F> {
 
     /// Drops the messages held back for which `keep` is false.
     pub fn retain_held(&mut self, mut keep: impl FnMut(&mut M) -> bool) {
-        self.held.retain_mut(|held| keep(&mut held.message));
+        self.keep_held(|held| keep(&mut held.message));
+    }
+
+    fn keep_held(&mut self, keep: impl FnMut(&mut Held<C, M>) -> bool) {
+        self.held.retain_mut(keep);
         self.held_bytes = self.held.iter().map(|held| held.bytes).sum();
     }
 
@@ -88,21 +91,21 @@ impl<M, C, F: Future> Calls<M, C, F> {
     }
 
     /// Holds back a message of `message_bytes`.
-    pub(super) fn hold(&mut self, message: M, message_bytes: usize) {
-        let bytes = message_bytes + size_of::<Held<M>>() + size_of::<M>();
+    pub(super) fn hold(&mut self, channel: C, message: M, message_bytes: usize) {
+        let bytes = message_bytes + size_of::<Held<C, M>>();
         self.held_bytes += bytes;
-        self.held.push_back(Held { message: Box::new(message), bytes });
+        self.held.push_back(Held { channel, message, bytes });
     }
 
     /// Takes the first of the messages that are held back.
-    pub(super) fn pop_held(&mut self) -> Option<M> {
+    pub(super) fn pop_held(&mut self) -> Option<(C, M)> {
         let held = self.held.pop_front()?;
         self.held_bytes -= held.bytes;
-        Some(*held.message)
+        Some((held.channel, held.message))
     }
 
     /// Keeps a call that has begun and has to wait.
-    pub(super) fn push(&mut self, channel: C, call: Pin<Box<OptionFuture<F>>>) {
+    pub(super) fn push(&mut self, channel: C, call: Pin<Box<Option<F>>>) {
         self.begun.push(Begun { channel: Some(channel), call });
     }
 
@@ -122,13 +125,14 @@ impl<C, F: Future> Future for Begun<C, F> {
     type Output = io::Result<Option<(C, F::Output)>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let polled = catch_unwind(AssertUnwindSafe(|| self.call.as_mut().poll(cx)));
+        let Some(call) = self.call.as_mut().as_pin_mut() else { return Poll::Ready(Ok(None)) };
+        let polled = catch_unwind(AssertUnwindSafe(|| call.poll(cx)));
         let reply = ready!(polled.map_err(|_| io::Error::other("a call panicked"))?);
-        Poll::Ready(Ok(self.channel.take().zip(reply)))
+        Poll::Ready(Ok(self.channel.take().map(|channel| (channel, reply))))
     }
 }
 
-impl<M, C, F> Default for Calls<M, C, F> {
+impl<C, M, F> Default for Calls<C, M, F> {
     fn default() -> Self {
         Self { begun: FuturesUnordered::new(), held: VecDeque::new(), held_bytes: 0 }
     }
@@ -151,9 +155,9 @@ mod tests {
 
     #[tokio::test]
     async fn cancelled_calls_are_dropped_at_once_and_the_others_go_on() {
-        let (mut calls, running) = (Calls::<(), _, _>::default(), Arc::new(()));
+        let (mut calls, running) = (Calls::<_, (), _>::default(), Arc::new(()));
         for number in 0..10 {
-            calls.push(number, Box::pin(Some(call(number, Arc::clone(&running))).into()));
+            calls.push(number, Box::pin(Some(call(number, Arc::clone(&running)))));
         }
         calls.retain(|channel| *channel % 2 == 0);
         assert_eq!((calls.len(), Arc::strong_count(&running)), (5, 1 + 5));
@@ -167,8 +171,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_an_error() {
-        let mut calls = Calls::<(), _, _>::default();
-        calls.push((), Box::pin(Some(call(13, Arc::default())).into()));
+        let mut calls = Calls::<_, (), _>::default();
+        calls.push((), Box::pin(Some(call(13, Arc::default()))));
         let finished = poll_fn(|cx| calls.poll_next(cx)).await.expect("an end of the call");
         assert_eq!(finished.expect_err("a panic").to_string(), "a call panicked");
         assert!(calls.is_empty());
@@ -176,16 +180,19 @@ mod tests {
 
     #[test]
     fn messages_are_held_back_up_to_a_mebibyte() {
-        let mut calls = Calls::<u32, (), OptionFuture<std::future::Ready<()>>>::default();
+        let mut calls = Calls::<(), u32, std::future::Ready<()>>::default();
         let mut held = 0;
         while !calls.is_full() {
-            calls.hold(held, 100_000);
+            calls.hold((), held, 100_000);
             held += 1;
         }
         assert_eq!(held, 11);
         calls.retain_held(|message| *message > 0);
         assert!(!calls.is_full());
-        assert_eq!(std::iter::from_fn(|| calls.pop_held()).collect::<Vec<_>>(), (1..11).collect::<Vec<_>>());
+        assert_eq!(
+            std::iter::from_fn(|| calls.pop_held()).collect::<Vec<_>>(),
+            (1..11).map(|held| ((), held)).collect::<Vec<_>>()
+        );
         assert_eq!(calls.held_bytes(), 0);
     }
 }

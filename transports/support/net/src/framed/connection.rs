@@ -12,7 +12,6 @@ use everywire_core::{
     Budget, Limit, Limits,
     wire::{CancellationToken, Io, Socket},
 };
-use futures_util::future::OptionFuture;
 use tokio::task::yield_now;
 
 use super::{
@@ -32,7 +31,7 @@ pub struct Connection<'a, IO, F: Framing> {
     /// At least so many bytes are missing in the input.
     missing: usize,
     /// Where the next call is polled first. The allocation stays here, unless the call has to wait and takes it along.
-    place: Pin<Box<OptionFuture<F::Call>>>,
+    place: Pin<Box<Option<F::Call>>>,
     message: MessageClock,
     idle: IdleClock,
     tick: TickClock,
@@ -57,7 +56,7 @@ impl<'a, IO: Io, F: Framing> Connection<'a, IO, F> {
             framing,
             limits: budget.limits(),
             missing: 0,
-            place: Box::pin(None.into()),
+            place: Box::pin(None),
             message,
             idle,
             tick,
@@ -117,9 +116,9 @@ impl<'a, IO: Io, F: Framing> Connection<'a, IO, F> {
     /// Starts the calls that have arrived, until the end of the input or a limit is reached; true for a limit.
     fn dispatch(&mut self, cx: &mut Context<'_>) -> Result<bool, F::Error> {
         while !self.is_full()
-            && let Some(message) = self.state.calls.pop_held()
+            && let Some((channel, message)) = self.state.calls.pop_held()
         {
-            self.start(message, cx);
+            self.start(channel, message, cx);
         }
         while !self.is_stuck() {
             match self.framing.take(&mut self.state)? {
@@ -129,7 +128,13 @@ impl<'a, IO: Io, F: Framing> Connection<'a, IO, F> {
                 }
                 Taken::Frame => continue,
                 Taken::NoCall => {}
-                Taken::Message(message, bytes) => self.start_or_hold(message, bytes, cx),
+                Taken::Message(channel, message, bytes) => {
+                    if self.is_full() && !self.framing.overtakes(&message, &mut self.state) {
+                        self.state.calls.hold(channel, message, bytes);
+                    } else {
+                        self.start(channel, message, cx);
+                    }
+                }
             }
             self.message.stop();
             self.idle.stop();
@@ -137,28 +142,16 @@ impl<'a, IO: Io, F: Framing> Connection<'a, IO, F> {
         Ok(true)
     }
 
-    fn start_or_hold(&mut self, message: F::Message, bytes: usize, cx: &mut Context<'_>) {
-        if self.is_full() && !self.framing.overtakes(&message, &mut self.state) {
-            self.state.calls.hold(message, bytes);
-        } else {
-            self.start(message, cx);
-        }
-    }
-
     /// Polls a new call in place; one that has to wait joins the others.
-    fn start(&mut self, message: F::Message, cx: &mut Context<'_>) {
-        let (channel, call) = self.framing.begin(message, &mut self.state);
-        self.place.set(Some(call).into());
-        match self.place.as_mut().poll(cx) {
+    fn start(&mut self, channel: F::Channel, message: F::Message, cx: &mut Context<'_>) {
+        self.place.set(Some(self.framing.begin(message, &mut self.state)));
+        let Some(call) = self.place.as_mut().as_pin_mut() else { return };
+        match call.poll(cx) {
             Poll::Ready(reply) => {
-                self.place.set(None.into());
-                if let Some(reply) = reply {
-                    self.framing.reply(channel, reply, &mut self.state);
-                }
+                self.place.set(None);
+                self.framing.reply(channel, reply, &mut self.state);
             }
-            Poll::Pending => {
-                self.state.calls.push(channel, std::mem::replace(&mut self.place, Box::pin(None.into())));
-            }
+            Poll::Pending => self.state.calls.push(channel, std::mem::replace(&mut self.place, Box::pin(None))),
         }
     }
 

@@ -31,7 +31,7 @@ pub use send_queue::SendQueue;
 
 /// A protocol of framed messages, as one connection speaks it.
 pub trait Framing: Sized {
-    /// A whole message whose call has not begun.
+    /// What a call begins with: small, as it is moved, and held back at a limit.
     type Message;
     /// A call. It ends in its reply and must not panic; a panic of one that waits ends the connection.
     type Call: Future;
@@ -44,7 +44,7 @@ pub trait Framing: Sized {
     const TICKS_WHEN_IDLE: bool;
 
     /// Takes one frame off `state.input`, and answers it if it is a control frame.
-    fn take(&mut self, state: &mut State<Self>) -> Result<Taken<Self::Message>, Self::Error>;
+    fn take(&mut self, state: &mut State<Self>) -> Result<TakenBy<Self>, Self::Error>;
 
     /// The bytes of a message of which some frames were taken, but not the last one.
     fn unfinished(&self) -> Option<usize>;
@@ -56,7 +56,7 @@ pub trait Framing: Sized {
     fn overtakes(&mut self, message: &Self::Message, state: &mut State<Self>) -> bool;
 
     /// Begins the call of a message.
-    fn begin(&mut self, message: Self::Message, state: &mut State<Self>) -> (Self::Channel, Self::Call);
+    fn begin(&mut self, message: Self::Message, state: &mut State<Self>) -> Self::Call;
 
     /// Puts a reply into the output.
     fn reply(&mut self, channel: Self::Channel, reply: <Self::Call as Future>::Output, state: &mut State<Self>);
@@ -79,23 +79,26 @@ pub trait Framing: Sized {
 
 /// What was taken off the input.
 #[derive(Debug)]
-pub enum Taken<M> {
+pub enum Taken<C, M> {
     /// Nothing; at least so many bytes are missing.
     Missing(usize),
     /// A control frame, or a frame of a message that is not whole.
     Frame,
     /// A whole message without a call.
     NoCall,
-    /// A whole message, and how many bytes it has.
-    Message(M, usize),
+    /// A whole message with a call, the call's channel, and how many bytes the message has.
+    Message(C, M, usize),
 }
+
+/// What a framing takes off the input.
+pub type TakenBy<F> = Taken<<F as Framing>::Channel, <F as Framing>::Message>;
 
 /// The state of a connection that its [`Framing`] works on.
 pub struct State<F: Framing> {
     /// What has been read and not been taken.
     pub input: BytesMut,
     /// The calls that are not done.
-    pub calls: Calls<F::Message, F::Channel, F::Call>,
+    pub calls: Calls<F::Channel, F::Message, F::Call>,
     /// What has to be sent.
     pub output: SendQueue,
     /// Counts what is buffered.
