@@ -91,17 +91,27 @@ struct LockerSession<D> {
 impl<D, F> Session for LockerSession<D>
 where
     D: Fn(Envelope) -> F + Send,
-    F: Future<Output = Reply> + Send + 'static,
+    F: Future<Output = Reply> + Send,
 {
     type Call = F;
+    type Request = Envelope;
     type Channel = ();
 
-    fn receive(&mut self, envelope: Envelope, _body: &[Bytes], peer: &mut Peer<()>) -> io::Result<Option<((), F)>> {
+    fn receive(
+        &mut self,
+        envelope: Envelope,
+        _body: &[Bytes],
+        peer: &mut Peer<'_, Self>,
+    ) -> io::Result<Option<((), Envelope)>> {
         if peer.is_draining() {
             peer.output.push(&envelope, NO);
             return Ok(None);
         }
-        Ok(Some(((), (self.dispatch)(envelope))))
+        Ok(Some(((), envelope)))
+    }
+
+    fn call(&mut self, envelope: Envelope) -> F {
+        (self.dispatch)(envelope)
     }
 
     fn refuse(&mut self, envelope: Envelope, (): (), _error: &RpcError) -> Reply {

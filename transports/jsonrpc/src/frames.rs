@@ -61,7 +61,7 @@ impl Close {
     }
 
     /// Appends the frame.
-    pub(crate) fn put(&self, output: &mut BytesMut) {
+    pub(crate) fn put(&self, output: &mut Vec<u8>) {
         let Some(code) = self.code else { return put_header(output, CLOSE, 0) };
         let reason = &self.reason[..self.reason.floor_char_boundary(CONTROL_BYTES - 2)];
         put_header(output, CLOSE, 2 + reason.len());
@@ -71,7 +71,7 @@ impl Close {
 }
 
 /// Appends what stands before a payload: one frame, not masked.
-pub(crate) fn put_header(output: &mut BytesMut, opcode: u8, length: usize) {
+pub(crate) fn put_header(output: &mut Vec<u8>, opcode: u8, length: usize) {
     const FINAL: u8 = 0x80;
     output.put_u8(FINAL | opcode);
     match (u8::try_from(length), u16::try_from(length)) {
@@ -87,15 +87,11 @@ pub(crate) fn put_header(output: &mut BytesMut, opcode: u8, length: usize) {
     }
 }
 
-/// What has come in on a session and is not a whole message yet.
+/// Makes messages of frames.
 #[derive(Debug, Default)]
-pub(crate) struct Input {
-    /// Frames that nobody has looked at.
-    pub(crate) bytes: BytesMut,
+pub(crate) struct Assembler {
     /// The fragments of a message so far.
     fragments: Option<Fragments>,
-    /// At least so many bytes are missing in `bytes`.
-    pub(crate) missing: usize,
 }
 
 #[derive(Debug)]
@@ -111,42 +107,33 @@ pub(crate) enum Taken {
     Ping(BytesMut),
     Pong,
     Close(Close),
-    /// The next frame is not whole.
-    Nothing,
+    /// Nothing whole; at least so many bytes are missing.
+    Missing(usize),
 }
 
-impl Input {
-    /// Bytes that are held.
-    pub(crate) fn len(&self) -> usize {
-        self.bytes.len() + self.fragments.as_ref().map_or(0, |fragments| fragments.payload.len())
+impl Assembler {
+    /// The bytes of a message of which some fragments were taken, but not the last one.
+    pub(crate) fn unfinished(&self) -> Option<usize> {
+        self.fragments.as_ref().map(|fragments| fragments.payload.len())
     }
 
-    /// Whether a part of a message or of a frame is there.
-    pub(crate) fn is_unfinished(&self) -> bool {
-        !self.bytes.is_empty() || self.fragments.is_some()
-    }
-
-    /// Takes one frame, or the message that it completes, of at most `limit` bytes.
-    pub(crate) fn take(&mut self, limit: usize) -> Result<Taken, Close> {
+    /// Takes one frame off `input`, or the message that it completes, of at most `limit` bytes.
+    pub(crate) fn take(&mut self, input: &mut BytesMut, limit: usize) -> Result<Taken, Close> {
         loop {
-            let header = match Header::read(&self.bytes)? {
+            let header = match Header::read(input)? {
                 Ok(header) => header,
-                Err(missing) => {
-                    self.missing = missing;
-                    return Ok(Taken::Nothing);
-                }
+                Err(missing) => return Ok(Taken::Missing(missing)),
             };
-            header.check(self.fragments.as_ref().map(|fragments| fragments.payload.len()), limit)?;
-            let missing = (header.bytes + header.length).saturating_sub(self.bytes.len());
+            header.check(self.unfinished(), limit)?;
+            let missing = (header.bytes + header.length).saturating_sub(input.len());
             if missing > 0 {
-                self.missing = missing;
-                return Ok(Taken::Nothing);
+                return Ok(Taken::Missing(missing));
             }
-            self.bytes.advance(header.bytes);
-            let mut payload = self.bytes.split_to(header.length);
+            input.advance(header.bytes);
+            let mut payload = input.split_to(header.length);
             if payload.len() > FREE_BYTES {
                 // Leave the grown buffer to the payload, or an idle session would keep it.
-                self.bytes = BytesMut::from(&self.bytes[..]);
+                *input = BytesMut::from(&input[..]);
             }
             unmask(&mut payload, header.mask);
             if let Some(taken) = self.frame(&header, payload)? {
@@ -248,8 +235,8 @@ mod tests {
 
     const MASK: [u8; 4] = [1, 2, 3, 4];
 
-    fn frame(first: u8, payload: &[u8]) -> BytesMut {
-        let mut frame = BytesMut::new();
+    fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+        let mut frame = Vec::new();
         put_header(&mut frame, first, payload.len());
         (frame[0], frame[1]) = (first, frame[1] | 0x80);
         frame.extend_from_slice(&MASK);
@@ -260,7 +247,7 @@ mod tests {
     }
 
     fn taken(bytes: &[u8], limit: usize) -> Result<Taken, Close> {
-        Input { bytes: bytes.into(), ..Input::default() }.take(limit)
+        Assembler::default().take(&mut bytes.into(), limit)
     }
 
     #[test]
@@ -273,15 +260,17 @@ mod tests {
         for length in [0, 1, 125, 126, 65_535, 65_536] {
             let payload: Vec<_> = (0..length).map(|at| u8::try_from(at % 128).unwrap()).collect();
             let whole = frame(0x81, &payload);
-            let mut input = Input::default();
             for at in (0..whole.len()).filter(|at| *at < 20 || *at > whole.len() - 20) {
-                input.bytes = whole[..at].into();
-                assert_eq!(input.take(length), Ok(Taken::Nothing), "{at} of {length}");
-                assert!((1..=whole.len() - at).contains(&input.missing), "{at} of {length}: {}", input.missing);
+                let Ok(Taken::Missing(missing)) = taken(&whole[..at], length) else { panic!("{at} of {length}") };
+                assert!((1..=whole.len() - at).contains(&missing), "{at} of {length}: {missing}");
             }
-            input.bytes = [&whole[..], b"\x89"].concat()[..].into();
-            assert_eq!(input.take(length), Ok(Taken::Message(payload[..].into())), "{length}");
-            assert_eq!(&input.bytes[..], b"\x89");
+            let mut input = [&whole[..], b"\x89"].concat()[..].into();
+            assert_eq!(
+                Assembler::default().take(&mut input, length),
+                Ok(Taken::Message(payload[..].into())),
+                "{length}"
+            );
+            assert_eq!(&input[..], b"\x89");
             assert!(length == 0 || taken(&whole, length - 1) == Err(Close::new(1009, "")), "{length}");
         }
         let announced = [&[0x82, 0xFF][..], &u64::MAX.to_be_bytes(), &MASK].concat();
@@ -291,16 +280,16 @@ mod tests {
     #[test]
     fn a_message_in_fragments_with_a_ping_between() {
         let frames = [frame(0x01, "gr\u{fc}".as_bytes().split_last().unwrap().1), frame(0x89, b"?"), frame(0x00, b"")];
-        let mut input = Input { bytes: frames.concat()[..].into(), ..Input::default() };
-        assert_eq!(input.take(5), Ok(Taken::Ping(b"?"[..].into())));
-        assert_eq!(input.take(5), Ok(Taken::Nothing));
-        assert!(input.is_unfinished());
-        input.bytes = frame(0x80, b"\xbcn");
-        assert_eq!(input.take(5), Ok(Taken::Message("grün".as_bytes().into())));
-        assert!(!input.is_unfinished());
+        let (mut assembler, mut input) = (Assembler::default(), frames.concat()[..].into());
+        assert_eq!(assembler.take(&mut input, 5), Ok(Taken::Ping(b"?"[..].into())));
+        assert_eq!(assembler.take(&mut input, 5), Ok(Taken::Missing(2)));
+        assert_eq!(assembler.unfinished(), Some(3));
+        input.extend_from_slice(&frame(0x80, b"\xbcn"));
+        assert_eq!(assembler.take(&mut input, 5), Ok(Taken::Message("grün".as_bytes().into())));
+        assert_eq!(assembler.unfinished(), None);
 
-        input.bytes = [frame(0x01, b"123"), frame(0x80, b"456")].concat()[..].into();
-        assert_eq!(input.take(5), Err(Close::new(1009, "")), "too long together");
+        input.extend_from_slice(&[frame(0x01, b"123"), frame(0x80, b"456")].concat());
+        assert_eq!(assembler.take(&mut input, 5), Err(Close::new(1009, "")), "too long together");
     }
 
     #[test]
@@ -316,7 +305,7 @@ mod tests {
             ("long ping", frame(0x89, &[0; 126]), 1002),
             ("divided ping", frame(0x09, b""), 1002),
             ("continuation of nothing", frame(0x80, b""), 1002),
-            ("message inside another", [frame(0x01, b""), frame(0x81, b"")].concat()[..].into(), 1002),
+            ("message inside another", [frame(0x01, b""), frame(0x81, b"")].concat(), 1002),
             ("text that is not UTF-8", frame(0x81, b"\xff"), 1007),
         ];
         for (case, bytes, code) in cases {
@@ -340,7 +329,7 @@ mod tests {
             let Ok(Taken::Close(close)) = taken(&frame(0x88, payload), 0) else { panic!("{payload:?}") };
             assert_eq!(close.code, code, "{payload:?}");
         }
-        let mut output = BytesMut::new();
+        let mut output = Vec::new();
         Close::new(1001, "ü".repeat(100)).put(&mut output);
         assert_eq!(output.len(), 2 + 2 + 122, "the reason fits");
         assert_eq!(output[..4], [0x88, 124, 0x03, 0xE9]);

@@ -48,9 +48,7 @@ mod frames;
 #[doc(hidden)]
 pub mod fuzz;
 mod gate;
-mod held;
 pub mod schema;
-mod send_queue;
 mod server;
 mod session;
 

@@ -1,13 +1,6 @@
-//! A WebSocket session: one task owns the socket and the calls.
+//! A WebSocket session: WebSocket as the [`Framing`] of a connection.
 
-use std::{
-    future::poll_fn,
-    io,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{future::poll_fn, io, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use everywire_core::{
@@ -15,29 +8,14 @@ use everywire_core::{
     wire::{CancellationToken, FREE_BYTES, Io, Reservation, Socket, Waiting},
 };
 use everywire_json::{Answer, cancelled_before, cancelled_by};
-use everywire_net::poll_read_more;
-use futures_util::{
-    future::OptionFuture,
-    stream::{FuturesUnordered, StreamExt},
-};
-use tokio::{
-    io::AsyncWriteExt,
-    task::yield_now,
-    time::{Instant, Interval, MissedTickBehavior, Sleep, interval_at, sleep},
-};
+use everywire_net::framed::{Connection, Ended, Framing, SendQueue, State, Taken};
+use tokio::io::AsyncWriteExt;
 
-use crate::{
-    frames::{Close, Input, PING, PONG, Taken},
-    held::Held,
-    send_queue::SendQueue,
-};
+use crate::frames::{self, Assembler, Close, PING, PONG, TEXT, put_header};
 
-/// How much a session still reads while its peer reads no answers, so as to notice that the peer has left.
-const AHEAD_BYTES: usize = 16 << 10;
-
-/// How often a session is pinged, and looked at for being idle; more often if that is a large part of `idle_time`.
+/// How often a session is pinged; more often if that is a large part of `idle_time`.
 const PING_INTERVAL: Duration = Duration::from_secs(5);
-const LOOKS_PER_IDLE_TIME: u32 = 8;
+const PINGS_PER_IDLE_TIME: u32 = 8;
 
 /// A whole message. A long one counts as buffered until its call is done.
 #[derive(Debug)]
@@ -58,6 +36,7 @@ pub(crate) struct Message {
 /// | does not read its answers | `unsent_bytes`; then reading pauses. And `message_time` for 64 KiB of them |
 /// | does any of it in many sessions | `buffered_bytes` over all connections: close 1013; a long reply becomes an error instead |
 /// | calls nothing | `idle_time`: close 1001 |
+/// | leaves while reading pauses | the socket tells, and its calls are cancelled |
 /// | is gone without a word | pings, unanswered for `message_time` |
 pub(crate) async fn serve<IO, F>(
     socket: Socket<IO>,
@@ -71,252 +50,168 @@ where
     IO: Io,
     F: Future<Output = Option<Answer>>,
 {
-    let mut session = Session::new(socket, answer, budget, waiting);
-    session.input.bytes.extend_from_slice(&read);
-    let close = match stop.run_until_cancelled(poll_fn(|cx| session.poll(cx))).await {
-        Some(ended) => ended?,
-        None => session.finish().await?,
+    let mut session =
+        Connection::new(socket, BytesMut::from(&read[..]), WebSocket::new(answer, budget, waiting), budget);
+    let close = match session.run(stop).await {
+        Ok(Ended::Left) => return Err(io::ErrorKind::UnexpectedEof.into()),
+        Ok(Ended::Drained) => Close::new(Close::GOING_AWAY, "the server is shutting down"),
+        Err(End::Closed(close)) => close,
+        Err(End::Broken(error)) => return Err(error),
     };
-    session.calls.clear();
-    session.output.push_close(&close);
-    poll_fn(|cx| session.output.poll_write(&mut session.io, cx)).await?;
+    let Connection { io, state, .. } = &mut session;
+    state.calls.clear();
+    close.put(state.output.tail());
+    poll_fn(|cx| state.output.poll_write(io, cx)).await?;
     // The peer may still be sending, and must not lose the close frame.
-    session.io.linger();
-    session.io.shutdown().await
+    io.linger();
+    io.shutdown().await
 }
 
-struct Session<'a, IO, A, F> {
-    io: Socket<IO>,
+struct WebSocket<'a, A> {
     answer: A,
-    budget: &'a Arc<Budget>,
+    budget: &'a Budget,
     waiting: &'a Waiting,
-    input: Input,
-    output: SendQueue,
-    /// Counts the input and the short answers of the output.
-    reservation: Reservation,
-    /// Where the next call is polled first. The allocation stays here, unless the call has to wait and takes it along.
-    place: Pin<Box<OptionFuture<F>>>,
-    calls: FuturesUnordered<Pin<Box<OptionFuture<F>>>>,
-    held: Held,
-    is_stopping: bool,
-    message_deadline: Option<Pin<Box<Sleep>>>,
-    life: Life,
-}
-
-impl<'a, IO, A, F> Session<'a, IO, A, F>
-where
-    IO: Io,
-    A: Fn(Message, bool) -> F,
-    F: Future<Output = Option<Answer>>,
-{
-    fn new(io: Socket<IO>, answer: A, budget: &'a Arc<Budget>, waiting: &'a Waiting) -> Self {
-        Self {
-            io,
-            answer,
-            budget,
-            waiting,
-            input: Input::default(),
-            output: SendQueue::default(),
-            reservation: budget.reserve(),
-            place: Box::pin(None.into()),
-            calls: FuturesUnordered::new(),
-            held: Held::default(),
-            is_stopping: false,
-            message_deadline: None,
-            life: Life::new(budget.limits().idle_time),
-        }
-    }
-
-    /// Rejects new calls until those in flight are done.
-    async fn finish(&mut self) -> io::Result<Close> {
-        self.is_stopping = true;
-        let close = poll_fn(|cx| self.poll(cx)).await?;
-        if close.code != Some(Close::GOING_AWAY) {
-            return Ok(close);
-        }
-        // A peer that asked in time would wait in vain, so the runtime gets a turn to notice what the socket holds.
-        yield_now().await;
-        poll_fn(|cx| self.poll(cx)).await
-    }
-
-    /// One turn after another: dispatch, collect, write, read. Ready when the session is to end.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Close>> {
-        loop {
-            let was_stuck = match self.dispatch(cx) {
-                Ok(was_stuck) => was_stuck,
-                Err(close) => return Poll::Ready(Ok(close)),
-            };
-            // After dispatch: an empty set registers no waker, so it has to be asked after the last call has gone into it.
-            while let Poll::Ready(Some(answer)) = self.calls.poll_next_unpin(cx) {
-                self.output.extend(answer.flatten());
-            }
-            let written = self.output.poll_write(&mut self.io, cx)?;
-            if let Err(close) = self.count() {
-                return Poll::Ready(Ok(close));
-            }
-            let is_stuck = self.is_stuck();
-            let can_start = !self.is_full() && !self.held.is_empty();
-            if can_start || (was_stuck && !is_stuck) {
-                continue;
-            }
-            if is_stuck && self.input.bytes.len() >= AHEAD_BYTES {
-                return self.poll_time(cx, is_stuck);
-            }
-            match self.poll_read(cx)? {
-                Poll::Ready(0) => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
-                Poll::Ready(_) => self.life.was_heard = true,
-                // Only now: what has arrived is answered, even if there was no place for it before.
-                Poll::Pending if self.is_stopping && self.calls.is_empty() && written.is_ready() => {
-                    return Poll::Ready(Ok(Close::new(Close::GOING_AWAY, "the server is shutting down")));
-                }
-                Poll::Pending => return self.poll_time(cx, is_stuck),
-            }
-            if let Err(close) = self.count() {
-                return Poll::Ready(Ok(close));
-            }
-        }
-    }
-
-    /// Starts the calls that have arrived, and reads on, until the end of the input or a limit is reached; true for a
-    /// limit.
-    fn dispatch(&mut self, cx: &mut Context<'_>) -> Result<bool, Close> {
-        while !self.is_full()
-            && let Some(message) = self.held.pop()
-        {
-            self.start(message, cx);
-        }
-        while !self.is_stuck() {
-            match self.input.take(self.budget.limits().message_bytes) {
-                Ok(Taken::Nothing) => return Ok(false),
-                Ok(Taken::Message(message)) if self.is_full() => self.hold_back(message, cx),
-                Ok(Taken::Message(message)) => self.start(message, cx),
-                Ok(Taken::Ping(payload)) => self.output.push_control(PONG, &payload),
-                Ok(Taken::Pong) => {}
-                Err(Close { code: Some(Close::TOO_LONG), .. }) => {
-                    let error = self.budget.exceeded(Limit::MessageBytes, "the message is too long");
-                    return Err(over(Close::TOO_LONG, &error));
-                }
-                Ok(Taken::Close(close)) | Err(close) => return Err(close),
-            }
-        }
-        Ok(true)
-    }
-
-    /// Polls a new call in place; one that has to wait joins the others.
-    fn start(&mut self, bytes: BytesMut, cx: &mut Context<'_>) {
-        self.message_deadline = None;
-        self.life.was_called = true;
-        let reservation = (bytes.len() > FREE_BYTES).then(|| self.reservation.split_off(bytes.len()));
-        let call = (self.answer)(Message { bytes, _reservation: reservation }, self.is_stopping);
-        self.place.set(Some(call).into());
-        match self.place.as_mut().poll(cx) {
-            Poll::Ready(answer) => {
-                self.place.set(None.into());
-                self.output.extend(answer.flatten());
-            }
-            Poll::Pending => self.calls.push(std::mem::replace(&mut self.place, Box::pin(None.into()))),
-        }
-    }
-
-    /// Keeps a message until other calls are done. A cancellation takes effect at once, also on calls that are held back.
-    fn hold_back(&mut self, message: BytesMut, cx: &mut Context<'_>) {
-        self.message_deadline = None;
-        let Some(id) = cancelled_by(&message) else { return self.held.push(message) };
-        let answers = self.held.take_answered(|held| cancelled_before(held, id));
-        self.output.extend(answers);
-        self.start(message, cx);
-    }
-
-    /// Whether no more calls may be started now.
-    fn is_full(&self) -> bool {
-        self.output_is_full() || self.waiting.running(self.calls.len()) >= self.budget.limits().calls_in_flight
-    }
-
-    /// Whether no more may be read now. While calls are only held back, reading goes on: a ping or a close may come.
-    fn is_stuck(&self) -> bool {
-        self.output_is_full() || self.held.is_full()
-    }
-
-    fn output_is_full(&self) -> bool {
-        self.output.len() >= self.budget.limits().unsent_bytes
-    }
-
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        poll_read_more(Pin::new(&mut self.io), cx, &mut self.input.bytes, self.input.missing)
-    }
-
-    /// Counts what is buffered.
-    fn count(&mut self) -> Result<(), Close> {
-        let held = self.reservation.try_resize(self.input.len() + self.held.bytes() + self.output.short_len());
-        held.map_err(|error| over(Close::TRY_LATER, &error))
-    }
-
-    /// Pending, unless it is time for the session to end.
-    fn poll_time(&mut self, cx: &mut Context<'_>, is_stuck: bool) -> Poll<io::Result<Close>> {
-        let limits = self.budget.limits();
-        if is_stuck || !self.input.is_unfinished() {
-            self.message_deadline = None;
-        } else {
-            let deadline = self.message_deadline.get_or_insert_with(|| Box::pin(sleep(limits.message_time)));
-            if deadline.as_mut().poll(cx).is_ready() {
-                let error = self.budget.exceeded(Limit::MessageTime, "the message did not arrive in time");
-                return Poll::Ready(Ok(over(Close::POLICY, &error)));
-            }
-        }
-        while self.life.ticks.poll_tick(cx).is_ready() {
-            if self.life.idle(self.calls.is_empty()) >= limits.idle_time {
-                let error = self.budget.exceeded(Limit::IdleTime, "no call has come");
-                return Poll::Ready(Ok(over(Close::GOING_AWAY, &error)));
-            }
-            // While reading is paused a pong would go unnoticed.
-            if self.life.silent(is_stuck) >= limits.message_time {
-                self.budget.record(Limit::MessageTime, "a peer answers no ping");
-                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-            }
-            // A peer that has something to read needs no ping to show that it is there.
-            if self.output.len() == 0 {
-                self.output.push_control(PING, b"");
-                let _ = self.output.poll_write(&mut self.io, cx)?;
-            }
-        }
-        Poll::Pending
-    }
-}
-
-fn over(code: u16, error: &RpcError) -> Close {
-    Close::new(code, error.message())
-}
-
-/// Signs of life, looked at with every tick.
-struct Life {
-    ticks: Interval,
-    was_called: bool,
-    was_heard: bool,
-    /// Ticks since the last call.
-    idle: u32,
-    /// Ticks since the last byte.
+    assembler: Assembler,
+    ping_interval: Duration,
+    /// Pings since the last byte.
     silent: u32,
 }
 
-impl Life {
-    fn new(idle_time: Duration) -> Self {
-        let pause = PING_INTERVAL.min(idle_time / LOOKS_PER_IDLE_TIME).max(Duration::from_millis(1));
-        let mut ticks = interval_at(Instant::now() + pause, pause);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self { ticks, was_called: false, was_heard: false, idle: 0, silent: 0 }
+/// How a session ends.
+enum End {
+    Closed(Close),
+    Broken(io::Error),
+}
+
+impl From<io::Error> for End {
+    fn from(error: io::Error) -> Self {
+        Self::Broken(error)
+    }
+}
+
+impl<'a, A> WebSocket<'a, A> {
+    fn new(answer: A, budget: &'a Budget, waiting: &'a Waiting) -> Self {
+        let ping_interval = PING_INTERVAL.min(budget.limits().idle_time / PINGS_PER_IDLE_TIME);
+        let ping_interval = ping_interval.max(Duration::from_millis(1));
+        Self { answer, budget, waiting, assembler: Assembler::default(), ping_interval, silent: 0 }
     }
 
-    /// How long no call has come, or been under way.
-    fn idle(&mut self, is_idle: bool) -> Duration {
-        let is_idle = is_idle && !std::mem::take(&mut self.was_called);
-        self.idle = if is_idle { self.idle.saturating_add(1) } else { 0 };
-        self.ticks.period().saturating_mul(self.idle)
+    /// How long the peer has been silent since the first ping that it did not answer. While reading is paused a pong would go
+    /// unnoticed.
+    fn silent(&mut self, was_heard: bool) -> Duration {
+        self.silent = if was_heard { 0 } else { self.silent.saturating_add(1) };
+        self.ping_interval.saturating_mul(self.silent.saturating_sub(1))
+    }
+}
+
+impl<A, F> Framing for WebSocket<'_, A>
+where
+    A: Fn(Message, bool) -> F,
+    F: Future<Output = Option<Answer>>,
+{
+    type Message = BytesMut;
+    type Call = F;
+    type Channel = ();
+    type Error = End;
+
+    const TICKS_WHEN_IDLE: bool = true;
+
+    fn take(&mut self, state: &mut State<Self>) -> Result<Taken<(), BytesMut>, End> {
+        match self.assembler.take(&mut state.input, self.budget.limits().message_bytes) {
+            Ok(frames::Taken::Missing(missing)) => return Ok(Taken::Missing(missing)),
+            Ok(frames::Taken::Message(message)) => {
+                let bytes = message.len();
+                return Ok(Taken::Message((), message, bytes));
+            }
+            Ok(frames::Taken::Ping(payload)) => put_control(&mut state.output, PONG, &payload),
+            Ok(frames::Taken::Pong) => {}
+            Err(Close { code: Some(Close::TOO_LONG), .. }) => {
+                let error = self.budget.exceeded(Limit::MessageBytes, "the message is too long");
+                return Err(over(Close::TOO_LONG, &error));
+            }
+            Ok(frames::Taken::Close(close)) | Err(close) => return Err(End::Closed(close)),
+        }
+        Ok(Taken::Frame)
     }
 
-    /// How long the peer has been silent since the first ping that it did not answer.
-    fn silent(&mut self, is_stuck: bool) -> Duration {
-        let was_heard = std::mem::take(&mut self.was_heard);
-        self.silent = if was_heard || is_stuck { 0 } else { self.silent.saturating_add(1) };
-        self.ticks.period().saturating_mul(self.silent.saturating_sub(1))
+    fn unfinished(&self) -> Option<usize> {
+        self.assembler.unfinished()
     }
+
+    fn is_full(&self, in_flight: usize) -> bool {
+        self.waiting.running(in_flight) >= self.budget.limits().calls_in_flight
+    }
+
+    /// A cancellation takes effect at once, also on calls that are held back.
+    fn overtakes(&mut self, message: &BytesMut, state: &mut State<Self>) -> bool {
+        let Some(id) = cancelled_by(message) else { return false };
+        let output = &mut state.output;
+        state.calls.retain_held(|held| match cancelled_before(held, id) {
+            Some(answer) => {
+                put_answer(output, answer);
+                false
+            }
+            None => true,
+        });
+        true
+    }
+
+    fn begin(&mut self, bytes: BytesMut, state: &mut State<Self>) -> F {
+        let reservation = (bytes.len() > FREE_BYTES).then(|| state.reservation.split_off(bytes.len()));
+        (self.answer)(Message { bytes, _reservation: reservation }, state.is_draining)
+    }
+
+    fn reply(&mut self, (): (), answer: Option<Answer>, state: &mut State<Self>) {
+        if let Some(answer) = answer {
+            put_answer(&mut state.output, answer);
+        }
+    }
+
+    fn tick_period(&self) -> Duration {
+        self.ping_interval
+    }
+
+    fn tick(&mut self, state: &mut State<Self>) -> Result<(), End> {
+        let was_heard = std::mem::take(&mut state.was_heard);
+        if self.silent(was_heard || state.is_paused) >= self.budget.limits().message_time {
+            self.budget.record(Limit::MessageTime, "a peer answers no ping");
+            return Err(End::Broken(io::ErrorKind::TimedOut.into()));
+        }
+        // A peer that has something to read needs no ping to show that it is there.
+        if state.output.is_empty() {
+            put_control(&mut state.output, PING, b"");
+        }
+        Ok(())
+    }
+
+    fn exceeded(&self, limit: Limit) -> End {
+        let (code, what) = match limit {
+            Limit::IdleTime => (Close::GOING_AWAY, "no call has come"),
+            _ => (Close::POLICY, "the message did not arrive in time"),
+        };
+        over(code, &self.budget.exceeded(limit, what))
+    }
+
+    fn no_room(&self, error: RpcError) -> End {
+        over(Close::TRY_LATER, &error)
+    }
+}
+
+fn put_answer(output: &mut SendQueue, answer: Answer) {
+    let length = answer.as_ref().len();
+    put_header(output.tail(), TEXT, length);
+    if length <= FREE_BYTES {
+        output.tail().extend_from_slice(answer.as_ref());
+    } else {
+        output.push_body(answer.into());
+    }
+}
+
+fn put_control(output: &mut SendQueue, opcode: u8, payload: &[u8]) {
+    put_header(output.tail(), opcode, payload.len());
+    output.tail().extend_from_slice(payload);
+}
+
+fn over(code: u16, error: &RpcError) -> End {
+    End::Closed(Close::new(code, error.message()))
 }

@@ -44,9 +44,10 @@ pub(crate) struct Channel {
 impl<D, F> Session for ZerorpcSession<D>
 where
     D: Fn(ZerorpcCall) -> F + Send,
-    F: Future<Output = Reply> + Send + 'static,
+    F: Future<Output = Reply> + Send,
 {
     type Call = F;
+    type Request = ZerorpcCall;
     type Channel = Channel;
 
     const TICK: Duration = PERIOD;
@@ -55,8 +56,8 @@ where
         &mut self,
         envelope: Envelope,
         body: &[Bytes],
-        peer: &mut Peer<Channel>,
-    ) -> io::Result<Option<(Channel, F)>> {
+        peer: &mut Peer<'_, Self>,
+    ) -> io::Result<Option<(Channel, ZerorpcCall)>> {
         let [payload] = body else { return Err(violation("a message with other than one payload")) };
         let event = Event::decode(payload);
         let id = match &event {
@@ -78,6 +79,10 @@ where
         Ok(None)
     }
 
+    fn call(&mut self, request: ZerorpcCall) -> F {
+        (self.dispatch)(request)
+    }
+
     fn running(&self, in_flight: usize) -> usize {
         self.waiting.running(in_flight)
     }
@@ -86,11 +91,10 @@ where
         Reply { envelope, body: self.error(channel.reply_to.channel.as_bytes(), error) }
     }
 
-    fn tick(&mut self, peer: &mut Peer<Channel>) {
+    fn tick(&mut self, peer: &mut Peer<'_, Self>) {
         // While reading is paused, a heartbeat would go unnoticed.
         let missed = u8::from(!peer.is_paused());
-        let Peer { calls, output, .. } = peer;
-        calls.retain(|channel| {
+        peer.retain(|channel, output| {
             channel.missed += missed;
             let ReplyTo { envelope, channel: id } = &channel.reply_to;
             if channel.missed >= LOST_AFTER {
@@ -103,28 +107,26 @@ where
 }
 
 /// Notes an event in an open channel: a heartbeat, or credit for further replies.
-fn heard(envelope: &Envelope, channel: &[u8], peer: &mut Peer<Channel>) {
-    let open = peer
-        .calls
-        .channels()
-        .find(|open| open.reply_to.channel.as_bytes() == channel && open.reply_to.envelope == *envelope);
-    if let Some(open) = open {
+fn heard(envelope: &Envelope, channel: &[u8], peer: &mut Peer<'_, impl Session<Channel = Channel>>) {
+    let is_it = |open: &ReplyTo| open.channel.as_bytes() == channel && open.envelope == *envelope;
+    if let Some(open) = peer.channels().find(|open| is_it(&open.reply_to)) {
         open.missed = 0;
     }
 }
 
 impl<D, F> ZerorpcSession<D>
 where
-    D: Fn(ZerorpcCall) -> F,
+    D: Fn(ZerorpcCall) -> F + Send,
+    F: Future<Output = Reply> + Send,
 {
-    /// Starts the call of a request, or replies at once.
+    /// What calls the method of a request, or nothing after a reply at once.
     fn request(
         &mut self,
         reply_to: ReplyTo,
         payload: &Bytes,
         event: &Event,
-        peer: &mut Peer<Channel>,
-    ) -> Option<(Channel, F)> {
+        peer: &mut Peer<'_, Self>,
+    ) -> Option<(Channel, ZerorpcCall)> {
         let method = match self.method(event, reply_to.channel.as_bytes(), peer.is_draining()) {
             Ok(method) => method,
             Err(reply) => {
@@ -134,7 +136,7 @@ where
         };
         let args = payload.slice_ref(event.args);
         let call = ZerorpcCall::new(self.ids.next().1, reply_to.clone(), method, args, self.depth);
-        Some((Channel { reply_to, missed: 0 }, (self.dispatch)(call)))
+        Some((Channel { reply_to, missed: 0 }, call))
     }
 }
 

@@ -116,10 +116,15 @@ async fn a_session_without_calls_is_closed() {
     let closed = tokio::spawn(async move {
         loop {
             pinging.send_frame(0x89, b"").await;
-            match pinging.hear().await {
-                Heard::Close(code) => return code,
-                _ => tokio::time::sleep(SOON / 10).await,
+            // The server's own pings may come before its pong.
+            loop {
+                match pinging.hear().await {
+                    Heard::Close(code) => return code,
+                    Heard::Ping => {}
+                    _ => break,
+                }
             }
+            tokio::time::sleep(SOON / 10).await;
         }
     });
     assert_eq!(within("the close", closed).await.unwrap(), Some(1001), "pings are no calls");
@@ -192,7 +197,8 @@ async fn a_session_that_reads_nothing_is_cut_off() {
     let peer = Peer::connect(server.address).await;
     let (mut input, mut output) = peer.0.into_split();
     let requests = text_frame(&repeat(10_000)).repeat(1_000);
-    let sending = tokio::spawn(async move { output.write_all(&requests).await });
+    // It keeps its side open: a peer that closes it has left.
+    let sending = tokio::spawn(async move { output.write_all(&requests).await.map(|()| output) });
     until("the limit", || server.budget.met(Limit::MessageTime) > 0).await;
     let mut heard = Vec::new();
     let _ = within("the end", input.read_to_end(&mut heard)).await;
@@ -235,6 +241,23 @@ async fn a_peer_that_leaves_cancels_its_calls() {
             until("no call in flight", || server.state.waiting.load(SeqCst) == 0).await;
         }
     }
+}
+
+/// Also while nothing of it is read, whatever it has sent before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_that_leaves_while_reading_pauses_cancels_its_calls() {
+    let server = Running::start(Limits { calls_in_flight: 2, ..Limits::default() }).await;
+    let mut peer = Peer::connect(server.address).await;
+    // More than what is held back and what the sockets keep.
+    let requests = text_frame(&format!("{WAIT}{}", " ".repeat(20_000))).repeat(1_000);
+    let sending = peer.0.write_all(&requests);
+    let stalled = tokio::time::timeout(SOON, sending).await;
+    assert!(stalled.is_err(), "the server reads all calls although it runs two");
+    server.state.begun(2).await;
+    drop(peer);
+    until("no call in flight", || server.state.waiting.load(SeqCst) == 0).await;
+    until("the end of all", || server.budget.bytes() == 0).await;
+    assert_eq!(*server.state.begun.borrow(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,6 +8,7 @@ mod causes;
 mod client;
 mod duplex;
 pub mod encoding;
+pub mod framed;
 mod head;
 mod head_timer;
 pub mod http1;

@@ -1,14 +1,15 @@
 //! What runs the connections of a server.
 
-use std::{future::poll_fn, io};
+use std::io;
 
 use everywire_core::{
     Limit,
     wire::{self, Io, Tally},
 };
-use tokio::{io::AsyncWriteExt, task::yield_now, time::timeout};
+use everywire_net::framed::{Connection, Ended};
+use tokio::{io::AsyncWriteExt, time::timeout};
 
-use crate::{Session, SocketType, connection::Connection};
+use crate::{Session, SocketType, framing::Zmtp, handshake::shake_hands};
 
 /// Runs the connections of one server, within its limits.
 ///
@@ -28,8 +29,8 @@ use crate::{Session, SocketType, connection::Connection};
 /// Each limit that is met is [recorded](everywire_core::Budget::record). An idle connection keeps buffers of at most 32 KiB.
 #[derive(Debug)]
 pub struct Engine {
-    pub(crate) wire: &'static str,
-    pub(crate) socket: SocketType,
+    wire: &'static str,
+    socket: SocketType,
     /// Peers whose handshake was rejected.
     rejected: Tally,
 }
@@ -48,25 +49,20 @@ impl Engine {
     /// An error says why the connection broke or was broken off: kind `InvalidData` for a peer that breaks the
     /// protocol, `TimedOut` or `QuotaExceeded` for one that met a limit, or what the socket said.
     pub async fn serve<S: Session>(&self, connection: wire::Connection<impl Io>, session: S) -> io::Result<()> {
-        let wire::Connection { io, peer, budget, stop, .. } = connection;
-        let mut connection = Connection::new((self.wire, self.socket), io, peer, &budget, session);
-        let handshake = timeout(budget.limits().handshake_time, connection.shake_hands());
+        let wire::Connection { mut io, peer, budget, stop, .. } = connection;
+        let zmtp = Zmtp::new((self.wire, self.socket), peer, &budget, session);
+        let handshake = timeout(budget.limits().handshake_time, shake_hands(&mut io, self.socket));
         let Some(shaken) = stop.run_until_cancelled(handshake).await else { return Ok(()) };
-        match shaken {
+        let input = match shaken {
             Ok(shaken) => shaken.inspect_err(|error| self.log_rejected(peer, error))?,
-            Err(_) => return Err(connection.exceeded(Limit::HandshakeTime, "did not complete the handshake in time")),
+            Err(_) => return Err(zmtp.exceeded_by(Limit::HandshakeTime, "did not complete the handshake in time")),
+        };
+        let mut connection = Connection::new(io, input, zmtp, &budget);
+        if connection.run(&stop).await? == Ended::Drained {
+            connection.io.linger();
+            connection.io.shutdown().await?;
         }
-        tokio::select! {
-            biased;
-            ended = poll_fn(|cx| connection.poll(cx)) => return ended,
-            () = stop.cancelled() => connection.drain(),
-        }
-        poll_fn(|cx| connection.poll(cx)).await?;
-        // A peer that asked in time would wait in vain, so the runtime gets a turn to notice what the socket holds.
-        yield_now().await;
-        poll_fn(|cx| connection.poll(cx)).await?;
-        connection.io.linger();
-        connection.io.shutdown().await
+        Ok(())
     }
 
     fn log_rejected(&self, peer: wire::Peer, reason: &io::Error) {

@@ -181,13 +181,14 @@ struct Echo {
 
 impl Session for Echo {
     type Call = Pin<Box<dyn Future<Output = Reply> + Send>>;
+    type Request = Self::Call;
     type Channel = ();
 
     fn receive(
         &mut self,
         envelope: Envelope,
         body: &[Bytes],
-        _peer: &mut Peer<()>,
+        _peer: &mut Peer<'_, Self>,
     ) -> io::Result<Option<((), Self::Call)>> {
         self.received.fetch_add(1, Relaxed);
         let reply = Reply { envelope, body: body.concat() };
@@ -198,6 +199,10 @@ impl Session for Echo {
             reply
         });
         Ok(Some(((), call)))
+    }
+
+    fn call(&mut self, request: Self::Call) -> Self::Call {
+        request
     }
 
     fn refuse(&mut self, _envelope: Envelope, (): (), error: &RpcError) -> Reply {

@@ -12,9 +12,7 @@
 //!                                                  <-  01 00 | 00 47 <71 bytes>
 //! ```
 //!
-//! One task owns the socket and does everything in a loop written by hand: dispatch what was read, collect what is
-//! finished, write once, read. A call is polled in place first, and only one that has to wait becomes a task, so that a
-//! call which answers at once costs no allocation, no wake-up and no system call of its own.
+//! The loop is that of [`framed`](everywire_net::framed): one task owns the socket and the calls.
 //!
 //! What a peer may cost is bounded everywhere: see [`Engine`].
 //!
@@ -34,16 +32,21 @@
 //!
 //! impl Session for Lengths {
 //!     type Call = Ready<Reply>;
+//!     type Request = Reply;
 //!     type Channel = ();
 //!
 //!     fn receive(
 //!         &mut self,
 //!         envelope: Envelope,
 //!         body: &[Bytes],
-//!         _peer: &mut Peer<()>,
-//!     ) -> io::Result<Option<((), Self::Call)>> {
+//!         _peer: &mut Peer<'_, Self>,
+//!     ) -> io::Result<Option<((), Reply)>> {
 //!         let length: usize = body.iter().map(Bytes::len).sum();
-//!         Ok(Some(((), ready(Reply { envelope, body: length.to_string().into_bytes() }))))
+//!         Ok(Some(((), Reply { envelope, body: length.to_string().into_bytes() })))
+//!     }
+//!
+//!     fn call(&mut self, reply: Reply) -> Ready<Reply> {
+//!         ready(reply)
 //!     }
 //!
 //!     fn refuse(&mut self, envelope: Envelope, (): (), error: &RpcError) -> Reply {
@@ -75,17 +78,17 @@
 //! # });
 //! ```
 
-mod connection;
 mod engine;
 pub mod frames;
+mod framing;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;
+mod handshake;
 mod session;
 #[cfg(test)]
 mod tests;
 
 pub use engine::Engine;
 pub use frames::SocketType;
-pub(crate) use session::HeldCall;
-pub use session::{Calls, Envelope, Output, Peer, Reply, Session};
+pub use session::{Envelope, Output, Peer, Reply, Session};

@@ -47,13 +47,14 @@ struct Script {
 
 impl Session for Script {
     type Call = Pin<Box<dyn Future<Output = Reply> + Send>>;
+    type Request = Self::Call;
     type Channel = Envelope;
 
     fn receive(
         &mut self,
         envelope: Envelope,
         body: &[Bytes],
-        peer: &mut Peer<Envelope>,
+        peer: &mut Peer<'_, Self>,
     ) -> io::Result<Option<(Envelope, Self::Call)>> {
         self.received.fetch_add(1, Ordering::SeqCst);
         let body = body.concat();
@@ -84,21 +85,26 @@ impl Session for Script {
             }),
             _ => Box::pin(async { reply }),
         };
-        if verb == b"drain" && !peer.draining {
+        if verb == b"drain" && !peer.is_draining() {
             peer.output.push(&envelope, b"no");
             return Ok(None);
         }
         Ok(Some((envelope, call)))
     }
 
+    fn call(&mut self, request: Self::Call) -> Self::Call {
+        request
+    }
+
     fn refuse(&mut self, envelope: Envelope, _channel: Envelope, error: &RpcError) -> Reply {
         Reply { envelope, body: error.to_string().into_bytes() }
     }
 
-    fn tick(&mut self, peer: &mut Peer<Envelope>) {
-        for envelope in peer.calls.channels() {
-            peer.output.push(envelope, b"tick");
-        }
+    fn tick(&mut self, peer: &mut Peer<'_, Self>) {
+        peer.retain(|envelope, output| {
+            output.push(envelope, b"tick");
+            true
+        });
     }
 }
 

@@ -1,7 +1,6 @@
 //! What a peer may cost.
 
 use std::{
-    future::poll_fn,
     io,
     sync::{Arc, atomic::Ordering},
     time::Duration,
@@ -11,13 +10,14 @@ use everywire_core::{
     Budget, Limit, Limits,
     wire::{self, CancellationToken, FREE_BYTES},
 };
+use everywire_net::framed;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, duplex},
     time::{Instant, advance, sleep, timeout},
 };
 
 use super::{Client, DEADLINE, Script, connection, frames, hello, message};
-use crate::{SocketType, connection::Connection};
+use crate::{SocketType, framing::Zmtp, handshake::shake_hands};
 
 #[tokio::test]
 async fn a_long_message_ends_the_connection() {
@@ -178,10 +178,11 @@ async fn a_reply_for_which_there_is_no_room_is_refused() {
 async fn an_idle_connection_keeps_no_large_buffers() {
     let budget = Budget::new(Limits::default());
     let (mut io, far) = duplex(1 << 20);
-    let wire::Connection { io: far, peer, .. } = connection(far, &budget, &CancellationToken::new());
-    let mut connection = Connection::new(("test", SocketType::Router), far, peer, &budget, Script::default());
+    let wire::Connection { io: mut far, peer, stop, .. } = connection(far, &budget, &CancellationToken::new());
     io.write_all(&hello(SocketType::Dealer)).await.unwrap();
-    connection.shake_hands().await.unwrap();
+    let input = shake_hands(&mut far, SocketType::Router).await.unwrap();
+    let framing = Zmtp::new(("test", SocketType::Router), peer, &budget, Script::default());
+    let mut connection = framed::Connection::new(far, input, framing, &budget);
     let mut greeted = vec![0; hello(SocketType::Router).len()];
     io.read_exact(&mut greeted).await.unwrap();
     for body in ["x".repeat(300_000), "y".repeat(FREE_BYTES + 1), "z".repeat(FREE_BYTES)] {
@@ -192,10 +193,10 @@ async fn an_idle_connection_keeps_no_large_buffers() {
         };
         tokio::select! {
             read = timeout(DEADLINE, talk) => read.expect("an answer").unwrap(),
-            ended = poll_fn(|cx| connection.poll(cx)) => panic!("it has ended: {ended:?}"),
+            ended = connection.run(&stop) => panic!("it has ended: {ended:?}"),
         };
         assert!(found == sent, "an echo");
-        let capacity = connection.capacity();
+        let capacity = connection.state.input.capacity() + connection.state.output.capacity();
         assert!(capacity <= 32 << 10, "{capacity} bytes are kept after {} were echoed", body.len());
     }
 }
