@@ -13,7 +13,7 @@ use tokio::process::Command;
 
 use crate::{
     harness::broker,
-    program::{run, run_long},
+    program::{run, run_long, signal},
     serving::PROGRAM,
 };
 use everywire_testing::{needs, soon};
@@ -25,10 +25,6 @@ async fn server() -> (Process, Vec<Target>) {
     let (addresses, server) = started(command).await.unwrap();
     let targets = own_targets(&addresses, &[], server.pid()).unwrap();
     (server, targets)
-}
-
-async fn signal(pid: u32, name: &str) {
-    assert!(Command::new("kill").args([name, &pid.to_string()]).status().await.unwrap().success());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,6 +3,7 @@
 use std::{net::TcpListener, process::Stdio, time::Duration};
 
 use everywire_testing::needs;
+use everywire_toolkit::{Toolkit, ToolkitClient};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::TcpStream,
@@ -62,6 +63,11 @@ pub(crate) async fn run_long(arguments: &[&str]) -> (bool, String, String) {
 
 /// Longer than any command takes on a busy machine.
 const LONG: Duration = Duration::from_mins(5);
+
+/// Sends a signal to a process, such as `-TERM`.
+pub(crate) async fn signal(pid: u32, name: &str) {
+    assert!(Command::new("kill").args([name, &pid.to_string()]).status().await.unwrap().success());
+}
 
 async fn outcome(program: Command, arguments: &[&str]) -> (bool, String, String) {
     soon("the program", finished(program, arguments)).await
@@ -190,8 +196,26 @@ async fn what_is_absent_is_nil_over_xmlrpc_if_a_flag_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_nobody_reads_stops_no_call() {
+    // A pipe has room for 64 KiB, less what lines that don't fit leave free at the end of each page.
+    const FULL_PIPE_BYTES: usize = 32 << 10;
+    let mut serving = Serving::start_after("export RUST_LOG=trace", &[]).await;
+    let client = everywire::grpc::Client::connect(&serving.urls["gRPC"]).await.unwrap();
+    let client = ToolkitClient::new(client);
+    for number in 0..500 {
+        assert_eq!(soon("a sum", client.add(number, 1)).await, Ok(number + 1));
+    }
+    drop(client);
+    signal(serving.child.id().unwrap(), "-TERM").await;
+    assert!(soon("the end", serving.child.wait()).await.unwrap().success());
+    let mut log = Vec::new();
+    serving.child.stderr.take().unwrap().read_to_end(&mut log).await.unwrap();
+    assert!(log.len() >= FULL_PIPE_BYTES, "the pipe was not full: {} bytes", log.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_signal_drains_and_ends_well() {
-    for signal in ["-INT", "-TERM"] {
+    for name in ["-INT", "-TERM"] {
         let mut serving = Serving::start(&[]).await;
         let url = format!("xmlrpc://{}", serving.address("XML-RPC"));
         assert!(run(&["call", &url, "lock", "name", "2000", "0", "holder"]).await.0);
@@ -201,12 +225,11 @@ async fn a_signal_drains_and_ends_well() {
         });
         let state = async || run(&["call", &url, "lock_state", "name"]).await;
         while !state().await.1.contains(r#""waiting":1"#) {}
-        let pid = serving.child.id().unwrap().to_string();
-        assert!(Command::new("kill").args([signal, &pid]).status().await.unwrap().success());
+        signal(serving.child.id().unwrap(), name).await;
         let (success, out, err) = soon("the waiting call", waiting).await.unwrap();
-        assert!(success && out.contains(r#""owner":"waiter""#), "{signal}: a call in flight finishes: {out}{err}");
+        assert!(success && out.contains(r#""owner":"waiter""#), "{name}: a call in flight finishes: {out}{err}");
         let status = soon("the end of the server", serving.child.wait()).await.unwrap();
-        assert!(status.success(), "{signal}: {status}");
+        assert!(status.success(), "{name}: {status}");
     }
 }
 

@@ -23,7 +23,7 @@ use tokio::{
 use crate::{
     contract::embedded,
     harness::{Wires, on_every_wire, soon},
-    program::PROGRAM,
+    program::{PROGRAM, signal},
 };
 
 /// How soon a wait must have left the queue. No lease in these tests ends as soon.
@@ -313,8 +313,7 @@ async fn a_program_killed_after_its_grant_delays_the_next_by_its_lease_at_most()
         locks.hold(scheme).await;
         let mut program = wait_in_program(scheme, address, scheme, TTL_MS);
         locks.waiting(scheme, 1..=1).await;
-        let pid = program.id().unwrap().to_string();
-        assert!(Command::new("kill").args(["-STOP", &pid]).status().await.unwrap().success());
+        signal(program.id().unwrap(), "-STOP").await;
         let next = locks.0.lock(scheme.into(), MINUTE_MS, Some(MINUTE_MS), Some("next".into()));
         let others = async {
             locks.waiting(scheme, 2..=2).await;

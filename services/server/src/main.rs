@@ -2,17 +2,20 @@
 
 mod cli;
 
-use std::process::ExitCode;
+use std::{io::Write, process::ExitCode};
 
 use clap::Parser;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match cli::Cli::parse().run().await {
+    let code = match cli::Cli::parse().run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             cli::say(format_args!("error: {error}"));
             ExitCode::FAILURE
         }
-    }
+    };
+    // `Log` never fails.
+    let _ = cli::Log.flush();
+    code
 }

@@ -3,19 +3,61 @@
 use std::{
     fmt::Display,
     io::{self, Write, stderr},
+    sync::{
+        LazyLock,
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
+    thread,
+    time::Duration,
 };
 
-/// Writes to standard error. Text that it can't take, such as when its disk is full or its reader is gone, is lost: the server
-/// goes on without it.
+/// Writes to standard error from a thread of its own, so that a reader that doesn't read, such as a full pipe, stops no server.
+/// Text that can't be written is lost: when the disk is full, the reader is gone, or [`LINES`] wait for it.
 pub(crate) struct Log;
+
+/// How many lines may wait to be written.
+const LINES: usize = 1_024;
+
+/// How long the end of the program waits for its last lines to be written.
+const FLUSH_TIME: Duration = Duration::from_secs(1);
+
+enum Job {
+    Write(Vec<u8>),
+    /// Confirms that everything before it has been written.
+    Flush(SyncSender<()>),
+}
+
+/// `None` if there is no thread.
+static WRITER: LazyLock<Option<SyncSender<Job>>> = LazyLock::new(|| {
+    let (sender, jobs) = sync_channel(LINES);
+    thread::Builder::new().name("log".to_owned()).spawn(|| write(jobs)).ok().map(|_| sender)
+});
+
+fn write(jobs: Receiver<Job>) {
+    for job in jobs {
+        match job {
+            Job::Write(text) => drop(stderr().write_all(&text)),
+            Job::Flush(done) => drop(done.send(())),
+        }
+    }
+}
 
 impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let _ = stderr().write_all(bytes);
+        if let Some(writer) = &*WRITER {
+            let _ = writer.try_send(Job::Write(bytes.to_vec()));
+        }
         Ok(bytes.len())
     }
 
+    /// Waits until all text is written, but not for longer than [`FLUSH_TIME`].
     fn flush(&mut self) -> io::Result<()> {
+        let (done, flushed) = sync_channel(1);
+        if let Some(writer) = &*WRITER
+            && writer.try_send(Job::Flush(done)).is_ok()
+        {
+            let _ = flushed.recv_timeout(FLUSH_TIME);
+        }
         Ok(())
     }
 }

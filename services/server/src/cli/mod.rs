@@ -26,8 +26,7 @@ use clap::{Parser, Subcommand};
 use everywire::{Result, RpcError};
 use tracing_subscriber::EnvFilter;
 
-use self::log::Log;
-pub(crate) use self::log::say;
+pub(crate) use self::log::{Log, say};
 
 /// One service on every wire: XML-RPC, JSON-RPC, gRPC, ZeroMQ (zerorpc) and RabbitMQ. Without a command it serves.
 #[derive(Debug, Parser)]
