@@ -9,6 +9,7 @@ use std::{
             Ordering::{AcqRel, Relaxed},
         },
     },
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -21,6 +22,9 @@ use crate::{
 
 /// Buffers up to this size are not counted, as every connection has one.
 pub const FREE_BYTES: usize = 8 << 10;
+
+/// Longer times of limits are lowered to this one, 30 years, so that adding one to a clock can't overflow.
+const LONGEST_TIME: Duration = Duration::from_hours(30 * 365 * 24);
 
 /// The limits of a server, and current usage of those that all its wires share. Its [`Display`](fmt::Display) shows how
 /// often each was exceeded.
@@ -36,10 +40,15 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// Creates an unused budget. Limits of zero calls or bytes, which would make a connection wait forever, are raised to one.
+    /// Creates an unused budget. Limits of zero calls or bytes, which would make a connection wait forever, are raised to one, and
+    /// times beyond 30 years are lowered to that.
     pub fn new(mut limits: Limits) -> Arc<Self> {
         for least_one in [&mut limits.calls_in_flight, &mut limits.unsent_bytes] {
             *least_one = (*least_one).max(1);
+        }
+        let Limits { handshake_time, idle_time, message_time, call_time, .. } = &mut limits;
+        for time in [handshake_time, idle_time, message_time, call_time] {
+            *time = (*time).min(LONGEST_TIME);
         }
         let met = Limit::ALL.iter().map(|_| Tally::default()).collect();
         let (running, waiting, bytes) = Default::default();
@@ -142,8 +151,14 @@ pub struct Reservation {
 impl Reservation {
     /// Sets how many bytes are buffered. The first [`FREE_BYTES`] are not counted. If `buffered_bytes` would be exceeded,
     /// returns an error and leaves the reservation unchanged.
+    #[inline]
     pub fn try_resize(&mut self, bytes: usize) -> Result<()> {
         let bytes = bytes.saturating_sub(FREE_BYTES);
+        // Most messages are short, and nothing is reserved for them.
+        if bytes == self.held { Ok(()) } else { self.resize(bytes) }
+    }
+
+    fn resize(&mut self, bytes: usize) -> Result<()> {
         let used = &self.budget.bytes;
         if bytes > self.held {
             let more = bytes - self.held;
@@ -151,7 +166,7 @@ impl Reservation {
                 used.fetch_sub(more, AcqRel);
                 return Err(self.budget.exceeded(Limit::BufferedBytes, "the buffers of all connections are full"));
             }
-        } else if bytes < self.held {
+        } else {
             used.fetch_sub(self.held - bytes, AcqRel);
         }
         self.held = bytes;
@@ -192,6 +207,8 @@ impl Drop for Reservation {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
 
     #[test]
@@ -234,6 +251,15 @@ mod tests {
         assert_eq!(budget.bytes(), 20);
         drop(reservation.split_off(100));
         assert_eq!(budget.bytes(), 0);
+    }
+
+    #[test]
+    fn the_longest_time_can_be_added_to_a_clock() {
+        let limits = Limits { handshake_time: Duration::MAX, idle_time: Duration::MAX, ..Limits::default() };
+        let budget = Budget::new(limits);
+        let Limits { handshake_time, idle_time, message_time, .. } = budget.limits();
+        assert!(Instant::now().checked_add(*handshake_time + *idle_time).is_some());
+        assert_eq!(*message_time, Limits::default().message_time);
     }
 
     #[test]

@@ -1,6 +1,10 @@
 //! The limits that don't depend on a wire: calls in all, the time of each call, and the end of the grace period.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::future::poll_immediate;
 use tokio::time;
@@ -24,12 +28,13 @@ pub enum Interrupted {
 }
 
 /// Drives `future` until it completes, `timeout` elapses or `stop` is cancelled. Polls once before arming a timer.
+///
+/// The future is pinned by the caller, because an async function that takes it by value has room for it twice.
 pub async fn run_until<T>(
-    future: impl Future<Output = T>,
+    mut future: Pin<&mut impl Future<Output = T>>,
     timeout: Duration,
     stop: &CancellationToken,
 ) -> Result<T, Interrupted> {
-    let mut future = pin!(future);
     if let Some(output) = poll_immediate(future.as_mut()).await {
         return Ok(output);
     }
@@ -62,14 +67,19 @@ impl<S: Service> Service for Limited<S> {
             Ok(permit) => permit,
             Err(rejected) => return call.reply::<()>(Err(rejected)),
         };
-        let cut_off =
-            match run_until(self.service.dispatch(method, call), self.budget.limits().call_time, &self.end).await {
+        let interrupted = {
+            let running = pin!(self.service.dispatch(method, call));
+            match run_until(running, self.budget.limits().call_time, &self.end).await {
                 Ok(reply) => return reply,
-                Err(Interrupted::TimedOut) => {
-                    self.budget.exceeded(Limit::CallTime, format_args!("{} was cut off", method.name()))
-                }
-                Err(Interrupted::Stopped) => RpcError::unavailable("the server shut down before the call was done"),
-            };
+                Err(interrupted) => interrupted,
+            }
+        };
+        let cut_off = match interrupted {
+            Interrupted::TimedOut => {
+                self.budget.exceeded(Limit::CallTime, format_args!("{} was cut off", method.name()))
+            }
+            Interrupted::Stopped => RpcError::unavailable("the server shut down before the call was done"),
+        };
         call.reply::<()>(Err(cut_off))
     }
 }

@@ -73,12 +73,11 @@ impl<S: Service> Service for PerConnection<S> {
     }
 
     async fn dispatch<C: Call>(&self, method: &Method, call: &mut C) -> C::Reply {
-        if !method.waits() {
-            return self.service.dispatch(method, call).await;
-        }
-        match self.waiting.enter() {
-            Ok(_permit) => self.service.dispatch(method, call).await,
-            Err(rejected) => call.reply::<()>(Err(rejected)),
-        }
+        let permit = method.waits().then(|| self.waiting.enter()).transpose();
+        let _permit = match permit {
+            Ok(permit) => permit,
+            Err(rejected) => return call.reply::<()>(Err(rejected)),
+        };
+        self.service.dispatch(method, call).await
     }
 }

@@ -1,6 +1,6 @@
 //! From a message to its answer, through the service.
 
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc};
 
 use everywire_core::{
     Budget, Limit, Result, RpcError, Service,
@@ -105,17 +105,21 @@ async fn run<E: Endpoint>(endpoint: &E, request: Result<Request<'_>, InvalidRequ
     if let Some(outcome) = endpoint.answer_itself(&method) {
         return call.reply(outcome);
     }
-    let running = match service.descriptor().find(&method) {
-        Ok(method) => service.dispatch(method, &mut call),
+    let method = match service.descriptor().find(&method) {
+        Ok(method) => method,
         Err(unknown) => return call.reply::<()>(Err(unknown)),
     };
-    match (endpoint.cancellable(), id) {
-        (Some(calls), Some(id)) => {
-            if calls.run(id, running).await.is_none() {
-                call.cancelled(id);
-            }
+    let is_cancelled = {
+        let running = pin!(service.dispatch(method, &mut call));
+        if let (Some(calls), Some(id)) = (endpoint.cancellable(), id) {
+            calls.run(id, running).await.is_none()
+        } else {
+            running.await;
+            false
         }
-        _ => running.await,
+    };
+    if is_cancelled {
+        call.cancelled();
     }
 }
 
@@ -131,9 +135,9 @@ struct JsonCall<'a> {
 }
 
 impl JsonCall<'_> {
-    fn cancelled(&mut self, id: &str) {
+    fn cancelled(&mut self) {
         self.answer.bytes.truncate(self.start);
-        self.answer.put_error(Some(id), &fault::request_cancelled());
+        self.answer.put_error(self.id, &fault::request_cancelled());
     }
 }
 

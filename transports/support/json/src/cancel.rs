@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     future::poll_fn,
-    pin::pin,
+    pin::Pin,
     sync::{Mutex, MutexGuard, PoisonError},
     task::Poll,
 };
@@ -33,8 +33,7 @@ struct Calls {
 
 impl Cancellable {
     /// Runs the call with this `id`. Returns `None`, and drops the call, if it is cancelled first.
-    pub(crate) async fn run<T>(&self, id: &str, call: impl Future<Output = T>) -> Option<T> {
-        let mut call = pin!(call);
+    pub(crate) async fn run<T>(&self, id: &str, mut call: Pin<&mut impl Future<Output = T>>) -> Option<T> {
         // Most calls finish at the first poll and need no entry.
         if let Poll::Ready(done) = poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await {
             return Some(done);
@@ -104,7 +103,10 @@ impl Drop for Entry<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::future::{pending, ready};
+    use std::{
+        future::{pending, ready},
+        pin::pin,
+    };
 
     use futures_util::{FutureExt, future::join4};
 
@@ -130,16 +132,16 @@ mod tests {
         assert!(answer.as_ref().starts_with(br#"{"jsonrpc":"2.0","id":7,"error":{"code":-32800"#));
     }
 
+    async fn wait(calls: &Cancellable, id: &str) -> Option<()> {
+        calls.run(id, pin!(pending())).await
+    }
+
     #[tokio::test]
     async fn calls_with_the_id_are_dropped_and_no_others() {
         let calls = Cancellable::default();
         let (first, second, same, text) = ("1", "2", "1", "\"1\"");
-        let mut waiting = Box::pin(join4(
-            calls.run(first, pending::<()>()),
-            calls.run(second, pending::<()>()),
-            calls.run(same, pending::<()>()),
-            calls.run(text, pending::<()>()),
-        ));
+        let mut waiting =
+            Box::pin(join4(wait(&calls, first), wait(&calls, second), wait(&calls, same), wait(&calls, text)));
         assert!(waiting.as_mut().now_or_never().is_none());
         assert_eq!(calls.calls().tokens.len(), 4);
         for params in ["{}", "[]", "7", "no JSON", r#"{"id":3}"#, r#"{"id":10}"#, r#"{"id":"2"}"#, r#"{"id":null}"#] {
@@ -150,11 +152,11 @@ mod tests {
         calls.cancel(r#"{"id":1}"#);
         assert!(waiting.as_mut().now_or_never().is_none());
         assert_eq!(calls.calls().tokens.keys().map(|(id, _)| &**id).collect::<Vec<_>>(), [text, second]);
-        assert!(calls.run("1", pending::<()>()).now_or_never().is_none(), "a later call is not cancelled");
+        assert!(wait(&calls, "1").now_or_never().is_none(), "a later call is not cancelled");
         calls.cancel(r#"{"id":"1"}"#);
         calls.cancel(r#"{"reason":"late","id":2}"#);
         assert_eq!(waiting.await, (None, None, None, None));
-        assert_eq!(calls.run("1", ready(7)).await, Some(7));
+        assert_eq!(calls.run("1", pin!(ready(7))).await, Some(7));
         assert!(calls.calls().tokens.is_empty());
     }
 }

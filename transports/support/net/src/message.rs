@@ -1,6 +1,6 @@
 //! Incoming and outgoing messages, within the budget.
 
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc};
 
 use bytes::Bytes;
 use everywire_core::{
@@ -15,7 +15,7 @@ pub async fn arrived<T>(
     budget: &Budget,
     stop: &CancellationToken,
 ) -> Result<T> {
-    run_until(arriving, budget.limits().message_time, stop).await.unwrap_or_else(|cut| match cut {
+    run_until(pin!(arriving), budget.limits().message_time, stop).await.unwrap_or_else(|cut| match cut {
         Interrupted::TimedOut => Err(budget.exceeded(Limit::MessageTime, "the message did not arrive in time")),
         Interrupted::Stopped => Err(RpcError::unavailable("the server is shutting down")),
     })
