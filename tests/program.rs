@@ -118,12 +118,13 @@ async fn errors_name_what_was_wrong() {
     let taken = taken.local_addr().unwrap().to_string();
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     #[rustfmt::skip]
-    let cases: [(&[&str], &str); 11] = [
+    let cases: [(&[&str], &str); 12] = [
         (&["--grpc", &taken, "--xmlrpc", "off", "--jsonrpc", "off", "--zerorpc", "off", "--locker", "off"], &format!("grpc: {taken} is taken")),
         (&["serve", "--xmlrpc", "nowhere"], "xmlrpc: `nowhere` is not a valid address; expected HOST:PORT"),
         (&["--locker", &taken, "--xmlrpc", "off", "--jsonrpc", "off", "--zerorpc", "off", "--grpc", "off"], &format!("locker: {taken} is taken")),
         (&["--locker-rate", "5"], "invalid value '5' for '--locker-rate <N/TIME>': expected N/TIME, such as 5/0.8s"),
         (&["--worker", "1024"], "--worker: worker id 1024; it may be 0 to 1023"),
+        (&["--id-layout", "20/1/1"], "--id-layout: the clock is "),
         (&["call", "ftp://x", "add", "1", "2"], "`ftp://x` is not a valid URL; expected xmlrpc://"),
         (&["call", &format!("xmlrpc://{nobody}"), "add", "1", "2"], &nobody),
         (&["call", &format!("grpc://{nobody}"), "add", "1", "2"], &nobody),

@@ -3,7 +3,7 @@
 //! A single Redis makes all ids, so they are in one order, and a clock that is set back does no harm as long as the Redis keeps
 //! its data. If it loses the data, ids continue at its clock.
 
-use everywire_core::{Result, RpcError};
+use everywire_core::{Code, Result, RpcError};
 
 use everywire_engines::redis::Scripted;
 
@@ -27,11 +27,15 @@ impl RedisIds {
     pub const GUARANTEES: Guarantees = Guarantees { unique: true, k_sorted: true, monotonic: true };
 
     /// Connects to `redis://USER:PASSWORD@HOST:PORT/DB`. The ids have the epoch and the layout of the settings; the bits of
-    /// the worker id extend the sequence.
+    /// the worker id extend the sequence. `OUT_OF_RANGE` if the time of the layout is over already.
     pub async fn connect(url: &str, settings: &Settings) -> Result<Self> {
         let engine = Scripted::connect(url, "the Redis that makes the ids", include_str!("redis.lua")).await?;
         let (epoch_ms, layout) = (unix_ms(settings.epoch), settings.layout.without_worker());
-        Ok(Self { engine, epoch_ms, layout })
+        let ids = Self { engine, epoch_ms, layout };
+        match ids.next_many(1).await {
+            Err(over) if over.code() == Code::OutOfRange => Err(over),
+            _ => Ok(ids),
+        }
     }
 
     /// The engine's address, without a password.

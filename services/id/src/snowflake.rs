@@ -11,7 +11,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use everywire_core::{Result, RpcError};
+use everywire_core::{Code, Result, RpcError};
 
 use everywire_engines::durable::{DataDir, HighWater};
 
@@ -91,7 +91,7 @@ impl<C: Clock> Snowflake<C> {
     /// Guarantees among the servers of its [`scope`](Self::scope).
     pub const GUARANTEES: Guarantees = Guarantees { unique: true, k_sorted: true, monotonic: false };
 
-    /// A generator with the given clock.
+    /// A generator with the given clock. `OUT_OF_RANGE` if the time of its layout is over already.
     pub fn on_clock(settings: Settings, clock: C) -> Result<Self> {
         let Settings { worker, layout, .. } = settings;
         if worker > layout.max_worker() {
@@ -99,7 +99,12 @@ impl<C: Clock> Snowflake<C> {
             return Err(RpcError::invalid_argument(format!("worker id {worker}; it may be 0 to {most}")));
         }
         let (next, seen_ms) = (AtomicU64::new(0), AtomicU64::new(0));
-        Ok(Self { settings, lease: None, clock, next, seen_ms, mark: HighWater::default() })
+        let ids = Self { settings, lease: None, clock, next, seen_ms, mark: HighWater::default() };
+        // A clock before the epoch is set right in time; one after the end stays there.
+        match ids.now() {
+            Err(over) if over.code() == Code::OutOfRange => Err(over),
+            _ => Ok(ids),
+        }
     }
 
     /// Uses a leased worker id. While the lease is not held, calls are `UNAVAILABLE`.

@@ -15,6 +15,7 @@ use everywire_testing::life;
 const DAY_MS: u64 = 86_400_000;
 
 /// A clock on tokio's paused time that can be set: it shows the epoch and so many milliseconds when the test begins.
+#[derive(Debug)]
 struct TestClock {
     began: Instant,
     shows_ms: AtomicI64,
@@ -40,8 +41,12 @@ impl Clock for TestClock {
 }
 
 fn ids(layout: &str, worker: u64, shows_ms: i64) -> Snowflake<TestClock> {
+    made(layout, worker, shows_ms).unwrap()
+}
+
+fn made(layout: &str, worker: u64, shows_ms: i64) -> Result<Snowflake<TestClock>> {
     let settings = Settings { worker, epoch: UNIX_EPOCH, layout: layout.parse().unwrap() };
-    Snowflake::on_clock(settings, TestClock { began: Instant::now(), shows_ms: shows_ms.into() }).unwrap()
+    Snowflake::on_clock(settings, TestClock { began: Instant::now(), shows_ms: shows_ms.into() })
 }
 
 #[tokio::test(start_paused = true)]
@@ -119,10 +124,14 @@ async fn a_clock_outside_the_layout_is_an_error() {
     let error = before.next().await.unwrap_err();
     assert_eq!(error.message(), "the clock is 7 ms before the epoch of the ids");
     assert_eq!(error.code(), Code::FailedPrecondition);
-    let after = ids("20/1/1", 0, 1 << 20);
-    let error = after.next().await.unwrap_err();
+    let late = ids("20/1/1", 0, (1 << 20) - 3_000);
+    late.next().await.unwrap();
+    late.clock.set_ms(3_000);
+    let error = late.next().await.unwrap_err();
     let expected = "the clock is 1048576 ms after the epoch of the ids, and the layout 20/1/1 ends at 1048576 ms";
     assert_eq!((error.code(), error.message()), (Code::OutOfRange, expected));
+    let over = made("20/1/1", 0, 1 << 20).unwrap_err();
+    assert_eq!((over.code(), over.message()), (Code::OutOfRange, expected), "at the start");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -8,7 +8,7 @@ use std::{
 };
 
 use clap::Args;
-use everywire::RpcError;
+use everywire::{Code, RpcError};
 use everywire_id::{Ids, Layout, LeaseTimes, Secret, Settings, Snowflake, WorkerLease};
 use everywire_lock::Backend;
 
@@ -99,11 +99,15 @@ impl IdFlags {
     /// The ids that the flags say; `locks` are those of `--lock`.
     pub(crate) async fn connect(&self, locks: Option<&Arc<Backend>>) -> everywire::Result<Ids> {
         let ids = match (self.id.as_str(), self.worker) {
-            ("snowflake", Some(Worker::Leased)) => self.leased(locks).await.map_err(of_flag("--worker auto"))?.into(),
-            ("snowflake", None) if locks.is_some_and(|locks| can_lease(locks)) => {
-                self.leased(locks).await.map_err(|error| of_default(&error))?.into()
+            ("snowflake", Some(Worker::Leased)) => {
+                let lease = self.lease(locks).await.map_err(of_flag("--worker auto"))?;
+                self.snowflake()?.leased(lease).into()
             }
-            ("snowflake", _) => Snowflake::with(self.settings()).map_err(of_flag("--worker"))?.into(),
+            ("snowflake", None) if locks.is_some_and(|locks| can_lease(locks)) => {
+                let lease = self.lease(locks).await.map_err(|error| of_default(&error))?;
+                self.snowflake()?.leased(lease).into()
+            }
+            ("snowflake", _) => self.snowflake()?.into(),
             (_, Some(_)) => return Err(RpcError::invalid_argument("--worker is for --id snowflake only")),
             (url, None) => Ids::connect(url, self.settings()).await.map_err(of_flag("--id"))?,
         };
@@ -119,12 +123,17 @@ impl IdFlags {
         (self.id_epoch, self.id_layout) != (epoch, layout) || self.id_secret.is_some()
     }
 
-    async fn leased(&self, locks: Option<&Arc<Backend>>) -> everywire::Result<Snowflake> {
+    async fn lease(&self, locks: Option<&Arc<Backend>>) -> everywire::Result<WorkerLease> {
         let locks =
             locks.ok_or_else(|| RpcError::invalid_argument("it leases a worker id from the engine of --lock"))?;
-        let (locks, most) = (Arc::clone(locks), self.id_layout.max_worker());
-        let lease = WorkerLease::acquire(locks, most, LeaseTimes::default()).await?;
-        Ok(Snowflake::with(self.settings())?.leased(lease))
+        WorkerLease::acquire(Arc::clone(locks), self.id_layout.max_worker(), LeaseTimes::default()).await
+    }
+
+    fn snowflake(&self) -> everywire::Result<Snowflake> {
+        Snowflake::with(self.settings()).map_err(|error| match error.code() {
+            Code::OutOfRange => of_flag("--id-layout")(error),
+            _ => of_flag("--worker")(error),
+        })
     }
 
     fn settings(&self) -> Settings {

@@ -5,6 +5,7 @@ use http::{
     HeaderValue, Uri,
     uri::{Authority, PathAndQuery},
 };
+use percent_encoding::percent_decode_str;
 
 /// The URL of an HTTP server, taken apart once.
 #[derive(Debug)]
@@ -14,7 +15,7 @@ pub struct Target {
     /// The value of `Host`: without the port if the URL has none.
     pub(super) host: HeaderValue,
     pub(super) path: Uri,
-    /// The credentials (RFC 7617) of a URL with a password.
+    /// The credentials (RFC 7617) of a URL with a password, in which `%40` stands for `@`.
     pub(super) authorization: Option<HeaderValue>,
     has_user_info: bool,
 }
@@ -62,7 +63,8 @@ fn authorization(user_info: &str) -> Option<HeaderValue> {
     if !user_info.contains(':') {
         return None;
     }
-    let mut value = HeaderValue::try_from(format!("Basic {}", BASE64_STANDARD.encode(user_info))).ok()?;
+    let credentials: Vec<u8> = percent_decode_str(user_info).collect();
+    let mut value = HeaderValue::try_from(format!("Basic {}", BASE64_STANDARD.encode(credentials))).ok()?;
     // Keeps the password out of what `Debug` shows.
     value.set_sensitive(true);
     Some(value)
@@ -101,6 +103,8 @@ mod tests {
             ("wire://[::1]:1/", Some(("[::1]:1", "[::1]:1", "/", None))),
             ("http://user@h", Some(("h:80", "h", "/", None))),
             ("http://user:secret@h:1/p", Some(("h:1", "h:1", "/p", Some("Basic dXNlcjpzZWNyZXQ=")))),
+            ("http://u%73er:secre%74@h:1/p", Some(("h:1", "h:1", "/p", Some("Basic dXNlcjpzZWNyZXQ=")))),
+            ("http://user:%40%3a@h", Some(("h:80", "h", "/", Some("Basic dXNlcjpAOg==")))),
             ("https://localhost", None),
             ("localhost:4242", None),
             ("http://", None),
