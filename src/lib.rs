@@ -32,9 +32,15 @@
 //! # }
 //! ```
 //!
+//! [`connect`] returns such a client for the URL of a server on any wire, and each wire's module has a client with its own options.
 //! [`Server`] serves the same `CalculatorService` on every wire that is mounted. The repository's `README.md` has a server with two
 //! wires, and a tour of the code.
 
+#[cfg(any(feature = "amqp", feature = "grpc", feature = "jsonrpc", feature = "xmlrpc", feature = "zerorpc"))]
+mod client;
+
+#[cfg(any(feature = "amqp", feature = "grpc", feature = "jsonrpc", feature = "xmlrpc", feature = "zerorpc"))]
+pub use client::{Client, connect};
 #[doc(hidden)]
 pub use everywire_core::__private;
 #[doc(inline)]

@@ -44,6 +44,17 @@ impl<S: Service> Wires<S> {
         Self::serve_at(service, [free; 4], limits).await
     }
 
+    /// The scheme and the address of each wire that has a port.
+    pub(crate) fn urls(&self) -> [(&'static str, SocketAddr); 5] {
+        [
+            ("xmlrpc", self.xmlrpc),
+            ("jsonrpc", self.jsonrpc),
+            ("jsonrpc+ws", self.jsonrpc),
+            ("grpc", self.grpc),
+            ("zerorpc", self.zerorpc),
+        ]
+    }
+
     /// Serves XML-RPC, JSON-RPC, gRPC and zerorpc on these ports.
     pub(crate) async fn serve_at(service: S, addresses: [SocketAddr; 4], limits: Limits) -> Self {
         let service = Arc::new(service);

@@ -27,6 +27,29 @@ async fn a_lock_taken_over_one_wire_is_held_on_every_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_client_has_every_wire_and_its_clones_share_it() {
+    let wires = Wires::serve(ToolkitService::new(embedded())).await;
+    for (scheme, address) in wires.urls() {
+        let client = everywire::connect(&format!("{scheme}://{address}")).await.unwrap();
+        let calls = (0..10).map(|number| {
+            let toolkit = ToolkitClient::new(client.clone().timeout(Duration::from_secs(20)));
+            tokio::spawn(async move { toolkit.add(number, 1).await })
+        });
+        for (number, call) in (0..10).zip(calls.collect::<Vec<_>>()) {
+            assert_eq!(call.await.unwrap(), Ok(number + 1), "{scheme}");
+        }
+    }
+    for (url, code) in [
+        ("http://127.0.0.1:1", Code::InvalidArgument),
+        ("127.0.0.1:1", Code::InvalidArgument),
+        ("grpc://", Code::InvalidArgument),
+        ("zerorpc://127.0.0.1:1", Code::Unavailable),
+    ] {
+        assert_eq!(everywire::connect(url).await.unwrap_err().code(), code, "{url}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stop_lets_calls_in_flight_finish_and_takes_no_new_ones() {
     let mut wires = Wires::serve(ToolkitService::new(embedded())).await;
     let holder = ToolkitClient::new(wires.memory());

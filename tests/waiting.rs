@@ -121,17 +121,6 @@ fn wait_in_program(scheme: &str, address: SocketAddr, name: &str, ttl_ms: u64) -
         .unwrap()
 }
 
-/// The scheme and the address of each wire.
-fn urls<S: everywire::Service>(wires: &Wires<S>) -> [(&'static str, SocketAddr); 5] {
-    [
-        ("xmlrpc", wires.xmlrpc),
-        ("jsonrpc", wires.jsonrpc),
-        ("jsonrpc+ws", wires.jsonrpc),
-        ("grpc", wires.grpc),
-        ("zerorpc", wires.zerorpc),
-    ]
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dropped_call_leaves_the_queue_at_once() {
     let wires = Wires::serve(ToolkitService::new(embedded())).await;
@@ -176,7 +165,7 @@ async fn runs_out(locks: &Locks, caller: impl Caller, wire: &str) {
 async fn a_killed_program_leaves_the_queue_at_once() {
     let wires = Wires::serve(ToolkitService::new(embedded())).await;
     let locks = Locks::of(&wires);
-    for (scheme, address) in urls(&wires) {
+    for (scheme, address) in wires.urls() {
         let begin = || wait_in_program(scheme, address, scheme, MINUTE_MS);
         locks.leaves_at_once(scheme, begin, async |mut program| program.kill().await.unwrap()).await;
     }
@@ -186,7 +175,7 @@ async fn a_killed_program_leaves_the_queue_at_once() {
 async fn a_call_whose_connection_is_closed_or_reset_leaves_the_queue_at_once() {
     let wires = Wires::serve(ToolkitService::new(embedded())).await;
     let locks = Locks::of(&wires);
-    for (scheme, address) in urls(&wires) {
+    for (scheme, address) in wires.urls() {
         for how in ["closed", "reset"] {
             let cable = Cable::to(address, how == "reset").await;
             let name = format!("{scheme}, {how}");
@@ -309,7 +298,7 @@ async fn a_program_killed_after_its_grant_delays_the_next_by_its_lease_at_most()
     const TTL_MS: u64 = 500;
     let wires = Wires::serve(ToolkitService::new(embedded())).await;
     let locks = Locks::of(&wires);
-    for (scheme, address) in urls(&wires) {
+    for (scheme, address) in wires.urls() {
         locks.hold(scheme).await;
         let mut program = wait_in_program(scheme, address, scheme, TTL_MS);
         locks.waiting(scheme, 1..=1).await;

@@ -24,6 +24,12 @@ pub struct Client<S> {
     service: Arc<S>,
 }
 
+impl<S> Clone for Client<S> {
+    fn clone(&self) -> Self {
+        Self { service: Arc::clone(&self.service) }
+    }
+}
+
 impl<S: Service> Client<S> {
     /// A client of `service`.
     pub fn new(service: Arc<S>) -> Self {

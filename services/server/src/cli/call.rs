@@ -11,8 +11,6 @@ use everywire::{
     descriptor::{Method, shape::Shape},
     memory,
 };
-use everywire::{amqp, grpc, jsonrpc, xmlrpc, zerorpc};
-use everywire_net::without_user_info;
 use everywire_toolkit::{ToolkitClient, ToolkitService};
 use serde_json::{Map, Value};
 
@@ -50,27 +48,13 @@ impl Call {
 
     async fn answered(&self) -> Result<()> {
         let Self { url, timeout, .. } = self;
-        let (scheme, location) = url.split_once("://").ok_or_else(|| bad_url(url))?;
         // A server at `*` listens on every address, loopback included.
-        let location = &location.strip_prefix('*').map_or(location.to_owned(), |rest| format!("127.0.0.1{rest}"));
-        let wire = if scheme == "http" { probe::scheme_at(location).await? } else { scheme };
-        match wire {
-            "xmlrpc" => {
-                self.over(xmlrpc::Client::connect(&format!("http://{location}")).await?.timeout(*timeout)).await
-            }
-            "jsonrpc" => {
-                self.over(jsonrpc::Client::connect(&format!("http://{location}")).await?.timeout(*timeout)).await
-            }
-            "jsonrpc+ws" | "ws" => {
-                self.over(jsonrpc::Client::connect(&format!("ws://{location}")).await?.timeout(*timeout)).await
-            }
-            "grpc" => self.over(grpc::Client::connect(&format!("http://{location}")).await?.timeout(*timeout)).await,
-            "zerorpc" | "tcp" => {
-                self.over(zerorpc::Client::connect(&format!("tcp://{location}")).await?.timeout(*timeout)).await
-            }
-            "amqp" => self.over(amqp::Client::connect(url).await?.timeout(*timeout)).await,
-            _ => Err(bad_url(url)),
-        }
+        let url = url.replacen("://*", "://127.0.0.1", 1);
+        let url = match url.strip_prefix("http://") {
+            Some(location) => format!("{}://{location}", probe::scheme_at(location).await?),
+            None => url,
+        };
+        self.over(everywire::connect(&url).await?.timeout(*timeout)).await
     }
 
     async fn over(&self, caller: impl Caller) -> Result<()> {
@@ -82,14 +66,6 @@ impl Call {
         let service = ToolkitService::new(ToolkitClient::new(caller));
         print(format_args!("{}\n", memory::call(&service, &self.method, arguments).await?))
     }
-}
-
-fn bad_url(url: &str) -> RpcError {
-    let url = without_user_info(url);
-    RpcError::invalid_argument(format!(
-        "`{url}` is not a valid URL; expected xmlrpc://, jsonrpc://, jsonrpc+ws://, grpc://, zerorpc:// or amqp:// and \
-         HOST:PORT, or a URL that a server prints"
-    ))
 }
 
 /// The words as a JSON array, or as an object where they are named.

@@ -29,7 +29,7 @@ const CALLS: usize = 1_024;
 /// The time of a call travels with it: the broker drops a request that waited in the queue for longer, and the server ends a
 /// call that runs for longer. If a call is dropped before, its connection takes no new calls and is closed with the last one on
 /// it, at once if there is no other. The server notices that, because it looks for its callers every 5 s.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Client {
     broker: Broker,
     queue: Option<String>,

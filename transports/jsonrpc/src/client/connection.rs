@@ -7,8 +7,8 @@ use http::{HeaderValue, Uri, header};
 
 use super::{limits::max_response, websocket::WebSocket};
 
-/// How the server is reached. Nothing is opened before the first call.
-#[derive(Debug)]
+/// How the server is reached. Nothing is opened before the first call. Clones share it.
+#[derive(Debug, Clone)]
 #[expect(clippy::large_enum_variant, reason = "a client has one")]
 pub(super) enum Connection {
     Http(Http),
@@ -28,7 +28,7 @@ impl Connection {
 }
 
 /// HTTP, with as many connections as there are calls at the same time.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Http(Http1Client);
 
 impl Http {

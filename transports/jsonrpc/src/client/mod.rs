@@ -5,7 +5,10 @@ mod limits;
 mod websocket;
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -29,11 +32,11 @@ use self::{connection::Connection, limits::CALLS};
 /// let client = everywire_jsonrpc::Client::connect("ws://127.0.0.1:4244").await?;
 /// # Ok(()) }
 /// ```
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Client {
     connection: Connection,
     calls: Calls,
-    last_id: AtomicU64,
+    last_id: Arc<AtomicU64>,
 }
 
 impl Client {
@@ -45,7 +48,7 @@ impl Client {
             let text = format!("jsonrpc: `{url}` is not a valid URL; expected http://HOST:PORT or ws://HOST:PORT");
             RpcError::invalid_argument(text)
         })?;
-        Ok(Self { connection, calls: Calls::new(without_user_info(url), CALLS), last_id: AtomicU64::new(0) })
+        Ok(Self { connection, calls: Calls::new(without_user_info(url), CALLS), last_id: Arc::default() })
     }
 
     /// Sets how long a call may take, connecting included. Default 30 s.

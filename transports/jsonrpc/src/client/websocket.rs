@@ -25,7 +25,7 @@ const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_PATIENCE: Duration = Duration::from_mins(2);
 
 /// A WebSocket that is opened when it is needed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct WebSocket {
     url: String,
     connection: Reconnecting<Open>,

@@ -1,6 +1,9 @@
 //! How a client makes its calls.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use everywire_core::{
     DEFAULT_TIMEOUT, Result,
@@ -8,26 +11,26 @@ use everywire_core::{
     wire::{CallSlots, response_within},
 };
 
-/// How many calls a client makes at a time, and how long each may take.
-#[derive(Debug)]
+/// How many calls a client makes at a time, and how long each may take. Clones share the slots.
+#[derive(Debug, Clone)]
 pub struct Calls {
-    server: String,
+    server: Arc<str>,
     timeout: Duration,
-    slots: CallSlots,
+    slots: Arc<CallSlots>,
 }
 
 impl Calls {
     /// At most `most` calls in flight, and as many again of methods that [wait](Method::waits). Further calls wait for a slot;
     /// the wait counts towards their timeout. Each call has [`DEFAULT_TIMEOUT`]. `server` is the name of the server in
     /// messages.
-    pub fn new(server: impl Into<String>, most: usize) -> Self {
-        Self { server: server.into(), timeout: DEFAULT_TIMEOUT, slots: CallSlots::new(most) }
+    pub fn new(server: impl Into<Arc<str>>, most: usize) -> Self {
+        Self { server: server.into(), timeout: DEFAULT_TIMEOUT, slots: Arc::new(CallSlots::new(most)) }
     }
 
     /// Sets how many calls are in flight at a time, at least one.
     #[must_use]
     pub fn at_most(self, most: usize) -> Self {
-        Self { slots: CallSlots::new(most), ..self }
+        Self { slots: Arc::new(CallSlots::new(most)), ..self }
     }
 
     /// Sets how long a call may take, the wait for a slot included.

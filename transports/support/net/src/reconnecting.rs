@@ -14,8 +14,10 @@ const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
 /// A connection that is opened when a call needs it, and again after it is lost.
 ///
-/// Calls that find it lost at the same time make one attempt to connect and share its outcome.
-pub struct Reconnecting<C> {
+/// Calls that find it lost at the same time make one attempt to connect and share its outcome. Clones share the connection.
+pub struct Reconnecting<C>(Arc<State<C>>);
+
+struct State<C> {
     connection: Mutex<Option<Arc<C>>>,
     /// The last attempt, if it failed. Locked during an attempt.
     failed: tokio::sync::Mutex<Option<(Instant, RpcError)>>,
@@ -23,7 +25,13 @@ pub struct Reconnecting<C> {
 
 impl<C> Default for Reconnecting<C> {
     fn default() -> Self {
-        Self { connection: Mutex::new(None), failed: tokio::sync::Mutex::default() }
+        Self(Arc::new(State { connection: Mutex::new(None), failed: tokio::sync::Mutex::default() }))
+    }
+}
+
+impl<C> Clone for Reconnecting<C> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
     }
 }
 
@@ -44,7 +52,7 @@ impl<C> Reconnecting<C> {
         if let Some(connection) = self.current(&is_open) {
             return Ok(connection);
         }
-        let mut failed = self.failed.lock().await;
+        let mut failed = self.0.failed.lock().await;
         if let Some(connection) = self.current(&is_open) {
             return Ok(connection);
         }
@@ -58,7 +66,7 @@ impl<C> Reconnecting<C> {
         let opened = Box::pin(open()).await.map(Arc::new);
         *failed = opened.as_ref().err().map(|error| (Instant::now(), error.clone()));
         if let Ok(connection) = &opened {
-            *self.connection.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(connection));
+            *self.0.connection.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(connection));
         }
         opened
     }
@@ -74,7 +82,12 @@ impl<C> Reconnecting<C> {
     }
 
     fn current(&self, is_open: impl Fn(&C) -> bool) -> Option<Arc<C>> {
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner).clone().filter(|connection| is_open(connection))
+        self.0
+            .connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+            .filter(|connection| is_open(connection))
     }
 }
 
@@ -87,7 +100,7 @@ struct Call<'a, C> {
 impl<C> Drop for Call<'_, C> {
     fn drop(&mut self) {
         let Some(connection) = self.connection else { return };
-        let current = &mut *self.reconnecting.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let current = &mut *self.reconnecting.0.connection.lock().unwrap_or_else(PoisonError::into_inner);
         // Its last holder closes it, which must not happen under the lock; the call still holds it here.
         current.take_if(|current| Arc::ptr_eq(current, connection));
     }

@@ -14,8 +14,8 @@ use crate::{body::charset, envelope, fault::unsendable};
 /// Calls in flight, each on a connection, and as many again that wait for other calls.
 const CALLS: usize = 512;
 
-/// An XML-RPC client of one server. Calls share it by reference; each takes an idle connection or opens one.
-#[derive(Debug)]
+/// An XML-RPC client of one server. Each call takes an idle connection or opens one. Clones share the connections.
+#[derive(Debug, Clone)]
 pub struct Client {
     http: Http1Client,
     calls: Calls,

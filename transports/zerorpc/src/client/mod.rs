@@ -33,7 +33,7 @@ const DEPTH: usize = 64;
 /// within 15 s. Its connection takes no new calls and is closed with the last one on it, at once if there is no other.
 ///
 /// Connect only to servers you trust: the `zeromq` crate reserves as much memory as a server announces.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Client {
     /// Host and port.
     address: String,

@@ -19,16 +19,16 @@ use self::{
 };
 use crate::causes::with_causes;
 
-/// Posts bodies to one server. Calls share it by reference; each takes an idle connection or opens one.
+/// Posts bodies to one server. Each call takes an idle connection or opens one. Clones share the connections.
 ///
 /// A request is sent again, on another connection, only if no byte of it was written to a connection that the server had
 /// closed. A call that is dropped closes its connection.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Http1Client {
     target: Target,
     headers: HeaderMap,
     budget: Arc<Budget>,
-    pool: Pool,
+    pool: Arc<Pool>,
 }
 
 impl Http1Client {
@@ -39,7 +39,7 @@ impl Http1Client {
         headers.insert(header::HOST, target.host.clone());
         headers.insert(header::CONTENT_TYPE, content_type);
         headers.extend(target.authorization.clone().map(|credentials| (header::AUTHORIZATION, credentials)));
-        Self { target, headers, budget: Budget::new(Limits::default()), pool: Pool::default() }
+        Self { target, headers, budget: Budget::new(Limits::default()), pool: Arc::default() }
     }
 
     /// Adds a header to all requests.

@@ -8,7 +8,7 @@ use http::{
 use percent_encoding::percent_decode_str;
 
 /// The URL of an HTTP server, taken apart once.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Target {
     /// `HOST:PORT`, to connect to.
     pub(super) address: String,
