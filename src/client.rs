@@ -85,16 +85,14 @@ pub struct Client(Wire);
 /// # }
 /// ```
 pub async fn connect(url: &str) -> Result<Client> {
-    let (scheme, location) = url.split_once("://").ok_or_else(|| malformed(url))?;
+    let (scheme, _) = url.split_once("://").ok_or_else(|| malformed(url))?;
     let wire = match scheme {
         #[cfg(feature = "amqp")]
         "amqp" => Wire::Amqp(crate::amqp::Client::connect(url).await?),
         #[cfg(feature = "grpc")]
         "grpc" => Wire::Grpc(crate::grpc::Client::connect(url).await?),
         #[cfg(feature = "jsonrpc")]
-        "jsonrpc" => Wire::Jsonrpc(crate::jsonrpc::Client::connect(&format!("http://{location}")).await?),
-        #[cfg(feature = "jsonrpc")]
-        "jsonrpc+ws" | "ws" => Wire::Jsonrpc(crate::jsonrpc::Client::connect(&format!("ws://{location}")).await?),
+        "jsonrpc" | "jsonrpc+ws" | "ws" => Wire::Jsonrpc(crate::jsonrpc::Client::connect(url).await?),
         #[cfg(feature = "xmlrpc")]
         "xmlrpc" => Wire::Xmlrpc(crate::xmlrpc::Client::connect(url).await?),
         #[cfg(feature = "zerorpc")]

@@ -20,8 +20,11 @@ impl Connection {
     pub(super) fn new(url: &str) -> Option<Self> {
         let uri = url.parse::<Uri>().ok().filter(|uri| uri.host().is_some_and(|host| !host.is_empty()))?;
         match uri.scheme_str()? {
-            "http" => Target::parse(url, &["http"]).ok().map(|target| Self::Http(Http::new(target))),
+            "http" | "jsonrpc" => {
+                Target::parse(url, &["http", "jsonrpc"]).ok().map(|target| Self::Http(Http::new(target)))
+            }
             "ws" => Some(Self::WebSocket(WebSocket::new(url))),
+            "jsonrpc+ws" => Some(Self::WebSocket(WebSocket::new(url.trim_start_matches("jsonrpc+")))),
             _ => None,
         }
     }

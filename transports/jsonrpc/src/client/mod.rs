@@ -18,7 +18,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use self::{connection::Connection, limits::CALLS};
 
-/// A JSON-RPC client over HTTP (`http://…`) or one WebSocket (`ws://…`).
+/// A JSON-RPC client over HTTP (`http://…` or `jsonrpc://…`) or one WebSocket (`ws://…` or `jsonrpc+ws://…`).
 ///
 /// Arguments travel by name. A WebSocket that was lost is opened again by the next call; calls that were in flight on it
 /// are `UNAVAILABLE`, and whether they ran is not known.
