@@ -40,7 +40,7 @@ pub trait Session: Send {
     /// The answer in the place of a reply that can't be sent, for the reason `error`. It should be short.
     fn refuse(&mut self, envelope: Envelope, channel: Self::Channel, error: &RpcError) -> Reply;
 
-    /// Runs every [`TICK`](Self::TICK) while calls wait, to tell the peer so, or to give calls up.
+    /// Runs every [`TICK`](Self::TICK) while calls wait, to send heartbeats or to cancel calls.
     fn tick(&mut self, _peer: &mut Peer<'_, Self>) {}
 }
 
