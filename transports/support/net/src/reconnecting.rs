@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -21,6 +21,12 @@ struct State<C> {
     connection: Mutex<Option<Arc<C>>>,
     /// The last attempt, if it failed. Locked during an attempt.
     failed: tokio::sync::Mutex<Option<(Instant, RpcError)>>,
+}
+
+impl<C> State<C> {
+    fn connection(&self) -> MutexGuard<'_, Option<Arc<C>>> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl<C> Default for Reconnecting<C> {
@@ -66,7 +72,7 @@ impl<C> Reconnecting<C> {
         let opened = Box::pin(open()).await.map(Arc::new);
         *failed = opened.as_ref().err().map(|error| (Instant::now(), error.clone()));
         if let Ok(connection) = &opened {
-            *self.0.connection.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(connection));
+            *self.0.connection() = Some(Arc::clone(connection));
         }
         opened
     }
@@ -82,12 +88,7 @@ impl<C> Reconnecting<C> {
     }
 
     fn current(&self, is_open: impl Fn(&C) -> bool) -> Option<Arc<C>> {
-        self.0
-            .connection
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-            .filter(|connection| is_open(connection))
+        self.0.connection().clone().filter(|connection| is_open(connection))
     }
 }
 
@@ -100,7 +101,7 @@ struct Call<'a, C> {
 impl<C> Drop for Call<'_, C> {
     fn drop(&mut self) {
         let Some(connection) = self.connection else { return };
-        let current = &mut *self.reconnecting.0.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let current = &mut *self.reconnecting.0.connection();
         // Its last holder closes it, which must not happen under the lock; the call still holds it here.
         current.take_if(|current| Arc::ptr_eq(current, connection));
     }
