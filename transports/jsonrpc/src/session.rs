@@ -136,13 +136,7 @@ where
 
     /// A cancellation takes effect at once, also on calls that are held back.
     fn overtakes(&mut self, message: &BytesMut, state: &mut State<Self>) -> bool {
-        let Some(id) = cancelled_by(message) else {
-            if state.calls.held_bytes() == 0 {
-                let what = "a peer has as many calls in flight as it may, so more are held back";
-                self.budget.record(Limit::CallsInFlight, what);
-            }
-            return false;
-        };
+        let Some(id) = cancelled_by(message) else { return false };
         let output = &mut state.output;
         state.calls.retain_held(|held| match cancelled_before(held, id) {
             Some(answer) => {
@@ -176,7 +170,7 @@ where
             self.unanswered_pings = 0;
         }
         if self.ping_interval.saturating_mul(self.unanswered_pings) >= self.budget.limits().message_time {
-            self.budget.record(Limit::MessageTime, "a peer answers no ping");
+            self.record(Limit::MessageTime, "answers no ping");
             return Err(End::Broken(io::ErrorKind::TimedOut.into()));
         }
         if state.output.is_empty() {
@@ -186,12 +180,12 @@ where
         Ok(())
     }
 
-    fn paused(&self, limit: Limit) {
-        let what = match limit {
-            Limit::UnsentBytes => "a peer does not read its replies, so nothing of it is read",
-            _ => "a peer has sent more calls than can be held back, so no more of them are read",
-        };
-        self.budget.record(limit, what);
+    fn is_serial(&self) -> bool {
+        false
+    }
+
+    fn record(&self, limit: Limit, what: &str) {
+        self.budget.record(limit, format_args!("a peer {what}"));
     }
 
     fn exceeded(&self, limit: Limit) -> End {

@@ -40,15 +40,6 @@ impl<'a, S> Zmtp<'a, S> {
         Self { wire, socket, budget, address, session, message: Vec::new(), message_bytes: 0 }
     }
 
-    /// Whether one call waits for the other.
-    fn is_serial(&self) -> bool {
-        self.socket == SocketType::Rep
-    }
-
-    fn record(&self, limit: Limit, what: &str) {
-        self.budget.record(limit, self.about(what));
-    }
-
     /// Records that the peer met `limit`, and makes the error that ends its connection.
     pub(crate) fn exceeded_by(&self, limit: Limit, what: &str) -> io::Error {
         closing(self.budget.exceeded(limit, self.about(what)))
@@ -123,10 +114,7 @@ impl<S: Session> Framing for Zmtp<'_, S> {
         self.session.running(in_flight) >= most
     }
 
-    fn overtakes(&mut self, _request: &S::Request, state: &mut State<Self>) -> bool {
-        if state.calls.held_bytes() == 0 && !self.is_serial() {
-            self.record(Limit::CallsInFlight, "has as many calls in flight as it may, so more are held back");
-        }
+    fn overtakes(&mut self, _request: &S::Request, _state: &mut State<Self>) -> bool {
         false
     }
 
@@ -156,12 +144,12 @@ impl<S: Session> Framing for Zmtp<'_, S> {
         Ok(())
     }
 
-    fn paused(&self, limit: Limit) {
-        let what = match limit {
-            Limit::UnsentBytes => "does not read its replies, so nothing of it is read",
-            _ => "has sent more calls than can be held back, so no more of them are read",
-        };
-        self.record(limit, what);
+    fn is_serial(&self) -> bool {
+        self.socket == SocketType::Rep
+    }
+
+    fn record(&self, limit: Limit, what: &str) {
+        self.budget.record(limit, self.about(what));
     }
 
     fn exceeded(&self, limit: Limit) -> io::Error {

@@ -130,7 +130,7 @@ impl<'a, IO: Io, F: Framing> Connection<'a, IO, F> {
                 Taken::NoCall => {}
                 Taken::Message(channel, message, bytes) => {
                     if self.is_full() && !self.framing.overtakes(&message, &mut self.state) {
-                        self.state.calls.hold(channel, message, bytes);
+                        self.hold(channel, message, bytes);
                     } else {
                         self.start(channel, message, cx);
                     }
@@ -140,6 +140,15 @@ impl<'a, IO: Io, F: Framing> Connection<'a, IO, F> {
             self.idle.stop();
         }
         Ok(true)
+    }
+
+    /// Holds a message back until calls in flight are done.
+    fn hold(&mut self, channel: F::Channel, message: F::Message, bytes: usize) {
+        if self.state.calls.held_bytes() == 0 && !self.framing.is_serial() {
+            let what = "has as many calls in flight as it may, so more are held back";
+            self.framing.record(Limit::CallsInFlight, what);
+        }
+        self.state.calls.hold(channel, message, bytes);
     }
 
     /// Polls a new call in place; one that has to wait joins the others.
@@ -188,9 +197,15 @@ impl<'a, IO: Io, F: Framing> Connection<'a, IO, F> {
     /// Nothing is read. What has come of a message may wait until reading goes on.
     fn pause(&mut self) {
         self.message.stop();
-        if !std::mem::replace(&mut self.state.is_paused, true) {
-            self.framing.paused(if self.output_is_full() { Limit::UnsentBytes } else { Limit::CallsInFlight });
+        if std::mem::replace(&mut self.state.is_paused, true) {
+            return;
         }
+        let (limit, what) = if self.output_is_full() {
+            (Limit::UnsentBytes, "does not read its replies, so nothing of it is read")
+        } else {
+            (Limit::CallsInFlight, "has sent more calls than can be held back, so no more of them are read")
+        };
+        self.framing.record(limit, what);
     }
 
     /// Ready when the framing's tick has run, which may have put something into the output.

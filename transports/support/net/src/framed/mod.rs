@@ -67,8 +67,11 @@ pub trait Framing: Sized {
     /// Looks for signs of life, or sends one.
     fn tick(&mut self, state: &mut State<Self>) -> Result<(), Self::Error>;
 
-    /// Reading has paused at `limit`.
-    fn paused(&self, limit: Limit);
+    /// Whether a call begins only after the one before it. Holding it back is then no limit that the peer has met.
+    fn is_serial(&self) -> bool;
+
+    /// Records that the peer met `limit`: `what` says what it did, and its name goes before that.
+    fn record(&self, limit: Limit, what: &str);
 
     /// Records that the peer met `limit`, one of `message_time` and `idle_time`, and returns how its connection ends.
     fn exceeded(&self, limit: Limit) -> Self::Error;
