@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where its assumption does, and the helpers are tests too")]
 
+#[cfg(feature = "bench")]
 mod bench;
 mod contract;
 mod durability;

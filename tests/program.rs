@@ -78,6 +78,13 @@ async fn finished(mut program: Command, arguments: &[&str]) -> (bool, String, St
     (output.status.success(), String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
 }
 
+#[cfg(not(feature = "bench"))]
+#[tokio::test]
+async fn without_the_benchmark_the_program_says_how_to_build_it() {
+    let (success, _, err) = run(&["bench", "--quick"]).await;
+    assert!(!success && err.contains("cargo build --release --features bench"), "{err}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn call_works_over_every_wire() {
     needs!(RabbitMq);

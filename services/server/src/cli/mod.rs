@@ -47,7 +47,18 @@ enum Command {
     Bench(Box<bench::Bench>),
     #[cfg(feature = "bench")]
     BenchServer(bench::BenchServer),
+    /// Measure what a call costs on each wire (needs a build with `--features bench`)
+    #[cfg(not(feature = "bench"))]
+    #[command(alias = "bench-server", disable_help_flag = true)]
+    Bench {
+        #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
 }
+
+#[cfg(not(feature = "bench"))]
+const WITHOUT_BENCH: &str = "this program was built without the benchmark; \
+                             `cargo build --release --features bench` builds it with it";
 
 /// What lapin logs as an error, its user gets as an error too; and it logs messages that were returned, whole.
 const DEFAULT_LOG: &str = "warn,lapin=off";
@@ -65,6 +76,8 @@ impl Cli {
             Command::Bench(bench) => bench.run().await,
             #[cfg(feature = "bench")]
             Command::BenchServer(server) => server.run().await,
+            #[cfg(not(feature = "bench"))]
+            Command::Bench { arguments: _ } => Err(RpcError::unimplemented(WITHOUT_BENCH)),
         }
     }
 }
