@@ -90,6 +90,11 @@ impl Budget {
         RpcError::new(code, format!("{what}; the limit {} is {}", limit.name(), limit.value(&self.limits)))
     }
 
+    /// [Records](Self::record) that `buffered_bytes` has no room, and returns the error for the peer.
+    pub(crate) fn buffers_full(&self) -> RpcError {
+        self.exceeded(Limit::BufferedBytes, "the buffers of all connections are full")
+    }
+
     /// Returns an empty reservation of bytes that may be buffered.
     pub fn reserve(self: &Arc<Self>) -> Reservation {
         Reservation { budget: Arc::clone(self), held: 0 }
@@ -143,19 +148,24 @@ impl Reservation {
     /// Sets how many bytes are buffered. The first [`FREE_BYTES`] are not counted. If `buffered_bytes` would be exceeded,
     /// returns an error and leaves the reservation unchanged.
     pub fn try_resize(&mut self, bytes: usize) -> Result<()> {
+        if self.resize(bytes) { Ok(()) } else { Err(self.budget.buffers_full()) }
+    }
+
+    /// Does the same, and returns whether there was room. The limit is not recorded as exceeded.
+    pub(crate) fn resize(&mut self, bytes: usize) -> bool {
         let bytes = bytes.saturating_sub(FREE_BYTES);
         let used = &self.budget.bytes;
         if bytes > self.held {
             let more = bytes - self.held;
             if used.fetch_add(more, AcqRel).saturating_add(more) > self.budget.limits.buffered_bytes {
                 used.fetch_sub(more, AcqRel);
-                return Err(self.budget.exceeded(Limit::BufferedBytes, "the buffers of all connections are full"));
+                return false;
             }
         } else if bytes < self.held {
             used.fetch_sub(self.held - bytes, AcqRel);
         }
         self.held = bytes;
-        Ok(())
+        true
     }
 
     /// Splits off up to `bytes` bytes into a reservation of their own.
