@@ -137,8 +137,8 @@ pub fn compressed(body: &[u8], headers: &HeaderMap) -> Option<Vec<u8>> {
     (body.len() > GZIP_THRESHOLD && accepts_gzip(headers)).then(|| offload(body.len(), || gzip(body, Vec::new())))
 }
 
-/// Appends `bytes` to `out` as gzip, at the fastest level, as Python's XML-RPC server does.
-pub fn gzip(bytes: &[u8], out: Vec<u8>) -> Vec<u8> {
+/// Appends `bytes` to `out`, which is in memory, as gzip, at the fastest level, as Python's XML-RPC server does.
+pub fn gzip<W: Write>(bytes: &[u8], out: W) -> W {
     let mut encoder = GzEncoder::new(out, Compression::fast());
     encoder.write_all(bytes).and_then(|()| encoder.finish()).expect("writing to memory does not fail")
 }
