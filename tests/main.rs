@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where its assumption does, and the helpers are tests too")]
 
 mod bench;
+mod buffers;
 mod contract;
 mod durability;
 mod errors;
