@@ -55,18 +55,26 @@ impl<'a> MessageBuffer<'a> {
     #[inline]
     pub fn push(&mut self, byte: u8) {
         if self.bytes.len() == self.bytes.capacity() {
-            return self.grow_and_extend(&[byte]);
+            self.grow_and_extend(&[byte]);
+        } else {
+            self.bytes.push(byte);
         }
-        self.bytes.push(byte);
     }
 
     /// Appends `bytes`.
     #[inline]
     pub fn extend_from_slice(&mut self, bytes: &[u8]) {
+        self.try_extend_from_slice(bytes);
+    }
+
+    /// Appends `bytes`, and returns whether there was room: for a codec that can stop at no cost.
+    #[inline]
+    pub fn try_extend_from_slice(&mut self, bytes: &[u8]) -> bool {
         if bytes.len() > self.bytes.capacity() - self.bytes.len() {
             return self.grow_and_extend(bytes);
         }
         self.bytes.extend_from_slice(bytes);
+        true
     }
 
     /// Whether something was dropped because the budget has no room for it.
@@ -119,12 +127,13 @@ impl<'a> MessageBuffer<'a> {
 
     #[cold]
     #[inline(never)]
-    fn grow_and_extend(&mut self, bytes: &[u8]) {
+    fn grow_and_extend(&mut self, bytes: &[u8]) -> bool {
         let length = self.bytes.len() + bytes.len();
         self.is_full = self.is_full || !self.grow(length);
         if !self.is_full {
             self.bytes.extend_from_slice(bytes);
         }
+        !self.is_full
     }
 
     /// Makes room for `length` bytes and more. Returns whether the budget has room for it.
@@ -281,7 +290,7 @@ mod tests {
     fn a_buffer_stays_full_until_it_begins_anew() {
         let budget = budget(0);
         let mut out = MessageBuffer::new(b"[1,".to_vec(), &budget);
-        out.extend_from_slice(&[b'2'; FREE_BYTES]);
+        assert!(!out.try_extend_from_slice(&[b'2'; FREE_BYTES]));
         out.truncate(3);
         out.push(b'3');
         assert!(out.check().is_err());

@@ -56,6 +56,7 @@ where
 
     const TICK: Duration = PERIOD;
 
+    #[inline]
     fn receive(
         &mut self,
         envelope: Envelope,

@@ -34,6 +34,7 @@ impl<'a> Answer<'a> {
     }
 
     /// The whole answer; `None` if nothing was written.
+    #[inline]
     pub(crate) fn finish(self) -> Option<Encoded> {
         (!self.out.is_empty()).then(|| self.out.finish().expect("what did not fit was taken back"))
     }
@@ -103,7 +104,7 @@ fn comma(written: &[u8]) -> &'static [u8] {
     if matches!(written.last(), None | Some(b'[')) { b"" } else { b"," }
 }
 
-/// Accepts at most `limit` bytes, and no more once the buffer is full, which ends the encoding.
+/// Accepts at most `limit` bytes, and as many as the buffer has room for. The error ends the encoding.
 struct Limited<'a, 'b> {
     out: &'a mut MessageBuffer<'b>,
     limit: usize,
@@ -117,11 +118,10 @@ impl io::Write for Limited<'_, '_> {
 
     #[inline]
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if self.out.len() + bytes.len() > self.limit || self.out.is_full() {
-            return Err(io::ErrorKind::FileTooLarge.into());
+        if self.out.len() + bytes.len() <= self.limit && self.out.try_extend_from_slice(bytes) {
+            return Ok(());
         }
-        self.out.extend_from_slice(bytes);
-        Ok(())
+        Err(io::ErrorKind::FileTooLarge.into())
     }
 
     fn flush(&mut self) -> io::Result<()> {

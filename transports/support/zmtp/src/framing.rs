@@ -96,6 +96,7 @@ impl<S: Session> Framing for Zmtp<'_, S> {
 
     const TICKS_WHEN_IDLE: bool = false;
 
+    #[inline]
     fn take(&mut self, state: &mut State<Self>) -> io::Result<TakenBy<Self>> {
         let left = self.budget.limits().message_bytes - self.message_bytes;
         match frames::take_frame(&mut state.input, left) {
