@@ -26,6 +26,9 @@ pub const FREE_BYTES: usize = 8 << 10;
 /// Longer times of limits are lowered to this one, 30 years, so that adding one to a clock can't overflow.
 const LONGEST_TIME: Duration = Duration::from_hours(30 * 365 * 24);
 
+/// A greater depth is lowered to this one, far more than a stack has room for, so that counting levels can't overflow.
+const GREATEST_DEPTH: usize = 1 << 20;
+
 /// The limits of a server, and current usage of those that all its wires share. Its [`Display`](fmt::Display) shows how
 /// often each was exceeded.
 #[derive(Debug)]
@@ -41,11 +44,12 @@ pub struct Budget {
 
 impl Budget {
     /// Creates an unused budget. Limits of zero calls or bytes, which would make a connection wait forever, are raised to one, and
-    /// times beyond 30 years are lowered to that.
+    /// times beyond 30 years, and a depth beyond 2^20, are lowered to that.
     pub fn new(mut limits: Limits) -> Arc<Self> {
         for least_one in [&mut limits.calls_in_flight, &mut limits.unsent_bytes] {
             *least_one = (*least_one).max(1);
         }
+        limits.depth = limits.depth.min(GREATEST_DEPTH);
         let Limits { handshake_time, idle_time, message_time, call_time, .. } = &mut limits;
         for time in [handshake_time, idle_time, message_time, call_time] {
             *time = (*time).min(LONGEST_TIME);
@@ -172,9 +176,10 @@ impl Reservation {
     fn hold(&mut self, bytes: usize) -> bool {
         let used = &self.budget.bytes;
         if bytes > self.held {
-            let more = bytes - self.held;
-            if used.fetch_add(more, AcqRel).saturating_add(more) > self.budget.limits.buffered_bytes {
-                used.fetch_sub(more, AcqRel);
+            let (more, most) = (bytes - self.held, self.budget.limits.buffered_bytes);
+            // A reservation that fails takes nothing meanwhile, so that smaller ones of others succeed.
+            let with_more = |used: usize| used.checked_add(more).filter(|sum| *sum <= most);
+            if used.try_update(AcqRel, Relaxed, with_more).is_err() {
                 return false;
             }
         } else {
@@ -182,6 +187,15 @@ impl Reservation {
         }
         self.held = bytes;
         true
+    }
+
+    /// Does the same even if there is no room: for what is in memory already.
+    pub(crate) fn force_resize(&mut self, bytes: usize) {
+        let bytes = bytes.saturating_sub(FREE_BYTES);
+        if !self.hold(bytes) {
+            self.budget.bytes.fetch_add(bytes - self.held, AcqRel);
+            self.held = bytes;
+        }
     }
 
     /// Splits off up to `bytes` bytes into a reservation of their own.

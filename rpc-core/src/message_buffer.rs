@@ -16,7 +16,7 @@ use crate::{
 /// A message that is being encoded. What it needs beyond [`FREE_BYTES`] is reserved before it is allocated, so a reply for which
 /// `buffered_bytes` has no room takes no memory.
 ///
-/// From then on the buffer is full: it drops what is written to it, and [`finish`](Self::finish) is an error. Writing itself never
+/// From then on the buffer is full: what it contains has no meaning, and [`finish`](Self::finish) is an error. Writing itself never
 /// fails, which is what makes it fast.
 ///
 /// ```
@@ -108,14 +108,14 @@ impl<'a> MessageBuffer<'a> {
         &mut self.bytes
     }
 
-    /// The whole message, which counts with its length; `RESOURCE_EXHAUSTED` if the buffer is full.
+    /// The whole message, which counts with the memory that it takes; `RESOURCE_EXHAUSTED` if the buffer is full.
     #[inline]
     pub fn finish(mut self) -> Result<Encoded> {
         self.check()?;
         if let Some(reservation) = &mut self.reservation {
-            // Nothing happens unless much was taken back, as growing at most doubles the capacity.
-            self.bytes.shrink_to(2 * self.bytes.len());
-            reservation.resize(self.bytes.len());
+            // Done in place by most allocators.
+            self.bytes.shrink_to_fit();
+            reservation.force_resize(self.bytes.capacity());
         }
         Ok(Encoded { bytes: self.bytes, reservation: self.reservation })
     }

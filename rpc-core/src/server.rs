@@ -124,10 +124,12 @@ impl<S: Service> Server<S> {
         };
         stop.cancel();
         let Ok(drained) = tokio::time::timeout(self.grace, all_ended(&mut serving)).await else {
+            // A connection may also be open without a call, such as one that its peer is slow to close.
+            let cuts_off = self.budget.calls() > 0;
             end.cancel();
             let _ = tokio::time::timeout(FINAL_REPLY_TIME, all_ended(&mut serving)).await;
             let late = format!("calls in flight outlasted the grace period of {:?} and were cut off", self.grace);
-            return outcome.and(Err(RpcError::deadline_exceeded(late)));
+            return if cuts_off { outcome.and(Err(RpcError::deadline_exceeded(late))) } else { outcome };
         };
         outcome.and(drained)
     }

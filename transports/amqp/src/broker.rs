@@ -8,6 +8,7 @@ use std::{
 };
 
 use everywire_core::{Result, RpcError};
+use everywire_net::without_user_info;
 use lapin::{
     AsyncTcpStream, Connection, ConnectionProperties,
     runtime::default_runtime,
@@ -43,7 +44,8 @@ impl Broker {
                 "the URL of the broker is not valid: {reason}; expected amqp://USER:PASSWORD@HOST:PORT/VHOST"
             ))
         };
-        let mut uri: AMQPUri = url.parse().map_err(malformed)?;
+        let mut uri: AMQPUri =
+            url.parse().map_err(|reason: String| malformed(reason.replace(url, &without_user_info(url))))?;
         // `AMQPUri` reads an IPv6 address as an absent host, which is `localhost`.
         if let Ok(url) = Url::parse(url)
             && let Some(Host::Ipv6(address)) = url.host()

@@ -73,8 +73,7 @@ struct WebSocket<'a, A> {
     waiting: &'a Waiting,
     assembler: Assembler,
     ping_interval: Duration,
-    /// Pings since the last byte.
-    silent: u32,
+    unanswered_pings: u32,
 }
 
 /// How a session ends.
@@ -93,14 +92,7 @@ impl<'a, A> WebSocket<'a, A> {
     fn new(answer: A, budget: &'a Budget, waiting: &'a Waiting) -> Self {
         let ping_interval = PING_INTERVAL.min(budget.limits().idle_time / PINGS_PER_IDLE_TIME);
         let ping_interval = ping_interval.max(Duration::from_millis(1));
-        Self { answer, budget, waiting, assembler: Assembler::default(), ping_interval, silent: 0 }
-    }
-
-    /// How long the peer has been silent since the first ping that it did not answer. While reading is paused a pong would go
-    /// unnoticed.
-    fn silent(&mut self, was_heard: bool) -> Duration {
-        self.silent = if was_heard { 0 } else { self.silent.saturating_add(1) };
-        self.ping_interval.saturating_mul(self.silent.saturating_sub(1))
+        Self { answer, budget, waiting, assembler: Assembler::default(), ping_interval, unanswered_pings: 0 }
     }
 }
 
@@ -144,7 +136,13 @@ where
 
     /// A cancellation takes effect at once, also on calls that are held back.
     fn overtakes(&mut self, message: &BytesMut, state: &mut State<Self>) -> bool {
-        let Some(id) = cancelled_by(message) else { return false };
+        let Some(id) = cancelled_by(message) else {
+            if state.calls.held_bytes() == 0 {
+                let what = "a peer has as many calls in flight as it may, so more are held back";
+                self.budget.record(Limit::CallsInFlight, what);
+            }
+            return false;
+        };
         let output = &mut state.output;
         state.calls.retain_held(|held| match cancelled_before(held, id) {
             Some(answer) => {
@@ -171,17 +169,29 @@ where
         self.ping_interval
     }
 
+    /// Sends a ping, unless the peer has something to read, which shows as well whether it is there: its socket is broken off if it
+    /// doesn't read. While reading is paused a pong would go unnoticed.
     fn tick(&mut self, state: &mut State<Self>) -> Result<(), End> {
-        let was_heard = std::mem::take(&mut state.was_heard);
-        if self.silent(was_heard || state.is_paused) >= self.budget.limits().message_time {
+        if std::mem::take(&mut state.was_heard) || state.is_paused || !state.output.is_empty() {
+            self.unanswered_pings = 0;
+        }
+        if self.ping_interval.saturating_mul(self.unanswered_pings) >= self.budget.limits().message_time {
             self.budget.record(Limit::MessageTime, "a peer answers no ping");
             return Err(End::Broken(io::ErrorKind::TimedOut.into()));
         }
-        // A peer that has something to read needs no ping to show that it is there.
         if state.output.is_empty() {
             put_control(&mut state.output, PING, b"");
+            self.unanswered_pings += 1;
         }
         Ok(())
+    }
+
+    fn paused(&self, limit: Limit) {
+        let what = match limit {
+            Limit::UnsentBytes => "a peer does not read its replies, so nothing of it is read",
+            _ => "a peer has sent more calls than can be held back, so no more of them are read",
+        };
+        self.budget.record(limit, what);
     }
 
     fn exceeded(&self, limit: Limit) -> End {

@@ -11,6 +11,7 @@ use everywire::{
     descriptor::{Method, shape::Shape},
     memory,
 };
+use everywire_net::without_user_info;
 use everywire_toolkit::{ToolkitClient, ToolkitService};
 use serde_json::{Map, Value};
 
@@ -41,7 +42,7 @@ impl Call {
     /// The time is for connecting and calling together.
     pub(crate) async fn run(self) -> Result<()> {
         tokio::time::timeout(self.timeout, self.answered()).await.unwrap_or_else(|_| {
-            let (url, time) = (&self.url, self.timeout);
+            let (url, time) = (without_user_info(&self.url), self.timeout);
             Err(RpcError::deadline_exceeded(format!("no response from {url} within {time:?}")))
         })
     }

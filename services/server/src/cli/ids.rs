@@ -100,12 +100,12 @@ impl IdFlags {
     pub(crate) async fn connect(&self, locks: Option<&Arc<Backend>>) -> everywire::Result<Ids> {
         let ids = match (self.id.as_str(), self.worker) {
             ("snowflake", Some(Worker::Leased)) => {
-                let lease = self.lease(locks).await.map_err(of_flag("--worker auto"))?;
-                self.snowflake()?.leased(lease).into()
+                let ids = self.snowflake()?;
+                ids.leased(self.lease(locks).await.map_err(of_flag("--worker auto"))?).into()
             }
             ("snowflake", None) if locks.is_some_and(|locks| can_lease(locks)) => {
-                let lease = self.lease(locks).await.map_err(|error| of_default(&error))?;
-                self.snowflake()?.leased(lease).into()
+                let ids = self.snowflake()?;
+                ids.leased(self.lease(locks).await.map_err(|error| of_default(&error))?).into()
             }
             ("snowflake", _) => self.snowflake()?.into(),
             (_, Some(_)) => return Err(RpcError::invalid_argument("--worker is for --id snowflake only")),

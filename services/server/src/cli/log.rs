@@ -8,7 +8,7 @@ use std::{
         mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// Writes to standard error from a thread of its own, so that a reader that doesn't read, such as a full pipe, stops no server.
@@ -20,6 +20,9 @@ const LINES: usize = 1_024;
 
 /// How long the end of the program waits for its last lines to be written.
 const FLUSH_TIME: Duration = Duration::from_secs(1);
+
+/// The pause between two looks at a queue that is full.
+const FLUSH_PAUSE: Duration = Duration::from_millis(5);
 
 enum Job {
     Write(Vec<u8>),
@@ -52,12 +55,12 @@ impl Write for Log {
 
     /// Waits until all text is written, but not for longer than [`FLUSH_TIME`].
     fn flush(&mut self) -> io::Result<()> {
-        let (done, flushed) = sync_channel(1);
-        if let Some(writer) = &*WRITER
-            && writer.try_send(Job::Flush(done)).is_ok()
-        {
-            let _ = flushed.recv_timeout(FLUSH_TIME);
+        let Some(writer) = &*WRITER else { return Ok(()) };
+        let ((done, flushed), end) = (sync_channel(1), Instant::now() + FLUSH_TIME);
+        while writer.try_send(Job::Flush(done.clone())).is_err() && Instant::now() < end {
+            thread::sleep(FLUSH_PAUSE);
         }
+        let _ = flushed.recv_timeout(end.saturating_duration_since(Instant::now()));
         Ok(())
     }
 }

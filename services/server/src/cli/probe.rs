@@ -1,7 +1,7 @@
 //! Finds out which wire serves at an `http://` URL: servers print such URLs for XML-RPC, JSON-RPC and gRPC.
 
 use everywire::{Result, RpcError};
-use everywire_net::Address;
+use everywire_net::{Address, without_user_info};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -15,7 +15,11 @@ const MOST_BYTES: u64 = 16 * 1024;
 /// The scheme of the wire at `location`, which is `HOST:PORT` and perhaps a path: `xmlrpc`, `jsonrpc` or `grpc`.
 pub(crate) async fn scheme_at(location: &str) -> Result<&'static str> {
     let (authority, path) = location.split_once('/').unwrap_or((location, ""));
-    let address: Address = authority.parse()?;
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let address: Address = host.parse().map_err(|_| {
+        let url = without_user_info(&format!("http://{location}"));
+        RpcError::invalid_argument(format!("`{url}` is not a valid URL; expected http://HOST:PORT"))
+    })?;
     let unreachable = |error| RpcError::unavailable(format!("can't connect to {address}: {error}"));
     let mut stream = TcpStream::connect(address.host_and_port()).await.map_err(unreachable)?;
     let request = format!(
@@ -25,6 +29,7 @@ pub(crate) async fn scheme_at(location: &str) -> Result<&'static str> {
     );
     stream.write_all(request.as_bytes()).await.map_err(unreachable)?;
     scheme_of(&head(stream).await).ok_or_else(|| {
+        let location = if path.is_empty() { host.to_owned() } else { format!("{host}/{path}") };
         let expected = format!("expected xmlrpc://{location}, jsonrpc://{location} or grpc://{location}");
         RpcError::invalid_argument(format!("http://{location} does not say which wire it serves; {expected}"))
     })

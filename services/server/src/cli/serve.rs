@@ -197,6 +197,7 @@ async fn obey<S: Service>(server: Server<S>, mut signals: Signals, grace: Durati
         };
         match asked {
             Asked::Report => say(budget),
+            Asked::Stop if stop.is_cancelled() && budget.calls() == 0 => return Ok(()),
             Asked::Stop if stop.is_cancelled() => {
                 return Err(RpcError::cancelled("a second signal ended the calls in flight"));
             }

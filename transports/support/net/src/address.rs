@@ -8,6 +8,8 @@ use std::{
 
 use everywire_core::{Result, RpcError};
 
+use crate::client::without_user_info;
+
 /// What ZeroMQ's `*` stands for as a host: every IPv4 address of the machine.
 const EVERY_HOST: &str = "0.0.0.0";
 
@@ -61,7 +63,8 @@ impl FromStr for Address {
     fn from_str(text: &str) -> Result<Self> {
         Self::parse(text).ok_or_else(|| {
             let example = suggestion(text).map(|address| format!(", such as {address}")).unwrap_or_default();
-            let shown = text.escape_debug();
+            let shown = without_user_info(text);
+            let shown = shown.escape_debug();
             RpcError::invalid_argument(format!("`{shown}` is not a valid address; expected HOST:PORT{example}"))
         })
     }

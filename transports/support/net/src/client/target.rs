@@ -51,7 +51,13 @@ impl Target {
 
 /// `url` without its user name and password, for messages.
 pub fn without_user_info(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let Some((scheme, rest)) = url.split_once("://") else {
+        // Without a scheme it may still be meant as a URL with a password.
+        return match url.rsplit_once('@') {
+            Some((user_info, host)) if user_info.contains(':') => host.to_owned(),
+            _ => url.to_owned(),
+        };
+    };
     // A password may hold a `/`, though it should be escaped there.
     match rest.rsplit_once('@') {
         Some((_, host)) => format!("{scheme}://{host}"),
@@ -89,6 +95,8 @@ mod tests {
             ("http://user:sec/ret@h:1", "http://h:1"),
             ("ws://h:1/p", "ws://h:1/p"),
             ("h:1", "h:1"),
+            ("user@h:1", "user@h:1"),
+            ("user:secret@h:1", "h:1"),
         ];
         for (url, expected) in cases {
             assert_eq!(without_user_info(url), expected);

@@ -101,6 +101,10 @@ impl<C, M, F: Future> Calls<C, M, F> {
     pub(super) fn pop_held(&mut self) -> Option<(C, M)> {
         let held = self.held.pop_front()?;
         self.held_bytes -= held.bytes;
+        if self.held.is_empty() {
+            // Its memory is not counted.
+            self.held = VecDeque::new();
+        }
         Some((held.channel, held.message))
     }
 

@@ -216,7 +216,8 @@ impl<'a, IO: Io, F: Framing> Connection<'a, IO, F> {
     }
 
     fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.state.calls.is_empty() {
+        // A peer that still reads a reply is not idle.
+        if self.state.calls.is_empty() && self.state.output.is_empty() {
             return self.idle.poll(self.limits.idle_time, cx);
         }
         self.idle.stop();

@@ -68,7 +68,7 @@ pub trait Framing: Sized {
     fn tick(&mut self, state: &mut State<Self>) -> Result<(), Self::Error>;
 
     /// Reading has paused at `limit`.
-    fn paused(&self, _limit: Limit) {}
+    fn paused(&self, limit: Limit);
 
     /// Records that the peer met `limit`, one of `message_time` and `idle_time`, and returns how its connection ends.
     fn exceeded(&self, limit: Limit) -> Self::Error;

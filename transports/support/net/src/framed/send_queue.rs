@@ -23,6 +23,8 @@ pub struct SendQueue {
     between: usize,
     /// Bytes of bodies. They count in their own reservation of the budget.
     long: usize,
+    /// Whether bytes were written that the stream has not flushed.
+    needs_flush: bool,
 }
 
 #[derive(Debug)]
@@ -80,7 +82,7 @@ impl SendQueue {
 
     /// Writes until nothing is left.
     pub fn poll_write<IO: AsyncWrite + Unpin>(&mut self, io: &mut IO, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.is_empty() {
+        if self.is_empty() && !self.needs_flush {
             return Poll::Ready(Ok(()));
         }
         while !self.is_empty() {
@@ -93,18 +95,26 @@ impl SendQueue {
         self.written = 0;
         self.tail.clear();
         self.tail.shrink_to(FREE_BYTES);
-        Pin::new(io).poll_flush(cx)
+        ready!(Pin::new(io).poll_flush(cx))?;
+        self.needs_flush = false;
+        Poll::Ready(Ok(()))
     }
 
     fn advance(&mut self, written: usize) {
-        let Some(piece) = self.pieces.front_mut() else {
-            self.written += written;
-            return;
-        };
+        self.needs_flush = true;
+        let Some(piece) = self.pieces.front_mut() else { return self.advance_tail(written) };
         piece.bytes.advance(written);
         *(if piece.is_body { &mut self.long } else { &mut self.between }) -= written;
         if piece.bytes.is_empty() {
             self.pieces.pop_front();
+        }
+    }
+
+    /// Drops what is written once it is most of the tail: a peer that is never done reading must not make it grow.
+    fn advance_tail(&mut self, written: usize) {
+        self.written += written;
+        if self.written >= FREE_BYTES && self.written >= self.tail.len() / 2 {
+            self.tail.drain(..std::mem::take(&mut self.written));
         }
     }
 }
@@ -121,6 +131,19 @@ mod tests {
     use super::*;
 
     const DEADLINE: Duration = Duration::from_secs(30);
+
+    #[tokio::test]
+    async fn a_peer_that_always_leaves_some_unread_costs_no_more_than_that() {
+        let (mut near, mut far) = duplex(1 << 10);
+        let (mut queue, mut read) = (SendQueue::default(), vec![0; 1 << 10]);
+        queue.tail().extend_from_slice(&vec![b'x'; 100 << 10]);
+        for _ in 0..10_000 {
+            queue.tail().extend_from_slice(&[b'x'; 1 << 10]);
+            let _ = timeout(Duration::ZERO, poll_fn(|cx| queue.poll_write(&mut near, cx))).await;
+            far.read_exact(&mut read).await.unwrap();
+        }
+        assert!(queue.len() >= 100 << 10 && queue.capacity() <= 500 << 10, "{} bytes", queue.capacity());
+    }
 
     #[tokio::test]
     async fn everything_is_written_in_order_however_the_writes_are_cut() {
