@@ -31,13 +31,13 @@ pub(crate) struct Message {
 /// |---|---|
 /// | announces or sends a long message | `message_bytes`, checked before anything is reserved; the buffer grows by what arrived: close 1009 |
 /// | sends a message slowly | `message_time` for the whole message, however many bytes or pings trickle in: close 1008 |
-/// | sends many calls | `calls_in_flight` begin, and as many more as fit into 1 MiB are held back; then reading pauses |
+/// | sends many calls | `calls_in_flight` begin; more are held back until they take 1 MiB, then reading pauses |
 /// | sends many calls that wait | `waiting_calls`; one more is rejected |
 /// | does not read its answers | `unsent_bytes`; then reading pauses. And `message_time` for 64 KiB of them |
 /// | does any of it in many sessions | `buffered_bytes` over all connections: close 1013; a long reply becomes an error instead |
 /// | calls nothing | `idle_time`: close 1001 |
 /// | leaves while reading pauses | the socket tells, and its calls are cancelled |
-/// | is gone without a word | pings, unanswered for `message_time` |
+/// | disappears without closing | pings, unanswered for `message_time` |
 pub(crate) async fn serve<IO, F>(
     socket: Socket<IO>,
     read: Bytes,

@@ -96,7 +96,7 @@ fn of_default(error: &RpcError) -> RpcError {
 }
 
 impl IdFlags {
-    /// The ids that the flags say; `locks` are those of `--lock`.
+    /// Builds the id generator that the flags select; `locks` are those of `--lock`.
     pub(crate) async fn connect(&self, locks: Option<&Arc<Backend>>) -> everywire::Result<Ids> {
         let ids = match (self.id.as_str(), self.worker) {
             ("snowflake", Some(Worker::Leased)) => {

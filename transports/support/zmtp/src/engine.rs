@@ -20,7 +20,7 @@ use crate::{Session, SocketType, framing::Zmtp, handshake::shake_hands};
 /// | sends a message slowly | `message_time` for the whole message, however many bytes trickle in |
 /// | announces or sends a long message | `message_bytes`, checked before anything is reserved; the buffer grows by what arrived |
 /// | sends frames without end | 64 frames in a message, 1 KiB of them in front of the delimiter |
-/// | sends many calls | `calls_in_flight` begin, and as many more as fit into 1 MiB are held back; then reading pauses |
+/// | sends many calls | `calls_in_flight` begin; more are held back until they take 1 MiB, then reading pauses |
 /// | does not read its replies | `unsent_bytes`; then reading pauses, and `message_time` ends it ([`Socket`](wire::Socket)) |
 /// | leaves while reading pauses | the socket tells, and its calls are cancelled |
 /// | asks for long replies on many connections | `buffered_bytes` over all connections, if the session encodes them [within it](wire::MessageBuffer) |

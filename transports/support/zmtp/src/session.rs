@@ -37,7 +37,7 @@ pub trait Session: Send {
         in_flight
     }
 
-    /// Runs every [`TICK`](Self::TICK) while calls wait, to tell the peer so, or to give calls up.
+    /// Runs every [`TICK`](Self::TICK) while calls wait, to send heartbeats or to cancel calls.
     fn tick(&mut self, _peer: &mut Peer<'_, Self>) {}
 }
 

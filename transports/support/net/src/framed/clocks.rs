@@ -29,9 +29,9 @@ impl MessageClock {
 /// How long there has been no message and no call.
 #[derive(Default)]
 pub(super) struct IdleClock {
-    /// Found out when there is nothing else to do.
+    /// Recorded lazily, when the connection has nothing to do.
     since: Option<Instant>,
-    /// Set once, and again when it rings, so that messages and calls do not set one each.
+    /// Armed again only when it fires, so that messages and calls do not reset a timer each.
     alarm: Option<Pin<Box<Sleep>>>,
 }
 

@@ -30,7 +30,7 @@ pub struct Connection<'a, IO, F: Framing> {
     limits: &'a Limits,
     /// At least so many bytes are missing in the input.
     missing: usize,
-    /// Where the next call is polled first. The allocation stays here, unless the call has to wait and takes it along.
+    /// Where the next call is polled first. The allocation is reused unless the call is pending; then it moves with the call.
     place: Pin<Box<Option<F::Call>>>,
     message: MessageClock,
     idle: IdleClock,
@@ -63,7 +63,7 @@ impl<'a, IO: Io, F: Framing> Connection<'a, IO, F> {
         }
     }
 
-    /// Runs until the peer leaves, or is broken off, or until `stop` and the end of the calls.
+    /// Runs until the peer disconnects, an error closes the connection, or `stop` fires and all calls have finished.
     pub async fn run(&mut self, stop: &CancellationToken) -> Result<Ended, F::Error> {
         tokio::select! {
             biased;
@@ -73,7 +73,7 @@ impl<'a, IO: Io, F: Framing> Connection<'a, IO, F> {
         if poll_fn(|cx| self.poll(cx)).await? == Ended::Left {
             return Ok(Ended::Left);
         }
-        // A peer that asked in time would wait in vain, so the runtime gets a turn to notice what the socket holds.
+        // Yields once, so that the runtime can report requests that arrived before the shutdown.
         yield_now().await;
         poll_fn(|cx| self.poll(cx)).await
     }

@@ -7,7 +7,7 @@
 //! | what a peer does | what bounds it |
 //! |---|---|
 //! | sends a message slowly | `message_time` for the whole message, however many bytes trickle in |
-//! | sends many calls | `calls_in_flight` begin, and as many more as fit into 1 MiB are held back; then reading pauses |
+//! | sends many calls | `calls_in_flight` begin; more are held back until they take 1 MiB, then reading pauses |
 //! | does not read its replies | `unsent_bytes`; then reading pauses, and `message_time` ends it ([`Socket`]) |
 //! | leaves while reading pauses | the socket tells, and its calls are cancelled |
 //! | does any of it on many connections | `buffered_bytes` over all connections |
@@ -31,13 +31,13 @@ pub use send_queue::SendQueue;
 
 /// A protocol of framed messages, as one connection speaks it.
 pub trait Framing: Sized {
-    /// What a call begins with: small, as it is moved, and held back at a limit.
+    /// A decoded request. Keep it small: it is moved, and queued while the connection is at its limit.
     type Message;
     /// A call. It ends in its reply and must not panic; a panic of one that waits ends the connection.
     type Call: Future;
     /// What is kept of a call beside it while it waits.
     type Channel;
-    /// How a connection ends that is broken off: by the socket, by a limit, or by the protocol.
+    /// Why a connection was closed early: an I/O error, a limit, or a violation of the protocol.
     type Error: From<io::Error>;
 
     /// Whether [`tick`](Self::tick) also runs while no call waits.
@@ -73,7 +73,7 @@ pub trait Framing: Sized {
     /// Records that the peer met `limit`, one of `message_time` and `idle_time`, and returns how its connection ends.
     fn exceeded(&self, limit: Limit) -> Self::Error;
 
-    /// How the connection ends for which the buffers of all connections have no room.
+    /// The error for a connection whose input does not fit into `buffered_bytes`.
     fn no_room(&self, error: RpcError) -> Self::Error;
 }
 

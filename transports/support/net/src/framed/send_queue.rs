@@ -19,7 +19,7 @@ pub struct SendQueue {
     tail: Vec<u8>,
     /// How much of the tail is written. Nothing is while there are pieces.
     written: usize,
-    /// Bytes of pieces that are no bodies.
+    /// Bytes in `pieces` that are not bodies.
     between: usize,
     /// Bytes of bodies. They count in their own reservation of the budget.
     long: usize,
