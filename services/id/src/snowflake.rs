@@ -101,7 +101,7 @@ impl<C: Clock> Snowflake<C> {
         let (next, seen_ms) = (AtomicU64::new(0), AtomicU64::new(0));
         let ids = Self { settings, lease: None, clock, next, seen_ms, mark: HighWater::default() };
         // A clock before the epoch is set right in time; one after the end stays there.
-        match ids.now() {
+        match ids.since_epoch() {
             Err(over) if over.code() == Code::OutOfRange => Err(over),
             _ => Ok(ids),
         }
@@ -197,8 +197,16 @@ impl<C: Clock> Snowflake<C> {
         Ok((worker, first))
     }
 
-    /// The time since the epoch, exact and in whole milliseconds.
+    /// The time since the epoch, exact and in whole milliseconds. It is recorded as the latest of the clock.
     fn now(&self) -> Result<(Duration, u64)> {
+        let (now, ms) = self.since_epoch()?;
+        if ms > self.seen_ms.load(Ordering::Relaxed) {
+            self.seen_ms.fetch_max(ms, Ordering::Relaxed);
+        }
+        Ok((now, ms))
+    }
+
+    fn since_epoch(&self) -> Result<(Duration, u64)> {
         let now = self.clock.now().duration_since(self.settings.epoch).map_err(|before| {
             let ms = before.duration().as_millis();
             RpcError::failed_precondition(format!("the clock is {ms} ms before the epoch of the ids"))
@@ -209,9 +217,6 @@ impl<C: Clock> Snowflake<C> {
             return Err(RpcError::out_of_range(format!(
                 "the clock is {ms} ms after the epoch of the ids, and the layout {layout} ends at {end_ms} ms"
             )));
-        }
-        if ms > self.seen_ms.load(Ordering::Relaxed) {
-            self.seen_ms.fetch_max(ms, Ordering::Relaxed);
         }
         Ok((now, ms))
     }
