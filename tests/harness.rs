@@ -10,7 +10,8 @@ use std::{
 };
 
 use everywire::{
-    Caller, Code, Limits, Server, Service, Tcp, amqp, grpc, jsonrpc, memory, wire::CancellationToken, xmlrpc, zerorpc,
+    Budget, Caller, Code, Limits, Server, Service, Tcp, amqp, grpc, jsonrpc, memory, wire::CancellationToken, xmlrpc,
+    zerorpc,
 };
 use serde_json::{Value, json};
 use tokio::{sync::OnceCell, task::JoinHandle, time::sleep};
@@ -22,6 +23,7 @@ pub(crate) use everywire_testing::soon;
 /// A running server. It stops when this is dropped.
 pub(crate) struct Wires<S> {
     service: Arc<S>,
+    pub(crate) budget: Arc<Budget>,
     pub(crate) xmlrpc: SocketAddr,
     pub(crate) jsonrpc: SocketAddr,
     pub(crate) grpc: SocketAddr,
@@ -65,6 +67,7 @@ impl<S: Service> Wires<S> {
         let stop = CancellationToken::new();
         let (xmlrpc, jsonrpc, grpc, zerorpc) = (xml.address(), json.address(), proto.address(), zero.address());
         let server = Server::with_limits(Arc::clone(&service), limits);
+        let budget = server.budget();
         let mut server = server
             .mount((xml, xmlrpc::Server::new()))
             .mount((json, jsonrpc::Server::new()))
@@ -75,7 +78,7 @@ impl<S: Service> Wires<S> {
         }
         let serving = server.serve_until(stop.clone().cancelled_owned());
         let serving = Some(tokio::spawn(async { serving.await.inspect_err(|error| eprintln!("the server: {error}")) }));
-        Self { service, xmlrpc, jsonrpc, grpc, zerorpc, queue, stop, serving }
+        Self { service, budget, xmlrpc, jsonrpc, grpc, zerorpc, queue, stop, serving }
     }
 
     pub(crate) fn addresses(&self) -> [SocketAddr; 4] {

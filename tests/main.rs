@@ -4,6 +4,7 @@
 
 #[cfg(feature = "bench")]
 mod bench;
+mod buffers;
 mod contract;
 mod durability;
 mod errors;

@@ -91,7 +91,7 @@ fn messages(c: &mut Criterion) {
     group.bench_function("xmlrpc", |b| b.iter(|| runtime.block_on(over_xmlrpc.add(3, 4))));
     let over_grpc = EchoClient::new(grpc::Loopback::new(service(), Arc::clone(&budget)));
     group.bench_function("grpc", |b| b.iter(|| runtime.block_on(over_grpc.add(3, 4))));
-    let over_zerorpc = EchoClient::new(zerorpc::Loopback::new(service()));
+    let over_zerorpc = EchoClient::new(zerorpc::Loopback::new(service(), Arc::clone(&budget)));
     group.bench_function("zerorpc", |b| b.iter(|| runtime.block_on(over_zerorpc.add(3, 4))));
     let over_jsonrpc = EchoClient::new(everywire_json::Loopback::new(service(), budget));
     group.bench_function("jsonrpc", |b| b.iter(|| runtime.block_on(over_jsonrpc.add(3, 4))));

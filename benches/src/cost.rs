@@ -55,7 +55,7 @@ pub async fn cost(target: &Target, text: Option<u32>, time: Duration) -> Result<
     let whole = match target.by {
         By::Xmlrpc => whole(xmlrpc::Loopback::new(service, budget), &work, time).await?,
         By::Grpc => whole(grpc::Loopback::new(service, budget), &work, time).await?,
-        By::Zerorpc => whole(zerorpc::Loopback::new(service), &work, time).await?,
+        By::Zerorpc => whole(zerorpc::Loopback::new(service, budget), &work, time).await?,
         _ => whole(everywire_json::Loopback::new(service, budget), &work, time).await?,
     };
     Ok(Some(Cost { target: target.name.to_owned(), text, codec, whole }))

@@ -103,6 +103,11 @@ impl Budget {
         RpcError::new(code, format!("{what}; the limit {} is {}", limit.name(), limit.value(&self.limits)))
     }
 
+    /// [Records](Self::record) that `buffered_bytes` has no room, and returns the error for the peer.
+    pub(crate) fn buffers_full(&self) -> RpcError {
+        self.exceeded(Limit::BufferedBytes, "the buffers of all connections are full")
+    }
+
     /// Returns an empty reservation of bytes that may be buffered.
     pub fn reserve(self: &Arc<Self>) -> Reservation {
         Reservation { budget: Arc::clone(self), held: 0 }
@@ -157,25 +162,40 @@ impl Reservation {
     /// returns an error and leaves the reservation unchanged.
     #[inline]
     pub fn try_resize(&mut self, bytes: usize) -> Result<()> {
-        let bytes = bytes.saturating_sub(FREE_BYTES);
-        // Most messages are short, and nothing is reserved for them.
-        if bytes == self.held { Ok(()) } else { self.resize(bytes) }
+        if self.resize(bytes) { Ok(()) } else { Err(self.budget.buffers_full()) }
     }
 
-    fn resize(&mut self, bytes: usize) -> Result<()> {
+    /// Does the same, and returns whether there was room. The limit is not recorded as exceeded.
+    #[inline]
+    pub(crate) fn resize(&mut self, bytes: usize) -> bool {
+        let bytes = bytes.saturating_sub(FREE_BYTES);
+        // Most messages are short, and nothing is reserved for them.
+        bytes == self.held || self.hold(bytes)
+    }
+
+    fn hold(&mut self, bytes: usize) -> bool {
         let used = &self.budget.bytes;
         if bytes > self.held {
             let (more, most) = (bytes - self.held, self.budget.limits.buffered_bytes);
             // A reservation that fails takes nothing meanwhile, so that smaller ones of others succeed.
             let with_more = |used: usize| used.checked_add(more).filter(|sum| *sum <= most);
             if used.try_update(AcqRel, Relaxed, with_more).is_err() {
-                return Err(self.budget.exceeded(Limit::BufferedBytes, "the buffers of all connections are full"));
+                return false;
             }
         } else {
             used.fetch_sub(self.held - bytes, AcqRel);
         }
         self.held = bytes;
-        Ok(())
+        true
+    }
+
+    /// Does the same even if there is no room: for what is in memory already.
+    pub(crate) fn force_resize(&mut self, bytes: usize) {
+        let bytes = bytes.saturating_sub(FREE_BYTES);
+        if !self.hold(bytes) {
+            self.budget.bytes.fetch_add(bytes - self.held, AcqRel);
+            self.held = bytes;
+        }
     }
 
     /// Splits off up to `bytes` bytes into a reservation of their own.

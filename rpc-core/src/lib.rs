@@ -15,6 +15,7 @@ mod limited;
 mod limits;
 mod listener;
 pub mod memory;
+mod message_buffer;
 mod offload;
 mod protocol;
 mod server;
@@ -35,7 +36,7 @@ pub use service::Service;
 pub use {schemars, serde};
 
 /// For authors of wires: the traits [`Protocol`](wire::Protocol), [`Listener`](wire::Listener) and [`Call`](wire::Call), the limits
-/// of a connection, reservations of bytes, and helpers of servers and clients.
+/// of a connection, buffers and reservations of bytes, and helpers of servers and clients.
 pub mod wire {
     pub use tokio_util::sync::CancellationToken;
 
@@ -47,6 +48,7 @@ pub mod wire {
         error::fault_number,
         limited::{Interrupted, run_until},
         listener::{Io, Listener, Peer},
+        message_buffer::{Encoded, MessageBuffer},
         offload::offload,
         protocol::Protocol,
         service::Call,

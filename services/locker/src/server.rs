@@ -4,7 +4,7 @@ use std::{io, sync::Arc};
 
 use bytes::Bytes;
 use everywire_core::{
-    Result, RpcError, Service,
+    Result, Service,
     descriptor::{Method, ServiceDescriptor},
     wire::{Connection, Io, Protocol},
 };
@@ -112,9 +112,5 @@ where
 
     fn call(&mut self, envelope: Envelope) -> F {
         (self.dispatch)(envelope)
-    }
-
-    fn refuse(&mut self, envelope: Envelope, (): (), _error: &RpcError) -> Reply {
-        Reply { envelope, body: NO.to_vec() }
     }
 }

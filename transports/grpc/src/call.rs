@@ -1,7 +1,9 @@
 //! One call: from the bytes of its arguments to its response.
 
+use std::sync::Arc;
+
 use everywire_core::{
-    Budget, Limit, Result, RpcError,
+    Budget, Limit, Result,
     wire::{Call, decode_again},
 };
 use http::Response;
@@ -18,14 +20,14 @@ use crate::{
 pub(crate) struct GrpcCall<'a> {
     /// Taken when the arguments are read, so that a call that waits holds no bytes.
     message: Option<Message>,
-    budget: &'a Budget,
+    budget: &'a Arc<Budget>,
     /// Whether the client asks for a compressed reply.
     gzip: bool,
 }
 
 impl<'a> GrpcCall<'a> {
     /// The call whose arguments are `message`. Its reply is compressed if `gzip` is set and the reply is long.
-    pub(crate) fn new(message: Message, budget: &'a Budget, gzip: bool) -> Self {
+    pub(crate) fn new(message: Message, budget: &'a Arc<Budget>, gzip: bool) -> Self {
         Self { message: Some(message), budget, gzip }
     }
 }
@@ -49,9 +51,8 @@ impl Call for GrpcCall<'_> {
     }
 
     fn reply<R: Serialize>(&mut self, outcome: Result<R>) -> Self::Reply {
-        let framed = outcome.and_then(|reply| envelope::frame(&reply).map_err(RpcError::internal));
-        match framed {
-            Ok(message) if self.gzip => envelope::gzip_response(message),
+        match outcome.and_then(|reply| envelope::frame_within(&reply, self.budget)) {
+            Ok(message) if self.gzip => envelope::gzip_response(message, self.budget),
             Ok(message) => envelope::response(message),
             Err(error) => status::response(&error),
         }

@@ -7,7 +7,7 @@ use std::{fmt, future::poll_fn, pin::Pin, sync::Arc, task::Poll, time::Duration}
 use bytes::{Buf, Bytes};
 use everywire_core::{
     Budget, Limit, Result, RpcError,
-    wire::{FREE_BYTES, Reservation, offload},
+    wire::{Encoded, FREE_BYTES, MessageBuffer, Reservation, offload},
 };
 use everywire_net::{encoding, http1};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -36,14 +36,32 @@ pub(crate) const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 /// Enough for most messages, so that they need one allocation.
 const INITIAL_CAPACITY: usize = 128;
 
-/// `message` with its prefix.
+/// `message`, a request, with its prefix.
 pub(crate) fn frame<T: Serialize>(message: &T) -> Result<Bytes, codec::Error> {
-    let mut out = Vec::with_capacity(INITIAL_CAPACITY);
-    out.resize(PREFIX, 0);
-    codec::encode(message, &mut out)?;
+    let mut out = MessageBuffer::unbounded(empty_prefix());
+    put_framed(message, &mut out)?;
+    Ok(out.into_vec().into())
+}
+
+/// `message`, a reply, with its prefix. An error if it can't be written, or if `budget` has no room for it.
+pub(crate) fn frame_within<T: Serialize>(message: &T, budget: &Arc<Budget>) -> Result<Bytes> {
+    let mut out = MessageBuffer::new(empty_prefix(), budget);
+    put_framed(message, &mut out).map_err(RpcError::internal)?;
+    Ok(out.finish()?.into())
+}
+
+fn empty_prefix() -> Vec<u8> {
+    let mut prefix = Vec::with_capacity(INITIAL_CAPACITY);
+    prefix.resize(PREFIX, 0);
+    prefix
+}
+
+/// Appends `message` to its prefix.
+fn put_framed<T: Serialize>(message: &T, out: &mut MessageBuffer<'_>) -> Result<(), codec::Error> {
+    codec::encode(message, out)?;
     let length = u32::try_from(out.len() - PREFIX).map_err(serde::ser::Error::custom)?;
     out[1..PREFIX].copy_from_slice(&length.to_be_bytes());
-    Ok(out.into())
+    Ok(())
 }
 
 /// A body as it arrives: one message and the trailers.
@@ -209,10 +227,12 @@ pub(crate) fn response(message: Bytes) -> http::Response<Body> {
     response
 }
 
-/// The same response for a client that asks for gzip. A long message is compressed if that makes it shorter.
-pub(crate) fn gzip_response(message: Bytes) -> http::Response<Body> {
-    let gzip = (message.len() > compression::THRESHOLD).then(|| offload(message.len(), || gzip(&message)));
-    let smaller = gzip.filter(|gzip| gzip.len() < message.len());
+/// The same response for a client that asks for gzip. A long message is compressed if that makes it shorter and `budget` has
+/// room for both.
+pub(crate) fn gzip_response(message: Bytes, budget: &Arc<Budget>) -> http::Response<Body> {
+    let is_long = message.len() > compression::THRESHOLD;
+    let gzip = is_long.then(|| offload(message.len(), || gzip(&message, budget)));
+    let smaller = gzip.and_then(Result::ok).filter(|gzip| gzip.len() < message.len());
     let is_smaller = smaller.is_some();
     let mut response = response(smaller.map_or(message, Bytes::from));
     let headers = response.headers_mut();
@@ -224,12 +244,12 @@ pub(crate) fn gzip_response(message: Bytes) -> http::Response<Body> {
 }
 
 /// Compresses `framed`, a message with its prefix.
-fn gzip(framed: &[u8]) -> Vec<u8> {
-    let mut gzip = encoding::gzip(&framed[PREFIX..], vec![COMPRESSED; PREFIX]);
+fn gzip(framed: &[u8], budget: &Arc<Budget>) -> Result<Encoded> {
+    let mut gzip = encoding::gzip(&framed[PREFIX..], MessageBuffer::new(vec![COMPRESSED; PREFIX], budget));
     // A message that grows is not sent, so a length that does not fit never leaves the server.
     let length = u32::try_from(gzip.len() - PREFIX).unwrap_or(u32::MAX);
     gzip[1..PREFIX].copy_from_slice(&length.to_be_bytes());
-    gzip
+    gzip.finish()
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::sync::{
 use bytes::{Buf, Bytes};
 use everywire_core::{
     Budget, Limit,
-    wire::{LEAST_TAKEN_BYTES, Reservation},
+    wire::{FREE_BYTES, LEAST_TAKEN_BYTES, Reservation},
 };
 use h2::{Reason, SendStream, server::SendResponse};
 use http::Response;
@@ -20,6 +20,8 @@ use crate::{clock::after, envelope, status};
 pub(crate) struct SendQueue {
     replies: Vec<Reply>,
     bytes: usize,
+    /// Bytes of short replies. A long one counts in its own reservation.
+    short_bytes: usize,
     reservation: Reservation,
     budget: Arc<Budget>,
 }
@@ -28,6 +30,7 @@ struct Reply {
     /// Resets the stream if the reply stalls.
     stream: SendStream<Piece>,
     left: Arc<AtomicUsize>,
+    is_short: bool,
     /// Set if the reply was not written at once.
     wait: Option<Wait>,
 }
@@ -40,25 +43,30 @@ struct Wait {
 
 impl SendQueue {
     pub(crate) fn new(budget: &Arc<Budget>) -> Self {
-        Self { replies: Vec::new(), bytes: 0, reservation: budget.reserve(), budget: Arc::clone(budget) }
+        let (bytes, short_bytes) = (0, 0);
+        Self { replies: Vec::new(), bytes, short_bytes, reservation: budget.reserve(), budget: Arc::clone(budget) }
     }
 
-    /// Sends `head`, `message` and the trailers of success, or an error if the budget has no room for the message.
+    /// Sends `head`, `message` and the trailers of success, or an error if the budget has no room for a short message.
     pub(crate) fn send(
         &mut self,
         mut respond: SendResponse<Piece>,
         head: Response<()>,
         message: Bytes,
     ) -> Result<(), h2::Error> {
-        if let Err(full) = self.reservation.try_resize(self.bytes + message.len()) {
-            return respond.send_response(status::response(&full).map(drop), true).map(drop);
+        let is_short = message.len() <= FREE_BYTES;
+        if is_short {
+            if let Err(full) = self.reservation.try_resize(self.short_bytes + message.len()) {
+                return respond.send_response(status::response(&full).map(drop), true).map(drop);
+            }
+            self.short_bytes += message.len();
         }
         self.bytes += message.len();
         let left = Arc::new(AtomicUsize::new(message.len()));
         let mut stream = respond.send_response(head, false)?;
         stream.send_data(Piece { bytes: message, left: Some(Arc::clone(&left)) }, false)?;
         stream.send_trailers(envelope::success())?;
-        self.replies.push(Reply { stream, left, wait: None });
+        self.replies.push(Reply { stream, left, is_short, wait: None });
         if self.is_full() {
             self.budget.record(Limit::UnsentBytes, "a peer leaves its replies unread; its calls wait");
         }
@@ -72,8 +80,9 @@ impl SendQueue {
         }
         self.replies.retain(|reply| reply.left() > 0);
         self.bytes = self.replies.iter().map(Reply::left).sum();
+        self.short_bytes = self.replies.iter().filter(|reply| reply.is_short).map(Reply::left).sum();
         // A smaller reservation is never rejected.
-        let _ = self.reservation.try_resize(self.bytes);
+        let _ = self.reservation.try_resize(self.short_bytes);
         if !self.replies.is_empty() {
             self.wait(Instant::now());
         }

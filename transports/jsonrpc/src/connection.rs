@@ -8,11 +8,11 @@ use std::{
 use bytes::Bytes;
 use everywire_core::{
     Service,
-    wire::{CancellationToken, Io, Socket},
+    wire::{CancellationToken, Encoded, Io, Socket},
 };
-use everywire_json::{Answer, Cancellable, answer_at};
+use everywire_json::{Cancellable, answer_at};
 use everywire_net::{
-    buffered, encoding,
+    encoding,
     http1::{self, not_post, not_received, rejection},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header};
@@ -56,7 +56,7 @@ impl<S: Service> Connection<S> {
     }
 
     /// The answer to a message of a session.
-    fn call(&self, message: Message, is_stopping: bool) -> impl Future<Output = Option<Answer>> {
+    fn call(&self, message: Message, is_stopping: bool) -> impl Future<Output = Option<Encoded>> {
         let gate = Gate { shared: &self.shared, calls: Some(&self.calls), is_stopping };
         async move { answer_at(&gate, &message.bytes).await }
     }
@@ -87,11 +87,10 @@ impl<S: Service> Connection<S> {
     }
 
     /// The response with this answer, compressed if the request's `headers` accept gzip and the budget has room for it.
-    fn sent(&self, answer: Answer, headers: &HeaderMap) -> Response<Full<Bytes>> {
-        let compressed = encoding::compressed(answer.as_ref(), headers);
-        let compressed = compressed.and_then(|bytes| buffered(bytes, &self.shared.budget).ok());
+    fn sent(&self, answer: Encoded, headers: &HeaderMap) -> Response<Full<Bytes>> {
+        let compressed = encoding::compressed(&answer, headers, &self.shared.budget);
         let Some(compressed) = compressed else { return json(Response::new(Full::new(answer.into()))) };
-        let mut response = json(Response::new(Full::new(compressed)));
+        let mut response = json(Response::new(Full::new(compressed.into())));
         response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         response
     }

@@ -5,9 +5,9 @@ use std::{future::poll_fn, io, sync::Arc, time::Duration};
 use bytes::{Bytes, BytesMut};
 use everywire_core::{
     Budget, Limit, RpcError,
-    wire::{CancellationToken, FREE_BYTES, Io, Reservation, Socket, Waiting},
+    wire::{CancellationToken, Encoded, FREE_BYTES, Io, Reservation, Socket, Waiting},
 };
-use everywire_json::{Answer, cancelled_before, cancelled_by};
+use everywire_json::{cancelled_before, cancelled_by};
 use everywire_net::framed::{Connection, Ended, Framing, SendQueue, State, Taken};
 use tokio::io::AsyncWriteExt;
 
@@ -48,7 +48,7 @@ pub(crate) async fn serve<IO, F>(
 ) -> io::Result<()>
 where
     IO: Io,
-    F: Future<Output = Option<Answer>>,
+    F: Future<Output = Option<Encoded>>,
 {
     let mut session =
         Connection::new(socket, BytesMut::from(&read[..]), WebSocket::new(answer, budget, waiting), budget);
@@ -99,7 +99,7 @@ impl<'a, A> WebSocket<'a, A> {
 impl<A, F> Framing for WebSocket<'_, A>
 where
     A: Fn(Message, bool) -> F,
-    F: Future<Output = Option<Answer>>,
+    F: Future<Output = Option<Encoded>>,
 {
     type Message = BytesMut;
     type Call = F;
@@ -136,7 +136,13 @@ where
 
     /// A cancellation takes effect at once, also on calls that are held back.
     fn overtakes(&mut self, message: &BytesMut, state: &mut State<Self>) -> bool {
-        let Some(id) = cancelled_by(message) else { return false };
+        let Some(id) = cancelled_by(message) else {
+            if state.calls.held_bytes() == 0 {
+                let what = "a peer has as many calls in flight as it may, so more are held back";
+                self.budget.record(Limit::CallsInFlight, what);
+            }
+            return false;
+        };
         let output = &mut state.output;
         state.calls.retain_held(|held| match cancelled_before(held, id) {
             Some(answer) => {
@@ -153,7 +159,7 @@ where
         (self.answer)(Message { bytes, _reservation: reservation }, state.is_draining)
     }
 
-    fn reply(&mut self, (): (), answer: Option<Answer>, state: &mut State<Self>) {
+    fn reply(&mut self, (): (), answer: Option<Encoded>, state: &mut State<Self>) {
         if let Some(answer) = answer {
             put_answer(&mut state.output, answer);
         }
@@ -201,14 +207,9 @@ where
     }
 }
 
-fn put_answer(output: &mut SendQueue, answer: Answer) {
-    let length = answer.as_ref().len();
-    put_header(output.tail(), TEXT, length);
-    if length <= FREE_BYTES {
-        output.tail().extend_from_slice(answer.as_ref());
-    } else {
-        output.push_body(answer.into());
-    }
+fn put_answer(output: &mut SendQueue, answer: Encoded) {
+    put_header(output.tail(), TEXT, answer.len());
+    output.push(answer);
 }
 
 fn put_control(output: &mut SendQueue, opcode: u8, payload: &[u8]) {

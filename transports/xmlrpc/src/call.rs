@@ -1,23 +1,22 @@
 //! One request from its document to the document of its response.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use everywire_core::{
     Budget, Code, Limit, Result, RpcError, Service,
     descriptor::ServiceDescriptor,
-    wire::{Call, decode_again, offload},
+    wire::{Call, Encoded, MessageBuffer, decode_again, offload},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     codec::{BatchParams, Error, Kind, Nil, Params, Parser, RawValue, Value},
     envelope::{self, Frame},
-    fault::unsendable,
     schema,
 };
 
 /// Answers the request in `document`. `nil` says how nil is written in the reply, unless the request itself uses nil.
-pub(crate) async fn answer<S: Service>(service: &S, document: &str, nil: Nil, budget: &Budget) -> Vec<u8> {
+pub(crate) async fn answer<S: Service>(service: &S, document: &str, nil: Nil, budget: &Arc<Budget>) -> Encoded {
     let nil = nil.or_used_in(document);
     match envelope::read_method(document, budget.limits().depth) {
         Err(error) => fault(Frame::Response, error, budget),
@@ -32,15 +31,21 @@ pub(crate) async fn answer<S: Service>(service: &S, document: &str, nil: Nil, bu
 }
 
 /// Makes the fault for a document, or a part of one, that can't be read, and notes the limit that it met.
-pub(crate) fn fault(frame: Frame, error: Error, budget: &Budget) -> Vec<u8> {
+pub(crate) fn fault(frame: Frame, error: Error, budget: &Arc<Budget>) -> Encoded {
     if let Some(limit) = error.kind().limit() {
         budget.record(limit, &error);
     }
-    frame.fault(error)
+    frame.fault(error, budget)
 }
 
 /// Runs calls one after another and collects their outcomes in order. A call that fails leaves the others alone.
-async fn multicall<S: Service>(service: &S, parser: Parser<'_>, length: usize, nil: Nil, budget: &Budget) -> Vec<u8> {
+async fn multicall<S: Service>(
+    service: &S,
+    parser: Parser<'_>,
+    length: usize,
+    nil: Nil,
+    budget: &Arc<Budget>,
+) -> Encoded {
     let limits = budget.limits();
     let (calls,): (Vec<RawValue<'_>>,) = match offload(length, || envelope::read_params(parser)) {
         Ok(calls) => calls,
@@ -48,28 +53,30 @@ async fn multicall<S: Service>(service: &S, parser: Parser<'_>, length: usize, n
     };
     if calls.len() > limits.batch_calls {
         let many = format_args!("a multicall of {} calls", calls.len());
-        return Frame::Response.fault(budget.exceeded(Limit::BatchCalls, many));
+        return Frame::Response.fault(budget.exceeded(Limit::BatchCalls, many), budget);
     }
-    let mut results = Vec::new();
+    let mut out = MessageBuffer::new(envelope::multicall_start(), budget);
     for RawValue(call) in calls {
-        let result = if results.len() > limits.message_bytes {
-            Frame::Batch.fault(budget.exceeded(Limit::MessageBytes, "the results before this call fill the response"))
+        let result = if out.len() > limits.message_bytes {
+            let error = budget.exceeded(Limit::MessageBytes, "the results before this call fill the response");
+            Frame::Batch.fault(error, budget)
         } else {
             sub_call(service, call, nil, budget).await
         };
-        results.extend_from_slice(&result);
+        out.extend_from_slice(&result);
     }
-    envelope::multicall_response(&results)
+    out.extend_from_slice(envelope::MULTICALL_END);
+    out.finish().unwrap_or_else(|full| Frame::Response.fault(full, budget))
 }
 
 /// Runs one call of a `system.multicall`. A call that can't be read gets a fault of its own.
-async fn sub_call<S: Service>(service: &S, call: &str, nil: Nil, budget: &Budget) -> Vec<u8> {
+async fn sub_call<S: Service>(service: &S, call: &str, nil: Nil, budget: &Arc<Budget>) -> Encoded {
     let SubCall { method_name, params } = match SubCall::read(call, budget.limits().depth) {
         Ok(call) => call,
         Err(error) => return fault(Frame::Batch, error, budget),
     };
     if method_name.trim() == schema::MULTICALL {
-        return Frame::Batch.fault(RpcError::invalid_argument("a multicall inside a multicall is rejected"));
+        return Frame::Batch.fault(RpcError::invalid_argument("a multicall inside a multicall is rejected"), budget);
     }
     let source = Source::Batch { params: params.0 };
     dispatch(service, method_name.trim(), &mut XmlrpcCall { source, nil, budget, broken: None }).await
@@ -97,7 +104,7 @@ impl<'a> SubCall<'a> {
     }
 }
 
-async fn dispatch<S: Service>(service: &S, method: &str, call: &mut XmlrpcCall<'_>) -> Vec<u8> {
+async fn dispatch<S: Service>(service: &S, method: &str, call: &mut XmlrpcCall<'_>) -> Encoded {
     let descriptor = service.descriptor();
     if method.starts_with("system.") {
         return schema::answer(descriptor, method, call);
@@ -120,7 +127,7 @@ fn local_name<'a>(descriptor: &ServiceDescriptor, method: &'a str) -> &'a str {
 pub(crate) struct XmlrpcCall<'a> {
     source: Source<'a>,
     nil: Nil,
-    budget: &'a Budget,
+    budget: &'a Arc<Budget>,
     /// What is wrong with the document, if that is why the arguments can't be read.
     broken: Option<Error>,
 }
@@ -168,7 +175,7 @@ impl<'a> XmlrpcCall<'a> {
 }
 
 impl Call for XmlrpcCall<'_> {
-    type Reply = Vec<u8>;
+    type Reply = Encoded;
 
     fn args<A: DeserializeOwned>(&mut self) -> Result<A> {
         let error = match self.decode() {
@@ -192,14 +199,13 @@ impl Call for XmlrpcCall<'_> {
         }
     }
 
-    fn reply<R: Serialize>(&mut self, outcome: Result<R>) -> Vec<u8> {
-        let frame = self.frame();
-        match (self.broken.take(), outcome) {
-            (Some(broken), _) => frame.fault(broken),
-            (None, Err(error)) => frame.fault(error),
-            (None, Ok(reply)) => frame
-                .reply(&reply, self.nil)
-                .unwrap_or_else(|error| frame.fault(unsendable(Code::Internal, "reply", &error))),
+    fn reply<R: Serialize>(&mut self, outcome: Result<R>) -> Encoded {
+        let (frame, budget) = (self.frame(), self.budget);
+        if let Some(broken) = self.broken.take() {
+            return frame.fault(broken, budget);
         }
+        outcome
+            .and_then(|reply| frame.reply(&reply, self.nil, budget))
+            .unwrap_or_else(|error| frame.fault(error, budget))
     }
 }

@@ -1,8 +1,11 @@
 //! What stands around the values: `<methodCall>` and `<methodResponse>`.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
-use everywire_core::{Limits, Result};
+use everywire_core::{
+    Budget, Code, Limits, Result,
+    wire::{Encoded, MessageBuffer},
+};
 use serde::{
     Deserialize, Serialize,
     de::{DeserializeOwned, value::UnitDeserializer},
@@ -10,7 +13,7 @@ use serde::{
 
 use crate::{
     codec::{Error, Nil, Params, Parser, Tag, Value, Writer, decode},
-    fault::{Fault, unreadable},
+    fault::{Fault, unreadable, unsendable},
 };
 
 /// Room for an ordinary request or response, so that writing one grows nothing.
@@ -20,14 +23,12 @@ const PROLOG: &str = r#"<?xml version="1.0"?>"#;
 
 /// Writes the request for `method` with the fields of `args` as parameters.
 pub(crate) fn method_call<A: Serialize>(method: &str, args: &A) -> Result<Vec<u8>, Error> {
-    let mut out = Vec::with_capacity(CAPACITY);
     // A method's name is a Rust identifier, which needs no escaping.
-    for part in [PROLOG, "<methodCall><methodName>", method, "</methodName><params>"] {
-        out.extend_from_slice(part.as_bytes());
-    }
+    let start = start(&[PROLOG, "<methodCall><methodName>", method, "</methodName><params>"]);
+    let mut out = MessageBuffer::unbounded(start);
     args.serialize(Writer::params(&mut out))?;
     out.extend_from_slice(b"</params></methodCall>");
-    Ok(out)
+    Ok(out.into_vec())
 }
 
 /// Reads a request as far as the name of its method.
@@ -61,45 +62,51 @@ pub(crate) enum Frame {
 
 impl Frame {
     /// Writes a reply.
-    pub(crate) fn reply<R: Serialize>(self, reply: &R, nil: Nil) -> Result<Vec<u8>, Error> {
-        let (start, end): (&[&str], _) = match self {
+    pub(crate) fn reply<R: Serialize>(self, reply: &R, nil: Nil, budget: &Arc<Budget>) -> Result<Encoded> {
+        let (parts, end): (&[&str], _) = match self {
             Self::Response => (&[PROLOG, "<methodResponse><params><param>"], "</param></params></methodResponse>"),
             Self::Batch => (&["<value><array><data>"], "</data></array></value>"),
         };
-        framed(start, reply, nil, end)
+        framed(MessageBuffer::new(start(parts), budget), reply, nil, end)
     }
 
-    /// Writes a fault.
-    pub(crate) fn fault(self, fault: impl Into<Fault>) -> Vec<u8> {
-        let (start, end): (&[&str], _) = match self {
+    /// Writes a fault; or a short one if the budget has no room for it.
+    pub(crate) fn fault(self, fault: impl Into<Fault>, budget: &Arc<Budget>) -> Encoded {
+        let (parts, end): (&[&str], _) = match self {
             Self::Response => (&[PROLOG, "<methodResponse><fault>"], "</fault></methodResponse>"),
             Self::Batch => (&[], ""),
         };
-        // A fault's text is free of what XML can't carry, the one thing that can go wrong here.
-        framed(start, &fault.into(), Nil::Written, end).unwrap_or_default()
+        let write = |out, fault| framed(out, &fault, Nil::Written, end);
+        // A fault's text is free of what XML can't carry, so that the buffer is full is the one thing that can go wrong here.
+        write(MessageBuffer::new(start(parts), budget), fault.into())
+            .or_else(|full| write(MessageBuffer::unbounded(start(parts)), full.into()))
+            .unwrap_or_default()
     }
 }
 
-fn framed<T: Serialize>(start: &[&str], value: &T, nil: Nil, end: &str) -> Result<Vec<u8>, Error> {
-    let mut out = Vec::with_capacity(CAPACITY);
-    for part in start {
-        out.extend_from_slice(part.as_bytes());
+/// The beginning of a document.
+fn start(parts: &[&str]) -> Vec<u8> {
+    let mut start = Vec::with_capacity(CAPACITY);
+    for part in parts {
+        start.extend_from_slice(part.as_bytes());
     }
-    value.serialize(Writer::value(&mut out, nil))?;
+    start
+}
+
+fn framed<T: Serialize>(mut out: MessageBuffer<'_>, value: &T, nil: Nil, end: &str) -> Result<Encoded> {
+    let written = value.serialize(Writer::value(&mut out, nil));
+    written.map_err(|error| unsendable(Code::Internal, "reply", &error))?;
     out.extend_from_slice(end.as_bytes());
-    Ok(out)
+    out.finish()
 }
 
-/// Writes the response of `system.multicall` around the `results`, which [`Frame::Batch`] wrote.
-pub(crate) fn multicall_response(results: &[u8]) -> Vec<u8> {
-    let parts: [&[u8]; 4] = [
-        PROLOG.as_bytes(),
-        b"<methodResponse><params><param><value><array><data>",
-        results,
-        b"</data></array></value></param></params></methodResponse>",
-    ];
-    parts.concat()
+/// Begins the response of `system.multicall`, to which the results that [`Frame::Batch`] wrote are appended.
+pub(crate) fn multicall_start() -> Vec<u8> {
+    start(&[PROLOG, "<methodResponse><params><param><value><array><data>"])
 }
+
+/// Ends the response of `system.multicall`.
+pub(crate) const MULTICALL_END: &[u8] = b"</data></array></value></param></params></methodResponse>";
 
 /// Reads a response whose content type names the encoding `charset`, if it names one; a fault is the error that the peer
 /// reported.
@@ -138,7 +145,7 @@ fn read_outcome<R: DeserializeOwned>(parser: &mut Parser<'_>) -> Result<Result<R
 
 #[cfg(test)]
 mod tests {
-    use everywire_core::{Code, RpcError};
+    use everywire_core::RpcError;
 
     use super::*;
 
@@ -187,13 +194,14 @@ mod tests {
 
     #[test]
     fn a_response_has_golden_bytes() {
-        let reply = Frame::Response.reply(&7, Nil::LeftOut).unwrap();
+        let budget = Budget::new(Limits::default());
+        let reply = Frame::Response.reply(&7, Nil::LeftOut, &budget).unwrap();
         let expected = "<?xml version=\"1.0\"?><methodResponse><params><param><value><int>7</int></value></param></params>\
                         </methodResponse>";
         assert_eq!(std::str::from_utf8(&reply), Ok(expected));
         assert_eq!(read_response::<i64>(&reply, None, &Limits::default()), Ok(7));
 
-        let fault = Frame::Response.fault(RpcError::not_found("a < b"));
+        let fault = Frame::Response.fault(RpcError::not_found("a < b"), &budget);
         let expected = "<?xml version=\"1.0\"?><methodResponse><fault><value><struct><member><name>faultCode</name><value>\
                         <int>5</int></value></member><member><name>faultString</name><value><string>NOT_FOUND: a &lt; b\
                         </string></value></member></struct></value></fault></methodResponse>";
@@ -206,9 +214,10 @@ mod tests {
 
     #[test]
     fn the_frames_of_a_multicall_fit_together() {
-        let results =
-            [Frame::Batch.reply(&7, Nil::LeftOut).unwrap(), Frame::Batch.fault(RpcError::unimplemented("x"))].concat();
-        let response = multicall_response(&results);
+        let budget = Budget::new(Limits::default());
+        let reply = Frame::Batch.reply(&7, Nil::LeftOut, &budget).unwrap();
+        let fault = Frame::Batch.fault(RpcError::unimplemented("x"), &budget);
+        let response = [&multicall_start(), &reply[..], &fault, MULTICALL_END].concat();
         let expected = "<?xml version=\"1.0\"?><methodResponse><params><param><value><array><data><value><array><data>\
                         <value><int>7</int></value></data></array></value><value><struct><member><name>faultCode</name>\
                         <value><int>-32601</int></value></member><member><name>faultString</name><value><string>x</string>\

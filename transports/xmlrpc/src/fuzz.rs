@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use everywire_core::{Budget, Limits, Origin};
+use everywire_core::{Budget, Limits, Origin, wire::Encoded};
 use everywire_net::{encoding::Encoding, http1::Received};
 use everywire_testing::{Choice, Echo, EchoClient, EchoService, Echoing, Several, Specimen, assert_same, at_once};
 use serde::{Serialize, de::DeserializeOwned, de::IgnoredAny};
@@ -57,7 +57,7 @@ pub fn xmlrpc(data: &[u8]) {
             compare_cuts(&document);
             request(&document);
         }
-        Err(error) => readable(&Frame::Response.fault(error)),
+        Err(error) => readable(&Frame::Response.fault(error, &BUDGET)),
     }
     for charset in ["utf-8", "us-ascii", "iso-8859-1", "windows-1252", "utf-16", "gb18030", "iso-2022-jp", "shift_jis"]
     {
@@ -93,7 +93,7 @@ fn request(request: &str) {
     }
 }
 
-async fn answer_to(request: &str, nil: Nil) -> Vec<u8> {
+async fn answer_to(request: &str, nil: Nil) -> Encoded {
     answer(&*SERVICE, request, nil, &BUDGET).await
 }
 
@@ -111,7 +111,8 @@ fn readable(answer: &[u8]) {
 fn response<T: Serialize + DeserializeOwned + Debug>(response: &[u8]) {
     match read_response::<T>(response, None, BUDGET.limits()) {
         Ok(value) => {
-            let written = Frame::Response.reply(&value, Nil::Written).expect("what XML-RPC brought it can carry");
+            let written =
+                Frame::Response.reply(&value, Nil::Written, &BUDGET).expect("what XML-RPC brought it can carry");
             assert_same(&read_response(&written, None, BUDGET.limits()), &Ok(value));
         }
         Err(error) if error.origin() == Origin::Local => {

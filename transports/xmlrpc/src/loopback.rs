@@ -36,7 +36,7 @@ impl<S: Service> Caller for Loopback<S> {
             method_call(method.name(), args).map_err(|error| unsendable(Code::InvalidArgument, "arguments", &error))?;
         let response = match document(&request) {
             Ok(request) => answer(&*self.service, request, Nil::Written, &self.budget).await,
-            Err(error) => Frame::Response.fault(error),
+            Err(error) => Frame::Response.fault(error, &self.budget),
         };
         read_response(&response, None, self.budget.limits())
     }

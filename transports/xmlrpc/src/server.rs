@@ -6,10 +6,10 @@ use bytes::Bytes;
 use everywire_core::{
     Budget, Result, RpcError, Service,
     descriptor::ServiceDescriptor,
-    wire::{CancellationToken, Connection, Io, Protocol, offload},
+    wire::{CancellationToken, Connection, Encoded, Io, Protocol, offload},
 };
 use everywire_net::{
-    WebOrigins, buffered, encoding,
+    WebOrigins, encoding,
     http1::{self, Received, not_post, not_received, rejection},
 };
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
@@ -97,21 +97,17 @@ impl<S: Service> HttpConnection<S> {
             Err(error) => return not_received(&error),
         };
         let reply = if self.stop.is_cancelled() {
-            Frame::Response.fault(RpcError::unavailable("the server is shutting down"))
+            Frame::Response.fault(RpcError::unavailable("the server is shutting down"), &self.budget)
         } else {
             self.reply(&head.headers, body).await
         };
-        let (reply, gzip) = match encoding::compressed(&reply, &head.headers) {
-            Some(compressed) => (compressed, true),
-            None => (reply, false),
-        };
-        match buffered(reply, &self.budget) {
-            Ok(reply) => response(reply, gzip),
-            Err(full) => response(Frame::Response.fault(full).into(), false),
+        match encoding::compressed(&reply, &head.headers, &self.budget) {
+            Some(compressed) => response(compressed, true),
+            None => response(reply, false),
         }
     }
 
-    async fn reply(&self, headers: &HeaderMap, Received { bytes, mut reservation }: Received) -> Vec<u8> {
+    async fn reply(&self, headers: &HeaderMap, Received { bytes, mut reservation }: Received) -> Encoded {
         let limit = self.budget.limits().decompressed_bytes;
         let document = match offload(bytes.len(), || decode(&bytes, body::charset(headers), limit)) {
             Ok(document) => document,
@@ -120,15 +116,15 @@ impl<S: Service> HttpConnection<S> {
         if let Cow::Owned(text) = &document
             && let Err(full) = reservation.try_resize(bytes.len() + text.len())
         {
-            return Frame::Response.fault(full);
+            return Frame::Response.fault(full, &self.budget);
         }
         let nil = if body::reads_nil(headers) { Nil::Written } else { self.nil };
         call::answer(&self.service, &document, nil, &self.budget).await
     }
 }
 
-fn response(reply: Bytes, gzip: bool) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::from(reply));
+fn response(reply: Encoded, gzip: bool) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(reply.into()));
     response.headers_mut().insert(header::CONTENT_TYPE, body::CONTENT_TYPE);
     if gzip {
         response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));

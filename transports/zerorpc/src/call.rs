@@ -1,8 +1,10 @@
 //! One request: decodes its arguments and encodes the method's outcome as the reply.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use everywire_core::{
-    Result, RpcError,
+    Budget, Result, RpcError,
     descriptor::Method,
     wire::{Call, decode_again},
 };
@@ -11,7 +13,7 @@ use rmp_serde::decode;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    envelope, fault,
+    envelope,
     id::{ChannelId, MessageId},
     msgpack::{Reader, deserializer, get_value},
 };
@@ -24,28 +26,32 @@ pub(crate) struct ReplyTo {
 }
 
 /// One request.
-pub(crate) struct ZerorpcCall {
+pub(crate) struct Request {
     /// The id of the reply.
-    id: MessageId,
-    reply_to: ReplyTo,
-    method: &'static Method,
+    pub(crate) id: MessageId,
+    pub(crate) reply_to: ReplyTo,
+    pub(crate) method: &'static Method,
     /// The arguments, as MessagePack; a slice of the read buffer, released as soon as they are decoded.
-    args: Bytes,
-    /// How deep the arguments may nest.
-    depth: usize,
+    pub(crate) args: Bytes,
+}
+
+/// The call of a request.
+pub(crate) struct ZerorpcCall<'a> {
+    request: Request,
+    budget: &'a Arc<Budget>,
     /// Whether the arguments turned out not to be MessagePack.
     unreadable: bool,
     /// Whether they turned out to be too deep.
     too_deep: bool,
 }
 
-impl ZerorpcCall {
-    pub(crate) fn new(id: MessageId, reply_to: ReplyTo, method: &'static Method, args: Bytes, depth: usize) -> Self {
-        Self { id, reply_to, method, args, depth, unreadable: false, too_deep: false }
+impl<'a> ZerorpcCall<'a> {
+    pub(crate) fn new(request: Request, budget: &'a Arc<Budget>) -> Self {
+        Self { request, budget, unreadable: false, too_deep: false }
     }
 
     pub(crate) fn method(&self) -> &'static Method {
-        self.method
+        self.request.method
     }
 
     /// Whether the limit of depth was met.
@@ -54,17 +60,17 @@ impl ZerorpcCall {
     }
 }
 
-impl Call for ZerorpcCall {
+impl Call for ZerorpcCall<'_> {
     type Reply = Reply;
 
     fn args<A: DeserializeOwned>(&mut self) -> Result<A> {
-        let args = std::mem::take(&mut self.args);
+        let args = std::mem::take(&mut self.request.args);
         // The array or map of the arguments is one more level than their own values have.
-        let depth = self.depth + 1;
+        let limit = self.budget.limits().depth;
+        let depth = limit + 1;
         get_value(&args, depth).or_else(|error| {
             if let decode::Error::DepthLimitExceeded = error {
                 self.too_deep = true;
-                let limit = self.depth;
                 let text = format!("the arguments nest too deep; the limit depth is {limit}");
                 return Err(RpcError::invalid_argument(text));
             }
@@ -74,17 +80,17 @@ impl Call for ZerorpcCall {
     }
 
     fn args_bytes(&self) -> usize {
-        self.args.len()
+        self.request.args.len()
     }
 
     fn reply<R: Serialize>(&mut self, outcome: Result<R>) -> Reply {
-        let Self { id, reply_to, unreadable, .. } = self;
+        let Request { id, reply_to, .. } = &self.request;
         let channel = reply_to.channel.as_bytes();
-        let encode = |value| envelope::ok(id, channel, &value).map_err(RpcError::internal);
-        let body = match outcome.and_then(encode) {
-            _ if *unreadable => envelope::err(id, channel, fault::put_unreadable),
-            Ok(reply) => reply,
-            Err(error) => envelope::err(id, channel, |args| fault::put(args, &error)),
+        let body = if self.unreadable {
+            envelope::unreadable(id, channel)
+        } else {
+            let encoded = outcome.and_then(|reply| envelope::ok(id, channel, &reply, self.budget));
+            encoded.unwrap_or_else(|error| envelope::err(id, channel, &error, self.budget))
         };
         Reply { envelope: reply_to.envelope.clone(), body }
     }

@@ -4,11 +4,17 @@
 //! direction, carries that id as `response_to`, in the MessagePack type in which it came: to Python, the bytes `"7f"` and
 //! the string `"7f"` are different channels. Ids are therefore kept as their MessagePack bytes and never decoded.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use everywire_core::{
+    Budget, Result, RpcError,
+    wire::{Encoded, MessageBuffer},
+};
+use rmp_serde::encode;
 use serde::Serialize;
 
 use crate::{
+    fault,
     id::MessageId,
     msgpack::{Reader, put_text, put_value},
 };
@@ -89,12 +95,11 @@ pub(crate) fn event(id: &MessageId, response_to: Option<&[u8]>, name: &str) -> V
     event
 }
 
-/// The reply with a value.
-pub(crate) fn ok<R: Serialize>(id: &MessageId, channel: &[u8], value: &R) -> Result<Vec<u8>, rmp_serde::encode::Error> {
-    let mut event = event(id, Some(channel), "OK");
-    event.push(0x91);
-    put_value(&mut event, value)?;
-    Ok(event)
+/// The reply with a value. An error if it can't be written, or if `budget` has no room for it.
+pub(crate) fn ok<R: Serialize>(id: &MessageId, channel: &[u8], value: &R, budget: &Arc<Budget>) -> Result<Encoded> {
+    let mut start = event(id, Some(channel), "OK");
+    start.push(0x91);
+    encoded(MessageBuffer::new(start, budget), |out| put_value(out, value))
 }
 
 /// The reply with a value that is MessagePack already.
@@ -105,11 +110,28 @@ pub(crate) fn ok_encoded(id: &MessageId, channel: &[u8], value: &[u8]) -> Vec<u8
     event
 }
 
-/// The reply with an error, whose args are appended by `args`.
-pub(crate) fn err(id: &MessageId, channel: &[u8], args: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
-    let mut event = event(id, Some(channel), "ERR");
-    args(&mut event);
-    event
+/// The reply with an error; or with a short one if `budget` has no room for it.
+#[cold]
+pub(crate) fn err(id: &MessageId, channel: &[u8], error: &RpcError, budget: &Arc<Budget>) -> Encoded {
+    let start = || event(id, Some(channel), "ERR");
+    encoded(MessageBuffer::new(start(), budget), |out| fault::put(out, error))
+        .or_else(|full| encoded(MessageBuffer::unbounded(start()), |out| fault::put(out, &full)))
+        .unwrap_or_default()
+}
+
+/// The reply to a request that can't be read.
+#[cold]
+pub(crate) fn unreadable(id: &MessageId, channel: &[u8]) -> Encoded {
+    let start = event(id, Some(channel), "ERR");
+    encoded(MessageBuffer::unbounded(start), fault::put_unreadable).unwrap_or_default()
+}
+
+fn encoded(
+    mut out: MessageBuffer<'_>,
+    write: impl FnOnce(&mut MessageBuffer<'_>) -> Result<(), encode::Error>,
+) -> Result<Encoded> {
+    write(&mut out).map_err(RpcError::internal)?;
+    out.finish()
 }
 
 /// The heartbeat of a channel; its argument is for peers of protocol 2.
@@ -121,6 +143,7 @@ pub(crate) fn heartbeat(id: &MessageId, channel: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use everywire_core::Limits;
     use proptest::{prelude::*, sample::Index};
 
     use super::*;
@@ -150,7 +173,8 @@ mod tests {
             b"\xa2OK\x91\x07",
         ]
         .concat();
-        assert_eq!(ok(&ID, b"\xa27f", &7).unwrap(), golden);
+        let budget = Budget::new(Limits::default());
+        assert_eq!(*ok(&ID, b"\xa27f", &7, &budget).unwrap(), *golden);
         assert_eq!(ok_encoded(&ID, b"\xa27f", b"\x07"), golden);
         let event = Event::decode(&golden).unwrap();
         assert_eq!((event.response_to, event.name, event.args), (Some(&b"\xa27f"[..]), "OK", &b"\x91\x07"[..]));

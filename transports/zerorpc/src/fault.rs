@@ -10,7 +10,8 @@
 //! The traceback is nil: Python's `RemoteError` shows a traceback instead of `name: message`. The triple has no room for
 //! [`RpcError::data`].
 
-use everywire_core::{Code, RpcError};
+use everywire_core::{Code, RpcError, wire::MessageBuffer};
+use rmp_serde::encode::Error;
 
 use crate::msgpack::{get_value, put_value};
 
@@ -18,13 +19,13 @@ use crate::msgpack::{get_value, put_value};
 const PARSE_ERROR: &str = "ParseError";
 
 /// Appends the args of the `ERR` event for `error`.
-pub(crate) fn put(output: &mut Vec<u8>, error: &RpcError) {
-    put_triple(output, name(error.code()), error.message());
+pub(crate) fn put(output: &mut MessageBuffer<'_>, error: &RpcError) -> Result<(), Error> {
+    put_triple(output, name(error.code()), error.message())
 }
 
 /// Appends the args of the `ERR` event for a request that can't be read.
-pub(crate) fn put_unreadable(output: &mut Vec<u8>) {
-    put_triple(output, PARSE_ERROR, "the request is not MessagePack of [header, name, args]");
+pub(crate) fn put_unreadable(output: &mut MessageBuffer<'_>) -> Result<(), Error> {
+    put_triple(output, PARSE_ERROR, "the request is not MessagePack of [header, name, args]")
 }
 
 /// The error of an `ERR` event with these args.
@@ -39,8 +40,8 @@ pub(crate) fn read(args: &[u8]) -> RpcError {
     }
 }
 
-fn put_triple(output: &mut Vec<u8>, name: &str, message: &str) {
-    put_value(output, &(name, message, ())).expect("strings can be written to memory");
+fn put_triple(output: &mut MessageBuffer<'_>, name: &str, message: &str) -> Result<(), Error> {
+    put_value(output, &(name, message, ()))
 }
 
 fn name(code: Code) -> &'static str {
@@ -69,8 +70,8 @@ mod tests {
     fn every_code_there_and_back() {
         for &code in Code::ALL {
             for message in ["", "no such lock: `ß` 🔒"] {
-                let mut args = Vec::new();
-                put(&mut args, &RpcError::new(code, message));
+                let mut args = MessageBuffer::unbounded(Vec::new());
+                put(&mut args, &RpcError::new(code, message)).unwrap();
                 let error = read(&args);
                 assert_eq!((error.code(), error.message(), error.origin()), (code, message, Origin::Remote));
             }
@@ -79,11 +80,11 @@ mod tests {
 
     #[test]
     fn the_triple_as_bytes() {
-        let mut args = Vec::new();
-        put(&mut args, &RpcError::unimplemented("add"));
-        assert_eq!(args, b"\x93\xa9NameError\xa3add\xc0");
-        let mut args = Vec::new();
-        put_unreadable(&mut args);
+        let mut args = MessageBuffer::unbounded(Vec::new());
+        put(&mut args, &RpcError::unimplemented("add")).unwrap();
+        assert_eq!(*args, *b"\x93\xa9NameError\xa3add\xc0");
+        let mut args = MessageBuffer::unbounded(Vec::new());
+        put_unreadable(&mut args).unwrap();
         assert!(args.starts_with(b"\x93\xaaParseError"));
         assert_eq!(read(&args).code(), Code::Internal);
     }

@@ -13,7 +13,7 @@ use bytes::{Bytes, BytesMut};
 use everywire_core::{
     Budget, Caller, Limits, Origin, Result, RpcError, Service,
     descriptor::Method,
-    wire::{CancellationToken, Connection, Peer, Protocol},
+    wire::{CancellationToken, Connection, MessageBuffer, Peer, Protocol},
 };
 use everywire_testing::{Choice, Echo, EchoClient, EchoService, Echoing, Several, Specimen, assert_same, at_once};
 use everywire_zmtp::{
@@ -99,7 +99,8 @@ fn event(payload: &[u8]) {
 fn answer<T: Serialize + DeserializeOwned + Debug>(payload: &[u8]) {
     match client::decode::<T>("any", payload) {
         Ok(value) => {
-            let written = envelope::ok(&MessageIds::new().next().1, b"\x07", &value);
+            let budget = Budget::new(Limits::default());
+            let written = envelope::ok(&MessageIds::new().next().1, b"\x07", &value, &budget);
             assert_same(&client::decode("any", &written.expect("what MessagePack brought it can carry")), &Ok(value));
         }
         Err(error) if error.origin() == Origin::Local => {
@@ -156,7 +157,7 @@ impl Caller for Loopback {
         method: &'static Method,
         args: &A,
     ) -> Result<R> {
-        let mut request = envelope::event(&MessageIds::new().next().1, None, method.name());
+        let mut request = MessageBuffer::unbounded(envelope::event(&MessageIds::new().next().1, None, method.name()));
         put_args(&mut request, args).map_err(RpcError::internal)?;
         let (_, answers) = ask(&request);
         client::decode(method.name(), answers.first().expect("an answer"))

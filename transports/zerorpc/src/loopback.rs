@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use everywire_core::{Caller, Limits, Result, RpcError, Service, descriptor::Method};
+use everywire_core::{Budget, Caller, Result, RpcError, Service, descriptor::Method, wire::MessageBuffer};
 use everywire_zmtp::Envelope;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    call::{ReplyTo, ZerorpcCall},
+    call::{ReplyTo, Request, ZerorpcCall},
     client::decode,
     envelope::{self, Event},
     id::{ChannelId, MessageIds},
@@ -18,14 +18,15 @@ use crate::{
 /// A client and a server of this wire with neither ZMTP nor a socket between them.
 pub struct Loopback<S> {
     service: Arc<S>,
+    budget: Arc<Budget>,
     asking: MessageIds,
     answering: MessageIds,
 }
 
 impl<S: Service> Loopback<S> {
-    /// Calls `service`.
-    pub fn new(service: Arc<S>) -> Self {
-        Self { service, asking: MessageIds::new(), answering: MessageIds::new() }
+    /// Calls `service` within the limits of `budget`.
+    pub fn new(service: Arc<S>, budget: Arc<Budget>) -> Self {
+        Self { service, budget, asking: MessageIds::new(), answering: MessageIds::new() }
     }
 }
 
@@ -35,16 +36,16 @@ impl<S: Service> Caller for Loopback<S> {
         method: &'static Method,
         args: &A,
     ) -> Result<R> {
-        let mut request = envelope::event(&self.asking.next().1, None, method.name());
+        let mut request = MessageBuffer::unbounded(envelope::event(&self.asking.next().1, None, method.name()));
         put_args(&mut request, args).map_err(RpcError::internal)?;
-        let request = Bytes::from(request);
+        let request = Bytes::from(request.into_vec());
         let unreadable = || RpcError::internal("a request that can't be read");
         let event = Event::decode(&request).map_err(|_| unreadable())?;
         let channel = event.message_id.and_then(ChannelId::copy).ok_or_else(unreadable)?;
         let reply_to = ReplyTo { envelope: Envelope::delimiter(), channel };
         let args = request.slice_ref(event.args);
-        let id = self.answering.next().1;
-        let mut call = ZerorpcCall::new(id, reply_to, method, args, Limits::default().depth);
+        let request = Request { id: self.answering.next().1, reply_to, method, args };
+        let mut call = ZerorpcCall::new(request, &self.budget);
         let reply = self.service.dispatch(method, &mut call).await;
         decode(method.name(), &reply.body)
     }

@@ -1,5 +1,6 @@
 //! MessagePack: values through rmp-serde, and the few tokens of an envelope read by hand.
 
+use everywire_core::wire::MessageBuffer;
 use rmp_serde::{
     Deserializer, Serializer,
     config::{DefaultConfig, HumanReadableConfig, StructMapConfig},
@@ -9,15 +10,16 @@ use rmp_serde::{
 use serde::{Deserialize, Serialize};
 
 /// How values are written: structs as maps with their fields' names, as Python and Node read them.
-pub(crate) type ValueSerializer<'a> = Serializer<&'a mut Vec<u8>, HumanReadableConfig<StructMapConfig<DefaultConfig>>>;
+pub(crate) type ValueSerializer<'a, 'b> =
+    Serializer<&'a mut MessageBuffer<'b>, HumanReadableConfig<StructMapConfig<DefaultConfig>>>;
 
 /// Appends `value`.
-pub(crate) fn put_value<T: Serialize + ?Sized>(output: &mut Vec<u8>, value: &T) -> Result<(), encode::Error> {
+pub(crate) fn put_value<T: Serialize + ?Sized>(output: &mut MessageBuffer<'_>, value: &T) -> Result<(), encode::Error> {
     value.serialize(&mut serializer(output))
 }
 
 /// Writes values to `output`.
-pub(crate) fn serializer(output: &mut Vec<u8>) -> ValueSerializer<'_> {
+pub(crate) fn serializer<'a, 'b>(output: &'a mut MessageBuffer<'b>) -> ValueSerializer<'a, 'b> {
     Serializer::new(output).with_struct_map().with_human_readable()
 }
 
@@ -221,9 +223,9 @@ mod tests {
 
         impl<T: serde::Serialize> Put for T {
             fn put(&self) -> Vec<u8> {
-                let mut bytes = Vec::new();
+                let mut bytes = super::MessageBuffer::unbounded(Vec::new());
                 super::put_value(&mut bytes, self).unwrap();
-                bytes
+                bytes.into_vec()
             }
         }
     }
@@ -248,7 +250,7 @@ mod tests {
 
     #[test]
     fn an_error_repeats_little_of_a_long_value() {
-        let mut bytes = Vec::new();
+        let mut bytes = MessageBuffer::unbounded(Vec::new());
         put_value(&mut bytes, &"ü".repeat(10_000)).unwrap();
         let error = get_value::<Vec<u64>>(&bytes, 8).unwrap_err().to_string();
         assert!(error.starts_with("invalid type: string \"üü") && error.len() <= MESSAGE_BYTES, "{error}");

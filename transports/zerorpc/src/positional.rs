@@ -3,6 +3,7 @@
 //! rmp-serde writes all structs as arrays or all as maps. A zerorpc server wants the arguments as an array, and the
 //! structs inside them as maps.
 
+use everywire_core::wire::MessageBuffer;
 use rmp_serde::encode::Error;
 use serde::{
     Serialize, Serializer,
@@ -12,19 +13,19 @@ use serde::{
 use crate::msgpack::{ValueSerializer, put_array, serializer};
 
 /// Appends the fields of `args`, a struct, as an array.
-pub(crate) fn put_args<A: Serialize>(output: &mut Vec<u8>, args: &A) -> Result<(), Error> {
+pub(crate) fn put_args<A: Serialize>(output: &mut MessageBuffer<'_>, args: &A) -> Result<(), Error> {
     args.serialize(Positional { output })
 }
 
-struct Positional<'a> {
-    output: &'a mut Vec<u8>,
+struct Positional<'a, 'b> {
+    output: &'a mut MessageBuffer<'b>,
 }
 
-struct Fields<'a> {
-    values: ValueSerializer<'a>,
+struct Fields<'a, 'b> {
+    values: ValueSerializer<'a, 'b>,
 }
 
-impl SerializeStruct for Fields<'_> {
+impl SerializeStruct for Fields<'_, '_> {
     type Ok = ();
     type Error = Error;
 
@@ -46,7 +47,7 @@ macro_rules! reject {
     };
 }
 
-impl<'a> Serializer for Positional<'a> {
+impl<'a, 'b> Serializer for Positional<'a, 'b> {
     type Ok = ();
     type Error = Error;
     type SerializeSeq = Impossible<(), Error>;
@@ -54,16 +55,16 @@ impl<'a> Serializer for Positional<'a> {
     type SerializeTupleStruct = Impossible<(), Error>;
     type SerializeTupleVariant = Impossible<(), Error>;
     type SerializeMap = Impossible<(), Error>;
-    type SerializeStruct = Fields<'a>;
+    type SerializeStruct = Fields<'a, 'b>;
     type SerializeStructVariant = Impossible<(), Error>;
 
-    fn serialize_struct(self, _name: &'static str, fields: usize) -> Result<Fields<'a>, Error> {
-        put_array(self.output, fields);
+    fn serialize_struct(self, _name: &'static str, fields: usize) -> Result<Fields<'a, 'b>, Error> {
+        put_array(self.output.as_mut_vec(), fields);
         Ok(Fields { values: serializer(self.output) })
     }
 
     fn serialize_unit_struct(self, _name: &'static str) -> Result<(), Error> {
-        put_array(self.output, 0);
+        put_array(self.output.as_mut_vec(), 0);
         Ok(())
     }
 
@@ -134,10 +135,10 @@ mod tests {
             point: Point,
             rest: Option<Vec<Point>>,
         }
-        let mut bytes = Vec::new();
+        let mut bytes = MessageBuffer::unbounded(Vec::new());
         let rest = Some(vec![Point { x: -1, y: Some(2) }]);
         put_args(&mut bytes, &Args { a: 1, point: Point { x: 3, y: None }, rest }).unwrap();
-        assert_eq!(bytes, b"\x93\x01\x82\xa1x\x03\xa1y\xc0\x91\x82\xa1x\xff\xa1y\x02");
+        assert_eq!(*bytes, *b"\x93\x01\x82\xa1x\x03\xa1y\xc0\x91\x82\xa1x\xff\xa1y\x02");
     }
 
     #[test]
@@ -147,10 +148,10 @@ mod tests {
         #[derive(Serialize)]
         struct Unit;
         for put in [|bytes: &mut _| put_args(bytes, &Nothing {}), |bytes: &mut _| put_args(bytes, &Unit)] {
-            let mut bytes = Vec::new();
+            let mut bytes = MessageBuffer::unbounded(Vec::new());
             put(&mut bytes).unwrap();
-            assert_eq!(bytes, b"\x90");
+            assert_eq!(*bytes, *b"\x90");
         }
-        assert!(put_args(&mut Vec::new(), &7).is_err());
+        assert!(put_args(&mut MessageBuffer::unbounded(Vec::new()), &7).is_err());
     }
 }

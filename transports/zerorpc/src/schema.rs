@@ -15,6 +15,7 @@ use everywire_core::{
         Method, ServiceDescriptor,
         shape::{Container, Shape, Types},
     },
+    wire::MessageBuffer,
 };
 use serde::{Serialize, Serializer};
 
@@ -67,9 +68,9 @@ fn is_string(shape: &Shape, types: &Types) -> bool {
 }
 
 fn value(value: &impl Serialize) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
+    let mut bytes = MessageBuffer::unbounded(Vec::new());
     put_value(&mut bytes, value).map_err(RpcError::internal)?;
-    Ok(bytes)
+    Ok(bytes.into_vec())
 }
 
 /// The method that is the only argument of `_zerorpc_help` and `_zerorpc_args`.

@@ -9,7 +9,11 @@ use everywire_core::{
 };
 use everywire_zmtp::{Engine, SocketType};
 
-use crate::{call::ZerorpcCall, schema, session::ZerorpcSession};
+use crate::{
+    call::{Request, ZerorpcCall},
+    schema,
+    session::ZerorpcSession,
+};
 
 /// A zerorpc server.
 ///
@@ -46,13 +50,13 @@ impl Protocol for Server {
 
     async fn serve<S: Service>(shared: Arc<Shared>, service: S, connection: Connection<impl Io>) -> io::Result<()> {
         let (peer, budget, waiting) = (connection.peer, Arc::clone(&connection.budget), connection.waiting.clone());
-        let depth = budget.limits().depth;
         // One count of references per connection: calls of different connections don't contend for it.
-        let context = Arc::new((service, budget));
-        let dispatch = move |mut call: ZerorpcCall| {
+        let context = Arc::new((service, Arc::clone(&budget)));
+        let dispatch = move |request: Request| {
             let context = Arc::clone(&context);
             async move {
                 let (service, budget) = &*context;
+                let mut call = ZerorpcCall::new(request, budget);
                 let reply = service.dispatch(call.method(), &mut call).await;
                 if call.is_too_deep() {
                     let reason = format_args!("zerorpc: {peer} has sent arguments that nest too deep");
@@ -61,7 +65,7 @@ impl Protocol for Server {
                 reply
             }
         };
-        let session = ZerorpcSession::new(dispatch, shared.descriptor, depth, waiting);
+        let session = ZerorpcSession::new(dispatch, shared.descriptor, budget, waiting);
         shared.engine.serve(connection, session).await
     }
 }

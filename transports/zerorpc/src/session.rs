@@ -1,19 +1,18 @@
 //! One connection's session: turns events into calls, replies and heartbeats.
 
-use std::{io, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use everywire_core::{
-    RpcError,
+    Budget, RpcError,
     descriptor::{Method, ServiceDescriptor},
-    wire::Waiting,
+    wire::{Encoded, Waiting},
 };
 use everywire_zmtp::{Envelope, Peer, Reply, Session, frames::violation};
 
 use crate::{
-    call::{ReplyTo, ZerorpcCall},
+    call::{ReplyTo, Request},
     envelope::{self, Event, LOST_AFTER, Malformed, PERIOD},
-    fault,
     id::{ChannelId, MessageIds},
     schema,
 };
@@ -23,14 +22,19 @@ pub(crate) struct ZerorpcSession<D> {
     dispatch: D,
     descriptor: &'static ServiceDescriptor,
     ids: MessageIds,
-    depth: usize,
+    budget: Arc<Budget>,
     waiting: Waiting,
 }
 
 impl<D> ZerorpcSession<D> {
     /// A session for one connection, whose waiting calls are `waiting`.
-    pub(crate) fn new(dispatch: D, descriptor: &'static ServiceDescriptor, depth: usize, waiting: Waiting) -> Self {
-        Self { dispatch, descriptor, ids: MessageIds::new(), depth, waiting }
+    pub(crate) fn new(
+        dispatch: D,
+        descriptor: &'static ServiceDescriptor,
+        budget: Arc<Budget>,
+        waiting: Waiting,
+    ) -> Self {
+        Self { dispatch, descriptor, ids: MessageIds::new(), budget, waiting }
     }
 }
 
@@ -43,21 +47,22 @@ pub(crate) struct Channel {
 
 impl<D, F> Session for ZerorpcSession<D>
 where
-    D: Fn(ZerorpcCall) -> F + Send,
+    D: Fn(Request) -> F + Send,
     F: Future<Output = Reply> + Send,
 {
     type Call = F;
-    type Request = ZerorpcCall;
+    type Request = Request;
     type Channel = Channel;
 
     const TICK: Duration = PERIOD;
 
+    #[inline]
     fn receive(
         &mut self,
         envelope: Envelope,
         body: &[Bytes],
         peer: &mut Peer<'_, Self>,
-    ) -> io::Result<Option<(Channel, ZerorpcCall)>> {
+    ) -> io::Result<Option<(Channel, Request)>> {
         let [payload] = body else { return Err(violation("a message with other than one payload")) };
         let event = Event::decode(payload);
         let id = match &event {
@@ -73,22 +78,18 @@ where
                 return Ok(self.request(ReplyTo { envelope, channel }, payload, &event, peer));
             }
             (Ok(_), None) => self.error(id, &RpcError::invalid_argument("a message_id has at most 255 bytes")),
-            (Err(_), _) => envelope::err(&self.ids.next().1, id, fault::put_unreadable),
+            (Err(_), _) => envelope::unreadable(&self.ids.next().1, id),
         };
         peer.output.push(&envelope, &rejection);
         Ok(None)
     }
 
-    fn call(&mut self, request: ZerorpcCall) -> F {
+    fn call(&mut self, request: Request) -> F {
         (self.dispatch)(request)
     }
 
     fn running(&self, in_flight: usize) -> usize {
         self.waiting.running(in_flight)
-    }
-
-    fn refuse(&mut self, envelope: Envelope, channel: Channel, error: &RpcError) -> Reply {
-        Reply { envelope, body: self.error(channel.reply_to.channel.as_bytes(), error) }
     }
 
     fn tick(&mut self, peer: &mut Peer<'_, Self>) {
@@ -116,7 +117,7 @@ fn heard(envelope: &Envelope, channel: &[u8], peer: &mut Peer<'_, impl Session<C
 
 impl<D, F> ZerorpcSession<D>
 where
-    D: Fn(ZerorpcCall) -> F + Send,
+    D: Fn(Request) -> F + Send,
     F: Future<Output = Reply> + Send,
 {
     /// What calls the method of a request, or nothing after a reply at once.
@@ -126,7 +127,7 @@ where
         payload: &Bytes,
         event: &Event,
         peer: &mut Peer<'_, Self>,
-    ) -> Option<(Channel, ZerorpcCall)> {
+    ) -> Option<(Channel, Request)> {
         let method = match self.method(event, reply_to.channel.as_bytes(), peer.is_draining()) {
             Ok(method) => method,
             Err(reply) => {
@@ -135,20 +136,20 @@ where
             }
         };
         let args = payload.slice_ref(event.args);
-        let call = ZerorpcCall::new(self.ids.next().1, reply_to.clone(), method, args, self.depth);
-        Some((Channel { reply_to, missed: 0 }, call))
+        let request = Request { id: self.ids.next().1, reply_to: reply_to.clone(), method, args };
+        Some((Channel { reply_to, missed: 0 }, request))
     }
 }
 
 impl<D> ZerorpcSession<D> {
     /// The method that a request calls, or the reply to a request that calls none of the service's.
-    fn method(&self, event: &Event, channel: &[u8], is_draining: bool) -> Result<&'static Method, Vec<u8>> {
+    fn method(&self, event: &Event, channel: &[u8], is_draining: bool) -> Result<&'static Method, Encoded> {
         if is_draining {
             return Err(self.error(channel, &RpcError::unavailable("the server is shutting down")));
         }
         if schema::is_builtin(event.name) {
             return Err(match schema::reply(self.descriptor, event.name, event.args) {
-                Ok(value) => envelope::ok_encoded(&self.ids.next().1, channel, &value),
+                Ok(value) => envelope::ok_encoded(&self.ids.next().1, channel, &value).into(),
                 Err(error) => self.error(channel, &error),
             });
         }
@@ -156,7 +157,7 @@ impl<D> ZerorpcSession<D> {
     }
 
     /// The reply with an error.
-    fn error(&self, channel: &[u8], error: &RpcError) -> Vec<u8> {
-        envelope::err(&self.ids.next().1, channel, |args| fault::put(args, error))
+    fn error(&self, channel: &[u8], error: &RpcError) -> Encoded {
+        envelope::err(&self.ids.next().1, channel, error, &self.budget)
     }
 }

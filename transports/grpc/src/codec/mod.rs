@@ -41,4 +41,5 @@ mod wire;
 pub use de::from_slice;
 pub(crate) use de::{Message, from_slice_within};
 pub use error::Error;
-pub use ser::{encode, to_vec};
+pub(crate) use ser::encode;
+pub use ser::to_vec;

@@ -6,6 +6,7 @@
 mod compound;
 mod position;
 
+use everywire_core::wire::MessageBuffer;
 use serde::ser::{self, Impossible, Serialize};
 
 use self::{
@@ -22,13 +23,13 @@ const INITIAL_CAPACITY: usize = 128;
 
 /// Writes `value` as a message.
 pub fn to_vec<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>> {
-    let mut out = Vec::with_capacity(INITIAL_CAPACITY);
+    let mut out = MessageBuffer::unbounded(Vec::with_capacity(INITIAL_CAPACITY));
     encode(value, &mut out)?;
-    Ok(out)
+    Ok(out.into_vec())
 }
 
 /// Writes `value` as a message at the end of `out`.
-pub fn encode<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<()> {
+pub(crate) fn encode<T: Serialize + ?Sized>(value: &T, out: &mut MessageBuffer<'_>) -> Result<()> {
     value.serialize(At { out, position: Message })
 }
 
@@ -41,15 +42,15 @@ macro_rules! varints {
 }
 
 #[expect(clippy::cast_sign_loss, reason = "a negative number is written as the 64 bits of its two's complement")]
-impl<'a, P: Position> ser::Serializer for At<'a, P> {
+impl<'a, 'b, P: Position> ser::Serializer for At<'a, 'b, P> {
     type Ok = ();
     type Error = Error;
-    type SerializeSeq = Elements<'a>;
-    type SerializeTuple = Fields<'a>;
-    type SerializeTupleStruct = Fields<'a>;
+    type SerializeSeq = Elements<'a, 'b>;
+    type SerializeTuple = Fields<'a, 'b>;
+    type SerializeTupleStruct = Fields<'a, 'b>;
     type SerializeTupleVariant = Impossible<(), Error>;
-    type SerializeMap = Entries<'a>;
-    type SerializeStruct = Fields<'a>;
+    type SerializeMap = Entries<'a, 'b>;
+    type SerializeStruct = Fields<'a, 'b>;
     type SerializeStructVariant = Impossible<(), Error>;
 
     varints! {
@@ -72,11 +73,13 @@ impl<'a, P: Position> ser::Serializer for At<'a, P> {
 
     // -0.0 is not the zero value.
     fn serialize_f32(self, value: f32) -> Result<()> {
-        self.position.number(self.out, Wire::Fixed32, value.to_bits() == 0, |out| out.extend(value.to_le_bytes()))
+        self.position
+            .number(self.out, Wire::Fixed32, value.to_bits() == 0, |out| out.extend_from_slice(&value.to_le_bytes()))
     }
 
     fn serialize_f64(self, value: f64) -> Result<()> {
-        self.position.number(self.out, Wire::Fixed64, value.to_bits() == 0, |out| out.extend(value.to_le_bytes()))
+        self.position
+            .number(self.out, Wire::Fixed64, value.to_bits() == 0, |out| out.extend_from_slice(&value.to_le_bytes()))
     }
 
     fn serialize_char(self, _value: char) -> Result<()> {
@@ -126,17 +129,17 @@ impl<'a, P: Position> ser::Serializer for At<'a, P> {
         Err(ENUM_WITH_DATA)
     }
 
-    fn serialize_seq(self, _length: Option<usize>) -> Result<Elements<'a>> {
+    fn serialize_seq(self, _length: Option<usize>) -> Result<Elements<'a, 'b>> {
         let (number, only_bytes) = self.position.list()?;
         let packed = only_bytes.then(|| Open::new(self.out, number));
         Ok(Elements { out: self.out, number, packed, only_bytes })
     }
 
-    fn serialize_tuple(self, _length: usize) -> Result<Fields<'a>> {
+    fn serialize_tuple(self, _length: usize) -> Result<Fields<'a, 'b>> {
         Fields::begin(self.out, self.position)
     }
 
-    fn serialize_tuple_struct(self, _name: &'static str, _length: usize) -> Result<Fields<'a>> {
+    fn serialize_tuple_struct(self, _name: &'static str, _length: usize) -> Result<Fields<'a, 'b>> {
         Fields::begin(self.out, self.position)
     }
 
@@ -150,12 +153,12 @@ impl<'a, P: Position> ser::Serializer for At<'a, P> {
         Err(ENUM_WITH_DATA)
     }
 
-    fn serialize_map(self, _length: Option<usize>) -> Result<Entries<'a>> {
+    fn serialize_map(self, _length: Option<usize>) -> Result<Entries<'a, 'b>> {
         let Field { number, .. } = self.position.field(NESTED)?.implicit()?;
         Ok(Entries { out: self.out, number, entry: None })
     }
 
-    fn serialize_struct(self, _name: &'static str, _length: usize) -> Result<Fields<'a>> {
+    fn serialize_struct(self, _name: &'static str, _length: usize) -> Result<Fields<'a, 'b>> {
         Fields::begin(self.out, self.position)
     }
 

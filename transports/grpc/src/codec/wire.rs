@@ -1,5 +1,7 @@
 //! The wire of protocol buffers: varints, tags, records.
 
+use everywire_core::wire::MessageBuffer;
+
 use super::error::{Error, Result, TOO_DEEP};
 
 /// How the value of a record is written.
@@ -22,19 +24,36 @@ const BAD_TAG: Error = Error::new("a field number beyond the valid range");
 const BAD_WIRE: Error = Error::new("an unknown wire type");
 const BAD_GROUP: Error = Error::new("the end of a group that is not the last one opened");
 
-pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(low_seven(value) | 0x80);
-        value >>= 7;
+/// The bytes of the longest varint.
+const LONGEST: usize = 10;
+
+#[inline]
+pub(super) fn put_varint(out: &mut MessageBuffer<'_>, value: u64) {
+    if value < 0x80 {
+        out.push(low_seven(value));
+    } else {
+        put_long_varint(out, value);
     }
-    out.push(low_seven(value));
+}
+
+/// Appends all bytes at once, so the room for them is looked at once.
+fn put_long_varint(out: &mut MessageBuffer<'_>, mut value: u64) {
+    let mut bytes = [0; LONGEST];
+    let mut length = 0;
+    while value >= 0x80 {
+        bytes[length] = low_seven(value) | 0x80;
+        value >>= 7;
+        length += 1;
+    }
+    bytes[length] = low_seven(value);
+    out.extend_from_slice(&bytes[..=length]);
 }
 
 fn low_seven(value: u64) -> u8 {
     (value & 0x7f) as u8
 }
 
-pub(super) fn put_tag(out: &mut Vec<u8>, number: u32, wire: Wire) {
+pub(super) fn put_tag(out: &mut MessageBuffer<'_>, number: u32, wire: Wire) {
     put_varint(out, u64::from(number) << 3 | wire as u64);
 }
 

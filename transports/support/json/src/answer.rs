@@ -2,108 +2,126 @@
 
 use std::{io, sync::Arc};
 
-use bytes::Bytes;
 use everywire_core::{
-    Budget, Limit, Result, RpcError,
-    wire::{FREE_BYTES, Reservation},
+    Budget, Limit, RpcError,
+    wire::{Encoded, MessageBuffer},
 };
 use serde::Serialize;
 
 use crate::fault;
 
-/// Bytes that are reserved for an answer. Most answers fit.
+/// The capacity that an answer begins with. Most answers fit.
 const ORDINARY_BYTES: usize = 128;
 
-/// The answer to a message: a response, or those of a batch. It counts as buffered until it is dropped.
-#[derive(Debug)]
-pub struct Answer {
-    pub(crate) bytes: Vec<u8>,
-    /// `None` for a short one, which is free.
-    reservation: Option<Reservation>,
+/// The answer to a message while it is written: a response, or those of a batch.
+pub(crate) struct Answer<'a> {
+    out: MessageBuffer<'a>,
+    budget: &'a Arc<Budget>,
 }
 
-impl Answer {
-    pub(crate) fn new() -> Self {
-        Self { bytes: Vec::with_capacity(ORDINARY_BYTES), reservation: None }
+impl<'a> Answer<'a> {
+    pub(crate) fn new(budget: &'a Arc<Budget>) -> Self {
+        Self { out: MessageBuffer::new(Vec::with_capacity(ORDINARY_BYTES), budget), budget }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.out.len()
+    }
+
+    /// Drops what was written after the first `length` bytes.
+    pub(crate) fn truncate(&mut self, length: usize) {
+        self.out.rewind(length);
+    }
+
+    /// The whole answer; `None` if nothing was written.
+    #[inline]
+    pub(crate) fn finish(self) -> Option<Encoded> {
+        (!self.out.is_empty()).then(|| self.out.finish().expect("what did not fit was taken back"))
+    }
+
+    /// Begins a batch.
+    pub(crate) fn open_batch(&mut self) {
+        self.out.as_mut_vec().push(b'[');
+    }
+
+    /// Ends a batch. Nothing is left of one of notifications only (section 6).
+    pub(crate) fn close_batch(&mut self) {
+        if *self.out == *b"[" {
+            self.out.rewind(0);
+        } else {
+            self.out.as_mut_vec().push(b']');
+        }
     }
 
     /// Appends the response with this result; or with an error if the result can't be written or is over a limit.
-    pub(crate) fn put_result(&mut self, id: &str, result: &impl Serialize, budget: &Arc<Budget>) {
-        let start = self.bytes.len();
-        let written = self.write_result(id, result, budget).and_then(|()| self.count(budget));
-        if let Err(error) = written {
-            self.bytes.truncate(start);
+    pub(crate) fn put_result(&mut self, id: &str, result: &impl Serialize) {
+        let start = self.out.len();
+        let written = self.write_result(id, result);
+        let outcome = self.out.check().and_then(|()| written.map_err(|error| self.unwritten(&error)));
+        if let Err(error) = outcome {
+            self.out.rewind(start);
             self.put_error(Some(id), &fault::object(&error));
         }
     }
 
-    /// Appends the response with this error object.
+    /// Appends the response with this error object; or with a short one if the budget has no room for it.
+    #[cold]
     pub(crate) fn put_error(&mut self, id: Option<&str>, object: &impl Serialize) {
-        self.separate();
-        fault::put(&mut self.bytes, id, object);
-    }
-
-    fn write_result(&mut self, id: &str, result: &impl Serialize, budget: &Budget) -> Result<()> {
-        self.separate();
-        self.bytes.extend_from_slice(br#"{"jsonrpc":"2.0","id":"#);
-        self.bytes.extend_from_slice(id.as_bytes());
-        self.bytes.extend_from_slice(br#","result":"#);
-        let limit = budget.limits().message_bytes;
-        let written = serde_json::to_writer(Limited { bytes: &mut self.bytes, limit }, result);
-        self.bytes.push(b'}');
-        written.map_err(|error| {
-            if error.is_io() {
-                budget.exceeded(Limit::MessageBytes, "the reply is too long")
-            } else {
-                RpcError::internal(format_args!("the reply can't be written as JSON: {error}"))
-            }
-        })
-    }
-
-    /// Puts a comma between the responses of a batch.
-    fn separate(&mut self) {
-        if !matches!(self.bytes.last(), None | Some(b'[')) {
-            self.bytes.push(b',');
+        let start = self.out.len();
+        self.out.extend_from_slice(comma(&self.out));
+        fault::put(&mut self.out, id, object);
+        if let Err(full) = self.out.check() {
+            self.out.rewind(start);
+            let out = self.out.as_mut_vec();
+            out.extend_from_slice(comma(out));
+            fault::put(out, id, &fault::object(&full));
         }
     }
 
-    fn count(&mut self, budget: &Arc<Budget>) -> Result<()> {
-        if self.bytes.len() <= FREE_BYTES {
-            return Ok(());
-        }
-        self.reservation.get_or_insert_with(|| budget.reserve()).try_resize(self.bytes.len())
+    fn write_result(&mut self, id: &str, result: &impl Serialize) -> serde_json::Result<()> {
+        let out = &mut self.out;
+        out.extend_from_slice(comma(out));
+        out.extend_from_slice(br#"{"jsonrpc":"2.0","id":"#);
+        out.extend_from_slice(id.as_bytes());
+        out.extend_from_slice(br#","result":"#);
+        let limit = self.budget.limits().message_bytes;
+        let written = serde_json::to_writer(Limited { out, limit }, result);
+        out.push(b'}');
+        written
     }
-}
 
-impl AsRef<[u8]> for Answer {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
-/// The same bytes, which count until the last copy of them is dropped.
-impl From<Answer> for Bytes {
-    fn from(answer: Answer) -> Self {
-        match answer.reservation {
-            None => answer.bytes.into(),
-            Some(reservation) => reservation.into_bytes(answer.bytes),
+    fn unwritten(&self, error: &serde_json::Error) -> RpcError {
+        if error.is_io() {
+            self.budget.exceeded(Limit::MessageBytes, "the reply is too long")
+        } else {
+            RpcError::internal(format_args!("the reply can't be written as JSON: {error}"))
         }
     }
 }
 
-/// Accepts at most `limit` bytes.
-struct Limited<'a> {
-    bytes: &'a mut Vec<u8>,
+/// What stands between the next response and the one before it in a batch.
+fn comma(written: &[u8]) -> &'static [u8] {
+    if matches!(written.last(), None | Some(b'[')) { b"" } else { b"," }
+}
+
+/// Accepts at most `limit` bytes, and as many as the buffer has room for. The error ends the encoding.
+struct Limited<'a, 'b> {
+    out: &'a mut MessageBuffer<'b>,
     limit: usize,
 }
 
-impl io::Write for Limited<'_> {
+impl io::Write for Limited<'_, '_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.bytes.len() + bytes.len() > self.limit {
-            return Err(io::ErrorKind::FileTooLarge.into());
-        }
-        self.bytes.extend_from_slice(bytes);
+        self.write_all(bytes)?;
         Ok(bytes.len())
+    }
+
+    #[inline]
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.out.len() + bytes.len() <= self.limit && self.out.try_extend_from_slice(bytes) {
+            return Ok(());
+        }
+        Err(io::ErrorKind::FileTooLarge.into())
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -4,7 +4,7 @@ use std::{pin::pin, sync::Arc};
 
 use everywire_core::{
     Budget, Limit, Result, RpcError, Service,
-    wire::{Call, decode_again, offload},
+    wire::{Call, Encoded, decode_again, offload},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
@@ -58,13 +58,14 @@ impl<S: Service> Endpoint for Plain<'_, S> {
 }
 
 /// Runs the requests in `message` and answers them; `None` if they are notifications only.
-pub async fn answer<S: Service>(service: &S, message: &[u8], budget: &Arc<Budget>) -> Option<Answer> {
+pub async fn answer<S: Service>(service: &S, message: &[u8], budget: &Arc<Budget>) -> Option<Encoded> {
     answer_at(&Plain { service, budget }, message).await
 }
 
 /// Does the same for requests to an endpoint.
-pub async fn answer_at<E: Endpoint>(endpoint: &E, message: &[u8]) -> Option<Answer> {
-    let (mut answer, budget) = (Answer::new(), endpoint.budget());
+pub async fn answer_at<E: Endpoint>(endpoint: &E, message: &[u8]) -> Option<Encoded> {
+    let budget = endpoint.budget();
+    let mut answer = Answer::new(budget);
     match offload(message.len(), || Requests::read(message, budget.limits().batch_calls)) {
         Requests::One(request) => run(endpoint, request, &mut answer).await,
         // Batches are rare, so they are boxed and do not enlarge the future of each call.
@@ -74,29 +75,24 @@ pub async fn answer_at<E: Endpoint>(endpoint: &E, message: &[u8]) -> Option<Answ
             answer.put_error(None, &fault::object(&error));
         }
     }
-    (!answer.bytes.is_empty()).then_some(answer)
+    answer.finish()
 }
 
 /// Runs one request after the other, so that a batch weighs no more than a call.
-async fn run_batch<E: Endpoint>(endpoint: &E, entries: Vec<&str>, answer: &mut Answer) {
-    answer.bytes.push(b'[');
+async fn run_batch<E: Endpoint>(endpoint: &E, entries: Vec<&str>, answer: &mut Answer<'_>) {
+    answer.open_batch();
     for entry in entries {
         run(endpoint, Request::read(entry), answer).await;
     }
-    // Section 6: nothing is returned for notifications only.
-    if answer.bytes == b"[" {
-        answer.bytes.clear();
-    } else {
-        answer.bytes.push(b']');
-    }
+    answer.close_batch();
 }
 
-async fn run<E: Endpoint>(endpoint: &E, request: Result<Request<'_>, InvalidRequest<'_>>, answer: &mut Answer) {
+async fn run<E: Endpoint>(endpoint: &E, request: Result<Request<'_>, InvalidRequest<'_>>, answer: &mut Answer<'_>) {
     let Request { id, method, params } = match request {
         Ok(request) => request,
         Err(InvalidRequest { id, fault }) => return answer.put_error(id, &fault.object()),
     };
-    let (start, params) = (answer.bytes.len(), params.unwrap_or("[]"));
+    let (start, params) = (answer.len(), params.unwrap_or("[]"));
     if let (Some(calls), None, cancel::METHOD) = (endpoint.cancellable(), id, &*method) {
         return calls.cancel(params);
     }
@@ -124,24 +120,24 @@ async fn run<E: Endpoint>(endpoint: &E, request: Result<Request<'_>, InvalidRequ
 }
 
 /// A call or a notification. Its reply is appended to the answer.
-struct JsonCall<'a> {
+struct JsonCall<'a, 'b> {
     id: Option<&'a str>,
     /// The text of the arguments.
     params: &'a str,
-    answer: &'a mut Answer,
+    answer: &'a mut Answer<'b>,
     /// Where its response begins in the answer.
     start: usize,
     budget: &'a Arc<Budget>,
 }
 
-impl JsonCall<'_> {
+impl JsonCall<'_, '_> {
     fn cancelled(&mut self) {
-        self.answer.bytes.truncate(self.start);
+        self.answer.truncate(self.start);
         self.answer.put_error(self.id, &fault::request_cancelled());
     }
 }
 
-impl Call for JsonCall<'_> {
+impl Call for JsonCall<'_, '_> {
     type Reply = ();
 
     fn args<A: DeserializeOwned>(&mut self) -> Result<A> {
@@ -159,9 +155,9 @@ impl Call for JsonCall<'_> {
 
     fn reply<R: Serialize>(&mut self, outcome: Result<R>) {
         // Encoding a reply may have panicked and left its beginning.
-        self.answer.bytes.truncate(self.start);
+        self.answer.truncate(self.start);
         match (self.id, outcome) {
-            (Some(id), Ok(reply)) => self.answer.put_result(id, &reply, self.budget),
+            (Some(id), Ok(reply)) => self.answer.put_result(id, &reply),
             (Some(id), Err(error)) => self.answer.put_error(Some(id), &fault::object(&error)),
             (None, Ok(_)) => {}
             (None, Err(error)) => tracing::debug!(%error, "a notification failed"),

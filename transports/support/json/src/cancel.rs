@@ -8,11 +8,11 @@ use std::{
     task::Poll,
 };
 
-use everywire_core::wire::CancellationToken;
+use everywire_core::wire::{CancellationToken, Encoded};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::{answer::Answer, envelope::Request, fault};
+use crate::{envelope::Request, fault};
 
 /// The name of the notification. Its parameters are `{"id": …}`, with the id of the call.
 pub(crate) const METHOD: &str = "$/cancelRequest";
@@ -75,11 +75,9 @@ pub fn cancelled_by(message: &[u8]) -> Option<&str> {
 }
 
 /// The answer to `message` if it is the call with this `id` and is cancelled before it has begun.
-pub fn cancelled_before(message: &[u8], id: &str) -> Option<Answer> {
+pub fn cancelled_before(message: &[u8], id: &str) -> Option<Encoded> {
     let call = Request::read(str::from_utf8(message).ok()?).ok()?;
-    let mut answer = Answer::new();
-    (call.id == Some(id)).then(|| answer.put_error(Some(id), &fault::request_cancelled()))?;
-    Some(answer)
+    (call.id == Some(id)).then(|| fault::response(Some(id), &fault::request_cancelled()).into())
 }
 
 #[derive(Deserialize)]

@@ -1,6 +1,10 @@
 //! Error objects: from an [`RpcError`] and back, and for messages that are not requests.
 
-use std::{borrow::Cow, fmt::Display};
+use std::{
+    borrow::Cow,
+    fmt::Display,
+    io::{self, Write},
+};
 
 use everywire_core::{Code, RpcError, wire::fault_number};
 use serde::{Deserialize, Serialize};
@@ -89,18 +93,27 @@ fn from_number(number: i32) -> Code {
 
 /// The response to a request that could not be received and so has no id.
 pub fn rejection(error: &RpcError) -> Vec<u8> {
+    response(None, &object(error))
+}
+
+/// The response with the error `object`.
+pub(crate) fn response(id: Option<&str>, object: &impl Serialize) -> Vec<u8> {
     let mut bytes = Vec::new();
-    put(&mut bytes, None, &object(error));
+    put(&mut bytes, id, object);
     bytes
 }
 
-/// Appends the response with the error `object`.
-pub(crate) fn put(bytes: &mut Vec<u8>, id: Option<&str>, object: &impl Serialize) {
-    bytes.extend_from_slice(br#"{"jsonrpc":"2.0","id":"#);
-    bytes.extend_from_slice(id.unwrap_or("null").as_bytes());
-    bytes.extend_from_slice(br#","error":"#);
-    serde_json::to_writer(&mut *bytes, object).expect("an error object is plain JSON");
-    bytes.push(b'}');
+/// Appends the response with the error `object`, which is plain JSON, to `out`, which is in memory.
+pub(crate) fn put(out: &mut impl Write, id: Option<&str>, object: &impl Serialize) {
+    write(out, id, object).expect("plain JSON can be written to memory");
+}
+
+fn write(out: &mut impl Write, id: Option<&str>, object: &impl Serialize) -> io::Result<()> {
+    out.write_all(br#"{"jsonrpc":"2.0","id":"#)?;
+    out.write_all(id.unwrap_or("null").as_bytes())?;
+    out.write_all(br#","error":"#)?;
+    serde_json::to_writer(&mut *out, object)?;
+    out.write_all(b"}")
 }
 
 #[cfg(test)]

@@ -65,7 +65,6 @@ mod schema;
 #[cfg(test)]
 mod tests;
 
-pub use answer::Answer;
 pub use call::{Endpoint, answer, answer_at};
 pub use cancel::{Cancellable, cancelled_before, cancelled_by};
 pub use client::{params, reply, request, result_of, unreadable};

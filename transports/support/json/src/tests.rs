@@ -54,7 +54,7 @@ impl Serialize for Sprung {
 
 async fn answer(message: impl AsRef<[u8]>, budget: &Arc<Budget>) -> String {
     let answer = crate::answer(&ProbeService::new(Methods), message.as_ref(), budget).await;
-    answer.map_or_else(String::new, |answer| String::from_utf8(answer.as_ref().to_vec()).unwrap())
+    answer.map_or_else(String::new, |answer| String::from_utf8(answer.to_vec()).unwrap())
 }
 
 /// An answer with this id and the error object's beginning.

@@ -7,7 +7,7 @@ use std::{
 
 use everywire_core::{
     Budget, Limit, Result, RpcError,
-    wire::{CancellationToken, offload},
+    wire::{CancellationToken, Encoded, MessageBuffer, offload},
 };
 use flate2::{
     Compression,
@@ -132,13 +132,18 @@ pub async fn collect(headers: &HeaderMap, body: Incoming, budget: &Arc<Budget>) 
     encoding.decode(body::collect(body, budget).await?, budget)
 }
 
-/// Compresses the `body` of a response as gzip if it is longer than 1,400 bytes and the request's `headers` accept gzip.
-pub fn compressed(body: &[u8], headers: &HeaderMap) -> Option<Vec<u8>> {
-    (body.len() > GZIP_THRESHOLD && accepts_gzip(headers)).then(|| offload(body.len(), || gzip(body, Vec::new())))
+/// Compresses the `body` of a response as gzip if it is longer than 1,400 bytes, the request's `headers` accept gzip, and the
+/// budget has room for both.
+pub fn compressed(body: &[u8], headers: &HeaderMap, budget: &Arc<Budget>) -> Option<Encoded> {
+    if body.len() <= GZIP_THRESHOLD || !accepts_gzip(headers) {
+        return None;
+    }
+    let out = MessageBuffer::new(Vec::new(), budget);
+    offload(body.len(), || gzip(body, out)).finish().ok()
 }
 
-/// Appends `bytes` to `out` as gzip, at the fastest level, as Python's XML-RPC server does.
-pub fn gzip(bytes: &[u8], out: Vec<u8>) -> Vec<u8> {
+/// Appends `bytes` to `out`, which is in memory, as gzip, at the fastest level, as Python's XML-RPC server does.
+pub fn gzip<W: Write>(bytes: &[u8], out: W) -> W {
     let mut encoder = GzEncoder::new(out, Compression::fast());
     encoder.write_all(bytes).and_then(|()| encoder.finish()).expect("writing to memory does not fail")
 }

@@ -16,6 +16,7 @@ const LEAST_READ_BYTES: usize = 4 << 10;
 
 /// Reads once into `input`, which lacks at least `missing` bytes. The room grows with what has arrived, at most doubling,
 /// whatever the peer announced; and at most 16 KiB are read beyond the incoming message. Returns 0 at the end of the stream.
+#[inline]
 pub fn poll_read_more(
     io: Pin<&mut impl AsyncRead>,
     cx: &mut Context<'_>,

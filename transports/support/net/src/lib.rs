@@ -29,7 +29,7 @@ pub use causes::with_causes;
 pub use client::{Http1Client, Target, without_user_info};
 pub use duplex::{Duplex, DuplexConnector, duplex};
 pub use input::poll_read_more;
-pub use message::{arrived, buffered};
+pub use message::arrived;
 pub use origin::WebOrigins;
 pub use reconnecting::Reconnecting;
 pub use status::code_of_status;

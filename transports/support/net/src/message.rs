@@ -1,11 +1,10 @@
-//! Incoming and outgoing messages, within the budget.
+//! Incoming messages, within the budget.
 
-use std::{pin::pin, sync::Arc};
+use std::pin::pin;
 
-use bytes::Bytes;
 use everywire_core::{
     Budget, Limit, Result, RpcError,
-    wire::{CancellationToken, FREE_BYTES, Interrupted, run_until},
+    wire::{CancellationToken, Interrupted, run_until},
 };
 
 /// Drives `arriving`, which reads a message, until it completes, `message_time` elapses or `stop` is cancelled. A message that
@@ -21,31 +20,11 @@ pub async fn arrived<T>(
     })
 }
 
-/// Counts `reply` as buffered until its last copy is dropped. An error if the budget has no room for it.
-pub fn buffered(reply: Vec<u8>, budget: &Arc<Budget>) -> Result<Bytes> {
-    if reply.len() <= FREE_BYTES {
-        return Ok(reply.into());
-    }
-    let mut reservation = budget.reserve();
-    reservation.try_resize(reply.len())?;
-    Ok(reservation.into_bytes(reply))
-}
-
 #[cfg(test)]
 mod tests {
     use everywire_core::{Code, Limits};
 
     use super::*;
-
-    #[test]
-    fn a_reply_counts_until_it_is_dropped_and_another_is_rejected_meanwhile() {
-        let budget = Budget::new(Limits { buffered_bytes: 100, ..Limits::default() });
-        let reply = buffered(vec![7; FREE_BYTES + 60], &budget).unwrap();
-        assert_eq!(budget.bytes(), 60);
-        assert_eq!(buffered(vec![7; FREE_BYTES + 60], &budget).unwrap_err().code(), Code::ResourceExhausted);
-        drop(reply);
-        assert_eq!(budget.bytes(), 0);
-    }
 
     #[tokio::test(start_paused = true)]
     async fn what_does_not_arrive_is_given_up() {

@@ -23,7 +23,7 @@ use crate::{Session, SocketType, framing::Zmtp, handshake::shake_hands};
 /// | sends many calls | `calls_in_flight` begin; more are held back until they take 1 MiB, then reading pauses |
 /// | does not read its replies | `unsent_bytes`; then reading pauses, and `message_time` ends it ([`Socket`](wire::Socket)) |
 /// | leaves while reading pauses | the socket tells, and its calls are cancelled |
-/// | asks for long replies on many connections | `buffered_bytes` over all connections; then the session [refuses](Session::refuse) a call |
+/// | asks for long replies on many connections | `buffered_bytes` over all connections, if the session encodes them [within it](wire::MessageBuffer) |
 /// | sends long messages on many connections | the same; then the one that needs more closes |
 ///
 /// Each limit that is met is [recorded](everywire_core::Budget::record). An idle connection keeps buffers of at most 32 KiB.

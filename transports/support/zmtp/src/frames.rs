@@ -148,14 +148,19 @@ pub fn pong(command: &[u8]) -> io::Result<Option<Vec<u8>>> {
 
 /// Appends one frame of a message.
 pub fn put_frame(output: &mut Vec<u8>, body: &[u8], more: bool) {
+    put_header(output, body.len(), more);
+    output.extend_from_slice(body);
+}
+
+/// Appends the header of a frame whose body has `length` bytes.
+pub(crate) fn put_header(output: &mut Vec<u8>, length: usize, more: bool) {
     let flags = if more { MORE } else { 0 };
-    if let Ok(length) = u8::try_from(body.len()) {
+    if let Ok(length) = u8::try_from(length) {
         output.extend_from_slice(&[flags, length]);
     } else {
         output.push(flags | LONG);
-        output.extend_from_slice(&(body.len() as u64).to_be_bytes());
+        output.extend_from_slice(&(length as u64).to_be_bytes());
     }
-    output.extend_from_slice(body);
 }
 
 /// Takes the first frame or command off `input`. A frame that announces more than `limit` bytes is an error of kind

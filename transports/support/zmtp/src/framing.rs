@@ -87,6 +87,7 @@ impl<S: Session> Framing for Zmtp<'_, S> {
 
     const TICKS_WHEN_IDLE: bool = false;
 
+    #[inline]
     fn take(&mut self, state: &mut State<Self>) -> io::Result<TakenBy<Self>> {
         let left = self.budget.limits().message_bytes - self.message_bytes;
         match frames::take_frame(&mut state.input, left) {
@@ -122,14 +123,8 @@ impl<S: Session> Framing for Zmtp<'_, S> {
         self.session.call(request)
     }
 
-    /// Puts a reply into the output, or a refusal if all connections together have no room for it.
-    fn reply(&mut self, channel: S::Channel, mut reply: Reply, state: &mut State<Self>) {
-        if reply.body.len() > FREE_BYTES
-            && let Err(full) = state.count(self.message_bytes + reply.body.len())
-        {
-            reply = self.session.refuse(reply.envelope, channel, &full);
-        }
-        Output(&mut state.output).push(&reply.envelope, &reply.body);
+    fn reply(&mut self, _channel: S::Channel, reply: Reply, state: &mut State<Self>) {
+        Output(&mut state.output).reply(reply);
     }
 
     fn tick_period(&self) -> Duration {

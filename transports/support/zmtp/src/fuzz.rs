@@ -14,7 +14,7 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use everywire_core::{
-    Budget, Limits, RpcError,
+    Budget, Limits,
     wire::{self, CancellationToken, Connection, Io},
 };
 use tokio::{
@@ -191,7 +191,7 @@ impl Session for Echo {
         _peer: &mut Peer<'_, Self>,
     ) -> io::Result<Option<((), Self::Call)>> {
         self.received.fetch_add(1, Relaxed);
-        let reply = Reply { envelope, body: body.concat() };
+        let reply = Reply { envelope, body: body.concat().into() };
         let call: Self::Call = Box::pin(async {
             if reply.body.starts_with(b"y") {
                 yield_now().await;
@@ -203,10 +203,6 @@ impl Session for Echo {
 
     fn call(&mut self, request: Self::Call) -> Self::Call {
         request
-    }
-
-    fn refuse(&mut self, _envelope: Envelope, (): (), error: &RpcError) -> Reply {
-        panic!("there is room for each reply: {error}")
     }
 }
 

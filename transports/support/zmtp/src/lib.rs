@@ -24,7 +24,7 @@
 //! use bytes::Bytes;
 //! use everywire_zmtp::{Engine, Envelope, Peer, Reply, Session, SocketType};
 //! use everywire_core::{
-//!     Budget, Limits, RpcError,
+//!     Budget, Limits,
 //!     wire::{CancellationToken, Connection, Peer as Address},
 //! };
 //!
@@ -42,15 +42,11 @@
 //!         _peer: &mut Peer<'_, Self>,
 //!     ) -> io::Result<Option<((), Reply)>> {
 //!         let length: usize = body.iter().map(Bytes::len).sum();
-//!         Ok(Some(((), Reply { envelope, body: length.to_string().into_bytes() })))
+//!         Ok(Some(((), Reply { envelope, body: length.to_string().into_bytes().into() })))
 //!     }
 //!
 //!     fn call(&mut self, reply: Reply) -> Ready<Reply> {
 //!         ready(reply)
-//!     }
-//!
-//!     fn refuse(&mut self, envelope: Envelope, (): (), error: &RpcError) -> Reply {
-//!         Reply { envelope, body: error.to_string().into_bytes() }
 //!     }
 //! }
 //!

@@ -3,10 +3,10 @@
 use std::{io, time::Duration};
 
 use bytes::Bytes;
-use everywire_core::RpcError;
+use everywire_core::wire::Encoded;
 use everywire_net::framed::{Calls, SendQueue};
 
-use crate::frames::{put_frame, violation};
+use crate::frames::{put_frame, put_header, violation};
 
 /// One connection's side of a protocol over ZMTP.
 pub trait Session: Send {
@@ -36,9 +36,6 @@ pub trait Session: Send {
     fn running(&self, in_flight: usize) -> usize {
         in_flight
     }
-
-    /// The answer in the place of a reply that can't be sent, for the reason `error`. It should be short.
-    fn refuse(&mut self, envelope: Envelope, channel: Self::Channel, error: &RpcError) -> Reply;
 
     /// Runs every [`TICK`](Self::TICK) while calls wait, to send heartbeats or to cancel calls.
     fn tick(&mut self, _peer: &mut Peer<'_, Self>) {}
@@ -92,7 +89,7 @@ pub struct Reply {
     /// The envelope of the message that is answered.
     pub envelope: Envelope,
     /// The only frame after it.
-    pub body: Vec<u8>,
+    pub body: Encoded,
 }
 
 /// The connection as its session sees it.
@@ -136,5 +133,12 @@ impl Output<'_> {
     pub fn push(&mut self, envelope: &Envelope, body: &[u8]) {
         self.0.tail().extend_from_slice(&envelope.frames);
         put_frame(self.0.tail(), body, false);
+    }
+
+    /// Sends a reply. A long one is not copied.
+    pub(crate) fn reply(&mut self, Reply { envelope, body }: Reply) {
+        self.0.tail().extend_from_slice(&envelope.frames);
+        put_header(self.0.tail(), body.len(), false);
+        self.0.push(body);
     }
 }

@@ -16,7 +16,7 @@ use std::{
 
 use bytes::Bytes;
 use everywire_core::{
-    Budget, Limits, RpcError,
+    Budget, Limits,
     wire::{CancellationToken, Connection, Io},
 };
 use tokio::{
@@ -61,15 +61,17 @@ impl Session for Script {
         let (verb, rest) = body.split_at_checked(5).unwrap_or((&body, &[]));
         let millis = std::str::from_utf8(rest).ok().and_then(|text| text.parse().ok()).unwrap_or_default();
         let running = Arc::clone(&self.running);
-        let reply = Reply { envelope: envelope.clone(), body: body.clone() };
+        let reply = Reply { envelope: envelope.clone(), body: body.clone().into() };
         let call: Self::Call = match verb {
             b"close" => return Err(violation("as asked")),
             b"push:" => {
                 peer.output.push(&envelope, rest);
                 return Ok(None);
             }
-            b"long:" => Box::pin(async move { Reply { body: vec![b'x'; usize::try_from(millis).unwrap()], ..reply } }),
-            b"drain" => Box::pin(async { Reply { body: b"yes".to_vec(), ..reply } }),
+            b"long:" => {
+                Box::pin(async move { Reply { body: vec![b'x'; usize::try_from(millis).unwrap()].into(), ..reply } })
+            }
+            b"drain" => Box::pin(async { Reply { body: b"yes".to_vec().into(), ..reply } }),
             b"yield" => Box::pin(async {
                 tokio::task::yield_now().await;
                 reply
@@ -94,10 +96,6 @@ impl Session for Script {
 
     fn call(&mut self, request: Self::Call) -> Self::Call {
         request
-    }
-
-    fn refuse(&mut self, envelope: Envelope, _channel: Envelope, error: &RpcError) -> Reply {
-        Reply { envelope, body: error.to_string().into_bytes() }
     }
 
     fn tick(&mut self, peer: &mut Peer<'_, Self>) {

@@ -1,5 +1,6 @@
 //! Writing values that hold others.
 
+use everywire_core::wire::MessageBuffer;
 use serde::{
     Serialize,
     ser::{
@@ -15,22 +16,22 @@ use super::{
 };
 
 /// An array, a struct or a call's arguments, as far as it is written.
-pub(crate) struct Compound<'a> {
-    out: &'a mut Vec<u8>,
+pub(crate) struct Compound<'a, 'b> {
+    out: &'a mut MessageBuffer<'b>,
     nil: Nil,
     end: &'static str,
     /// For arguments: how much of `out` stays if all that follow are nil.
     kept: Option<usize>,
 }
 
-impl<'a> Compound<'a> {
+impl<'a, 'b> Compound<'a, 'b> {
     /// What follows a start that is written already; `end` closes it.
-    pub(super) fn new(out: &'a mut Vec<u8>, nil: Nil, end: &'static str) -> Self {
+    pub(super) fn new(out: &'a mut MessageBuffer<'b>, nil: Nil, end: &'static str) -> Self {
         Self { out, nil, end, kept: None }
     }
 
     /// A call's arguments.
-    pub(super) fn params(out: &'a mut Vec<u8>) -> Self {
+    pub(super) fn params(out: &'a mut MessageBuffer<'b>) -> Self {
         let kept = Some(out.len());
         Self { out, nil: Nil::Written, end: "", kept }
     }
@@ -96,7 +97,7 @@ impl<'a> Compound<'a> {
 /// Arrays of all kinds.
 macro_rules! compound_of_elements {
     ($($trait:ident $method:ident)+) => {
-        $(impl $trait for Compound<'_> {
+        $(impl $trait for Compound<'_, '_> {
             type Ok = ();
             type Error = Error;
 
@@ -115,7 +116,7 @@ macro_rules! compound_of_elements {
 /// Structs of both kinds.
 macro_rules! compound_of_fields {
     ($($trait:ident)+) => {
-        $(impl $trait for Compound<'_> {
+        $(impl $trait for Compound<'_, '_> {
             type Ok = ();
             type Error = Error;
 
@@ -139,7 +140,7 @@ compound_of_elements! {
 }
 compound_of_fields! { SerializeStruct SerializeStructVariant }
 
-impl SerializeMap for Compound<'_> {
+impl SerializeMap for Compound<'_, '_> {
     type Ok = ();
     type Error = Error;
 

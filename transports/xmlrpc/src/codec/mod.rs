@@ -31,7 +31,7 @@ mod text;
 mod value;
 mod writer;
 
-use everywire_core::{Limits, Result, RpcError};
+use everywire_core::{Limits, Result, RpcError, wire::MessageBuffer};
 use serde::{Serialize, de::DeserializeOwned};
 
 pub(crate) use charset::decode;
@@ -55,11 +55,11 @@ pub(crate) use writer::Writer;
 /// # Ok::<(), everywire_core::RpcError>(())
 /// ```
 pub fn to_string<T: Serialize + ?Sized>(value: &T) -> Result<String> {
-    let mut out = Vec::new();
+    let mut out = MessageBuffer::unbounded(Vec::new());
     value
         .serialize(Writer::value(&mut out, Nil::Written))
         .map_err(|error| RpcError::invalid_argument(error.to_string()))?;
-    String::from_utf8(out).map_err(RpcError::internal)
+    String::from_utf8(out.into_vec()).map_err(RpcError::internal)
 }
 
 /// Reads a `<value>` element, at most [`Limits::depth`]'s default deep.

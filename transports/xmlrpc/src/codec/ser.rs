@@ -3,6 +3,7 @@
 use std::{fmt, io::Write};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use everywire_core::wire::MessageBuffer;
 use serde::{Serialize, Serializer, ser::Error as _};
 
 use super::{
@@ -13,9 +14,13 @@ use super::{
     writer::{Form, Writer},
 };
 
-impl<'a> Writer<'a> {
+impl<'a, 'b> Writer<'a, 'b> {
     /// Writes what `write` appends as a value of the type `tag`.
-    fn scalar(mut self, tag: &str, write: impl FnOnce(&mut Vec<u8>) -> Result<(), Error>) -> Result<(), Error> {
+    fn scalar(
+        mut self,
+        tag: &str,
+        write: impl FnOnce(&mut MessageBuffer<'_>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         match self.form {
             Form::Name => return write(self.out),
             Form::Params => return Err(Error::custom("arguments are a struct, a tuple or a sequence")),
@@ -46,7 +51,7 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    fn list(mut self) -> Result<Compound<'a>, Error> {
+    fn list(mut self) -> Result<Compound<'a, 'b>, Error> {
         match self.form {
             Form::Name => Err(bad_key()),
             Form::Params => Ok(Compound::params(self.out)),
@@ -57,7 +62,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn members(mut self) -> Result<Compound<'a>, Error> {
+    fn members(mut self) -> Result<Compound<'a, 'b>, Error> {
         match self.form {
             Form::Name => Err(bad_key()),
             Form::Params => Ok(Compound::params(self.out)),
@@ -69,7 +74,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Starts the struct whose one member is named like the variant.
-    fn variant(mut self, variant: &str, start: &str, end: &'static str) -> Result<Compound<'a>, Error> {
+    fn variant(mut self, variant: &str, start: &str, end: &'static str) -> Result<Compound<'a, 'b>, Error> {
         if self.form != Form::Value {
             return Err(bad_key());
         }
@@ -80,6 +85,9 @@ impl<'a> Writer<'a> {
         Ok(Compound::new(self.out, self.nil, end))
     }
 }
+
+/// How many bytes become base64 at a time: a multiple of three, so that only the last ones are padded.
+const BASE64_CHUNK: usize = 768;
 
 fn bad_key() -> Error {
     Error::custom("the key of a map is a string, a number or a boolean")
@@ -96,16 +104,16 @@ fn integer_tag(number: i128) -> &'static str {
     }
 }
 
-impl<'a> Serializer for Writer<'a> {
+impl<'a, 'b> Serializer for Writer<'a, 'b> {
     type Ok = ();
     type Error = Error;
-    type SerializeSeq = Compound<'a>;
-    type SerializeTuple = Compound<'a>;
-    type SerializeTupleStruct = Compound<'a>;
-    type SerializeTupleVariant = Compound<'a>;
-    type SerializeMap = Compound<'a>;
-    type SerializeStruct = Compound<'a>;
-    type SerializeStructVariant = Compound<'a>;
+    type SerializeSeq = Compound<'a, 'b>;
+    type SerializeTuple = Compound<'a, 'b>;
+    type SerializeTupleStruct = Compound<'a, 'b>;
+    type SerializeTupleVariant = Compound<'a, 'b>;
+    type SerializeMap = Compound<'a, 'b>;
+    type SerializeStruct = Compound<'a, 'b>;
+    type SerializeStructVariant = Compound<'a, 'b>;
 
     fn serialize_bool(self, value: bool) -> Result<(), Error> {
         self.scalar("boolean", |out| {
@@ -178,10 +186,12 @@ impl<'a> Serializer for Writer<'a> {
             return Err(bad_key());
         }
         self.scalar("base64", |out| {
-            let start = out.len();
-            // Three bytes become four characters; a slice in memory is far from overflowing that.
-            out.resize(start + value.len().div_ceil(3) * 4, 0);
-            STANDARD.encode_slice(value, &mut out[start..]).map(|_| ()).map_err(Error::custom)
+            for chunk in value.chunks(BASE64_CHUNK) {
+                let mut text = [0; BASE64_CHUNK / 3 * 4];
+                let length = STANDARD.encode_slice(chunk, &mut text).map_err(Error::custom)?;
+                out.extend_from_slice(&text[..length]);
+            }
+            Ok(())
         })
     }
 
@@ -222,15 +232,15 @@ impl<'a> Serializer for Writer<'a> {
         Ok(())
     }
 
-    fn serialize_seq(self, _len: Option<usize>) -> Result<Compound<'a>, Error> {
+    fn serialize_seq(self, _len: Option<usize>) -> Result<Compound<'a, 'b>, Error> {
         self.list()
     }
 
-    fn serialize_tuple(self, _len: usize) -> Result<Compound<'a>, Error> {
+    fn serialize_tuple(self, _len: usize) -> Result<Compound<'a, 'b>, Error> {
         self.list()
     }
 
-    fn serialize_tuple_struct(self, _name: &'static str, _len: usize) -> Result<Compound<'a>, Error> {
+    fn serialize_tuple_struct(self, _name: &'static str, _len: usize) -> Result<Compound<'a, 'b>, Error> {
         self.list()
     }
 
@@ -240,15 +250,15 @@ impl<'a> Serializer for Writer<'a> {
         _index: u32,
         variant: &'static str,
         _len: usize,
-    ) -> Result<Compound<'a>, Error> {
+    ) -> Result<Compound<'a, 'b>, Error> {
         self.variant(variant, "<value><array><data>", "</data></array></value></member></struct></value>")
     }
 
-    fn serialize_map(self, _len: Option<usize>) -> Result<Compound<'a>, Error> {
+    fn serialize_map(self, _len: Option<usize>) -> Result<Compound<'a, 'b>, Error> {
         self.members()
     }
 
-    fn serialize_struct(self, _name: &'static str, _len: usize) -> Result<Compound<'a>, Error> {
+    fn serialize_struct(self, _name: &'static str, _len: usize) -> Result<Compound<'a, 'b>, Error> {
         self.members()
     }
 
@@ -258,7 +268,7 @@ impl<'a> Serializer for Writer<'a> {
         _index: u32,
         variant: &'static str,
         _len: usize,
-    ) -> Result<Compound<'a>, Error> {
+    ) -> Result<Compound<'a, 'b>, Error> {
         self.variant(variant, "<value><struct>", "</struct></value></member></struct></value>")
     }
 

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use everywire_core::wire::MessageBuffer;
+
 use super::error::{Error, Kind};
 
 /// The characters of XML 1.0, section 2.2. The others can't be written at all, not even as a reference.
@@ -30,7 +32,7 @@ pub(crate) fn sanitized(text: &str) -> Cow<'_, str> {
 
 /// Appends `text` with its markup escaped. A carriage return becomes a reference, since a parser turns a plain one into
 /// a line feed (section 2.11).
-pub(super) fn escape(text: &str, out: &mut Vec<u8>) -> Result<(), Error> {
+pub(super) fn escape(text: &str, out: &mut MessageBuffer<'_>) -> Result<(), Error> {
     let bytes = text.as_bytes();
     let mut copied = 0;
     for (at, &byte) in bytes.iter().enumerate() {
@@ -103,12 +105,12 @@ mod tests {
             ("x\u{ffff}", None),
         ];
         for (text, expected) in cases {
-            let mut out = Vec::new();
+            let mut out = MessageBuffer::unbounded(Vec::new());
             let outcome = escape(text, &mut out);
             assert_eq!(outcome.is_ok(), expected.is_some(), "{text:?}");
             assert_eq!(document(text.as_bytes()).is_ok(), expected.is_some(), "{text:?}");
             if let Some(expected) = expected {
-                assert_eq!(String::from_utf8(out).unwrap(), expected, "{text:?}");
+                assert_eq!(*out, *expected.as_bytes(), "{text:?}");
             }
         }
     }
@@ -117,7 +119,7 @@ mod tests {
     fn every_character_is_judged_alike_by_all_functions() {
         for c in (0..=0x10_FFFF).filter_map(char::from_u32) {
             let text = c.to_string();
-            let written = escape(&text, &mut Vec::new()).is_ok();
+            let written = escape(&text, &mut MessageBuffer::unbounded(Vec::new())).is_ok();
             assert_eq!(written, is_xml_char(c), "{c:?}");
             assert_eq!(sanitized(&text) == text, is_xml_char(c), "{c:?}");
         }

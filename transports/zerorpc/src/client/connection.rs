@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use everywire_core::{Result, RpcError};
+use everywire_core::{Result, RpcError, wire::MessageBuffer};
 use futures_util::{FutureExt, StreamExt};
 use serde::Serialize;
 use tokio::{
@@ -97,14 +97,14 @@ impl Connection {
     /// Sends a request.
     pub(crate) fn request<A: Serialize>(&self, method: &str, args: &A) -> Result<Pending<'_>> {
         let (number, id) = self.ids.next();
-        let mut request = envelope::event(&id, None, method);
+        let mut request = MessageBuffer::unbounded(envelope::event(&id, None, method));
         put_args(&mut request, args).map_err(|error| {
             RpcError::invalid_argument(format!("the arguments of {method} can't be written: {error}"))
         })?;
         let (sender, response) = oneshot::channel();
         let mut open = self.shared.lock();
         let open = open.as_mut().ok_or_else(|| self.shared.lost())?;
-        if !open.send(request) {
+        if !open.send(request.into_vec().into()) {
             return Err(self.shared.lost());
         }
         open.channels.insert(number, Channel { id, response: sender, missed: 0 });
@@ -129,9 +129,9 @@ impl Drop for Pending<'_> {
 
 impl Open {
     /// Puts one message into the crate's queue. Returns false if the connection is lost or the queue is full.
-    fn send(&mut self, payload: Vec<u8>) -> bool {
+    fn send(&mut self, payload: Bytes) -> bool {
         let mut message = ZmqMessage::from(Bytes::new());
-        message.push_back(payload.into());
+        message.push_back(payload);
         matches!(self.sender.send(message).now_or_never(), Some(Ok(())))
     }
 }
@@ -205,7 +205,7 @@ impl Shared {
             let _ = channel.response.send(Err(RpcError::unavailable(reason)));
         }
         for id in ids {
-            open.send(envelope::heartbeat(&id, &id.encoded()));
+            open.send(envelope::heartbeat(&id, &id.encoded()).into());
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Values of several parts: the fields of a message, the elements of a list, the entries of a map.
 
+use everywire_core::wire::MessageBuffer;
 use serde::ser::{self, Serialize};
 
 use super::{
@@ -8,14 +9,14 @@ use super::{
 };
 
 /// The fields of a message, in order.
-pub(super) struct Fields<'a> {
-    pub(super) out: &'a mut Vec<u8>,
+pub(super) struct Fields<'a, 'b> {
+    pub(super) out: &'a mut MessageBuffer<'b>,
     pub(super) number: u32,
     pub(super) open: Option<Open>,
 }
 
-impl<'a> Fields<'a> {
-    pub(super) fn begin(out: &'a mut Vec<u8>, position: impl Position) -> Result<Self> {
+impl<'a, 'b> Fields<'a, 'b> {
+    pub(super) fn begin(out: &'a mut MessageBuffer<'b>, position: impl Position) -> Result<Self> {
         let open = position.message(out)?;
         Ok(Self { out, number: 0, open })
     }
@@ -32,7 +33,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-impl ser::SerializeStruct for Fields<'_> {
+impl ser::SerializeStruct for Fields<'_, '_> {
     type Ok = ();
     type Error = Error;
 
@@ -51,7 +52,7 @@ impl ser::SerializeStruct for Fields<'_> {
     }
 }
 
-impl ser::SerializeTuple for Fields<'_> {
+impl ser::SerializeTuple for Fields<'_, '_> {
     type Ok = ();
     type Error = Error;
 
@@ -65,7 +66,7 @@ impl ser::SerializeTuple for Fields<'_> {
     }
 }
 
-impl ser::SerializeTupleStruct for Fields<'_> {
+impl ser::SerializeTupleStruct for Fields<'_, '_> {
     type Ok = ();
     type Error = Error;
 
@@ -80,8 +81,8 @@ impl ser::SerializeTupleStruct for Fields<'_> {
 }
 
 /// The elements of a list. Numbers are packed into one record; each other value has a record of its own.
-pub(super) struct Elements<'a> {
-    pub(super) out: &'a mut Vec<u8>,
+pub(super) struct Elements<'a, 'b> {
+    pub(super) out: &'a mut MessageBuffer<'b>,
     pub(super) number: u32,
     /// The record of the numbers.
     pub(super) packed: Option<Open>,
@@ -89,7 +90,7 @@ pub(super) struct Elements<'a> {
     pub(super) only_bytes: bool,
 }
 
-impl ser::SerializeSeq for Elements<'_> {
+impl ser::SerializeSeq for Elements<'_, '_> {
     type Ok = ();
     type Error = Error;
 
@@ -107,13 +108,13 @@ impl ser::SerializeSeq for Elements<'_> {
 }
 
 /// The entries of a map: each is a message of key and value.
-pub(super) struct Entries<'a> {
-    pub(super) out: &'a mut Vec<u8>,
+pub(super) struct Entries<'a, 'b> {
+    pub(super) out: &'a mut MessageBuffer<'b>,
     pub(super) number: u32,
     pub(super) entry: Option<Open>,
 }
 
-impl ser::SerializeMap for Entries<'_> {
+impl ser::SerializeMap for Entries<'_, '_> {
     type Ok = ();
     type Error = Error;
 

@@ -1,23 +1,31 @@
 //! The positions that a value can have in a message, and how it is written at each.
 
+use everywire_core::wire::MessageBuffer;
+
 use super::super::{
     error::{Error, NESTED, Result, UNIT},
     wire::{Wire, put_tag, put_varint},
 };
 
 /// The serializer of a value at one position in a message.
-pub(super) struct At<'a, P> {
-    pub(super) out: &'a mut Vec<u8>,
+pub(super) struct At<'a, 'b, P> {
+    pub(super) out: &'a mut MessageBuffer<'b>,
     pub(super) position: P,
 }
 
 /// What depends on the position: a whole message, a field of one, or an element of a list.
 pub(super) trait Position: Sized {
     /// Writes a number by `put`; `zero` tells whether it may be left out.
-    fn number(self, out: &mut Vec<u8>, wire: Wire, zero: bool, put: impl FnOnce(&mut Vec<u8>)) -> Result<()>;
-    fn bytes(self, out: &mut Vec<u8>, bytes: &[u8]) -> Result<()>;
+    fn number(
+        self,
+        out: &mut MessageBuffer<'_>,
+        wire: Wire,
+        zero: bool,
+        put: impl FnOnce(&mut MessageBuffer<'_>),
+    ) -> Result<()>;
+    fn bytes(self, out: &mut MessageBuffer<'_>, bytes: &[u8]) -> Result<()>;
     /// Begins a message; the whole message needs no beginning.
-    fn message(self, out: &mut Vec<u8>) -> Result<Option<Open>>;
+    fn message(self, out: &mut MessageBuffer<'_>) -> Result<Option<Open>>;
     fn unit(self) -> Result<()>;
     /// The number of the field that a list goes to, and whether only bytes may be in it.
     fn list(self) -> Result<(u32, bool)>;
@@ -25,7 +33,7 @@ pub(super) trait Position: Sized {
     fn field(self, otherwise: Error) -> Result<Field>;
 
     /// A `u8` alone is a uint32; in a list it is one of its bytes.
-    fn byte(self, out: &mut Vec<u8>, byte: u8) -> Result<()> {
+    fn byte(self, out: &mut MessageBuffer<'_>, byte: u8) -> Result<()> {
         self.number(out, Wire::Varint, byte == 0, |out| put_varint(out, byte.into()))
     }
 }
@@ -36,15 +44,21 @@ pub(super) struct Message;
 pub(super) const FIRST: Field = Field { number: 1, explicit: false };
 
 impl Position for Message {
-    fn number(self, out: &mut Vec<u8>, wire: Wire, zero: bool, put: impl FnOnce(&mut Vec<u8>)) -> Result<()> {
+    fn number(
+        self,
+        out: &mut MessageBuffer<'_>,
+        wire: Wire,
+        zero: bool,
+        put: impl FnOnce(&mut MessageBuffer<'_>),
+    ) -> Result<()> {
         FIRST.number(out, wire, zero, put)
     }
 
-    fn bytes(self, out: &mut Vec<u8>, bytes: &[u8]) -> Result<()> {
+    fn bytes(self, out: &mut MessageBuffer<'_>, bytes: &[u8]) -> Result<()> {
         FIRST.bytes(out, bytes)
     }
 
-    fn message(self, _out: &mut Vec<u8>) -> Result<Option<Open>> {
+    fn message(self, _out: &mut MessageBuffer<'_>) -> Result<Option<Open>> {
         Ok(None)
     }
 
@@ -69,7 +83,13 @@ pub(super) struct Field {
 }
 
 impl Position for Field {
-    fn number(self, out: &mut Vec<u8>, wire: Wire, zero: bool, put: impl FnOnce(&mut Vec<u8>)) -> Result<()> {
+    fn number(
+        self,
+        out: &mut MessageBuffer<'_>,
+        wire: Wire,
+        zero: bool,
+        put: impl FnOnce(&mut MessageBuffer<'_>),
+    ) -> Result<()> {
         if self.explicit || !zero {
             put_tag(out, self.number, wire);
             put(out);
@@ -77,14 +97,14 @@ impl Position for Field {
         Ok(())
     }
 
-    fn bytes(self, out: &mut Vec<u8>, bytes: &[u8]) -> Result<()> {
+    fn bytes(self, out: &mut MessageBuffer<'_>, bytes: &[u8]) -> Result<()> {
         if self.explicit || !bytes.is_empty() {
             put_bytes(out, self.number, bytes);
         }
         Ok(())
     }
 
-    fn message(self, out: &mut Vec<u8>) -> Result<Option<Open>> {
+    fn message(self, out: &mut MessageBuffer<'_>) -> Result<Option<Open>> {
         Ok(Some(Open::new(out, self.number)))
     }
 
@@ -108,7 +128,7 @@ impl Field {
     }
 }
 
-pub(super) fn put_bytes(out: &mut Vec<u8>, number: u32, bytes: &[u8]) {
+pub(super) fn put_bytes(out: &mut MessageBuffer<'_>, number: u32, bytes: &[u8]) {
     put_tag(out, number, Wire::Len);
     put_varint(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
@@ -120,13 +140,13 @@ pub(super) struct Open {
 }
 
 impl Open {
-    pub(super) fn new(out: &mut Vec<u8>, number: u32) -> Self {
+    pub(super) fn new(out: &mut MessageBuffer<'_>, number: u32) -> Self {
         put_tag(out, number, Wire::Len);
         out.push(0);
         Self { content: out.len() }
     }
 
-    pub(super) fn close(self, out: &mut Vec<u8>) {
+    pub(super) fn close(self, out: &mut MessageBuffer<'_>) {
         let length = out.len() - self.content;
         match u8::try_from(length) {
             Ok(short @ ..0x80) => out[self.content - 1] = short,
@@ -134,10 +154,17 @@ impl Open {
         }
     }
 
-    fn close_long(self, out: &mut Vec<u8>, length: usize) {
-        let mut prefix = Vec::with_capacity(10);
-        put_varint(&mut prefix, length as u64);
-        out.splice(self.content - 1..self.content, prefix);
+    /// Writes the length behind the content, and then moves it to the front, where its first byte has its place.
+    fn close_long(self, out: &mut MessageBuffer<'_>, length: usize) {
+        let end = out.len();
+        put_varint(out, length as u64);
+        if out.is_full() {
+            return;
+        }
+        out[self.content - 1] = out[end];
+        let last = out.len() - 1;
+        out[self.content..].rotate_right(last - end);
+        out.truncate(last);
     }
 }
 
@@ -149,7 +176,7 @@ pub(super) struct Element<'a> {
 
 impl Element<'_> {
     /// Writes a number into the record that the numbers of the list share.
-    fn put_packed(self, out: &mut Vec<u8>, put: impl FnOnce(&mut Vec<u8>)) {
+    fn put_packed(self, out: &mut MessageBuffer<'_>, put: impl FnOnce(&mut MessageBuffer<'_>)) {
         self.packed.get_or_insert_with(|| Open::new(out, self.number));
         put(out);
     }
@@ -161,19 +188,25 @@ impl Element<'_> {
 }
 
 impl Position for Element<'_> {
-    fn number(self, out: &mut Vec<u8>, _wire: Wire, _zero: bool, put: impl FnOnce(&mut Vec<u8>)) -> Result<()> {
+    fn number(
+        self,
+        out: &mut MessageBuffer<'_>,
+        _wire: Wire,
+        _zero: bool,
+        put: impl FnOnce(&mut MessageBuffer<'_>),
+    ) -> Result<()> {
         self.check_allowed()?;
         self.put_packed(out, put);
         Ok(())
     }
 
-    fn bytes(self, out: &mut Vec<u8>, bytes: &[u8]) -> Result<()> {
+    fn bytes(self, out: &mut MessageBuffer<'_>, bytes: &[u8]) -> Result<()> {
         self.check_allowed()?;
         put_bytes(out, self.number, bytes);
         Ok(())
     }
 
-    fn message(self, out: &mut Vec<u8>) -> Result<Option<Open>> {
+    fn message(self, out: &mut MessageBuffer<'_>) -> Result<Option<Open>> {
         self.check_allowed()?;
         Ok(Some(Open::new(out, self.number)))
     }
@@ -191,7 +224,7 @@ impl Position for Element<'_> {
         Err(otherwise)
     }
 
-    fn byte(self, out: &mut Vec<u8>, byte: u8) -> Result<()> {
+    fn byte(self, out: &mut MessageBuffer<'_>, byte: u8) -> Result<()> {
         self.put_packed(out, |out| out.push(byte));
         Ok(())
     }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
-use everywire_core::wire::FREE_BYTES;
+use everywire_core::wire::{Encoded, FREE_BYTES};
 use tokio::io::AsyncWrite;
 
 /// Bytes that wait to be written. Short frames are written together; a long body stays where it is.
@@ -54,8 +54,17 @@ impl SendQueue {
         &mut self.tail
     }
 
-    /// Appends a long body, never an empty one, which counts in a reservation of its own, without a copy.
-    pub fn push_body(&mut self, body: Bytes) {
+    /// Appends a body: a short one to the tail, and a long one, which counts in its own reservation, without a copy.
+    #[inline]
+    pub fn push(&mut self, body: Encoded) {
+        if body.len() <= FREE_BYTES {
+            self.tail.extend_from_slice(&body);
+        } else {
+            self.push_long(body.into());
+        }
+    }
+
+    fn push_long(&mut self, body: Bytes) {
         let mut tail = Bytes::from(std::mem::take(&mut self.tail));
         tail.advance(std::mem::take(&mut self.written));
         if !tail.is_empty() {
@@ -138,7 +147,7 @@ mod tests {
 
     #[tokio::test]
     async fn everything_is_written_in_order_however_the_writes_are_cut() {
-        let body = Bytes::from(vec![b'x'; 20_000]);
+        let body = vec![b'x'; 20_000];
         for pace in [1, 7, 100_000] {
             let (mut near, mut far) = duplex(pace);
             let mut queue = SendQueue::default();
@@ -147,7 +156,7 @@ mod tests {
                 queue.tail().extend_from_slice(short.as_bytes());
                 // A part of the tail may be written when a body comes.
                 let _ = timeout(Duration::ZERO, poll_fn(|cx| queue.poll_write(&mut near, cx))).await;
-                queue.push_body(body.clone());
+                queue.push(body.clone().into());
                 expected.extend([short.as_bytes(), &body].concat());
             }
             queue.tail().extend_from_slice(b"three");

@@ -162,18 +162,6 @@ async fn reading_pauses_for_a_peer_that_does_not_read() {
     writing.await.unwrap().unwrap();
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_reply_for_which_there_is_no_room_is_refused() {
-    let limits = Limits { buffered_bytes: 40_000, unsent_bytes: 1 << 20, ..Limits::default() };
-    let mut client = Client::connect(limits).await;
-    client.send(&[message("long:30000"), message("long:30000"), message("hello")].concat()).await;
-    let refusal = "RESOURCE_EXHAUSTED: the buffers of all connections are full; the limit buffered_bytes is 40000";
-    let mut expected = frames(&["", &"x".repeat(30_000)]);
-    expected.extend([message(refusal), message("hello")].concat());
-    client.expect(&expected).await;
-    assert_eq!((client.budget.met(Limit::BufferedBytes), client.budget.bytes()), (1, 0));
-}
-
 #[tokio::test]
 async fn an_idle_connection_keeps_no_large_buffers() {
     let budget = Budget::new(Limits::default());
