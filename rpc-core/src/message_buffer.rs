@@ -51,13 +51,18 @@ impl<'a> MessageBuffer<'a> {
         Self { bytes: start, reservation: None, budget: None, is_full: false }
     }
 
+    /// The bytes, with room for `more` of them; `None` if the buffer is full. For a codec that writes a few bytes one by one.
+    #[inline]
+    pub fn with_room(&mut self, more: usize) -> Option<&mut Vec<u8>> {
+        let has_room = self.bytes.capacity() - self.bytes.len() >= more || self.make_room(more);
+        has_room.then_some(&mut self.bytes)
+    }
+
     /// Appends one byte.
     #[inline]
     pub fn push(&mut self, byte: u8) {
-        if self.bytes.len() == self.bytes.capacity() {
-            self.grow_and_extend(&[byte]);
-        } else {
-            self.bytes.push(byte);
+        if let Some(bytes) = self.with_room(1) {
+            bytes.push(byte);
         }
     }
 
@@ -70,11 +75,8 @@ impl<'a> MessageBuffer<'a> {
     /// Appends `bytes`, and returns whether there was room: for a codec that can stop at no cost.
     #[inline]
     pub fn try_extend_from_slice(&mut self, bytes: &[u8]) -> bool {
-        if bytes.len() > self.bytes.capacity() - self.bytes.len() {
-            return self.grow_and_extend(bytes);
-        }
-        self.bytes.extend_from_slice(bytes);
-        true
+        let room = self.with_room(bytes.len());
+        room.map(|out| out.extend_from_slice(bytes)).is_some()
     }
 
     /// Whether something was dropped because the budget has no room for it.
@@ -127,12 +129,8 @@ impl<'a> MessageBuffer<'a> {
 
     #[cold]
     #[inline(never)]
-    fn grow_and_extend(&mut self, bytes: &[u8]) -> bool {
-        let length = self.bytes.len() + bytes.len();
-        self.is_full = self.is_full || !self.grow(length);
-        if !self.is_full {
-            self.bytes.extend_from_slice(bytes);
-        }
+    fn make_room(&mut self, more: usize) -> bool {
+        self.is_full = self.is_full || !self.grow(self.bytes.len() + more);
         !self.is_full
     }
 

@@ -28,25 +28,13 @@ const BAD_GROUP: Error = Error::new("the end of a group that is not the last one
 const LONGEST: usize = 10;
 
 #[inline]
-pub(super) fn put_varint(out: &mut MessageBuffer<'_>, value: u64) {
-    if value < 0x80 {
-        out.push(low_seven(value));
-    } else {
-        put_long_varint(out, value);
-    }
-}
-
-/// Appends all bytes at once, so the room for them is looked at once.
-fn put_long_varint(out: &mut MessageBuffer<'_>, mut value: u64) {
-    let mut bytes = [0; LONGEST];
-    let mut length = 0;
+pub(super) fn put_varint(out: &mut MessageBuffer<'_>, mut value: u64) {
+    let Some(bytes) = out.with_room(LONGEST) else { return };
     while value >= 0x80 {
-        bytes[length] = low_seven(value) | 0x80;
+        bytes.push(low_seven(value) | 0x80);
         value >>= 7;
-        length += 1;
     }
-    bytes[length] = low_seven(value);
-    out.extend_from_slice(&bytes[..=length]);
+    bytes.push(low_seven(value));
 }
 
 fn low_seven(value: u64) -> u8 {
