@@ -5,7 +5,7 @@ use std::time::Duration;
 use everywire_net::without_user_info;
 
 use crate::{
-    Caller, Result, RpcError,
+    Caller, Context, Result, RpcError,
     descriptor::Method,
     serde::{Serialize, de::DeserializeOwned},
 };
@@ -32,10 +32,11 @@ macro_rules! wires {
             async fn call<A: Serialize + Send + Sync, R: DeserializeOwned>(
                 &self,
                 method: &'static Method,
+                cx: &Context,
                 args: &A,
             ) -> Result<R> {
                 match &self.0 {
-                    $(#[cfg(feature = $feature)] Wire::$wire(client) => client.call(method, args).await,)+
+                    $(#[cfg(feature = $feature)] Wire::$wire(client) => client.call(method, cx, args).await,)+
                 }
             }
         }

@@ -45,8 +45,8 @@ pub use client::{Client, connect};
 pub use everywire_core::__private;
 #[doc(inline)]
 pub use everywire_core::{
-    Budget, Caller, Code, DEFAULT_GRACE, DEFAULT_TIMEOUT, Limit, Limits, Origin, Result, RpcError, Server, Service,
-    Transport, descriptor, memory, schemars, serde, service, wire,
+    Budget, Caller, Code, Context, DEFAULT_GRACE, DEFAULT_TIMEOUT, Extensions, Limit, Limits, Metadata, Origin, Peer,
+    Result, RpcError, Server, Service, Trace, Transport, descriptor, memory, schemars, serde, service, wire,
 };
 
 #[cfg(feature = "amqp")]

@@ -10,8 +10,8 @@ use std::{
 };
 
 use everywire::{
-    Budget, Caller, Code, Limits, Server, Service, Tcp, amqp, grpc, jsonrpc, memory, wire::CancellationToken, xmlrpc,
-    zerorpc,
+    Budget, Caller, Code, Context, Limits, Server, Service, Tcp, amqp, grpc, jsonrpc, memory, wire::CancellationToken,
+    xmlrpc, zerorpc,
 };
 use serde_json::{Value, json};
 use tokio::{sync::OnceCell, task::JoinHandle, time::sleep};
@@ -115,7 +115,9 @@ impl<S: Service> Wires<S> {
         let any = &self.service.descriptor().methods()[0];
         let not_an_argument = json!({ "is anybody": "there?" });
         let served = async {
-            while client.call::<_, Value>(any, &not_an_argument).await.unwrap_err().code() == Code::Unavailable {
+            while client.call::<_, Value>(any, &Context::new(), &not_an_argument).await.unwrap_err().code()
+                == Code::Unavailable
+            {
                 sleep(Duration::from_millis(5)).await;
             }
         };

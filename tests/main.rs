@@ -5,6 +5,7 @@
 #[cfg(feature = "bench")]
 mod bench;
 mod buffers;
+mod context;
 mod contract;
 mod durability;
 mod errors;

@@ -19,7 +19,7 @@ impl<S: Service> Service for Maintenance<S> {
         self.service.descriptor()
     }
 
-    async fn dispatch<C: Call>(&self, method: &Method, call: &mut C) -> C::Reply {
+    async fn dispatch<C: Call>(&self, method: &'static Method, call: &mut C) -> C::Reply {
         if self.is_on.load(Relaxed) {
             return call.reply::<()>(Err(RpcError::unavailable(format!("no {} during maintenance", method.name()))));
         }

@@ -11,7 +11,7 @@ use std::{env, io, path::PathBuf, process, sync::Arc};
 
 use everywire::descriptor::{Method, ServiceDescriptor};
 use everywire::wire::{Call, CancellationToken, Connection, Io, Protocol, decode_again, response_within};
-use everywire::{Caller, Code, DEFAULT_TIMEOUT, Limits, Result, RpcError, Server, Service, Unix, serde};
+use everywire::{Caller, Code, Context, DEFAULT_TIMEOUT, Limits, Result, RpcError, Server, Service, Unix, serde};
 use everywire_id::Snowflake;
 use everywire_toolkit::{Embedded, ToolkitClient, ToolkitService};
 use serde::{Serialize, de::DeserializeOwned};
@@ -20,13 +20,17 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufR
 use tokio::{net::UnixStream, time::timeout};
 
 /// One request, as the value of its line: the codec in two functions.
-struct LineCall(Value);
+struct LineCall(Value, Context);
 
 impl Call for LineCall {
     type Reply = Vec<u8>;
 
     fn args<A: DeserializeOwned>(&mut self) -> Result<A> {
         A::deserialize(&self.0["args"]).or_else(|_| decode_again(&self.0["args"]))
+    }
+
+    fn context(&mut self) -> Result<&mut Context> {
+        Ok(&mut self.1)
     }
 
     fn reply<R: Serialize>(&mut self, outcome: Result<R>) -> Vec<u8> {
@@ -49,14 +53,14 @@ impl Protocol for Lines {
 
     /// One call at a time. On shutdown the connection ends after the call in flight.
     async fn serve<S: Service>(_: Arc<()>, service: S, connection: Connection<impl Io>) -> io::Result<()> {
-        let Connection { io, budget, stop, .. } = connection;
+        let Connection { io, peer, budget, stop, .. } = connection;
         let (mut stream, max) = (BufReader::new(io), budget.limits());
         while let Some(begun) = stop.run_until_cancelled(timeout(max.idle_time, stream.fill_buf())).await {
             if begun??.is_empty() {
                 break; // the end
             }
             let line = timeout(max.message_time, next_line(&mut stream, max)).await??;
-            let mut call = LineCall(serde_json::from_slice(&line)?);
+            let mut call = LineCall(serde_json::from_slice(&line)?, Context::from(peer.clone()));
             let reply = match service.descriptor().find(call.0["method"].as_str().unwrap_or_default()) {
                 Err(unknown) => call.reply::<()>(Err(unknown)),
                 Ok(method) => tokio::select! {
@@ -74,7 +78,11 @@ impl Protocol for Lines {
 struct LineClient(PathBuf);
 
 impl Caller for LineClient {
-    async fn call<A: Serialize + Sync, R: DeserializeOwned>(&self, method: &'static Method, args: &A) -> Result<R> {
+    async fn call<A, R>(&self, method: &'static Method, cx: &Context, args: &A) -> Result<R>
+    where
+        A: Serialize + Sync,
+        R: DeserializeOwned,
+    {
         let args = serde_json::to_value(args).map_err(RpcError::internal)?;
         let request = to_line(&json!({ "method": method.name(), "args": args }))?;
         let exchange = async {
@@ -83,7 +91,7 @@ impl Caller for LineClient {
             next_line(&mut stream, &Limits::default()).await
         };
         let response = async { exchange.await.map_err(|error| RpcError::unavailable(error.to_string())) };
-        let line = response_within(DEFAULT_TIMEOUT, "the socket", method, response).await?;
+        let line = response_within(DEFAULT_TIMEOUT, cx, "the socket", method, response).await?;
         let outcome: Result<R, (i32, String)> = serde_json::from_slice(&line).map_err(RpcError::internal)?;
         outcome.map_err(|(code, message)| RpcError::remote(Code::from_number(code).unwrap_or(Code::Unknown), message))
     }

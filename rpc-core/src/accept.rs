@@ -48,7 +48,7 @@ pub(crate) async fn serve_connections<L: Listener, F>(
                 Ok((io, peer)) => {
                     // Each step of a connection asks its token, under the token's lock. A token each keeps connections from
                     // contending.
-                    running.start(Connection::new(io, peer, budget, shutdown.child_token()), &serve);
+                    running.start(Connection::new(io, peer.on(wire), budget, shutdown.child_token()), &serve);
                 }
                 Err(error) => failures.pause(&error).await,
             },
@@ -75,8 +75,8 @@ impl Running {
     where
         F: Future<Output = io::Result<()>> + Send + 'static,
     {
-        let (wire, peer) = (self.wire, connection.peer);
-        let Some(permit) = self.open.enter(wire, peer, &connection.waiting, &connection.budget) else { return };
+        let (wire, peer) = (self.wire, connection.peer.clone());
+        let Some(permit) = self.open.enter(wire, &peer, &connection.waiting, &connection.budget) else { return };
         let serving = serve(connection);
         self.tasks.spawn(async move {
             if let Err(error) = serving.await {
@@ -143,7 +143,13 @@ fn busy(connections: &HashMap<u64, Waiting>) -> usize {
 
 impl Open {
     /// Counts a connection until its permit is dropped, unless a limit is met. `waiting` counts its waiting calls.
-    fn enter(self: &Arc<Self>, wire: &str, peer: Peer, waiting: &Waiting, budget: &Budget) -> Option<ConnectionPermit> {
+    fn enter(
+        self: &Arc<Self>,
+        wire: &str,
+        peer: &Peer,
+        waiting: &Waiting,
+        budget: &Budget,
+    ) -> Option<ConnectionPermit> {
         let limits = budget.limits();
         let address = holder(peer);
         let mut open = self.connections();
@@ -190,7 +196,7 @@ impl Drop for ConnectionPermit {
 
 /// The address that a peer's connections are counted under: its IPv4 address, or its /64 network of IPv6. A peer without an
 /// address is on this machine.
-fn holder(peer: Peer) -> IpAddr {
+fn holder(peer: &Peer) -> IpAddr {
     let Some(address) = peer.address else { return Ipv4Addr::LOCALHOST.into() };
     match address.ip().to_canonical() {
         loopback if loopback.is_loopback() => loopback,
@@ -211,7 +217,7 @@ mod tests {
         let budget = Budget::new(Limits { connections: 3, connections_per_address: 2, ..Limits::default() });
         let open = Arc::new(Open::default());
         let waiting = Waiting::new(&budget);
-        let enter = |ip: &str| open.enter("test", SocketAddr::new(ip.parse().unwrap(), 1).into(), &waiting, &budget);
+        let enter = |ip: &str| open.enter("test", &SocketAddr::new(ip.parse().unwrap(), 1).into(), &waiting, &budget);
         let first = enter("10.0.0.1");
         let second = enter("::ffff:10.0.0.1");
         assert!(first.is_some() && second.is_some());
@@ -233,7 +239,7 @@ mod tests {
         let budget = Budget::new(Limits { connections: 3, connections_per_address: 1, ..Limits::default() });
         let open = Arc::new(Open::default());
         let waiting = Waiting::new(&budget);
-        let enter = |ip: &str| open.enter("test", SocketAddr::new(ip.parse().unwrap(), 1).into(), &waiting, &budget);
+        let enter = |ip: &str| open.enter("test", &SocketAddr::new(ip.parse().unwrap(), 1).into(), &waiting, &budget);
         let permits: Vec<_> = ["127.0.0.1", "127.0.0.1", "::1", "::ffff:127.0.0.1"].map(enter).into();
         assert_eq!(permits.iter().map(Option::is_some).collect::<Vec<_>>(), [true, true, true, false]);
         assert_eq!((budget.met(Limit::Connections), budget.met(Limit::ConnectionsPerAddress)), (1, 0));

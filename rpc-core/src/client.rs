@@ -1,11 +1,12 @@
 //! The client side of one wire.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::{
+    context::Context,
     descriptor::Method,
     error::{Result, RpcError},
 };
@@ -22,12 +23,13 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 /// order. An error that the server sent has the origin [`Remote`](crate::Origin::Remote), one that the client found itself
 /// [`Local`](crate::Origin::Local): `UNAVAILABLE` without a connection, `DEADLINE_EXCEEDED` without a response in time,
 /// `INTERNAL` for a response that can't be read. Dropping the future of a call cancels the call. Many calls may be in flight
-/// at the same time.
+/// at the same time. [`Outgoing`](crate::wire::Outgoing) says what of the context travels.
 pub trait Caller: Send + Sync + 'static {
-    /// Calls `method` with `args` and waits for its reply.
+    /// Calls `method` with `args` and waits for its reply. `cx` says until when it is wanted, and what else travels.
     fn call<A: Serialize + Send + Sync, R: DeserializeOwned>(
         &self,
         method: &'static Method,
+        cx: &Context,
         args: &A,
     ) -> impl Future<Output = Result<R>> + Send;
 }
@@ -54,16 +56,35 @@ impl CallSlots {
     }
 }
 
-/// Waits for the `response` of `peer` to a call of `method`. After `timeout` drops the call and returns `DEADLINE_EXCEEDED`.
-/// For the clients of wires.
+/// Waits for the `response` of `peer` to a call of `method`. After `timeout`, or at the deadline of `cx`, drops the call and
+/// returns `DEADLINE_EXCEEDED`; when `cx` is cancelled, `CANCELLED`. For the clients of wires.
 pub async fn response_within<R>(
     timeout: Duration,
+    cx: &Context,
     peer: &str,
     method: &Method,
     response: impl Future<Output = Result<R>>,
 ) -> Result<R> {
-    tokio::time::timeout(timeout, response).await.unwrap_or_else(|_| {
+    let timeout = time_for(timeout, cx);
+    let late = || {
         let method = method.name();
         Err(RpcError::deadline_exceeded(format!("{method}: no response from {peer} within {timeout:?}")))
-    })
+    };
+    if timeout.is_zero() {
+        return late();
+    }
+    // Pinned here, because each future that takes another by value has room for it twice.
+    let response = pin!(tokio::time::timeout(timeout, response));
+    let Some(cancellation) = cx.cancellation_ref() else {
+        return response.await.unwrap_or_else(|_| late());
+    };
+    match cancellation.run_until_cancelled(response).await {
+        Some(response) => response.unwrap_or_else(|_| late()),
+        None => Err(RpcError::cancelled(format!("{}: the caller cancelled the call", method.name()))),
+    }
+}
+
+/// The time for a call: what `cx` leaves of `timeout`. For the clients of wires.
+pub fn time_for(timeout: Duration, cx: &Context) -> Duration {
+    cx.time_left().map_or(timeout, |left| left.min(timeout))
 }

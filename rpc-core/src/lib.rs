@@ -9,6 +9,7 @@ mod arguments;
 mod budget;
 mod client;
 mod connection;
+mod context;
 pub mod descriptor;
 mod error;
 mod limited;
@@ -28,9 +29,11 @@ mod whole_floats;
 
 pub use budget::Budget;
 pub use client::{Caller, DEFAULT_TIMEOUT};
+pub use context::{Context, Extensions, Metadata, Trace};
 pub use error::{Code, Origin, Result, RpcError};
 pub use everywire_macros::service;
 pub use limits::{Limit, Limits};
+pub use listener::Peer;
 pub use server::{DEFAULT_GRACE, Server, Transport};
 pub use service::Service;
 pub use {schemars, serde};
@@ -43,8 +46,9 @@ pub mod wire {
     pub use crate::{
         arguments::decode_again,
         budget::{FREE_BYTES, Reservation},
-        client::{CallSlots, response_within},
+        client::{CallSlots, response_within, time_for},
         connection::Connection,
+        context::{LazyContext, Outgoing, deadline_after},
         error::fault_number,
         limited::{Interrupted, run_until},
         listener::{Io, Listener, Peer},
@@ -65,7 +69,8 @@ pub mod __private {
 
     pub use crate::{
         client::Caller,
+        context::Context,
         descriptor::{Method, ServiceDescriptor},
-        service::{Call, Outcome, Service, foreign_method, invoke},
+        service::{Call, Outcome, Service, foreign_method, invoke, invoke_with_context},
     };
 }

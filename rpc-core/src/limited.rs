@@ -3,7 +3,7 @@
 use std::{
     pin::{Pin, pin},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures_util::future::poll_immediate;
@@ -62,19 +62,28 @@ impl<S: Service> Service for Limited<S> {
         self.service.descriptor()
     }
 
-    async fn dispatch<C: Call>(&self, method: &Method, call: &mut C) -> C::Reply {
+    async fn dispatch<C: Call>(&self, method: &'static Method, call: &mut C) -> C::Reply {
         let _permit = match self.budget.start_call(method.waits()) {
             Ok(permit) => permit,
             Err(rejected) => return call.reply::<()>(Err(rejected)),
         };
+        let call_time = self.budget.limits().call_time;
+        let left = call.deadline().map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        if left.is_some_and(|left| left.is_zero()) {
+            let text = format!("the deadline of its caller passed before {} began", method.name());
+            return call.reply::<()>(Err(RpcError::deadline_exceeded(text)));
+        }
         let interrupted = {
             let running = pin!(self.service.dispatch(method, call));
-            match run_until(running, self.budget.limits().call_time, &self.end).await {
+            match run_until(running, left.map_or(call_time, |left| left.min(call_time)), &self.end).await {
                 Ok(reply) => return reply,
                 Err(interrupted) => interrupted,
             }
         };
         let cut_off = match interrupted {
+            Interrupted::TimedOut if left.is_some_and(|left| left <= call_time) => RpcError::deadline_exceeded(
+                format!("{} did not finish within the deadline of its caller", method.name()),
+            ),
             Interrupted::TimedOut => {
                 self.budget.exceeded(Limit::CallTime, format_args!("{} was cut off", method.name()))
             }

@@ -3,6 +3,7 @@
 use std::{
     fmt, io,
     net::SocketAddr,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -41,21 +42,34 @@ pub trait Io: AsyncRead + AsyncWrite + Send + Unpin + 'static {
 impl Io for DuplexStream {}
 
 /// The other end of a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+///
+/// A [`Listener`] says only its address.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Peer {
-    /// Its address; none for a Unix socket or a stream in memory, whose peer is on this machine.
+    /// Its address; none for a Unix socket or a stream in memory, whose peer is on this machine, and for a peer behind a broker.
     pub address: Option<SocketAddr>,
+    /// The wire that it speaks, such as `xmlrpc`; empty until that is known.
+    pub wire: &'static str,
+    /// Who it has proved to be, which a layer may fill in; none for an unknown peer.
+    pub principal: Option<Arc<str>>,
 }
 
 impl Peer {
     /// A peer on this machine without an address.
-    pub const LOCAL: Self = Self { address: None };
+    pub const LOCAL: Self = Self { address: None, wire: "", principal: None };
+
+    /// The same peer on this wire.
+    #[must_use]
+    pub const fn on(mut self, wire: &'static str) -> Self {
+        self.wire = wire;
+        self
+    }
 }
 
 impl From<SocketAddr> for Peer {
     fn from(address: SocketAddr) -> Self {
-        Self { address: Some(address) }
+        Self { address: Some(address), ..Self::LOCAL }
     }
 }
 

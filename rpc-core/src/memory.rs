@@ -1,21 +1,25 @@
 //! A wire inside one process, for tests and for programs: arguments and replies pass through JSON values.
 
-use std::sync::Arc;
+use std::{mem, sync::Arc, time::Instant};
 
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::{
     arguments::decode_again,
-    client::Caller,
+    client::{Caller, DEFAULT_TIMEOUT, response_within, time_for},
+    context::{Context, LazyContext, Metadata, Outgoing, Trace, deadline_after},
     descriptor::Method,
     error::{Result, RpcError},
+    listener::Peer,
     service::{Call, Service},
 };
 
 /// Calls `method` with `args`, an array (by position) or an object (by name).
 pub async fn call<S: Service>(service: &S, method: &str, args: Value) -> Result<Value> {
-    service.dispatch(service.descriptor().find(method)?, &mut MemoryCall { args }).await
+    let cx = Context::new();
+    let mut call = MemoryCall::new(args, Outgoing::new(&cx, DEFAULT_TIMEOUT, false));
+    service.dispatch(service.descriptor().find(method)?, &mut call).await
 }
 
 /// A client of a service in the same process.
@@ -41,16 +45,34 @@ impl<S: Service> Caller for Client<S> {
     async fn call<A: Serialize + Send + Sync, R: DeserializeOwned>(
         &self,
         method: &'static Method,
+        cx: &Context,
         args: &A,
     ) -> Result<R> {
         let args = serde_json::to_value(args).map_err(RpcError::internal)?;
-        let reply = call(&*self.service, method.name(), args).await.map_err(RpcError::into_remote)?;
-        R::deserialize(reply).map_err(RpcError::internal)
+        let served = async {
+            let time_left = time_for(DEFAULT_TIMEOUT, cx);
+            let call = MemoryCall::new(args, Outgoing::new(cx, time_left, false));
+            self.service.dispatch(self.service.descriptor().find(method.name())?, &mut { call }).await
+        };
+        let reply = response_within(DEFAULT_TIMEOUT, cx, "the service", method, served).await;
+        R::deserialize(reply.map_err(RpcError::into_remote)?).map_err(RpcError::internal)
     }
 }
 
 struct MemoryCall {
     args: Value,
+    deadline: Option<Instant>,
+    metadata: Metadata,
+    trace: Option<Trace>,
+    context: LazyContext<'static>,
+}
+
+impl MemoryCall {
+    fn new(args: Value, Outgoing { time_left, is_timed, metadata, trace }: Outgoing<'_>) -> Self {
+        static PEER: Peer = Peer { wire: "memory", ..Peer::LOCAL };
+        let deadline = if is_timed { deadline_after(time_left) } else { None };
+        Self { args, deadline, metadata: metadata.clone(), trace, context: LazyContext::new(&PEER) }
+    }
 }
 
 impl Call for MemoryCall {
@@ -58,6 +80,18 @@ impl Call for MemoryCall {
 
     fn args<A: DeserializeOwned>(&mut self) -> Result<A> {
         A::deserialize(&self.args).or_else(|_| decode_again(&self.args))
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    fn context(&mut self) -> Result<&mut Context> {
+        let Self { deadline, metadata, trace, context, .. } = self;
+        context.get(|cx| {
+            (cx.deadline, cx.metadata, cx.trace) = (*deadline, mem::take(metadata), trace.take());
+            Ok(())
+        })
     }
 
     fn reply<R: Serialize>(&mut self, outcome: Result<R>) -> Self::Reply {

@@ -4,6 +4,7 @@ use std::{
     any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
+    time::Instant,
 };
 
 use futures_util::FutureExt;
@@ -11,6 +12,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     arguments::Arguments,
+    context::Context,
     descriptor::{Method, ServiceDescriptor},
     error::{Code, Result, RpcError},
     offload::{LONG_BYTES, offload, offload_if},
@@ -26,7 +28,7 @@ pub trait Service: Send + Sync + 'static {
     ///
     /// A wire looks the method up once, with [`ServiceDescriptor::find`], and rejects an unknown one itself.
     /// Never panics: a panic in the method becomes an `INTERNAL` error.
-    fn dispatch<C: Call>(&self, method: &Method, call: &mut C) -> impl Future<Output = C::Reply> + Send;
+    fn dispatch<C: Call>(&self, method: &'static Method, call: &mut C) -> impl Future<Output = C::Reply> + Send;
 }
 
 impl<S: Service> Service for Arc<S> {
@@ -34,7 +36,7 @@ impl<S: Service> Service for Arc<S> {
         (**self).descriptor()
     }
 
-    fn dispatch<C: Call>(&self, method: &Method, call: &mut C) -> impl Future<Output = C::Reply> + Send {
+    fn dispatch<C: Call>(&self, method: &'static Method, call: &mut C) -> impl Future<Output = C::Reply> + Send {
         (**self).dispatch(method, call)
     }
 }
@@ -59,6 +61,16 @@ pub trait Call: Send {
     fn args_bytes(&self) -> usize {
         0
     }
+
+    /// When the caller no longer wants the reply; none if it did not say. Asked once for each call, so it costs little. Then
+    /// the call is ended.
+    fn deadline(&self) -> Option<Instant> {
+        None
+    }
+
+    /// What travels with the call besides its arguments. Read when somebody asks for the first time, mostly by a
+    /// [`LazyContext`](crate::wire::LazyContext); an error if it is over a limit.
+    fn context(&mut self) -> Result<&mut Context>;
 
     /// Encodes the outcome, reply or error. Called once, or again with an error if the first call panicked.
     fn reply<R: Serialize>(&mut self, outcome: Result<R>) -> Self::Reply;
@@ -87,13 +99,43 @@ where
     R: Serialize,
     F: Future<Output = Result<R>> + Send,
 {
-    let outcome = AssertUnwindSafe(async {
-        let Arguments(args) = offload(call.args_bytes(), || call.args()).map_err(|error| explain(method, error))?;
-        run(args).await
-    })
-    .catch_unwind()
-    .await
-    .unwrap_or_else(|panic| Err(panicked(method, panic.as_ref())));
+    let running = AssertUnwindSafe(async { run(args(method, call)?).await });
+    let outcome = running.catch_unwind().await;
+    reply(method, call, outcome)
+}
+
+/// Runs one method that takes the context of its call. Called by generated code.
+pub async fn invoke_with_context<C, A, R, F>(
+    method: &Method,
+    call: &mut C,
+    run: impl FnOnce(A, Context) -> F + Send,
+) -> C::Reply
+where
+    C: Call,
+    A: DeserializeOwned + Send,
+    R: Serialize,
+    F: Future<Output = Result<R>> + Send,
+{
+    let running = AssertUnwindSafe(async {
+        let args = args(method, call)?;
+        run(args, call.context()?.clone()).await
+    });
+    let outcome = running.catch_unwind().await;
+    reply(method, call, outcome)
+}
+
+fn args<C: Call, A: DeserializeOwned>(method: &Method, call: &mut C) -> Result<A> {
+    let args = offload(call.args_bytes(), || call.args());
+    args.map(|Arguments(args)| args).map_err(|error| explain(method, error))
+}
+
+/// Has `call` encode the outcome of a method, which may be a panic.
+fn reply<C: Call, R: Serialize>(
+    method: &Method,
+    call: &mut C,
+    outcome: Result<Result<R>, Box<dyn Any + Send>>,
+) -> C::Reply {
+    let outcome = outcome.unwrap_or_else(|panic| Err(panicked(method, panic.as_ref())));
     // The reply's own `Serialize` may panic too.
     let encode = || {
         let long = outcome.as_ref().is_ok_and(|reply| is_heavier(reply, LONG_BYTES));

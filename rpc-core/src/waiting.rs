@@ -72,7 +72,7 @@ impl<S: Service> Service for PerConnection<S> {
         self.service.descriptor()
     }
 
-    async fn dispatch<C: Call>(&self, method: &Method, call: &mut C) -> C::Reply {
+    async fn dispatch<C: Call>(&self, method: &'static Method, call: &mut C) -> C::Reply {
         let permit = method.waits().then(|| self.waiting.enter()).transpose();
         let _permit = match permit {
             Ok(permit) => permit,

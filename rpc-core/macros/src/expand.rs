@@ -1,10 +1,10 @@
 //! Turns a [`Service`] into tokens: one function per generated item.
 
 use proc_macro2::{Literal, TokenStream};
-use quote::{quote, quote_spanned};
+use quote::{ToTokens, quote, quote_spanned};
 use syn::{GenericArgument, Path, PathArguments, Type, parse2, spanned::Spanned};
 
-use crate::model::{self, Method, Parameters, Service, docs, plain};
+use crate::model::{self, Argument, Method, Parameters, Service, docs, plain};
 
 pub(crate) fn service(parameters: TokenStream, item: TokenStream) -> TokenStream {
     match parse2(parameters).and_then(|parameters| Ok((parameters, model::parse(item)?))) {
@@ -23,7 +23,7 @@ fn expand(parameters: &Parameters, service: &Service) -> TokenStream {
     let krate = &parameters.krate;
     let declared = declared_trait(service);
     let service_struct = service_struct(service);
-    let client_struct = client_struct(service);
+    let client_struct = client_struct(krate, service);
     let arguments = service.methods.iter().map(|method| arguments_struct(krate, method));
     let descriptor = descriptor(parameters, service);
     let service_impl = service_impl(krate, service);
@@ -46,7 +46,7 @@ fn declared_trait(service: &Service) -> TokenStream {
     let Service { attributes, visibility, name, methods } = service;
     let methods = methods.iter().map(|method| {
         let Method { attributes, name, outcome, .. } = method;
-        let arguments = typed_arguments(method);
+        let arguments = parameters_of(method);
         quote! {
             #(#attributes)*
             fn #name(&self, #arguments) -> impl ::core::future::Future<Output = #outcome> + ::core::marker::Send;
@@ -83,7 +83,7 @@ fn service_struct(service: &Service) -> TokenStream {
     }
 }
 
-fn client_struct(service: &Service) -> TokenStream {
+fn client_struct(krate: &Path, service: &Service) -> TokenStream {
     let Service { visibility, name, .. } = service;
     let client_name = service.client_name();
     let struct_docs = format!(" [`{name}`] over a wire.");
@@ -93,13 +93,23 @@ fn client_struct(service: &Service) -> TokenStream {
         #[derive(Debug, Clone)]
         #visibility struct #client_name<C> {
             caller: C,
+            context: #krate::__private::Context,
         }
 
         #[allow(dead_code)]
         impl<C> #client_name<C> {
             /// Calls through `caller`, the client of one wire.
             #visibility fn new(caller: C) -> Self {
-                Self { caller }
+                Self { caller, context: #krate::__private::Context::new() }
+            }
+
+            /// The same client for calls with the context `cx`.
+            #[must_use]
+            #visibility fn with(&self, cx: &#krate::__private::Context) -> Self
+            where
+                C: ::core::clone::Clone,
+            {
+                Self { caller: self.caller.clone(), context: cx.clone() }
             }
         }
     }
@@ -173,7 +183,7 @@ fn service_impl(krate: &Path, service: &Service) -> TokenStream {
 
             async fn dispatch<__Call: #krate::__private::Call>(
                 &self,
-                method: &#krate::__private::Method,
+                method: &'static #krate::__private::Method,
                 call: &mut __Call,
             ) -> __Call::Reply {
                 match method.index() {
@@ -189,6 +199,18 @@ fn dispatch_arm(krate: &Path, index: usize, method: &Method) -> TokenStream {
     let index = Literal::usize_unsuffixed(index);
     let (name, arguments_name) = (&method.name, method.arguments_name());
     let names: Vec<_> = method.arguments.iter().map(|argument| &argument.name).collect();
+    if let Some(Argument { name: cx, .. }) = &method.context {
+        return quote! {
+            #index => {
+                #krate::__private::invoke_with_context(
+                    method,
+                    call,
+                    |#arguments_name { #(#names),* }, #cx| async move { self.inner.#name(&#cx, #(#names),*).await },
+                )
+                .await
+            }
+        };
+    }
     quote! {
         #index => {
             #krate::__private::invoke(
@@ -207,11 +229,12 @@ fn client_impl(krate: &Path, service: &Service) -> TokenStream {
     let methods = service.methods.iter().enumerate().map(|(index, method)| {
         let Method { name, outcome, .. } = method;
         let (index, arguments_name) = (Literal::usize_unsuffixed(index), method.arguments_name());
-        let arguments = typed_arguments(method);
+        let arguments = parameters_of(method);
         let names = method.arguments.iter().map(|argument| &argument.name);
+        let cx = method.context.as_ref().map_or_else(|| quote!(&self.context), |cx| cx.name.to_token_stream());
         quote! {
             async fn #name(&self, #arguments) -> #outcome {
-                self.caller.call(&__DESCRIPTOR.methods()[#index], &#arguments_name { #(#names),* }).await
+                self.caller.call(&__DESCRIPTOR.methods()[#index], #cx, &#arguments_name { #(#names),* }).await
             }
         }
     });
@@ -230,6 +253,13 @@ fn check_outcomes(krate: &Path, service: &Service) -> TokenStream {
             #(let _: ::core::option::Option<#replies> = ::core::option::Option::None;)*
         };
     }
+}
+
+/// The parameters after `&self`: the context, if there is one, and the arguments.
+fn parameters_of(method: &Method) -> TokenStream {
+    let context = method.context.as_ref().map(|Argument { name, r#type }| quote!(#name: #r#type,));
+    let arguments = typed_arguments(method);
+    quote!(#context #arguments)
 }
 
 fn typed_arguments(method: &Method) -> TokenStream {

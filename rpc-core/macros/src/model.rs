@@ -36,6 +36,8 @@ pub(crate) struct Method {
     pub(crate) idempotent: bool,
     pub(crate) waits: bool,
     pub(crate) name: Ident,
+    /// The first parameter, if it is the context of the call.
+    pub(crate) context: Option<Argument>,
     pub(crate) arguments: Vec<Argument>,
     /// The return type as written; that it is a `Result` is checked by the compiler, not by its name.
     pub(crate) outcome: Type,
@@ -213,7 +215,9 @@ fn parse_method(method: &TraitItemFn, errors: &mut Errors) -> Option<Method> {
     let mut attributes = method.attrs.clone();
     let idempotent = take_mark(&mut attributes, "idempotent", "a method is idempotent or it is not", errors);
     let waits = take_mark(&mut attributes, "waits", "a method waits or it does not", errors);
-    let arguments: Vec<_> = signature.inputs.iter().filter_map(|input| parse_argument(input, errors)).collect();
+    let mut inputs = signature.inputs.iter().filter(|input| matches!(input, FnArg::Typed(_))).peekable();
+    let context = inputs.next_if(|input| is_context(input)).and_then(|input| named(input, errors));
+    let arguments: Vec<_> = inputs.filter_map(|input| parse_argument(input, errors)).collect();
     let outcome = match &signature.output {
         ReturnType::Type(_, outcome) => (**outcome).clone(),
         ReturnType::Default => syn::parse_quote_spanned!(signature.span()=> ()),
@@ -224,6 +228,7 @@ fn parse_method(method: &TraitItemFn, errors: &mut Errors) -> Option<Method> {
         idempotent,
         waits,
         name: signature.ident.clone(),
+        context,
         arguments,
         outcome,
     })
@@ -261,8 +266,20 @@ fn check_signature(signature: &Signature, errors: &mut Errors) {
     }
 }
 
+/// Whether the parameter is a `&Context`, by any path.
+fn is_context(input: &FnArg) -> bool {
+    let FnArg::Typed(typed) = input else { return false };
+    let Type::Reference(reference) = &*typed.ty else { return false };
+    let Type::Path(path) = &*reference.elem else { return false };
+    reference.mutability.is_none() && path.path.segments.last().is_some_and(|last| last.ident == "Context")
+}
+
 fn parse_argument(input: &FnArg, errors: &mut Errors) -> Option<Argument> {
     let FnArg::Typed(typed) = input else { return None };
+    if is_context(input) {
+        errors.add(input, "the context is the first parameter: `async fn name(&self, cx: &Context, …)`");
+        return None;
+    }
     if let Some(attribute) = typed.attrs.first() {
         errors.add(attribute, "an argument has no attributes: put them on the fields of a struct of its own");
     }
@@ -273,6 +290,12 @@ fn parse_argument(input: &FnArg, errors: &mut Errors) -> Option<Argument> {
         Type::ImplTrait(_) => errors.add(&typed.ty, "an argument has one concrete type"),
         _ => {}
     }
+    named(input, errors)
+}
+
+/// The parameter with its name, which is a plain one.
+fn named(input: &FnArg, errors: &mut Errors) -> Option<Argument> {
+    let FnArg::Typed(typed) = input else { return None };
     match &*typed.pat {
         Pat::Ident(pattern) if pattern.by_ref.is_none() && pattern.subpat.is_none() && pattern.mutability.is_none() => {
             Some(Argument { name: pattern.ident.clone(), r#type: (*typed.ty).clone() })
@@ -288,9 +311,9 @@ fn check_names(service: &Ident, methods: &[Method], errors: &mut Errors) {
     let mut seen: HashMap<String, &Ident> = HashMap::new();
     for method in methods {
         let name = method.wire_name();
-        if name == "new" {
-            errors
-                .add(&method.name, format_args!("`new` clashes with the generated `{service}Client::new`; rename it"));
+        if matches!(&*name, "new" | "with") {
+            let problem = format_args!("`{name}` clashes with the generated `{service}Client::{name}`; rename it");
+            errors.add(&method.name, problem);
         }
         let camel = method.camel_name();
         if let Some(first) = seen.insert(camel.clone(), &method.name) {

@@ -32,12 +32,27 @@ impl<T: Calculator> CalculatorService<T> {
 #[derive(Debug, Clone)]
 pub struct CalculatorClient<C> {
     caller: C,
+    context: ::everywire_core::__private::Context,
 }
 #[allow(dead_code)]
 impl<C> CalculatorClient<C> {
     /// Calls through `caller`, the client of one wire.
     pub fn new(caller: C) -> Self {
-        Self { caller }
+        Self {
+            caller,
+            context: ::everywire_core::__private::Context::new(),
+        }
+    }
+    /// The same client for calls with the context `cx`.
+    #[must_use]
+    pub fn with(&self, cx: &::everywire_core::__private::Context) -> Self
+    where
+        C: ::core::clone::Clone,
+    {
+        Self {
+            caller: self.caller.clone(),
+            context: cx.clone(),
+        }
     }
 }
 const _: () = {
@@ -103,7 +118,7 @@ const _: () = {
         }
         async fn dispatch<__Call: ::everywire_core::__private::Call>(
             &self,
-            method: &::everywire_core::__private::Method,
+            method: &'static ::everywire_core::__private::Method,
             call: &mut __Call,
         ) -> __Call::Reply {
             match method.index() {
@@ -138,11 +153,21 @@ const _: () = {
     impl<__Caller: ::everywire_core::__private::Caller> Calculator
     for CalculatorClient<__Caller> {
         async fn add(&self, a: i64, b: i64) -> Result<i64> {
-            self.caller.call(&__DESCRIPTOR.methods()[0], &__AddArguments { a, b }).await
+            self.caller
+                .call(
+                    &__DESCRIPTOR.methods()[0],
+                    &self.context,
+                    &__AddArguments { a, b },
+                )
+                .await
         }
         async fn sum(&self, numbers: Vec<i64>, start: Option<i64>) -> Result<i64> {
             self.caller
-                .call(&__DESCRIPTOR.methods()[1], &__SumArguments { numbers, start })
+                .call(
+                    &__DESCRIPTOR.methods()[1],
+                    &self.context,
+                    &__SumArguments { numbers, start },
+                )
                 .await
         }
     }

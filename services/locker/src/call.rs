@@ -3,7 +3,7 @@
 use std::{iter, sync::Arc};
 
 use everywire_core::{
-    Result, RpcError,
+    Context, Result, RpcError,
     descriptor::Method,
     wire::{Call, decode_again},
 };
@@ -28,6 +28,7 @@ pub(crate) struct LockerCall {
     pub(crate) envelope: Envelope,
     pub(crate) method: &'static Method,
     pub(crate) resource: Arc<str>,
+    pub(crate) context: Context,
 }
 
 impl Call for LockerCall {
@@ -36,6 +37,10 @@ impl Call for LockerCall {
     fn args<A: DeserializeOwned>(&mut self) -> Result<A> {
         let arguments = || MapDeserializer::<_, Error>::new(iter::once((RESOURCE, &*self.resource)));
         A::deserialize(arguments()).or_else(|_| decode_again(arguments()))
+    }
+
+    fn context(&mut self) -> Result<&mut Context> {
+        Ok(&mut self.context)
     }
 
     fn reply<R: Serialize>(&mut self, outcome: Result<R>) -> Reply {

@@ -66,9 +66,11 @@ impl Protocol for Server {
 
     async fn serve<S: Service>(shared: Arc<Shared>, service: S, connection: Connection<impl Io>) -> io::Result<()> {
         let (service, method, resource) = (Arc::new(service), shared.method, Arc::clone(&shared.resource));
+        let peer = connection.peer.clone();
         let dispatch = move |envelope| {
             let service = Arc::clone(&service);
-            let mut call = LockerCall { envelope, method, resource: Arc::clone(&resource) };
+            let (resource, context) = (Arc::clone(&resource), peer.clone().into());
+            let mut call = LockerCall { envelope, method, resource, context };
             async move { service.dispatch(call.method, &mut call).await }
         };
         shared.engine.serve(connection, LockerSession { dispatch }).await

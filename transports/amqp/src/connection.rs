@@ -7,7 +7,7 @@ use everywire_core::{
     Budget, Limit, Result, Service,
     wire::{CancellationToken, PerConnection, Waiting},
 };
-use everywire_json::{answer, rejection};
+use everywire_json::{answer_at, rejection};
 use futures_util::FutureExt;
 use lapin::{message::Delivery, protocol::constants::REPLY_SUCCESS, types::ShortString};
 use tokio::{
@@ -19,6 +19,7 @@ use tokio::{
 use crate::{
     broker::{Broker, CONNECT_TIME},
     callers::Callers,
+    context::{self, Message},
     envelope,
     queue::Queue,
     redelivery::{Delivered, Receipt},
@@ -149,7 +150,6 @@ impl<S: Service> Connection<S> {
             service: Arc::clone(&self.service),
             budget: Arc::clone(&self.budget),
             redelivered: delivery.redelivered,
-            time: envelope::expiration(delivery),
             bytes: delivery.data.len(),
             waits: Notify::new(),
         }
@@ -157,7 +157,7 @@ impl<S: Service> Connection<S> {
 
     /// The body of the reply, if there is to be one.
     async fn reply(&self, delivered: &Delivered<PerConnection<S>>, delivery: &Delivery) -> Option<Bytes> {
-        let length = delivery.data.len();
+        let (length, deadline) = (delivery.data.len(), context::deadline(&delivery.properties));
         if length > self.budget.limits().message_bytes {
             let error = self.budget.exceeded(Limit::MessageBytes, format_args!("a request of {length} bytes"));
             return Some(rejection(&error).into());
@@ -165,7 +165,8 @@ impl<S: Service> Connection<S> {
         match envelope::decoded(delivery, &self.budget) {
             Ok(body) => {
                 let body = body.as_ref().map_or(&delivery.data[..], |body| &body.bytes);
-                answer(delivered, body, &self.budget).await.map(Bytes::from)
+                let message = Message { service: delivered, budget: &self.budget, delivery, deadline };
+                answer_at(&message, body).await.map(Bytes::from)
             }
             Err(error) => Some(rejection(&error).into()),
         }

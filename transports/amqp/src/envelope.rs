@@ -1,11 +1,13 @@
 //! The properties of a message, which stand around its JSON-RPC body.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use bytes::Bytes;
-use everywire_core::{Budget, Result, RpcError};
+use everywire_core::{Budget, Result, RpcError, wire::Outgoing};
 use everywire_net::{encoding::Encoding, http1::Received};
 use lapin::{BasicProperties, message::Delivery};
+
+use crate::context;
 
 /// The property `content_type` of every message.
 const CONTENT_TYPE: &str = "application/json";
@@ -13,14 +15,18 @@ const CONTENT_TYPE: &str = "application/json";
 /// The queue of replies that is not declared: the broker delivers them to the channel that sent the request.
 pub(crate) const DIRECT_REPLY_TO: &str = "amq.rabbitmq.reply-to";
 
-/// The properties of the request with this `number`, which waits in the queue for at most `time`.
-pub(crate) fn request(number: u64, time: Duration) -> BasicProperties {
-    let millis = u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
-    BasicProperties::default()
+/// The properties of the request with this `number`. It waits in the queue for as long as the call has time.
+pub(crate) fn request(number: u64, outgoing: &Outgoing<'_>) -> BasicProperties {
+    let millis = u32::try_from(outgoing.time_left.as_millis()).unwrap_or(u32::MAX);
+    let properties = BasicProperties::default()
         .with_content_type(CONTENT_TYPE.into())
         .with_correlation_id(number.to_string().into())
         .with_expiration(millis.to_string().into())
-        .with_reply_to(DIRECT_REPLY_TO.into())
+        .with_reply_to(DIRECT_REPLY_TO.into());
+    match context::headers(outgoing) {
+        Some(headers) => properties.with_headers(headers),
+        None => properties,
+    }
 }
 
 /// The number of the request that a reply, or a request that the broker returns, belongs to.
@@ -35,11 +41,6 @@ pub(crate) fn reply_to(request: &Delivery) -> BasicProperties {
         Some(id) => properties.with_correlation_id(id.clone()),
         None => properties,
     }
-}
-
-/// How long the caller of a request waits: the property `expiration`, in milliseconds.
-pub(crate) fn expiration(request: &Delivery) -> Option<Duration> {
-    request.properties.expiration().as_ref()?.as_str().parse().ok().map(Duration::from_millis)
 }
 
 /// The decoded body of a message, or `None` if it is not compressed.

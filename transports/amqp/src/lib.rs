@@ -93,6 +93,7 @@ mod broker;
 mod callers;
 mod client;
 mod connection;
+mod context;
 mod envelope;
 mod fault;
 mod outage;

@@ -1,11 +1,8 @@
 //! One message: the service as its calls may use it, and its acknowledgement.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::Relaxed},
 };
 
 use everywire_core::{
@@ -14,7 +11,7 @@ use everywire_core::{
     wire::Call,
 };
 use lapin::{Channel, options::BasicAckOptions, types::DeliveryTag};
-use tokio::{sync::Notify, time::timeout};
+use tokio::sync::Notify;
 
 /// A service for the calls of one message.
 pub(crate) struct Delivered<S> {
@@ -22,8 +19,6 @@ pub(crate) struct Delivered<S> {
     pub(crate) budget: Arc<Budget>,
     /// Whether the broker had delivered it before.
     pub(crate) redelivered: bool,
-    /// How long its caller waits.
-    pub(crate) time: Option<Duration>,
     /// The length of its body.
     pub(crate) bytes: usize,
     /// Notified when a call of it waits.
@@ -35,7 +30,7 @@ impl<S: Service> Service for Delivered<S> {
         self.service.descriptor()
     }
 
-    async fn dispatch<C: Call>(&self, method: &Method, call: &mut C) -> C::Reply {
+    async fn dispatch<C: Call>(&self, method: &'static Method, call: &mut C) -> C::Reply {
         if self.redelivered && !method.is_idempotent() {
             let text = "the call may have run: the server that had it was lost before its reply; it is not run again";
             return call.reply::<()>(Err(RpcError::aborted(text)));
@@ -48,14 +43,7 @@ impl<S: Service> Service for Delivered<S> {
             }
             self.waits.notify_one();
         }
-        let running = self.service.dispatch(method, call);
-        let Some(time) = self.time else { return running.await };
-        match timeout(time, running).await {
-            Ok(reply) => reply,
-            Err(_) => {
-                call.reply::<()>(Err(RpcError::deadline_exceeded(format!("no reply within the call's {time:?}"))))
-            }
-        }
+        self.service.dispatch(method, call).await
     }
 }
 

@@ -1,12 +1,13 @@
 //! One call: from the bytes of its arguments to its response.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use everywire_core::{
-    Budget, Limit, Result,
-    wire::{Call, decode_again},
+    Budget, Context, Limit, Peer, Result,
+    wire::{Call, LazyContext, decode_again},
 };
-use http::Response;
+use everywire_net::context;
+use http::{HeaderMap, Response};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
@@ -20,15 +21,31 @@ use crate::{
 pub(crate) struct GrpcCall<'a> {
     /// Taken when the arguments are read, so that a call that waits holds no bytes.
     message: Option<Message>,
-    budget: &'a Arc<Budget>,
-    /// Whether the client asks for a compressed reply.
-    gzip: bool,
+    around: Around<'a>,
+    context: LazyContext<'a>,
+}
+
+/// What stands around the message of a request.
+pub(crate) struct Around<'a> {
+    pub(crate) headers: HeaderMap,
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) peer: &'a Peer,
+    pub(crate) budget: &'a Arc<Budget>,
+    /// Whether the client asks for a compressed reply. A short one is not compressed.
+    pub(crate) gzip: bool,
+}
+
+impl<'a> Around<'a> {
+    /// Of a request that arrives without a connection.
+    pub(crate) fn nothing(budget: &'a Arc<Budget>) -> Self {
+        Self { headers: HeaderMap::new(), deadline: None, peer: &Peer::LOCAL, budget, gzip: false }
+    }
 }
 
 impl<'a> GrpcCall<'a> {
-    /// The call whose arguments are `message`. Its reply is compressed if `gzip` is set and the reply is long.
-    pub(crate) fn new(message: Message, budget: &'a Arc<Budget>, gzip: bool) -> Self {
-        Self { message: Some(message), budget, gzip }
+    /// The call whose arguments are `message`.
+    pub(crate) fn new(message: Message, around: Around<'a>) -> Self {
+        Self { message: Some(message), context: LazyContext::new(around.peer), around }
     }
 }
 
@@ -37,10 +54,10 @@ impl Call for GrpcCall<'_> {
 
     fn args<A: DeserializeOwned>(&mut self) -> Result<A> {
         let message = self.message.take().expect("arguments are read once");
-        let (bytes, depth) = (&*message.bytes, self.budget.limits().depth);
+        let (bytes, depth) = (&*message.bytes, self.around.budget.limits().depth);
         codec::from_slice_within(bytes, depth).or_else(|error| {
             if error.is_depth() {
-                self.budget.record(Limit::Depth, &error);
+                self.around.budget.record(Limit::Depth, &error);
             }
             decode_again(codec::Message { bytes, depth })
         })
@@ -50,9 +67,21 @@ impl Call for GrpcCall<'_> {
         self.message.as_ref().map_or(0, |message| message.bytes.len())
     }
 
+    fn deadline(&self) -> Option<Instant> {
+        self.around.deadline
+    }
+
+    fn context(&mut self) -> Result<&mut Context> {
+        let Around { headers, deadline, .. } = &self.around;
+        self.context.get(|cx| {
+            cx.deadline = *deadline;
+            context::read(headers, cx)
+        })
+    }
+
     fn reply<R: Serialize>(&mut self, outcome: Result<R>) -> Self::Reply {
-        match outcome.and_then(|reply| envelope::frame_within(&reply, self.budget)) {
-            Ok(message) if self.gzip => envelope::gzip_response(message, self.budget),
+        match outcome.and_then(|reply| envelope::frame_within(&reply, self.around.budget)) {
+            Ok(message) if self.around.gzip => envelope::gzip_response(message, self.around.budget),
             Ok(message) => envelope::response(message),
             Err(error) => status::response(&error),
         }

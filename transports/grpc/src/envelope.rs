@@ -2,7 +2,7 @@
 //!
 //! Specification: <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>.
 
-use std::{fmt, future::poll_fn, pin::Pin, sync::Arc, task::Poll, time::Duration};
+use std::{fmt, future::poll_fn, pin::Pin, sync::Arc, task::Poll};
 
 use bytes::{Buf, Bytes};
 use everywire_core::{
@@ -10,7 +10,7 @@ use everywire_core::{
     wire::{Encoded, FREE_BYTES, MessageBuffer, Reservation, offload},
 };
 use everywire_net::{encoding, http1};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderValue};
 use hyper::body::Body as HttpBody;
 use serde::Serialize;
 use tonic::Status;
@@ -29,9 +29,6 @@ const COMPRESSED: u8 = 1;
 
 /// The content type of every request and response.
 pub(crate) const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/grpc");
-
-/// The header with the time that is left until the deadline.
-pub(crate) const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
 /// Enough for most messages, so that they need one allocation.
 const INITIAL_CAPACITY: usize = 128;
@@ -181,38 +178,6 @@ fn cardinality() -> RpcError {
     RpcError::unimplemented("the body is not exactly one whole message")
 }
 
-/// Reads `grpc-timeout`: at most eight digits and a unit.
-pub(crate) fn deadline(headers: &HeaderMap) -> Result<Option<Duration>> {
-    let Some(value) = headers.get(&TIMEOUT) else { return Ok(None) };
-    let malformed = || RpcError::invalid_argument("malformed grpc-timeout; expected at most eight digits and a unit");
-    let (unit, digits) = value.as_bytes().split_last().ok_or_else(malformed)?;
-    if digits.is_empty() || digits.len() > 8 || !digits.iter().all(u8::is_ascii_digit) {
-        return Err(malformed());
-    }
-    let number = digits.iter().fold(0, |number, digit| number * 10 + u64::from(digit - b'0'));
-    Ok(Some(match unit {
-        b'H' => Duration::from_secs(number * 3600),
-        b'M' => Duration::from_secs(number * 60),
-        b'S' => Duration::from_secs(number),
-        b'm' => Duration::from_millis(number),
-        b'u' => Duration::from_micros(number),
-        b'n' => Duration::from_nanos(number),
-        _ => return Err(malformed()),
-    }))
-}
-
-/// Writes `grpc-timeout` in the finest unit that eight digits hold.
-pub(crate) fn timeout_header(time: Duration) -> HeaderValue {
-    const LIMIT: u128 = 100_000_000;
-    let units = [(time.as_nanos(), 'n'), (time.as_micros(), 'u'), (time.as_millis(), 'm')];
-    let (number, unit) = units.into_iter().find(|(number, _)| *number < LIMIT).unwrap_or_else(|| {
-        let hours = u128::from(time.as_secs() / 3600);
-        let seconds = u128::from(time.as_secs());
-        if seconds < LIMIT { (seconds, 'S') } else { (hours.min(LIMIT - 1), 'H') }
-    });
-    HeaderValue::try_from(format!("{number}{unit}")).expect("digits and a letter are a header value")
-}
-
 /// The trailers of success.
 pub(crate) fn success() -> HeaderMap {
     let mut trailers = HeaderMap::with_capacity(1);
@@ -255,36 +220,6 @@ fn gzip(framed: &[u8], budget: &Arc<Budget>) -> Result<Encoded> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn deadlines_are_written_in_the_finest_unit_that_fits() {
-        #[rustfmt::skip]
-        let cases = [
-            (Duration::ZERO, "0n"),
-            (Duration::from_nanos(99_999_999), "99999999n"),
-            (Duration::from_millis(100), "100000u"),
-            (Duration::from_secs(30), "30000000u"),
-            (Duration::from_secs(100), "100000m"),
-            (Duration::from_secs(100_000), "100000S"),
-            (Duration::from_hours(100_000_000), "99999999H"),
-            (Duration::MAX, "99999999H"),
-        ];
-        for (time, text) in cases {
-            let header = timeout_header(time);
-            assert_eq!(header, text);
-            let read = deadline(&HeaderMap::from_iter([(TIMEOUT, header)])).unwrap().unwrap();
-            assert!(read <= time, "{text}: {read:?}");
-        }
-    }
-
-    #[test]
-    fn malformed_deadlines_are_rejected() {
-        for text in ["", "1", "S", "1s", "-1S", "1.5S", "123456789S", "1S "] {
-            let Ok(header) = HeaderValue::from_str(text) else { continue };
-            let headers = HeaderMap::from_iter([(TIMEOUT, header)]);
-            assert_eq!(deadline(&headers).unwrap_err().code(), everywire_core::Code::InvalidArgument, "{text:?}");
-        }
-    }
 
     #[test]
     fn a_message_has_a_prefix() {

@@ -18,6 +18,7 @@ use std::{
 
 use bytes::Bytes;
 use everywire_core::{Budget, Caller, Limits, Origin, Result, RpcError, Service, descriptor::Method};
+use everywire_net::context::{timeout, timeout_header};
 use everywire_testing::{
     Choice, Colour, Echo, EchoClient, EchoService, Echoing, Part, Several, Specimen, assert_same, at_once,
 };
@@ -30,16 +31,17 @@ use self::rich::Rich;
 use crate::{
     authority::{Frames, PREFACE},
     body::Body as Reply,
-    call::GrpcCall,
+    call::{Around, GrpcCall},
     client::read_response,
     codec::{from_slice_within, to_vec},
     compression::Encoding,
-    envelope::{self, Received, TIMEOUT, deadline, frame, timeout_header},
+    envelope::{self, Received, frame},
 };
 
 static SERVICE: LazyLock<EchoService<Echoing>> = LazyLock::new(|| EchoService::new(Echoing));
 
 const DEPTH: usize = 8;
+const TIMEOUT: http::HeaderName = http::HeaderName::from_static("grpc-timeout");
 /// The longest message in a frame.
 const FRAMED_BYTES: usize = 300;
 /// The longest message that a compressed one may hold.
@@ -125,10 +127,10 @@ fn called<R: DeserializeOwned>(name: &str, message: &[u8]) -> Option<R> {
 }
 
 /// What a client reads in the server's response to a framed message.
-async fn answered<R: DeserializeOwned>(method: &Method, framed: &[u8]) -> Result<R> {
+async fn answered<R: DeserializeOwned>(method: &'static Method, framed: &[u8]) -> Result<R> {
     let message =
         Received::read(Pieces::new(framed, usize::MAX), &AMPLE).await?.into_message(Encoding::Gzip, &AMPLE)?;
-    let mut call = GrpcCall::new(message, &AMPLE, false);
+    let mut call = GrpcCall::new(message, Around::nothing(&AMPLE));
     let (head, body) = SERVICE.dispatch(method, &mut call).await.into_parts();
     let (rest, trailers) = match &body {
         Reply::Message(message) => (&message[..], Some(envelope::success())),
@@ -178,9 +180,9 @@ fn response(data: &[u8]) {
         }
     }
     if let Some(value) = headers.get(Status::GRPC_STATUS)
-        && let Ok(Some(time)) = deadline(&HeaderMap::from_iter([(TIMEOUT, value.clone())]))
+        && let Ok(Some(time)) = timeout(&HeaderMap::from_iter([(TIMEOUT, value.clone())]))
     {
-        let again = deadline(&HeaderMap::from_iter([(TIMEOUT, timeout_header(time))]));
+        let again = timeout(&HeaderMap::from_iter([(TIMEOUT, timeout_header(time))]));
         assert!(again.is_ok_and(|again| again.is_some_and(|again| again <= time)), "{time:?}");
     }
 }
@@ -192,6 +194,7 @@ impl Caller for Loopback {
     async fn call<A: Serialize + Send + Sync, R: DeserializeOwned>(
         &self,
         method: &'static Method,
+        _cx: &everywire_core::Context,
         args: &A,
     ) -> Result<R> {
         let request = frame(args).map_err(RpcError::internal)?;

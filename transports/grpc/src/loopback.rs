@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use everywire_core::{Budget, Caller, Result, RpcError, Service, descriptor::Method};
+use everywire_core::{Budget, Caller, Context, Result, RpcError, Service, descriptor::Method};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     body::Body,
-    call::GrpcCall,
+    call::{Around, GrpcCall},
     client::Whole,
     codec,
     compression::Encoding,
@@ -38,11 +38,12 @@ impl<S: Service> Caller for Loopback<S> {
     async fn call<A: Serialize + Send + Sync, R: DeserializeOwned>(
         &self,
         method: &'static Method,
+        _cx: &Context,
         args: &A,
     ) -> Result<R> {
         let request = frame(args).map_err(RpcError::internal)?;
         let message = self.received(request).await?;
-        let mut call = GrpcCall::new(message, &self.budget, false);
+        let mut call = GrpcCall::new(message, Around::nothing(&self.budget));
         let (head, body) = self.service.dispatch(method, &mut call).await.into_parts();
         let Body::Message(reply) = body else {
             status::of(&head.headers).transpose()?;

@@ -1,22 +1,22 @@
 //! Answers one request: by a method of the service, or by health or reflection.
 
-use std::{sync::Arc, time::Duration};
+use std::{sync::Arc, time::Instant};
 
 use everywire_core::{
-    Budget, Result, RpcError, Service,
+    Budget, Peer, Result, RpcError, Service,
     descriptor::{Method, ServiceDescriptor},
     wire::CancellationToken,
 };
-use everywire_net::arrived;
+use everywire_net::{arrived, context};
 use http::{Request, Response};
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::sync::Semaphore;
 
 use crate::{
     body::{Body, Incoming},
     builtin::Builtins,
-    call::GrpcCall,
+    call::{Around, GrpcCall},
     compression::{self, Encoding},
-    envelope::{self, Received},
+    envelope::Received,
     head, status,
 };
 
@@ -32,6 +32,7 @@ pub(crate) struct Router<S> {
     pub(crate) service: S,
     /// Permits for the calls of health and reflection that the connection may have open.
     pub(crate) builtin_calls: Arc<Semaphore>,
+    pub(crate) peer: Peer,
     pub(crate) budget: Arc<Budget>,
     pub(crate) stop: CancellationToken,
 }
@@ -53,7 +54,7 @@ impl<S: Service> Router<S> {
         let path = request.uri().path();
         let answer = match self.shared.descriptor.methods().iter().find(|method| method.path() == path) {
             Some(method) => {
-                let deadline = envelope::deadline(request.headers());
+                let deadline = context::deadline(request.headers());
                 self.call(method, deadline, request).await
             }
             None => self.answer_other(request).await,
@@ -64,30 +65,21 @@ impl<S: Service> Router<S> {
     /// Runs `method` until its deadline.
     async fn call(
         &self,
-        method: &Method,
-        deadline: Result<Option<Duration>>,
+        method: &'static Method,
+        deadline: Result<Option<Instant>>,
         request: Request<Incoming>,
     ) -> Result<Response<Body>> {
         if self.stop.is_cancelled() {
             return Err(RpcError::unavailable("the server is shutting down"));
         }
-        let call = self.run(method, request);
-        let Some(time) = deadline? else { return call.await };
-        timeout(time, call).await.unwrap_or_else(|_| {
-            Err(RpcError::deadline_exceeded(format!(
-                "{} did not finish within {time:?}, the deadline of its caller",
-                method.name()
-            )))
-        })
-    }
-
-    async fn run(&self, method: &Method, request: Request<Incoming>) -> Result<Response<Body>> {
-        let budget = &self.budget;
-        let encoding = Encoding::of(request.headers());
-        let gzip = encoding == Encoding::Gzip && compression::accepts_gzip(request.headers());
-        // Drops the headers, because the call may wait for a long time.
-        let received = arrived(Received::read(request.into_body(), budget), budget, &self.stop).await?;
-        let mut call = GrpcCall::new(received.into_message(encoding, budget)?, budget, gzip);
+        let (deadline, budget) = (deadline?, &self.budget);
+        let (head, body) = request.into_parts();
+        let headers = head.headers;
+        let encoding = Encoding::of(&headers);
+        let gzip = encoding == Encoding::Gzip && compression::accepts_gzip(&headers);
+        let received = arrived(Received::read(body, budget), budget, &self.stop).await?;
+        let message = received.into_message(encoding, budget)?;
+        let mut call = GrpcCall::new(message, Around { headers, deadline, peer: &self.peer, budget, gzip });
         Ok(self.service.dispatch(method, &mut call).await)
     }
 

@@ -56,9 +56,9 @@ impl Protocol for Server {
         service: S,
         connection: wire::Connection<impl Io>,
     ) -> io::Result<()> {
-        let wire::Connection { io, budget, stop, .. } = connection;
+        let wire::Connection { io, peer, budget, stop, .. } = connection;
         let builtin_calls = Arc::new(Semaphore::new(builtin::CALLS));
-        let router = Router { shared, service, builtin_calls, budget: Arc::clone(&budget), stop: stop.clone() };
+        let router = Router { shared, service, builtin_calls, peer, budget: Arc::clone(&budget), stop: stop.clone() };
         Connection::serve(Arc::new(router), io, budget, stop).await
     }
 }

@@ -7,12 +7,12 @@ use std::{
 
 use bytes::Bytes;
 use everywire_core::{
-    Service,
+    RpcError, Service,
     wire::{CancellationToken, Encoded, Io, Socket},
 };
 use everywire_json::{Cancellable, answer_at};
 use everywire_net::{
-    encoding,
+    context, encoding,
     http1::{self, not_post, not_received, rejection},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header};
@@ -28,12 +28,18 @@ use crate::{
     session::{self, Message},
 };
 
+/// A session that a request opened, and the request's headers.
+struct Opened {
+    upgrade: OnUpgrade,
+    headers: HeaderMap,
+}
+
 /// One connection of a [`Shared`].
 pub(crate) struct Connection<S> {
     shared: Shared<S>,
     stop: CancellationToken,
     /// The session that a request opened, to begin once hyper has sent the response.
-    opened: Mutex<Option<OnUpgrade>>,
+    opened: Mutex<Option<Opened>>,
     /// The calls of that session.
     calls: Cancellable,
 }
@@ -49,15 +55,20 @@ impl<S: Service> Connection<S> {
         let respond = |request| self.respond(request);
         let served = http1::serve(socket, budget, &common.origins, &self.stop, respond).await;
         let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(opened) = opened else { return served.map_err(io::Error::other) };
-        let Some((socket, read)) = http1::upgraded::<IO>(opened).await else { return Ok(()) };
-        let call = |message, is_stopping| self.call(message, is_stopping);
+        let Some(Opened { upgrade, headers }) = opened else { return served.map_err(io::Error::other) };
+        let Some((socket, read)) = http1::upgraded::<IO>(upgrade).await else { return Ok(()) };
+        let call = |message, is_stopping| self.call(message, &headers, is_stopping);
         session::serve(socket, read, call, budget, waiting, &self.stop).await
     }
 
     /// The answer to a message of a session.
-    fn call(&self, message: Message, is_stopping: bool) -> impl Future<Output = Option<Encoded>> {
-        let gate = Gate { shared: &self.shared, calls: Some(&self.calls), is_stopping };
+    fn call<'a>(
+        &'a self,
+        message: Message,
+        headers: &'a HeaderMap,
+        is_stopping: bool,
+    ) -> impl Future<Output = Option<Encoded>> + use<'a, S> {
+        let gate = Gate { shared: &self.shared, calls: Some(&self.calls), headers, deadline: None, is_stopping };
         async move { answer_at(&gate, &message.bytes).await }
     }
 
@@ -70,15 +81,16 @@ impl<S: Service> Connection<S> {
         }
         let budget = &self.shared.budget;
         let (head, body) = request.into_parts();
+        let deadline = match context::deadline(&head.headers) {
+            Ok(deadline) => deadline,
+            Err(error) => return rejected(rejection(StatusCode::BAD_REQUEST, error.message()), &error),
+        };
         let body = match encoding::receive(&head.headers, body, budget, &self.stop).await {
             Ok(body) => body,
-            Err(error) => {
-                let mut response = not_received(&error);
-                *response.body_mut() = everywire_json::rejection(&error).into();
-                return json(response);
-            }
+            Err(error) => return rejected(not_received(&error), &error),
         };
-        let gate = Gate { shared: &self.shared, calls: None, is_stopping: self.stop.is_cancelled() };
+        let is_stopping = self.stop.is_cancelled();
+        let gate = Gate { shared: &self.shared, calls: None, headers: &head.headers, deadline, is_stopping };
         match answer_at(&gate, &body.bytes).await {
             Some(answer) => self.sent(answer, &head.headers),
             // Every client accepts an empty 200; half of them take a 204 for a failure.
@@ -118,7 +130,9 @@ impl<S: Service> Connection<S> {
         headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
-        *self.opened.lock().unwrap_or_else(PoisonError::into_inner) = Some(upgrade::on(&mut request));
+        let upgrade = upgrade::on(&mut request);
+        let headers = std::mem::take(request.headers_mut());
+        *self.opened.lock().unwrap_or_else(PoisonError::into_inner) = Some(Opened { upgrade, headers });
         response
     }
 }
@@ -151,6 +165,12 @@ fn asks_for(headers: &HeaderMap, name: &HeaderName, entry: &str) -> bool {
 fn entries<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
     let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).map(str::trim)
+}
+
+/// `response`, of a request that is rejected, with `error` as its body.
+fn rejected(mut response: Response<Full<Bytes>>, error: &RpcError) -> Response<Full<Bytes>> {
+    *response.body_mut() = everywire_json::rejection(error).into();
+    json(response)
 }
 
 fn json(mut response: Response<Full<Bytes>>) -> Response<Full<Bytes>> {

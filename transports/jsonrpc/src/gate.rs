@@ -1,10 +1,11 @@
 //! What the messages of one connection are addressed to: the service, and the document that describes it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
-use everywire_core::{Budget, Result, RpcError, Service, wire::Waiting};
+use everywire_core::{Budget, Context, Peer, Result, RpcError, Service, wire::Waiting};
 use everywire_json::{Cancellable, Endpoint};
-use everywire_net::WebOrigins;
+use everywire_net::{WebOrigins, context};
+use http::HeaderMap;
 use serde_json::value::RawValue;
 
 /// The method that answers with the service's `OpenRPC` document.
@@ -24,6 +25,7 @@ pub(crate) struct Shared<S> {
     pub(crate) common: Arc<Common>,
     pub(crate) budget: Arc<Budget>,
     pub(crate) waiting: Waiting,
+    pub(crate) peer: Peer,
 }
 
 /// What one message is addressed to.
@@ -31,6 +33,9 @@ pub(crate) struct Gate<'a, S> {
     pub(crate) shared: &'a Shared<S>,
     /// The calls of a WebSocket, which later messages can cancel.
     pub(crate) calls: Option<&'a Cancellable>,
+    /// Those of the request, or of the one that opened the WebSocket.
+    pub(crate) headers: &'a HeaderMap,
+    pub(crate) deadline: Option<Instant>,
     /// The server takes no new calls.
     pub(crate) is_stopping: bool,
 }
@@ -48,6 +53,18 @@ impl<S: Service> Endpoint for Gate<'_, S> {
 
     fn cancellable(&self) -> Option<&Cancellable> {
         self.calls
+    }
+
+    fn peer(&self) -> &Peer {
+        &self.shared.peer
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    fn read_context(&self, cx: &mut Context) -> Result<()> {
+        context::read(self.headers, cx)
     }
 
     fn answer_itself(&self, method: &str) -> Option<Result<&RawValue>> {

@@ -69,7 +69,7 @@ impl Protocol for Server {
         service: S,
         connection: wire::Connection<impl Io>,
     ) -> io::Result<()> {
-        let wire::Connection { io, budget, waiting, stop, .. } = connection;
-        Connection::new(Shared { service, common, budget, waiting }, stop).serve(io).await
+        let wire::Connection { io, peer, budget, waiting, stop, .. } = connection;
+        Connection::new(Shared { service, common, budget, waiting, peer }, stop).serve(io).await
     }
 }

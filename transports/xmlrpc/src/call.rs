@@ -1,12 +1,14 @@
 //! One request from its document to the document of its response.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, sync::Arc, time::Instant};
 
 use everywire_core::{
-    Budget, Code, Limit, Result, RpcError, Service,
+    Budget, Code, Context, Limit, Peer, Result, RpcError, Service,
     descriptor::ServiceDescriptor,
-    wire::{Call, Encoded, MessageBuffer, decode_again, offload},
+    wire::{Call, Encoded, LazyContext, MessageBuffer, decode_again, offload},
 };
+use everywire_net::context;
+use http::HeaderMap;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
@@ -15,17 +17,34 @@ use crate::{
     schema,
 };
 
-/// Answers the request in `document`. `nil` says how nil is written in the reply, unless the request itself uses nil.
-pub(crate) async fn answer<S: Service>(service: &S, document: &str, nil: Nil, budget: &Arc<Budget>) -> Encoded {
-    let nil = nil.or_used_in(document);
+/// What stands around the document of a request.
+#[derive(Clone, Copy)]
+pub(crate) struct Around<'a> {
+    pub(crate) headers: &'a HeaderMap,
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) peer: &'a Peer,
+    /// How nil is written in the reply.
+    pub(crate) nil: Nil,
+    pub(crate) budget: &'a Arc<Budget>,
+}
+
+impl<'a> Around<'a> {
+    /// Of a document that arrives without a connection. Its headers are `headers`, which has none.
+    pub(crate) fn nothing(headers: &'a HeaderMap, nil: Nil, budget: &'a Arc<Budget>) -> Self {
+        Self { headers, deadline: None, peer: &Peer::LOCAL, nil, budget }
+    }
+}
+
+/// Answers the request in `document`. A request that uses nil itself reads it too.
+pub(crate) async fn answer<S: Service>(service: &S, document: &str, around: Around<'_>) -> Encoded {
+    let around = Around { nil: around.nil.or_used_in(document), ..around };
+    let budget = around.budget;
     match envelope::read_method(document, budget.limits().depth) {
         Err(error) => fault(Frame::Response, error, budget),
-        Ok((method, parser)) if method == schema::MULTICALL => {
-            multicall(service, parser, document.len(), nil, budget).await
-        }
+        Ok((method, parser)) if method == schema::MULTICALL => multicall(service, parser, document.len(), around).await,
         Ok((method, parser)) => {
             let source = Source::Request { document, parser: Some(parser) };
-            dispatch(service, &method, &mut XmlrpcCall { source, nil, budget, broken: None }).await
+            dispatch(service, &method, &mut XmlrpcCall::new(source, around)).await
         }
     }
 }
@@ -39,13 +58,8 @@ pub(crate) fn fault(frame: Frame, error: Error, budget: &Arc<Budget>) -> Encoded
 }
 
 /// Runs calls one after another and collects their outcomes in order. A call that fails leaves the others alone.
-async fn multicall<S: Service>(
-    service: &S,
-    parser: Parser<'_>,
-    length: usize,
-    nil: Nil,
-    budget: &Arc<Budget>,
-) -> Encoded {
+async fn multicall<S: Service>(service: &S, parser: Parser<'_>, length: usize, around: Around<'_>) -> Encoded {
+    let budget = around.budget;
     let limits = budget.limits();
     let (calls,): (Vec<RawValue<'_>>,) = match offload(length, || envelope::read_params(parser)) {
         Ok(calls) => calls,
@@ -61,7 +75,7 @@ async fn multicall<S: Service>(
             let error = budget.exceeded(Limit::MessageBytes, "the results before this call fill the response");
             Frame::Batch.fault(error, budget)
         } else {
-            sub_call(service, call, nil, budget).await
+            sub_call(service, call, around).await
         };
         out.extend_from_slice(&result);
     }
@@ -70,7 +84,8 @@ async fn multicall<S: Service>(
 }
 
 /// Runs one call of a `system.multicall`. A call that can't be read gets a fault of its own.
-async fn sub_call<S: Service>(service: &S, call: &str, nil: Nil, budget: &Arc<Budget>) -> Encoded {
+async fn sub_call<S: Service>(service: &S, call: &str, around: Around<'_>) -> Encoded {
+    let budget = around.budget;
     let SubCall { method_name, params } = match SubCall::read(call, budget.limits().depth) {
         Ok(call) => call,
         Err(error) => return fault(Frame::Batch, error, budget),
@@ -79,7 +94,7 @@ async fn sub_call<S: Service>(service: &S, call: &str, nil: Nil, budget: &Arc<Bu
         return Frame::Batch.fault(RpcError::invalid_argument("a multicall inside a multicall is rejected"), budget);
     }
     let source = Source::Batch { params: params.0 };
-    dispatch(service, method_name.trim(), &mut XmlrpcCall { source, nil, budget, broken: None }).await
+    dispatch(service, method_name.trim(), &mut XmlrpcCall::new(source, around)).await
 }
 
 /// One call of a `system.multicall`, its parameters left as they stand until it is their turn.
@@ -126,8 +141,8 @@ fn local_name<'a>(descriptor: &ServiceDescriptor, method: &'a str) -> &'a str {
 /// One call, read as far as the name of its method.
 pub(crate) struct XmlrpcCall<'a> {
     source: Source<'a>,
-    nil: Nil,
-    budget: &'a Arc<Budget>,
+    around: Around<'a>,
+    context: LazyContext<'a>,
     /// What is wrong with the document, if that is why the arguments can't be read.
     broken: Option<Error>,
 }
@@ -140,13 +155,17 @@ enum Source<'a> {
 }
 
 impl<'a> XmlrpcCall<'a> {
+    fn new(source: Source<'a>, around: Around<'a>) -> Self {
+        Self { source, around, context: LazyContext::new(around.peer), broken: None }
+    }
+
     fn decode<A: Deserialize<'a>>(&mut self) -> Result<A, Error> {
         match &mut self.source {
             Source::Request { document, parser } => match parser.take() {
                 Some(parser) => envelope::read_params(parser),
                 None => envelope::read_params(envelope::read_method(document, self.depth())?.1),
             },
-            Source::Batch { params } => A::deserialize(BatchParams::new(params, self.budget.limits().depth)),
+            Source::Batch { params } => A::deserialize(BatchParams::new(params, self.around.budget.limits().depth)),
         }
     }
 
@@ -163,7 +182,7 @@ impl<'a> XmlrpcCall<'a> {
     }
 
     fn depth(&self) -> usize {
-        self.budget.limits().depth
+        self.around.budget.limits().depth
     }
 
     fn frame(&self) -> Frame {
@@ -186,7 +205,7 @@ impl Call for XmlrpcCall<'_> {
         again.unwrap_or_else(|broken| {
             let message = broken.to_string();
             if let Some(limit) = broken.kind().limit() {
-                self.budget.record(limit, &broken);
+                self.around.budget.record(limit, &broken);
             }
             self.broken = Some(broken);
             Err(RpcError::new(Code::Internal, message))
@@ -199,13 +218,25 @@ impl Call for XmlrpcCall<'_> {
         }
     }
 
+    fn deadline(&self) -> Option<Instant> {
+        self.around.deadline
+    }
+
+    fn context(&mut self) -> Result<&mut Context> {
+        let Around { headers, deadline, .. } = self.around;
+        self.context.get(|cx| {
+            cx.deadline = deadline;
+            context::read(headers, cx)
+        })
+    }
+
     fn reply<R: Serialize>(&mut self, outcome: Result<R>) -> Encoded {
-        let (frame, budget) = (self.frame(), self.budget);
+        let (frame, budget) = (self.frame(), self.around.budget);
         if let Some(broken) = self.broken.take() {
             return frame.fault(broken, budget);
         }
         outcome
-            .and_then(|reply| frame.reply(&reply, self.nil, budget))
+            .and_then(|reply| frame.reply(&reply, self.around.nil, budget))
             .unwrap_or_else(|error| frame.fault(error, budget))
     }
 }

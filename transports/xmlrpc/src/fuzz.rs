@@ -16,7 +16,7 @@ use everywire_testing::{Choice, Echo, EchoClient, EchoService, Echoing, Several,
 use serde::{Serialize, de::DeserializeOwned, de::IgnoredAny};
 
 use crate::{
-    call::answer,
+    call::{Around, answer},
     codec::{Nil, Parser, compare_cuts, decode, document},
     envelope::{Frame, read_response},
     loopback::Loopback,
@@ -94,7 +94,7 @@ fn request(request: &str) {
 }
 
 async fn answer_to(request: &str, nil: Nil) -> Encoded {
-    answer(&*SERVICE, request, nil, &BUDGET).await
+    answer(&*SERVICE, request, Around::nothing(&http::HeaderMap::new(), nil, &BUDGET)).await
 }
 
 /// An answer is a response to any client; and if it is a fault, a short one.

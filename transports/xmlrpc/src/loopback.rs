@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use everywire_core::{Budget, Caller, Code, Result, Service, descriptor::Method};
+use everywire_core::{Budget, Caller, Code, Context, Result, Service, descriptor::Method};
+use http::HeaderMap;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    call::answer,
+    call::{Around, answer},
     codec::{Nil, document},
     envelope::{Frame, method_call, read_response},
     fault::unsendable,
@@ -30,12 +31,15 @@ impl<S: Service> Caller for Loopback<S> {
     async fn call<A: Serialize + Send + Sync, R: DeserializeOwned>(
         &self,
         method: &'static Method,
+        _cx: &Context,
         args: &A,
     ) -> Result<R> {
         let request =
             method_call(method.name(), args).map_err(|error| unsendable(Code::InvalidArgument, "arguments", &error))?;
+        let headers = HeaderMap::new();
+        let around = Around::nothing(&headers, Nil::Written, &self.budget);
         let response = match document(&request) {
-            Ok(request) => answer(&*self.service, request, Nil::Written, &self.budget).await,
+            Ok(request) => answer(&*self.service, request, around).await,
             Err(error) => Frame::Response.fault(error, &self.budget),
         };
         read_response(&response, None, self.budget.limits())

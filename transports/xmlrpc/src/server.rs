@@ -1,15 +1,15 @@
 //! The server: HTTP/1 connections, a call in each body.
 
-use std::{borrow::Cow, io, sync::Arc};
+use std::{borrow::Cow, io, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use everywire_core::{
-    Budget, Result, RpcError, Service,
+    Budget, Peer, Result, RpcError, Service,
     descriptor::ServiceDescriptor,
     wire::{CancellationToken, Connection, Encoded, Io, Protocol, offload},
 };
 use everywire_net::{
-    WebOrigins, encoding,
+    WebOrigins, context, encoding,
     http1::{self, Received, not_post, not_received, rejection},
 };
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
@@ -17,7 +17,8 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 
 use crate::{
-    body, call,
+    body,
+    call::{self, Around},
     codec::{Nil, decode},
     envelope::Frame,
     schema,
@@ -68,8 +69,8 @@ impl Protocol for Server {
     }
 
     async fn serve<S: Service>(shared: Arc<Self>, service: S, connection: Connection<impl Io>) -> io::Result<()> {
-        let Connection { io, budget, stop, .. } = connection;
-        let connection = HttpConnection { service, nil: shared.nil, budget, stop };
+        let Connection { io, peer, budget, stop, .. } = connection;
+        let connection = HttpConnection { service, nil: shared.nil, peer, budget, stop };
         let answer = |request| connection.answer(request);
         http1::serve(io, &connection.budget, &shared.origins, &connection.stop, answer).await.map_err(io::Error::other)
     }
@@ -79,6 +80,7 @@ impl Protocol for Server {
 struct HttpConnection<S> {
     service: S,
     nil: Nil,
+    peer: Peer,
     budget: Arc<Budget>,
     stop: CancellationToken,
 }
@@ -92,6 +94,10 @@ impl<S: Service> HttpConnection<S> {
         if head.method != Method::POST {
             return not_post("XML-RPC");
         }
+        let deadline = match context::deadline(&head.headers) {
+            Ok(deadline) => deadline,
+            Err(error) => return rejection(StatusCode::BAD_REQUEST, error.message()),
+        };
         let body = match encoding::receive(&head.headers, body, &self.budget, &self.stop).await {
             Ok(body) => body,
             Err(error) => return not_received(&error),
@@ -99,7 +105,7 @@ impl<S: Service> HttpConnection<S> {
         let reply = if self.stop.is_cancelled() {
             Frame::Response.fault(RpcError::unavailable("the server is shutting down"), &self.budget)
         } else {
-            self.reply(&head.headers, body).await
+            self.reply(&head.headers, deadline, body).await
         };
         match encoding::compressed(&reply, &head.headers, &self.budget) {
             Some(compressed) => response(compressed, true),
@@ -107,7 +113,12 @@ impl<S: Service> HttpConnection<S> {
         }
     }
 
-    async fn reply(&self, headers: &HeaderMap, Received { bytes, mut reservation }: Received) -> Encoded {
+    async fn reply(
+        &self,
+        headers: &HeaderMap,
+        deadline: Option<Instant>,
+        Received { bytes, mut reservation }: Received,
+    ) -> Encoded {
         let limit = self.budget.limits().decompressed_bytes;
         let document = match offload(bytes.len(), || decode(&bytes, body::charset(headers), limit)) {
             Ok(document) => document,
@@ -119,7 +130,8 @@ impl<S: Service> HttpConnection<S> {
             return Frame::Response.fault(full, &self.budget);
         }
         let nil = if body::reads_nil(headers) { Nil::Written } else { self.nil };
-        call::answer(&self.service, &document, nil, &self.budget).await
+        let around = Around { headers, deadline, peer: &self.peer, nil, budget: &self.budget };
+        call::answer(&self.service, &document, around).await
     }
 }
 

@@ -1,19 +1,19 @@
 //! One request: decodes its arguments and encodes the method's outcome as the reply.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use everywire_core::{
-    Budget, Result, RpcError,
+    Budget, Context, Peer, Result, RpcError,
     descriptor::Method,
-    wire::{Call, decode_again},
+    wire::{Call, LazyContext, decode_again},
 };
 use everywire_zmtp::{Envelope, Reply};
 use rmp_serde::decode;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    envelope,
+    context, envelope,
     id::{ChannelId, MessageId},
     msgpack::{Reader, deserializer, get_value},
 };
@@ -33,6 +33,10 @@ pub(crate) struct Request {
     pub(crate) method: &'static Method,
     /// The arguments, as MessagePack; a slice of the read buffer, released as soon as they are decoded.
     pub(crate) args: Bytes,
+    /// When its caller no longer wants the reply.
+    pub(crate) deadline: Option<Instant>,
+    /// The header, if it has more than the protocol's keys; a slice of the read buffer too.
+    pub(crate) context: Bytes,
 }
 
 /// The call of a request.
@@ -43,11 +47,12 @@ pub(crate) struct ZerorpcCall<'a> {
     unreadable: bool,
     /// Whether they turned out to be too deep.
     too_deep: bool,
+    context: LazyContext<'a>,
 }
 
 impl<'a> ZerorpcCall<'a> {
-    pub(crate) fn new(request: Request, budget: &'a Arc<Budget>) -> Self {
-        Self { request, budget, unreadable: false, too_deep: false }
+    pub(crate) fn new(request: Request, peer: &'a Peer, budget: &'a Arc<Budget>) -> Self {
+        Self { request, budget, unreadable: false, too_deep: false, context: LazyContext::new(peer) }
     }
 
     pub(crate) fn method(&self) -> &'static Method {
@@ -81,6 +86,18 @@ impl Call for ZerorpcCall<'_> {
 
     fn args_bytes(&self) -> usize {
         self.request.args.len()
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.request.deadline
+    }
+
+    fn context(&mut self) -> Result<&mut Context> {
+        let Request { deadline, context: header, .. } = &mut self.request;
+        self.context.get(|cx| {
+            cx.deadline = *deadline;
+            context::read(&std::mem::take(header), cx)
+        })
     }
 
     fn reply<R: Serialize>(&mut self, outcome: Result<R>) -> Reply {

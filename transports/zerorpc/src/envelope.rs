@@ -8,15 +8,15 @@ use std::{sync::Arc, time::Duration};
 
 use everywire_core::{
     Budget, Result, RpcError,
-    wire::{Encoded, MessageBuffer},
+    wire::{Encoded, MessageBuffer, Outgoing},
 };
 use rmp_serde::encode;
 use serde::Serialize;
 
 use crate::{
-    fault,
+    context, fault,
     id::MessageId,
-    msgpack::{Reader, put_text, put_value},
+    msgpack::{Reader, get_value, put_text, put_value},
 };
 
 /// An event that came in.
@@ -30,6 +30,10 @@ pub(crate) struct Event<'a> {
     pub(crate) name: &'a str,
     /// The arguments, as MessagePack. What they are is not checked yet.
     pub(crate) args: &'a [u8],
+    /// In a request, how long its caller waits for the reply, in milliseconds.
+    pub(crate) timeout_ms: Option<u64>,
+    /// The header, as MessagePack, if it has other keys.
+    pub(crate) context: &'a [u8],
 }
 
 /// A payload that is not an event, with the id to reply to if it could be read.
@@ -45,6 +49,9 @@ pub(crate) const LOST_AFTER: u8 = 3;
 
 /// The heartbeat of an open channel.
 pub(crate) const HEARTBEAT: &str = "_zpc_hb";
+/// The end of a channel whose caller no longer wants the reply. The protocol has no such event; a server that does not know it
+/// ignores it.
+pub(crate) const CANCEL: &str = "_ew_cancel";
 /// Credit for more replies in a channel. A call has one reply, and credit for it from the start.
 pub(crate) const MORE: &str = "_zpc_more";
 
@@ -52,7 +59,8 @@ impl<'a> Event<'a> {
     /// Reads an event.
     pub(crate) fn decode(payload: &'a [u8]) -> Result<Self, Malformed<'a>> {
         let mut reader = Reader::new(payload);
-        let mut event = Self { message_id: None, response_to: None, name: "", args: &[] };
+        let mut event =
+            Self { message_id: None, response_to: None, name: "", args: &[], timeout_ms: None, context: &[] };
         match event.read(&mut reader) {
             Some(()) => Ok(event),
             None => Err(Malformed { message_id: event.message_id }),
@@ -61,14 +69,20 @@ impl<'a> Event<'a> {
 
     fn read(&mut self, reader: &mut Reader<'a>) -> Option<()> {
         let parts = reader.array()?;
+        let header = reader.rest();
+        let mut has_others = false;
         for _ in 0..reader.map()? {
             let (key, value) = (reader.value()?, reader.value()?);
             match Reader::new(key).text() {
                 Some(b"message_id") => self.message_id = Some(value),
                 Some(b"response_to") => self.response_to = Some(value),
-                // Other keys are the context of tracers and the like, which a reply need not repeat.
-                _ => {}
+                Some(b"v") => {}
+                Some(b"timeout_ms") => self.timeout_ms = get_value(value, 1).ok(),
+                _ => has_others = true,
             }
+        }
+        if has_others {
+            self.context = &header[..header.len() - reader.rest().len()];
         }
         if parts != 3 {
             return None;
@@ -77,6 +91,27 @@ impl<'a> Event<'a> {
         self.args = Some(reader.rest()).filter(|args| !args.is_empty())?;
         Some(())
     }
+}
+
+/// Starts a request: everything before its args, which the caller appends.
+pub(crate) fn request(id: &MessageId, method: &str, outgoing: &Outgoing<'_>) -> Vec<u8> {
+    let entries = context::entries(outgoing);
+    if entries.is_empty() {
+        return event(id, None, method);
+    }
+    let count = u16::try_from(2 + entries.len()).expect("metadata is bounded");
+    let mut event = Vec::with_capacity(512);
+    event.extend_from_slice(b"\x93\xde");
+    event.extend_from_slice(&count.to_be_bytes());
+    event.extend_from_slice(b"\xaamessage_id\xc4\x20");
+    event.extend_from_slice(id.as_bytes());
+    event.extend_from_slice(b"\xa1v\x03");
+    for (name, value) in &entries {
+        put_text(&mut event, name);
+        value.put(&mut event);
+    }
+    put_text(&mut event, method);
+    event
 }
 
 /// Starts an event: everything before its args, which the caller appends.
@@ -141,6 +176,13 @@ pub(crate) fn heartbeat(id: &MessageId, channel: &[u8]) -> Vec<u8> {
     event
 }
 
+/// The event that cancels the call of a channel.
+pub(crate) fn cancel(id: &MessageId, channel: &[u8]) -> Vec<u8> {
+    let mut event = event(id, Some(channel), CANCEL);
+    event.push(0x90);
+    event
+}
+
 #[cfg(test)]
 mod tests {
     use everywire_core::Limits;
@@ -157,7 +199,14 @@ mod tests {
     #[test]
     fn a_request_of_python_is_read_and_written() {
         let event = Event::decode(PYTHON_REQUEST).unwrap();
-        let expected = Event { message_id: Some(CHANNEL), response_to: None, name: "add", args: b"\x92\x03\x04" };
+        let expected = Event {
+            message_id: Some(CHANNEL),
+            response_to: None,
+            name: "add",
+            args: b"\x92\x03\x04",
+            timeout_ms: None,
+            context: &[],
+        };
         assert_eq!(event, expected);
         let mut written = super::event(&ID, None, "add");
         written.extend_from_slice(event.args);

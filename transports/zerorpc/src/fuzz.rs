@@ -155,6 +155,7 @@ impl Caller for Loopback {
     async fn call<A: Serialize + Send + Sync, R: DeserializeOwned>(
         &self,
         method: &'static Method,
+        _cx: &everywire_core::Context,
         args: &A,
     ) -> Result<R> {
         let mut request = MessageBuffer::unbounded(envelope::event(&MessageIds::new().next().1, None, method.name()));

@@ -65,6 +65,7 @@
 
 mod call;
 mod client;
+mod context;
 mod envelope;
 mod fault;
 #[cfg(any(test, fuzzing))]

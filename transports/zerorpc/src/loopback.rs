@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use everywire_core::{Budget, Caller, Result, RpcError, Service, descriptor::Method, wire::MessageBuffer};
+use everywire_core::{
+    Budget, Caller, Context, Peer, Result, RpcError, Service, descriptor::Method, wire::MessageBuffer,
+};
 use everywire_zmtp::Envelope;
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -34,6 +36,7 @@ impl<S: Service> Caller for Loopback<S> {
     async fn call<A: Serialize + Send + Sync, R: DeserializeOwned>(
         &self,
         method: &'static Method,
+        _cx: &Context,
         args: &A,
     ) -> Result<R> {
         let mut request = MessageBuffer::unbounded(envelope::event(&self.asking.next().1, None, method.name()));
@@ -44,8 +47,9 @@ impl<S: Service> Caller for Loopback<S> {
         let channel = event.message_id.and_then(ChannelId::copy).ok_or_else(unreadable)?;
         let reply_to = ReplyTo { envelope: Envelope::delimiter(), channel };
         let args = request.slice_ref(event.args);
-        let request = Request { id: self.answering.next().1, reply_to, method, args };
-        let mut call = ZerorpcCall::new(request, &self.budget);
+        let (id, context) = (self.answering.next().1, Bytes::new());
+        let request = Request { id, reply_to, method, args, deadline: None, context };
+        let mut call = ZerorpcCall::new(request, &Peer::LOCAL, &self.budget);
         let reply = self.service.dispatch(method, &mut call).await;
         decode(method.name(), &reply.body)
     }

@@ -49,14 +49,15 @@ impl Protocol for Server {
     }
 
     async fn serve<S: Service>(shared: Arc<Shared>, service: S, connection: Connection<impl Io>) -> io::Result<()> {
-        let (peer, budget, waiting) = (connection.peer, Arc::clone(&connection.budget), connection.waiting.clone());
+        let (peer, budget, waiting) =
+            (connection.peer.clone(), Arc::clone(&connection.budget), connection.waiting.clone());
         // One count of references per connection: calls of different connections don't contend for it.
-        let context = Arc::new((service, Arc::clone(&budget)));
+        let context = Arc::new((service, peer, Arc::clone(&budget)));
         let dispatch = move |request: Request| {
             let context = Arc::clone(&context);
             async move {
-                let (service, budget) = &*context;
-                let mut call = ZerorpcCall::new(request, budget);
+                let (service, peer, budget) = &*context;
+                let mut call = ZerorpcCall::new(request, peer, budget);
                 let reply = service.dispatch(call.method(), &mut call).await;
                 if call.is_too_deep() {
                     let reason = format_args!("zerorpc: {peer} has sent arguments that nest too deep");

@@ -6,13 +6,13 @@ use bytes::Bytes;
 use everywire_core::{
     Budget, RpcError,
     descriptor::{Method, ServiceDescriptor},
-    wire::{Encoded, Waiting},
+    wire::{Encoded, Waiting, deadline_after},
 };
 use everywire_zmtp::{Envelope, Peer, Reply, Session, frames::violation};
 
 use crate::{
     call::{ReplyTo, Request},
-    envelope::{self, Event, LOST_AFTER, Malformed, PERIOD},
+    envelope::{self, CANCEL, Event, LOST_AFTER, Malformed, PERIOD},
     id::{ChannelId, MessageIds},
     schema,
 };
@@ -66,6 +66,10 @@ where
         let [payload] = body else { return Err(violation("a message with other than one payload")) };
         let event = Event::decode(payload);
         let id = match &event {
+            Ok(Event { response_to: Some(channel), name: CANCEL, .. }) => {
+                cancel(&envelope, channel, peer);
+                return Ok(None);
+            }
             Ok(Event { response_to: Some(channel), .. }) => {
                 heard(&envelope, channel, peer);
                 return Ok(None);
@@ -107,6 +111,11 @@ where
     }
 }
 
+/// Ends the call of a channel whose caller no longer wants its reply.
+fn cancel(envelope: &Envelope, channel: &[u8], peer: &mut Peer<'_, impl Session<Channel = Channel>>) {
+    peer.retain(|Channel { reply_to, .. }, _| reply_to.channel.as_bytes() != channel || reply_to.envelope != *envelope);
+}
+
 /// Notes an event in an open channel: a heartbeat, or credit for further replies.
 fn heard(envelope: &Envelope, channel: &[u8], peer: &mut Peer<'_, impl Session<Channel = Channel>>) {
     let is_it = |open: &ReplyTo| open.channel.as_bytes() == channel && open.envelope == *envelope;
@@ -136,7 +145,10 @@ where
             }
         };
         let args = payload.slice_ref(event.args);
-        let request = Request { id: self.ids.next().1, reply_to: reply_to.clone(), method, args };
+        let context = if event.context.is_empty() { Bytes::new() } else { payload.slice_ref(event.context) };
+        let deadline = event.timeout_ms.map(Duration::from_millis).and_then(deadline_after);
+        let id = self.ids.next().1;
+        let request = Request { id, reply_to: reply_to.clone(), method, args, deadline, context };
         Some((Channel { reply_to, missed: 0 }, request))
     }
 }

@@ -7,10 +7,9 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    time::Duration,
 };
 
-use everywire_core::{Budget, Limits, Result, RpcError};
+use everywire_core::{Budget, Limits, Result, RpcError, wire::Outgoing};
 use futures_util::StreamExt;
 use lapin::{
     BasicProperties, Channel, Confirmation, Consumer,
@@ -83,16 +82,17 @@ impl Connection {
         self.last.fetch_add(1, Relaxed) + 1
     }
 
-    /// Sends the request `number` to `queue`, where it waits for at most `time`, and returns the body of its response.
+    /// Sends the request `number` to `queue`, with what is sent of its context, and returns the body of its response.
     pub(crate) async fn exchange(
         &self,
         queue: &ShortString,
         number: u64,
         body: &[u8],
-        time: Duration,
+        outgoing: &Outgoing<'_>,
     ) -> Result<Vec<u8>> {
         let (_pending, response) = self.pending.enter(number).ok_or_else(|| self.broker.closed("closed"))?;
-        let confirmation = self.publish(queue, number, body, time).await.map_err(|error| self.broker.lost(&error))?;
+        let confirmation =
+            self.publish(queue, number, body, outgoing).await.map_err(|error| self.broker.lost(&error))?;
         if !confirmation.is_ack() {
             return Err(RpcError::resource_exhausted(format!("the queue `{queue}` of {} is full", self.broker)));
         }
@@ -108,9 +108,9 @@ impl Connection {
         queue: &ShortString,
         number: u64,
         body: &[u8],
-        time: Duration,
+        outgoing: &Outgoing<'_>,
     ) -> lapin::Result<Confirmation> {
-        let properties = envelope::request(number, time);
+        let properties = envelope::request(number, outgoing);
         let options = BasicPublishOptions { mandatory: true, ..Default::default() };
         self.channel.basic_publish(ShortString::default(), queue.clone(), options, body, properties).await?.await
     }

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use everywire_core::{Caller, Result, descriptor::Method};
+use everywire_core::{Caller, Context, Result, descriptor::Method, wire::Outgoing};
 use everywire_net::{Calls, Reconnecting};
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -66,14 +66,16 @@ impl Client {
         self.connection.get(Connection::is_open, || Connection::open(&self.broker)).await
     }
 
-    async fn exchange<A: Serialize>(&self, method: &Method, args: &A, start: Instant) -> Result<Vec<u8>> {
+    async fn exchange<A: Serialize>(&self, method: &Method, args: &A, outgoing: Outgoing<'_>) -> Result<Vec<u8>> {
+        let connecting = Instant::now();
         let queue = queue_name(self.queue.as_deref().unwrap_or_else(|| service(method)))?;
         let connection = self.connection().await?;
         let number = connection.number();
-        let body = everywire_json::request(method, args, number)?;
-        // The wait for a slot and connecting took a part of the call's time.
-        let remaining = self.calls.remaining(start);
-        self.connection.until_answered(&connection, connection.exchange(&queue, number, &body, remaining)).await
+        let body = everywire_json::request(method, args, number, None)?;
+        // Connecting took a part of the call's time.
+        let time_left = outgoing.time_left.saturating_sub(connecting.elapsed());
+        let outgoing = Outgoing { time_left, ..outgoing };
+        self.connection.until_answered(&connection, connection.exchange(&queue, number, &body, &outgoing)).await
     }
 }
 
@@ -81,10 +83,11 @@ impl Caller for Client {
     async fn call<A: Serialize + Send + Sync, R: DeserializeOwned>(
         &self,
         method: &'static Method,
+        cx: &Context,
         args: &A,
     ) -> Result<R> {
-        let start = Instant::now();
-        let body = self.calls.run(method, || self.exchange(method, args, start)).await?;
+        // The futures of the AMQP library are large, and each that is around one would be so too.
+        let body = self.calls.run(method, cx, |outgoing| Box::pin(self.exchange(method, args, outgoing))).await?;
         // The correlation id says to which request it belongs.
         everywire_json::reply(&body, None)
     }

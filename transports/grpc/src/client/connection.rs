@@ -10,7 +10,8 @@ use std::{
 };
 
 use bytes::Bytes;
-use everywire_core::{Limits, Result, RpcError, descriptor::Method};
+use everywire_core::{Limits, Result, RpcError, descriptor::Method, wire::Outgoing};
+use everywire_net::context;
 use http::{
     HeaderValue, Request, Response, Uri,
     header::{CONTENT_TYPE, TE},
@@ -55,10 +56,10 @@ impl Connection {
     pub(crate) async fn send(
         &self,
         method: &'static Method,
-        timeout: HeaderValue,
+        outgoing: &Outgoing<'_>,
         message: Bytes,
     ) -> Result<Response<TonicBody>> {
-        let request = request(method, timeout, message);
+        let request = request(method, outgoing, message);
         let mut channel = self.channel.clone();
         let sent = async {
             poll_fn(|cx| channel.poll_ready(cx)).await?;
@@ -78,7 +79,7 @@ impl Connection {
     }
 }
 
-fn request(method: &'static Method, timeout: HeaderValue, message: Bytes) -> Request<TonicBody> {
+fn request(method: &'static Method, outgoing: &Outgoing<'_>, message: Bytes) -> Request<TonicBody> {
     let mut request = Request::new(TonicBody::new(Whole(Some(message))));
     *request.method_mut() = http::Method::POST;
     *request.version_mut() = http::Version::HTTP_2;
@@ -86,7 +87,7 @@ fn request(method: &'static Method, timeout: HeaderValue, message: Bytes) -> Req
     let headers = request.headers_mut();
     headers.insert(TE, HeaderValue::from_static("trailers"));
     headers.insert(CONTENT_TYPE, envelope::CONTENT_TYPE);
-    headers.insert(envelope::TIMEOUT, timeout);
+    context::write(headers, outgoing);
     request
 }
 

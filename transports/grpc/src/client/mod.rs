@@ -6,10 +6,12 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use everywire_core::{
-    Budget, Caller, Code, DEFAULT_TIMEOUT, Limits, Result, RpcError, descriptor::Method, wire::response_within,
+    Budget, Caller, Code, Context, DEFAULT_TIMEOUT, Limits, Result, RpcError,
+    descriptor::Method,
+    wire::{Outgoing, response_within, time_for},
 };
 use everywire_net::without_user_info;
-use http::{HeaderValue, Response, Uri};
+use http::{Response, Uri};
 use hyper::body::Body as HttpBody;
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -35,7 +37,6 @@ use crate::{
 pub struct Client {
     connection: Connection,
     timeout: Duration,
-    timeout_header: HeaderValue,
     budget: Arc<Budget>,
 }
 
@@ -53,7 +54,6 @@ impl Client {
         Ok(Self {
             connection: Connection::new(http, uri),
             timeout: DEFAULT_TIMEOUT,
-            timeout_header: envelope::timeout_header(DEFAULT_TIMEOUT),
             budget: Budget::new(Limits::default()),
         })
     }
@@ -61,7 +61,7 @@ impl Client {
     /// Sets how long a call may take, connecting included. Default 30 s. The server learns it and cancels late calls.
     #[must_use]
     pub fn timeout(self, timeout: Duration) -> Self {
-        Self { timeout, timeout_header: envelope::timeout_header(timeout), ..self }
+        Self { timeout, ..self }
     }
 
     /// Limits what replies may cost: `message_bytes`, `decompressed_bytes` and `depth` of each, and `buffered_bytes` of all
@@ -71,10 +71,15 @@ impl Client {
         Self { budget: Budget::new(limits), ..self }
     }
 
-    async fn exchange<A: Serialize, R: DeserializeOwned>(&self, method: &'static Method, args: &A) -> Result<R> {
+    async fn exchange<A: Serialize, R: DeserializeOwned>(
+        &self,
+        method: &'static Method,
+        outgoing: Outgoing<'_>,
+        args: &A,
+    ) -> Result<R> {
         let message =
             envelope::frame(args).map_err(|error| RpcError::invalid_argument(format!("{}: {error}", method.name())))?;
-        let response = self.connection.send(method, self.timeout_header.clone(), message).await?;
+        let response = self.connection.send(method, &outgoing, message).await?;
         read_response(method, response, &self.budget).await
     }
 }
@@ -83,9 +88,12 @@ impl Caller for Client {
     async fn call<A: Serialize + Send + Sync, R: DeserializeOwned>(
         &self,
         method: &'static Method,
+        cx: &Context,
         args: &A,
     ) -> Result<R> {
-        response_within(self.timeout, self.connection.url(), method, self.exchange(method, args)).await
+        let outgoing = Outgoing::new(cx, time_for(self.timeout, cx), true);
+        let exchange = self.exchange(method, outgoing, args);
+        response_within(self.timeout, cx, self.connection.url(), method, exchange).await
     }
 }
 

@@ -1,7 +1,7 @@
 //! What carries a client's calls: HTTP, or a WebSocket.
 
 use bytes::Bytes;
-use everywire_core::{Limits, Result, RpcError};
+use everywire_core::{Limits, Result, RpcError, wire::Outgoing};
 use everywire_net::{Http1Client, Target, code_of_status};
 use http::{HeaderValue, Uri, header};
 
@@ -46,8 +46,8 @@ impl Http {
     }
 
     /// Posts a request and returns the body of its response.
-    pub(super) async fn post(&self, request: Vec<u8>) -> Result<Bytes> {
-        let response = self.0.post(request).await?;
+    pub(super) async fn post(&self, request: Vec<u8>, outgoing: Outgoing<'_>) -> Result<Bytes> {
+        let response = self.0.post(request, &outgoing).await?;
         let status = response.status();
         if !status.is_success() {
             let text = format!("the server at {} responds with HTTP {status}", self.0.address());

@@ -1,5 +1,6 @@
 //! The client: JSON-RPC over the client of HTTP/1 that wires share, or over a WebSocket.
 
+mod beside;
 mod connection;
 mod limits;
 mod websocket;
@@ -12,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use everywire_core::{Caller, Result, RpcError, descriptor::Method};
+use everywire_core::{Caller, Context, Result, RpcError, descriptor::Method};
 use everywire_net::{Calls, without_user_info};
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -62,18 +63,19 @@ impl Caller for Client {
     async fn call<A: Serialize + Send + Sync, R: DeserializeOwned>(
         &self,
         method: &'static Method,
+        cx: &Context,
         args: &A,
     ) -> Result<R> {
         let id = self.last_id.fetch_add(1, Relaxed) + 1;
         match &self.connection {
             Connection::Http(http) => {
-                let request = everywire_json::request(method, args, id)?;
-                let response = self.calls.run(method, || http.post(request)).await?;
+                let request = everywire_json::request(method, args, id, None)?;
+                let response = self.calls.run(method, cx, |outgoing| http.post(request, outgoing)).await?;
                 everywire_json::reply(&response, Some(id))
             }
             Connection::WebSocket(socket) => {
                 let params = everywire_json::params(method, args)?;
-                let response = self.calls.run(method, || socket.call(id, method, params)).await?;
+                let response = self.calls.run(method, cx, |outgoing| socket.call(id, method, params, outgoing)).await?;
                 websocket::reply(&response, id)
             }
         }

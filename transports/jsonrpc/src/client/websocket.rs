@@ -5,8 +5,9 @@ use std::{
     time::Duration,
 };
 
-use everywire_core::{Result, descriptor::Method};
+use everywire_core::{Result, descriptor::Method, wire::Outgoing};
 use everywire_net::{Reconnecting, without_user_info};
+use jsonrpsee_client_transport::ws::{Url, WsTransportClientBuilder};
 use jsonrpsee_core::{
     client::{Error, RawResponse, async_client},
     middleware::{Request, RpcServiceBuilder, RpcServiceT},
@@ -15,7 +16,10 @@ use jsonrpsee_ws_client::{PingConfig, WsClient, WsClientBuilder, types::Id};
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use super::limits::{CALLS, max_response};
+use super::{
+    beside::{Beside, Sender},
+    limits::{CALLS, max_response},
+};
 use crate::fault;
 
 /// How often a ping is sent.
@@ -36,6 +40,7 @@ struct Open {
     /// Keeps it open.
     client: WsClient<async_client::RpcService>,
     service: async_client::RpcService,
+    beside: Beside,
 }
 
 impl WebSocket {
@@ -44,10 +49,17 @@ impl WebSocket {
     }
 
     /// Sends the request with this `id` and returns its response.
-    pub(super) async fn call(&self, id: u64, method: &Method, params: Box<RawValue>) -> Result<RawResponse<'static>> {
+    pub(super) async fn call(
+        &self,
+        id: u64,
+        method: &Method,
+        params: Box<RawValue>,
+        outgoing: Outgoing<'_>,
+    ) -> Result<RawResponse<'static>> {
         let failed = |error| fault::from_client(&without_user_info(&self.url), &error);
         let open = || async { self.open().await.map_err(failed) };
         let connection = self.connection.get(|open| open.client.is_connected(), open).await?;
+        let _kept = connection.beside.keep(id, everywire_json::members(&outgoing));
         let request = Request::borrowed(method.name(), Some(&params), Id::Number(id));
         let response = self.connection.until_answered(&connection, connection.service.call(request)).await;
         Ok(response.map_err(failed)?.into_response())
@@ -61,17 +73,24 @@ impl WebSocket {
             let _ = beneath.set(service.clone());
             service
         };
+        let transport = WsTransportClientBuilder {
+            max_request_size: u32::MAX,
+            // Beyond it jsonrpsee closes the WebSocket.
+            max_response_size: u32::try_from(max_response()).unwrap_or(u32::MAX),
+            ..WsTransportClientBuilder::default()
+        };
+        let unusable = |error: &dyn std::error::Error| Error::Transport(error.to_string().into());
+        let url = Url::parse(&self.url).map_err(|error| unusable(&error))?;
+        let (sender, receiver) = transport.build(url).await.map_err(|error| Error::Transport(error.into()))?;
+        let beside = Beside::default();
+        let sender = Sender { sender, beside: beside.clone() };
         let client = WsClientBuilder::new()
             .set_rpc_middleware(RpcServiceBuilder::new().layer_fn(keep))
-            .max_request_size(u32::MAX)
-            // Beyond it jsonrpsee closes the WebSocket.
-            .max_response_size(u32::try_from(max_response()).unwrap_or(u32::MAX))
             .max_concurrent_requests(2 * CALLS)
             .enable_ws_ping(PingConfig::new().ping_interval(PING_INTERVAL).inactive_limit(PING_PATIENCE))
-            .build(&self.url)
-            .await?;
+            .build_with_transport(sender, receiver);
         let service = service.get().ok_or(Error::ServiceDisconnect)?.clone();
-        Ok(Open { client, service })
+        Ok(Open { client, service, beside })
     }
 }
 

@@ -1,10 +1,10 @@
 //! From a message to its answer, through the service.
 
-use std::{pin::pin, sync::Arc};
+use std::{pin::pin, sync::Arc, time::Instant};
 
 use everywire_core::{
-    Budget, Limit, Result, RpcError, Service,
-    wire::{Call, Encoded, decode_again, offload},
+    Budget, Context, Limit, Peer, Result, RpcError, Service,
+    wire::{Call, Encoded, LazyContext, decode_again, offload},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 use crate::{
     answer::Answer,
     cancel::{self, Cancellable},
+    context,
     envelope::{InvalidRequest, Request, Requests, is_deeper},
     fault,
 };
@@ -30,6 +31,19 @@ pub trait Endpoint: Sync {
     /// The calls that later messages can cancel, on a connection that carries several messages at a time.
     fn cancellable(&self) -> Option<&Cancellable> {
         None
+    }
+
+    /// The caller.
+    fn peer(&self) -> &Peer;
+
+    /// When the carrier says that the caller no longer wants the reply.
+    fn deadline(&self) -> Option<Instant> {
+        None
+    }
+
+    /// Reads what the carrier says of a call's trace and metadata.
+    fn read_context(&self, _cx: &mut Context) -> Result<()> {
+        Ok(())
     }
 
     /// The outcome of a call that does not reach the service: that of a method of the server itself, or an error while no method
@@ -54,6 +68,10 @@ impl<S: Service> Endpoint for Plain<'_, S> {
 
     fn budget(&self) -> &Arc<Budget> {
         self.budget
+    }
+
+    fn peer(&self) -> &Peer {
+        &Peer::LOCAL
     }
 }
 
@@ -88,7 +106,7 @@ async fn run_batch<E: Endpoint>(endpoint: &E, entries: Vec<&str>, answer: &mut A
 }
 
 async fn run<E: Endpoint>(endpoint: &E, request: Result<Request<'_>, InvalidRequest<'_>>, answer: &mut Answer<'_>) {
-    let Request { id, method, params } = match request {
+    let Request { id, method, params, context, deadline } = match request {
         Ok(request) => request,
         Err(InvalidRequest { id, fault }) => return answer.put_error(id, &fault.object()),
     };
@@ -97,7 +115,17 @@ async fn run<E: Endpoint>(endpoint: &E, request: Result<Request<'_>, InvalidRequ
         return calls.cancel(params);
     }
     let service = endpoint.service();
-    let mut call = JsonCall { id, params, answer, start, budget: endpoint.budget() };
+    let mut call = JsonCall {
+        endpoint,
+        id,
+        params,
+        members: context,
+        deadline: [deadline, endpoint.deadline()].into_iter().flatten().min(),
+        context: LazyContext::new(endpoint.peer()),
+        answer,
+        start,
+        budget: endpoint.budget(),
+    };
     if let Some(outcome) = endpoint.answer_itself(&method) {
         return call.reply(outcome);
     }
@@ -120,24 +148,28 @@ async fn run<E: Endpoint>(endpoint: &E, request: Result<Request<'_>, InvalidRequ
 }
 
 /// A call or a notification. Its reply is appended to the answer.
-struct JsonCall<'a, 'b> {
+struct JsonCall<'a, 'b, E> {
+    endpoint: &'a E,
     id: Option<&'a str>,
     /// The text of the arguments.
     params: &'a str,
+    members: context::Members<'a>,
+    deadline: Option<Instant>,
+    context: LazyContext<'a>,
     answer: &'a mut Answer<'b>,
     /// Where its response begins in the answer.
     start: usize,
     budget: &'a Arc<Budget>,
 }
 
-impl JsonCall<'_, '_> {
+impl<E> JsonCall<'_, '_, E> {
     fn cancelled(&mut self) {
         self.answer.truncate(self.start);
         self.answer.put_error(self.id, &fault::request_cancelled());
     }
 }
 
-impl Call for JsonCall<'_, '_> {
+impl<E: Endpoint> Call for JsonCall<'_, '_, E> {
     type Reply = ();
 
     fn args<A: DeserializeOwned>(&mut self) -> Result<A> {
@@ -151,6 +183,19 @@ impl Call for JsonCall<'_, '_> {
 
     fn args_bytes(&self) -> usize {
         self.params.len()
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    fn context(&mut self) -> Result<&mut Context> {
+        let Self { endpoint, members, deadline, context, .. } = self;
+        context.get(|cx| {
+            cx.deadline = *deadline;
+            endpoint.read_context(cx)?;
+            members.read(cx)
+        })
     }
 
     fn reply<R: Serialize>(&mut self, outcome: Result<R>) {

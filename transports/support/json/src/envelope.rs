@@ -1,6 +1,6 @@
 //! What stands around a call: requests and batches of them, read without the arguments.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Instant};
 
 use serde::{
     Deserialize, Deserializer,
@@ -8,7 +8,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use crate::fault::Fault;
+use crate::{context, fault::Fault};
 
 /// The requests in one message.
 pub(crate) enum Requests<'a> {
@@ -27,6 +27,10 @@ pub(crate) struct Request<'a> {
     pub(crate) method: Cow<'a, str>,
     /// The text of the arguments, which may be absent (specification, section 4.2).
     pub(crate) params: Option<&'a str>,
+    /// What stands beside them.
+    pub(crate) context: context::Members<'a>,
+    /// When its caller no longer wants the reply.
+    pub(crate) deadline: Option<Instant>,
 }
 
 /// A message, or an entry of a batch, that is not a request.
@@ -78,7 +82,8 @@ impl<'a> Request<'a> {
             return Err(json_or(text, "a request is an object").into());
         }
         let members = serde_json::from_str::<Members<'_>>(text);
-        let Members { jsonrpc, id, method, params } = members.map_err(|error| json_or(text, &error.to_string()))?;
+        let members = members.map_err(|error| json_or(text, &error.to_string()))?;
+        let Members { jsonrpc, id, method, params, timeout_ms, traceparent, tracestate, meta } = members;
         if id.is_some_and(|id| id.starts_with(['{', '[', 't', 'f'])) {
             return Err(Fault::invalid("an id is a string, a number or null").into());
         }
@@ -87,7 +92,9 @@ impl<'a> Request<'a> {
             return Err(invalid("`jsonrpc` is not \"2.0\""));
         }
         let method = method.and_then(string).ok_or_else(|| invalid("`method` is not a string"))?;
-        Ok(Self { id, method, params: params.filter(|params| *params != "null") })
+        let context = context::Members { timeout_ms, traceparent, tracestate, meta };
+        let deadline = context.deadline().map_err(invalid)?;
+        Ok(Self { id, method, params: params.filter(|params| *params != "null"), context, deadline })
     }
 }
 
@@ -108,6 +115,14 @@ struct Members<'a> {
     method: Option<&'a str>,
     #[serde(borrow, default, deserialize_with = "text")]
     params: Option<&'a str>,
+    #[serde(borrow, default, deserialize_with = "text")]
+    timeout_ms: Option<&'a str>,
+    #[serde(borrow, default, deserialize_with = "text")]
+    traceparent: Option<&'a str>,
+    #[serde(borrow, default, deserialize_with = "text")]
+    tracestate: Option<&'a str>,
+    #[serde(borrow, default, deserialize_with = "text")]
+    meta: Option<&'a str>,
 }
 
 /// The text of a value that is present, even if it is `null`.
@@ -116,7 +131,7 @@ fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de str>, 
 }
 
 /// The value of a string, if `text` is one.
-fn string(text: &str) -> Option<Cow<'_, str>> {
+pub(crate) fn string(text: &str) -> Option<Cow<'_, str>> {
     let inside = text.strip_prefix('"')?.strip_suffix('"')?;
     if inside.contains('\\') {
         return serde_json::from_str(text).ok().map(Cow::Owned);

@@ -55,6 +55,7 @@ mod answer;
 mod call;
 mod cancel;
 mod client;
+mod context;
 mod envelope;
 mod fault;
 #[cfg(any(test, fuzzing))]
@@ -68,6 +69,7 @@ mod tests;
 pub use call::{Endpoint, answer, answer_at};
 pub use cancel::{Cancellable, cancelled_before, cancelled_by};
 pub use client::{params, reply, request, result_of, unreadable};
+pub use context::members;
 pub use fault::{rejection, reported};
 #[doc(hidden)]
 pub use loopback::Loopback;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use everywire_core::{Budget, Caller, Result, RpcError, Service, descriptor::Method};
+use everywire_core::{Budget, Caller, Context, Result, RpcError, Service, descriptor::Method};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
@@ -28,9 +28,10 @@ impl<S: Service> Caller for Loopback<S> {
     async fn call<A: Serialize + Send + Sync, R: DeserializeOwned>(
         &self,
         method: &'static Method,
+        _cx: &Context,
         args: &A,
     ) -> Result<R> {
-        let request = request(method, args, 1)?;
+        let request = request(method, args, 1, None)?;
         let answer = answer(&*self.service, &request, &self.budget).await;
         let answer = answer.ok_or_else(|| RpcError::internal("a call without a response"))?;
         reply(answer.as_ref(), Some(1))

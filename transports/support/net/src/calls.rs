@@ -6,16 +6,17 @@ use std::{
 };
 
 use everywire_core::{
-    DEFAULT_TIMEOUT, Result,
+    Context, DEFAULT_TIMEOUT, Result,
     descriptor::Method,
-    wire::{CallSlots, response_within},
+    wire::{CallSlots, Outgoing, response_within, time_for},
 };
 
 /// How many calls a client makes at a time, and how long each may take. Clones share the slots.
 #[derive(Debug, Clone)]
 pub struct Calls {
     server: Arc<str>,
-    timeout: Duration,
+    /// The default if it is not set.
+    timeout: Option<Duration>,
     slots: Arc<CallSlots>,
 }
 
@@ -24,7 +25,7 @@ impl Calls {
     /// the wait counts towards their timeout. Each call has [`DEFAULT_TIMEOUT`]. `server` is the name of the server in
     /// messages.
     pub fn new(server: impl Into<Arc<str>>, most: usize) -> Self {
-        Self { server: server.into(), timeout: DEFAULT_TIMEOUT, slots: Arc::new(CallSlots::new(most)) }
+        Self { server: server.into(), timeout: None, slots: Arc::new(CallSlots::new(most)) }
     }
 
     /// Sets how many calls are in flight at a time, at least one.
@@ -36,23 +37,27 @@ impl Calls {
     /// Sets how long a call may take, the wait for a slot included.
     #[must_use]
     pub fn timeout(self, timeout: Duration) -> Self {
-        Self { timeout, ..self }
+        Self { timeout: Some(timeout), ..self }
     }
 
-    /// The time left for a call that began at `start`.
-    pub fn remaining(&self, start: Instant) -> Duration {
-        self.timeout.saturating_sub(start.elapsed())
-    }
-
-    /// Begins a `call` of `method` once it has a slot. After the timeout the call is dropped and is `DEADLINE_EXCEEDED`.
-    pub async fn run<T, F>(&self, method: &Method, call: impl FnOnce() -> F) -> Result<T>
+    /// Begins a `call` of `method` once it has a slot; it is told what it has to send of `cx`. After the timeout, or at the
+    /// deadline of `cx`, the call is dropped and is `DEADLINE_EXCEEDED`.
+    pub async fn run<'a, T, F>(
+        &self,
+        method: &Method,
+        cx: &'a Context,
+        call: impl FnOnce(Outgoing<'a>) -> F,
+    ) -> Result<T>
     where
         F: Future<Output = Result<T>>,
     {
+        let timeout = self.timeout.unwrap_or(DEFAULT_TIMEOUT);
+        let start = Instant::now();
+        let time = time_for(timeout, cx);
         let call = async {
             let _slot = self.slots.take(method).await?;
-            call().await
+            call(Outgoing::new(cx, time.saturating_sub(start.elapsed()), self.timeout.is_some())).await
         };
-        response_within(self.timeout, &self.server, method, call).await
+        response_within(timeout, cx, &self.server, method, call).await
     }
 }

@@ -6,6 +6,7 @@ mod body;
 mod calls;
 mod causes;
 mod client;
+pub mod context;
 mod duplex;
 pub mod encoding;
 pub mod framed;

@@ -50,11 +50,11 @@ impl Engine {
     /// protocol, `TimedOut` or `QuotaExceeded` for one that met a limit, or what the socket said.
     pub async fn serve<S: Session>(&self, connection: wire::Connection<impl Io>, session: S) -> io::Result<()> {
         let wire::Connection { mut io, peer, budget, stop, .. } = connection;
-        let zmtp = Zmtp::new((self.wire, self.socket), peer, &budget, session);
+        let zmtp = Zmtp::new((self.wire, self.socket), peer.clone(), &budget, session);
         let handshake = timeout(budget.limits().handshake_time, shake_hands(&mut io, self.socket));
         let Some(shaken) = stop.run_until_cancelled(handshake).await else { return Ok(()) };
         let input = match shaken {
-            Ok(shaken) => shaken.inspect_err(|error| self.log_rejected(peer, error))?,
+            Ok(shaken) => shaken.inspect_err(|error| self.log_rejected(&peer, error))?,
             Err(_) => return Err(zmtp.exceeded_by(Limit::HandshakeTime, "did not complete the handshake in time")),
         };
         let mut connection = Connection::new(io, input, zmtp, &budget);
@@ -65,7 +65,7 @@ impl Engine {
         Ok(())
     }
 
-    fn log_rejected(&self, peer: wire::Peer, reason: &io::Error) {
+    fn log_rejected(&self, peer: &wire::Peer, reason: &io::Error) {
         if reason.kind() == io::ErrorKind::InvalidData {
             let wire = self.wire;
             self.rejected.count(|times| tracing::warn!(%peer, times, "{wire}: a peer is rejected: {reason}"));

@@ -1,7 +1,7 @@
 //! The HTTP of a client: what its requests say, and which responses have a document.
 
 use bytes::Bytes;
-use everywire_core::{Result, RpcError};
+use everywire_core::{Result, RpcError, wire::Outgoing};
 use everywire_net::{Http1Client, Target, code_of_status, without_user_info};
 use http::{Response, StatusCode, header};
 
@@ -20,8 +20,8 @@ pub(super) fn open(url: &str) -> Result<Http1Client> {
 }
 
 /// Posts a document and returns the response with another.
-pub(super) async fn post(http: &Http1Client, document: Vec<u8>) -> Result<Response<Bytes>> {
-    let response = http.post(document).await?;
+pub(super) async fn post(http: &Http1Client, document: Vec<u8>, outgoing: Outgoing<'_>) -> Result<Response<Bytes>> {
+    let response = http.post(document, &outgoing).await?;
     match response.status() {
         StatusCode::OK => Ok(response),
         status => {

@@ -4,7 +4,7 @@ mod connection;
 
 use std::time::Duration;
 
-use everywire_core::{Caller, Code, Limit, Limits, Result, descriptor::Method};
+use everywire_core::{Caller, Code, Context, Limit, Limits, Result, descriptor::Method};
 use everywire_net::{Calls, Http1Client};
 use http::header;
 use serde::{Serialize, de::DeserializeOwned};
@@ -65,6 +65,7 @@ impl Caller for Client {
     async fn call<A: Serialize + Send + Sync, R: DeserializeOwned>(
         &self,
         method: &'static Method,
+        cx: &Context,
         args: &A,
     ) -> Result<R> {
         let request = envelope::method_call(method.name(), args)
@@ -74,7 +75,7 @@ impl Caller for Client {
         if request.len() > budget.limits().message_bytes {
             return Err(budget.exceeded(Limit::MessageBytes, "the request is too long"));
         }
-        let response = self.calls.run(method, || connection::post(&self.http, request)).await?;
+        let response = self.calls.run(method, cx, |outgoing| connection::post(&self.http, request, outgoing)).await?;
         envelope::read_response(response.body(), charset(response.headers()), budget.limits())
     }
 }

@@ -10,7 +10,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use everywire_core::{Result, RpcError, wire::MessageBuffer};
+use everywire_core::{
+    Result, RpcError,
+    wire::{MessageBuffer, Outgoing},
+};
 use futures_util::{FutureExt, StreamExt};
 use serde::Serialize;
 use tokio::{
@@ -95,9 +98,9 @@ impl Connection {
     }
 
     /// Sends a request.
-    pub(crate) fn request<A: Serialize>(&self, method: &str, args: &A) -> Result<Pending<'_>> {
+    pub(crate) fn request<A: Serialize>(&self, method: &str, args: &A, outgoing: &Outgoing<'_>) -> Result<Pending<'_>> {
         let (number, id) = self.ids.next();
-        let mut request = MessageBuffer::unbounded(envelope::event(&id, None, method));
+        let mut request = MessageBuffer::unbounded(envelope::request(&id, method, outgoing));
         put_args(&mut request, args).map_err(|error| {
             RpcError::invalid_argument(format!("the arguments of {method} can't be written: {error}"))
         })?;
@@ -121,8 +124,10 @@ impl Pending<'_> {
 
 impl Drop for Pending<'_> {
     fn drop(&mut self) {
-        if let Some(open) = self.connection.shared.lock().as_mut() {
-            open.channels.remove(&self.number);
+        if let Some(open) = self.connection.shared.lock().as_mut()
+            && let Some(Channel { id, .. }) = open.channels.remove(&self.number)
+        {
+            open.send(envelope::cancel(&id, &id.encoded()).into());
         }
     }
 }

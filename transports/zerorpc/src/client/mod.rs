@@ -5,7 +5,11 @@ mod connection;
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use everywire_core::{Caller, Code, Result, RpcError, descriptor::Method, wire::decode_again};
+use everywire_core::{
+    Caller, Code, Context, Result, RpcError,
+    descriptor::Method,
+    wire::{Outgoing, decode_again},
+};
 use everywire_net::{Calls, Reconnecting, without_user_info};
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -29,8 +33,9 @@ const DEPTH: usize = 64;
 ///
 /// While a call waits, both sides send heartbeats every 5 s; a server that is silent for 10 s is `UNAVAILABLE`.
 ///
-/// The protocol has no message that cancels a call. A call that is dropped sends no more heartbeats, which the server notices
-/// within 15 s. Its connection takes no new calls and is closed with the last one on it, at once if there is no other.
+/// A call that is dropped sends an event that cancels it, which everywire's servers know. Python's do not, and the protocol has none;
+/// but the call's heartbeats end, which every server notices within 15 s. Its connection takes no new calls and is closed with the last
+/// one on it, at once if there is no other.
 ///
 /// Connect only to servers you trust: the `zeromq` crate reserves as much memory as a server announces.
 #[derive(Debug, Clone)]
@@ -63,9 +68,11 @@ impl Client {
         self.connection.get(Connection::is_open, || Connection::open(&self.address)).await
     }
 
-    async fn exchange<A: Serialize>(&self, method: &Method, args: &A) -> Result<Bytes> {
+    async fn exchange<A: Serialize>(&self, method: &Method, args: &A, outgoing: Outgoing<'_>) -> Result<Bytes> {
         let connection = self.connection().await?;
-        self.connection.until_answered(&connection, connection.request(method.name(), args)?.response()).await
+        self.connection
+            .until_answered(&connection, connection.request(method.name(), args, &outgoing)?.response())
+            .await
     }
 }
 
@@ -73,9 +80,10 @@ impl Caller for Client {
     async fn call<A: Serialize + Send + Sync, R: DeserializeOwned>(
         &self,
         method: &'static Method,
+        cx: &Context,
         args: &A,
     ) -> Result<R> {
-        let payload = self.calls.run(method, || self.exchange(method, args)).await?;
+        let payload = self.calls.run(method, cx, |outgoing| self.exchange(method, args, outgoing)).await?;
         decode(method.name(), &payload)
     }
 }

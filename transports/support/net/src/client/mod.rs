@@ -8,7 +8,7 @@ mod target;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use everywire_core::{Budget, Code, DEFAULT_TIMEOUT, Limits, Result, RpcError};
+use everywire_core::{Budget, Code, DEFAULT_TIMEOUT, Limits, Result, RpcError, wire::Outgoing};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, header};
 use http_body_util::Full;
 
@@ -17,7 +17,7 @@ use self::{
     connection::{Connection, Failure},
     pool::Pool,
 };
-use crate::causes::with_causes;
+use crate::{causes::with_causes, context};
 
 /// Posts bodies to one server. Each call takes an idle connection or opens one. Clones share the connections.
 ///
@@ -77,13 +77,13 @@ impl Http1Client {
         connected.map(drop)
     }
 
-    /// Sends `body` and returns the response with its decoded body, whatever the status. Has no time limit, since calls have
-    /// one.
+    /// Sends `body`, and what is sent of the call's context, and returns the response with its decoded body, whatever the status.
+    /// Has no time limit, since calls have one.
     ///
     /// A failed connection is `UNAVAILABLE`, a response over a limit `RESOURCE_EXHAUSTED`, and an unknown content coding
     /// `INTERNAL`.
-    pub async fn post(&self, body: Vec<u8>) -> Result<Response<Bytes>> {
-        let mut request = self.request(body);
+    pub async fn post(&self, body: Vec<u8>, outgoing: &Outgoing<'_>) -> Result<Response<Bytes>> {
+        let mut request = self.request(body, outgoing);
         while let Some(mut connection) = self.pool.take() {
             match connection.exchange(request, &self.budget).await {
                 // The server had closed the connection and has not seen the request, so another connection may carry it.
@@ -96,11 +96,12 @@ impl Http1Client {
         self.finish(connection, outcome)
     }
 
-    fn request(&self, body: Vec<u8>) -> Request<Full<Bytes>> {
+    fn request(&self, body: Vec<u8>, outgoing: &Outgoing<'_>) -> Request<Full<Bytes>> {
         let mut request = Request::new(Full::from(body));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.target.path.clone();
         *request.headers_mut() = self.headers.clone();
+        context::write(request.headers_mut(), outgoing);
         request
     }
 

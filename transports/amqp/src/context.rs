@@ -1,0 +1,83 @@
+//! What travels with a call over a broker: the property `expiration`, and the table of headers.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use everywire_core::{
+    Budget, Context, Peer, Result, Service, Trace,
+    wire::{Outgoing, deadline_after},
+};
+use everywire_json::Endpoint;
+use lapin::{
+    BasicProperties,
+    message::Delivery,
+    types::{AMQPValue, FieldTable},
+};
+
+/// What the requests in one message are addressed to.
+pub(crate) struct Message<'a, S> {
+    pub(crate) service: &'a S,
+    pub(crate) budget: &'a Arc<Budget>,
+    pub(crate) delivery: &'a Delivery,
+    pub(crate) deadline: Option<Instant>,
+}
+
+impl<S: Service> Endpoint for Message<'_, S> {
+    type Service = S;
+
+    fn service(&self) -> &S {
+        self.service
+    }
+
+    fn budget(&self) -> &Arc<Budget> {
+        self.budget
+    }
+
+    fn peer(&self) -> &Peer {
+        static PEER: Peer = Peer::LOCAL.on("amqp");
+        &PEER
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    fn read_context(&self, cx: &mut Context) -> Result<()> {
+        let Some(headers) = self.delivery.properties.headers() else { return Ok(()) };
+        let find = |name: &str| headers.inner().get(name).and_then(text);
+        cx.trace = find(Trace::PARENT).and_then(|parent| Trace::parse(parent, find(Trace::STATE)));
+        let entries = headers.inner().iter().filter_map(|(name, value)| Some((name.as_str(), text(value)?)));
+        entries.into_iter().try_for_each(|(name, value)| cx.metadata.receive(name, value))
+    }
+}
+
+fn text(value: &AMQPValue) -> Option<&str> {
+    match value {
+        AMQPValue::LongString(text) => std::str::from_utf8(text.as_bytes()).ok(),
+        AMQPValue::ShortString(text) => Some(text.as_str()),
+        _ => None,
+    }
+}
+
+/// When the caller of a request no longer wants the reply. The time in `expiration` counts from now, because how long the request
+/// waited in the queue is not known.
+pub(crate) fn deadline(properties: &BasicProperties) -> Option<Instant> {
+    let time = properties.expiration().as_ref()?.as_str().parse().ok()?;
+    deadline_after(Duration::from_millis(time))
+}
+
+/// Trace and metadata as headers, if there are any. Of several entries with one name, the last is sent.
+pub(crate) fn headers(outgoing: &Outgoing<'_>) -> Option<FieldTable> {
+    let mut table = FieldTable::default();
+    let mut insert = |name: &str, value: &str| {
+        table.insert(name.into(), AMQPValue::LongString(value.into()));
+    };
+    if let Some(trace) = &outgoing.trace {
+        insert(Trace::PARENT, &trace.to_string());
+        trace.state().into_iter().for_each(|state| insert(Trace::STATE, state));
+    }
+    outgoing.metadata.iter().for_each(|(name, value)| insert(name, value));
+    (!table.inner().is_empty()).then_some(table)
+}

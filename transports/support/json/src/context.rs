@@ -1,0 +1,116 @@
+//! The members of a request that stand beside its arguments: how long it is wanted, its trace, and its metadata.
+//!
+//! ```text
+//! {"jsonrpc":"2.0","id":1,"method":"add","params":[3,4],"timeout_ms":500,"traceparent":"00-4bf9…-01","meta":{"tenant":"7"}}
+//! ```
+
+use std::{borrow::Cow, fmt, time::Instant};
+
+use everywire_core::{
+    Context, Metadata, Result, Trace,
+    wire::{Outgoing, deadline_after},
+};
+use serde::{
+    Serialize,
+    de::{Deserializer, Error, MapAccess, Visitor},
+    ser::{SerializeMap, Serializer},
+};
+
+use crate::envelope::string;
+
+/// The texts of these members.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Members<'a> {
+    pub(crate) timeout_ms: Option<&'a str>,
+    pub(crate) traceparent: Option<&'a str>,
+    pub(crate) tracestate: Option<&'a str>,
+    pub(crate) meta: Option<&'a str>,
+}
+
+impl Members<'_> {
+    /// When the caller no longer wants the reply, counted from now. An error if that is not a number of milliseconds.
+    pub(crate) fn deadline(&self) -> Result<Option<Instant>, &'static str> {
+        let Some(text) = self.timeout_ms else { return Ok(None) };
+        let time = text.parse().map_err(|_| "`timeout_ms` is not a whole number of milliseconds")?;
+        Ok(deadline_after(std::time::Duration::from_millis(time)))
+    }
+
+    /// Adds the trace and the metadata to what the carrier says.
+    pub(crate) fn read(&self, cx: &mut Context) -> Result<()> {
+        if let Some(parent) = self.traceparent.and_then(string) {
+            cx.trace = Trace::parse(&parent, self.tracestate.and_then(string).as_deref());
+        }
+        let Some(meta) = self.meta else { return Ok(()) };
+        let mut received = Ok(());
+        let entries = Entries { metadata: &mut cx.metadata, received: &mut received };
+        let read = serde_json::Deserializer::from_str(meta).deserialize_map(entries);
+        received?;
+        read.map_err(|error| {
+            everywire_core::RpcError::invalid_argument(format!("`meta` is not an object of texts: {error}"))
+        })
+    }
+}
+
+/// Puts the members of `meta` among the metadata.
+struct Entries<'a> {
+    metadata: &'a mut Metadata,
+    /// Why one has no place.
+    received: &'a mut Result<()>,
+}
+
+impl<'de> Visitor<'de> for Entries<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some((name, value)) = map.next_entry::<Cow<'de, str>, Cow<'de, str>>()? {
+            *self.received = self.metadata.receive(&name, &value);
+            if self.received.is_err() {
+                return Err(A::Error::custom("too much metadata"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes what is sent of a context as members of a request.
+pub(crate) fn write<S: SerializeMap>(outgoing: &Outgoing<'_>, request: &mut S) -> Result<(), S::Error> {
+    if let Some(time) = outgoing.timeout_ms() {
+        request.serialize_entry("timeout_ms", &time)?;
+    }
+    if let Some(trace) = &outgoing.trace {
+        request.serialize_entry(Trace::PARENT, &trace.to_string())?;
+        if let Some(state) = trace.state() {
+            request.serialize_entry(Trace::STATE, state)?;
+        }
+    }
+    if !outgoing.metadata.is_empty() {
+        request.serialize_entry("meta", &Meta(outgoing.metadata))?;
+    }
+    Ok(())
+}
+
+/// What is sent of a context, as the text of members: for a library that writes the rest of the request. Empty if there is none.
+pub fn members(outgoing: &Outgoing<'_>) -> String {
+    struct All<'a>(&'a Outgoing<'a>);
+    impl Serialize for All<'_> {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            let mut members = serializer.serialize_map(None)?;
+            write(self.0, &mut members)?;
+            members.end()
+        }
+    }
+    let object = serde_json::to_string(&All(outgoing)).expect("texts and a number can be written");
+    object[1..object.len() - 1].to_owned()
+}
+
+struct Meta<'a>(&'a Metadata);
+
+impl Serialize for Meta<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter())
+    }
+}

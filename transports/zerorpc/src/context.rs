@@ -1,0 +1,58 @@
+//! What travels with a call: keys of the request's header beside the protocol's own.
+
+use std::borrow::Cow;
+
+use everywire_core::{Context, Result, Trace, wire::Outgoing};
+
+use crate::msgpack::{Reader, put_text};
+
+/// A value in the header of a request.
+pub(crate) enum Entry<'a> {
+    Text(Cow<'a, str>),
+    Number(u64),
+}
+
+impl Entry<'_> {
+    pub(crate) fn put(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Text(text) => put_text(out, text),
+            Self::Number(number) => {
+                out.push(0xCF);
+                out.extend_from_slice(&number.to_be_bytes());
+            }
+        }
+    }
+}
+
+/// What is sent of a context. Of several entries with one name, Python reads the last.
+pub(crate) fn entries<'a>(outgoing: &'a Outgoing<'_>) -> Vec<(&'a str, Entry<'a>)> {
+    let mut entries = Vec::new();
+    entries.extend(outgoing.timeout_ms().map(|time| ("timeout_ms", Entry::Number(time))));
+    if let Some(trace) = &outgoing.trace {
+        entries.push((Trace::PARENT, Entry::Text(trace.to_string().into())));
+        entries.extend(trace.state().map(|state| (Trace::STATE, Entry::Text(state.into()))));
+    }
+    entries.extend(outgoing.metadata.iter().map(|(name, value)| (name, Entry::Text(value.into()))));
+    entries
+}
+
+/// Reads trace and metadata from `header`, a map as MessagePack or nothing. Values that are not text are left out.
+pub(crate) fn read(header: &[u8], cx: &mut Context) -> Result<()> {
+    let (mut parent, mut state) = (None, None);
+    let mut reader = Reader::new(header);
+    for _ in 0..reader.map().unwrap_or(0) {
+        let (Some(key), Some(value)) = (reader.value(), reader.value()) else { break };
+        let (Some(name), Some(text)) = (text(key), text(value)) else { continue };
+        match name {
+            Trace::PARENT => parent = Some(text),
+            Trace::STATE => state = Some(text),
+            _ => cx.metadata.receive(name, text)?,
+        }
+    }
+    cx.trace = parent.and_then(|parent| Trace::parse(parent, state));
+    Ok(())
+}
+
+fn text(value: &[u8]) -> Option<&str> {
+    std::str::from_utf8(Reader::new(value).text()?).ok()
+}
