@@ -108,6 +108,12 @@ fn print(text: impl Display) -> Result<()> {
     }
 }
 
+/// Text of a server without the characters that control a terminal.
+fn printable(text: &str) -> String {
+    let is_safe = |character: char| !character.is_control() || character == '\n' || character == '\t';
+    text.chars().map(|character| if is_safe(character) { character } else { char::REPLACEMENT_CHARACTER }).collect()
+}
+
 /// Names the flag whose value an error is about.
 fn of_flag(flag: &str) -> impl Fn(RpcError) -> RpcError {
     move |error| RpcError::new(error.code(), format!("{flag}: {}", error.message()))

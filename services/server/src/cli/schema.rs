@@ -1,6 +1,6 @@
 //! `everywire schema`: a service as other tools read it.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use clap::Args;
 use everywire::{Result, RpcError};
@@ -9,7 +9,7 @@ use everywire_toolkit::ToolkitService;
 use serde_json::Value;
 
 use super::{
-    print,
+    print, printable,
     remote::{self, Location, Options, Plain, Wire, grpc, method},
 };
 
@@ -22,8 +22,9 @@ pub(crate) struct Schema {
     /// proto: Protocol Buffers 3. openrpc: OpenRPC 1.3, as returned by rpc.discover. Or the URL of a server
     #[arg(value_name = "proto|openrpc|URL", value_parser = source)]
     source: Source,
-    #[command(flatten)]
-    options: Options,
+    /// Time to wait for the server
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
+    timeout: Duration,
 }
 
 #[derive(Debug, Clone)]
@@ -48,7 +49,7 @@ impl Schema {
         let text = match &self.source {
             Source::Proto => proto(service),
             Source::Openrpc => pretty(&openrpc(service))?,
-            Source::Url(url) => remote::within(self.options.timeout, url, Box::pin(self.of_server(url))).await?,
+            Source::Url(url) => remote::within(self.timeout, url, Box::pin(self.of_server(url))).await?,
         };
         print(text)?;
         Ok(ExitCode::SUCCESS)
@@ -56,13 +57,17 @@ impl Schema {
 
     async fn of_server(&self, url: &str) -> Result<String> {
         let location = Location::of(url).await?;
+        let options = Options { timeout: self.timeout, ..Options::default() };
         match location.wire {
-            Wire::Grpc => grpc::open(&location, &self.options).await.map(|(_, schema)| grpc::print(&schema)),
+            Wire::Grpc => {
+                let (_, schema) = grpc::open(&location, &options).await?;
+                Ok(printable(&grpc::print(&schema)))
+            }
             Wire::Jsonrpc => {
-                let server = Plain::connect(location, &self.options).await?;
+                let server = Plain::connect(location, &options).await?;
                 pretty(&remote::document(&server).await?)
             }
-            _ => remote::methods(location, &self.options).await.map(|methods| method::list(&methods)),
+            _ => remote::methods(location, &options).await.map(|methods| method::list(&methods)),
         }
     }
 }

@@ -5,6 +5,8 @@ use std::fmt;
 use everywire::descriptor::{self, shape::Shape};
 use serde_json::Value;
 
+use crate::cli::printable;
+
 /// A method of a server.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::cli) struct Method {
@@ -103,7 +105,8 @@ fn is_text(shape: &Shape) -> bool {
 /// One method after the other, with a line between those that have documentation.
 pub(in crate::cli) fn list(methods: &[Method]) -> String {
     let has_docs = methods.iter().any(|method| !method.docs.trim().is_empty());
-    methods.iter().map(Method::to_string).collect::<Vec<_>>().join(if has_docs { "\n" } else { "" })
+    let methods: Vec<_> = methods.iter().map(Method::to_string).collect();
+    printable(&methods.join(if has_docs { "\n" } else { "" }))
 }
 
 /// The signature, and the documentation below it.
@@ -148,6 +151,7 @@ mod tests {
             ..Method::named("add")
         };
         assert_eq!(method.to_string(), "add(a: int, b?, c = 3, string) -> int\n    Adds.\n\n      Twice.\n");
-        assert_eq!(Method::named("add").to_string(), "add(…)\n");
+        let bare = Method::named("a\x1B[2Jdd");
+        assert_eq!(list(&[bare.clone(), bare]), "a\u{FFFD}[2Jdd(…)\na\u{FFFD}[2Jdd(…)\n", "no control characters");
     }
 }

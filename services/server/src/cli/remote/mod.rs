@@ -49,10 +49,12 @@ async fn described(server: &Plain) -> Result<Vec<Method>> {
 
 /// What the server says of one method. If it says nothing, only the name is known.
 pub(super) async fn method(server: &Plain, name: &str) -> Method {
-    let found = match server.wire() {
-        Wire::Xmlrpc => xmlrpc::method(server, name).await.ok(),
-        _ => described(server).await.ok().and_then(|all| all.into_iter().find(|method| method.name == name)),
+    let described = match server.wire() {
+        Wire::Xmlrpc => return xmlrpc::method(server, name).await,
+        Wire::Zerorpc => zerorpc::inspected(server).await,
+        _ => described(server).await,
     };
+    let found = described.ok().and_then(|methods| methods.into_iter().find(|method| method.name == name));
     found.unwrap_or_else(|| Method::named(name))
 }
 

@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::Args;
 
 /// How a server is reached, and where its schema is.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(in crate::cli) struct Options {
     /// Time to wait for the response
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]

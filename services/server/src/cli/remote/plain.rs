@@ -62,7 +62,7 @@ impl Plain {
     }
 
     /// Calls `method`, which [`Self::method`] returned.
-    pub(super) async fn run(&self, method: &'static Method, arguments: &Arguments) -> Result<Value> {
+    async fn run(&self, method: &'static Method, arguments: &Arguments) -> Result<Value> {
         let arguments = OnWire { wire: self.wire(), arguments };
         self.client.call(method, &arguments).await.map(|Reply(reply)| reply)
     }
@@ -79,13 +79,17 @@ impl Plain {
 
     /// Calls a method that describes the server. The error says that the server has no introspection.
     pub(super) async fn introspect(&self, name: &str, arguments: &[Value]) -> Result<Value> {
-        let method = self.method(name)?;
-        let arguments = Arguments::Positional(arguments.to_vec());
-        let asked = tokio::time::timeout(INTROSPECTION_TIME, self.run(method, &arguments)).await;
-        asked.unwrap_or_else(|_| Err(RpcError::deadline_exceeded("no response"))).map_err(|error| match error.code() {
+        let (method, arguments) = (self.method(name)?, Arguments::Positional(arguments.to_vec()));
+        self.introspected(method, &arguments).await.map_err(|error| match error.code() {
             Code::Unavailable => error,
             _ => self.undescribed(name, &error),
         })
+    }
+
+    /// Calls such a method, and does not wait for long.
+    pub(super) async fn introspected(&self, method: &'static Method, arguments: &Arguments) -> Result<Value> {
+        let asked = tokio::time::timeout(INTROSPECTION_TIME, self.run(method, arguments)).await;
+        asked.unwrap_or_else(|_| Err(RpcError::deadline_exceeded("no response")))
     }
 
     fn undescribed(&self, name: &str, error: &RpcError) -> RpcError {

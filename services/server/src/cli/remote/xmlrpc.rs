@@ -33,10 +33,12 @@ pub(super) async fn methods(server: &Plain) -> Result<Vec<Method>> {
     Ok(methods)
 }
 
-/// What the server says of one method. An error if it has no introspection.
-pub(super) async fn method(server: &Plain, name: &str) -> Result<Method> {
-    server.introspect("system.methodHelp", &[name.into()]).await?;
-    Ok(Questions::new(server)?.ask(name).await)
+/// What the server says of one method.
+pub(super) async fn method(server: &Plain, name: &str) -> Method {
+    match Questions::new(server) {
+        Ok(questions) => questions.ask(name).await,
+        Err(_) => Method::named(name),
+    }
 }
 
 impl<'a> Questions<'a> {
@@ -48,28 +50,35 @@ impl<'a> Questions<'a> {
     /// A server may know neither, and answer with anything.
     async fn ask(&self, name: &str) -> Method {
         let about = Arguments::Positional(vec![name.into()]);
-        let signature = self.server.run(self.signature, &about).await.unwrap_or_default();
-        let help = self.server.run(self.help, &about).await.unwrap_or_default();
+        let asked = async |question| self.server.introspected(question, &about).await.unwrap_or_default();
+        let (signature, help) = (asked(self.signature).await, asked(self.help).await);
         described(name, &signature, help.as_str().unwrap_or_default())
     }
 }
 
 /// `signature` is a list of forms, each with the type of the reply and those of the arguments; or something else, if the
-/// server knows none.
+/// server knows none. The longest form is taken; what a shorter one lacks is optional.
 fn described(name: &str, signature: &Value, help: &str) -> Method {
     let mut method = Method { docs: help.to_owned(), ..Method::named(name) };
-    let form = signature.get(0).and_then(Value::as_array);
-    let types: Option<Vec<&str>> = form.and_then(|types| types.iter().map(Value::as_str).collect());
-    if let Some([reply, parameters @ ..]) = types.as_deref() {
-        method.reply = Some((*reply).to_owned());
-        method.parameters = parameters.iter().map(|r#type| parameter(r#type)).collect();
+    let forms: Vec<_> = signature.as_array().into_iter().flatten().filter_map(types).collect();
+    let required = forms.iter().map(|(_, parameters)| parameters.len()).min().unwrap_or_default();
+    if let Some((reply, parameters)) = forms.into_iter().max_by_key(|(_, parameters)| parameters.len()) {
+        let parameters = parameters.into_iter().enumerate();
+        method.parameters = parameters.map(|(position, r#type)| parameter(r#type, position >= required)).collect();
+        method.reply = Some(reply.to_owned());
         method.is_described = true;
     }
     method
 }
 
-fn parameter(r#type: &str) -> Parameter {
-    Parameter { r#type: Some(r#type.to_owned()), is_text: r#type == "string", ..Parameter::default() }
+/// The type of the reply and those of the arguments.
+fn types(form: &Value) -> Option<(&str, Vec<&str>)> {
+    let types: Vec<_> = form.as_array()?.iter().map(Value::as_str).collect::<Option<_>>()?;
+    types.split_first().map(|(reply, parameters)| (*reply, parameters.to_vec()))
+}
+
+fn parameter(r#type: &str, is_optional: bool) -> Parameter {
+    Parameter { r#type: Some(r#type.to_owned()), is_text: r#type == "string", is_optional, ..Parameter::default() }
 }
 
 #[cfg(test)]
@@ -82,7 +91,8 @@ mod tests {
     fn signatures_are_read_and_their_absence_is_no_error() {
         let cases = [
             (json!([["int", "int", "string"]]), "add(int, string) -> int"),
-            (json!([["array"], ["array", "int"]]), "add() -> array"),
+            (json!([["array"], ["array", "int"]]), "add(int?) -> array"),
+            (json!([["array"], "x"]), "add() -> array"),
             (json!("signatures not supported"), "add(…)"),
             (json!([[]]), "add(…)"),
             (json!([["int", 1]]), "add(…)"),

@@ -1,23 +1,46 @@
-//! The introspection of zerorpc: `_zerorpc_inspect`.
+//! The introspection of zerorpc: `_zerorpc_inspect`, or else `_zerorpc_list` and `_zerorpc_help`.
 //!
-//! It returns `{name, methods: {method: {args: [{name, default?}], doc}}}`. Python's server says no arguments of a method whose
+//! The first returns `{name, methods: {method: {args: [{name, default?}], doc}}}`. Python's server says no arguments of a method whose
 //! signature it can't read.
 
-use everywire::{Result, RpcError};
+use everywire::{Code, Result, RpcError};
 use serde_json::Value;
 
 use super::{
     method::{Method, Parameter},
-    plain::Plain,
+    plain::{Arguments, Plain},
 };
 
-/// The methods of the server, in the order of their names.
+/// The most methods that are asked about one by one.
+const MOST_METHODS: usize = 1_000;
+
+/// The methods of the server, in the order of their names. A server that can't inspect itself may still list their names.
 pub(super) async fn methods(server: &Plain) -> Result<Vec<Method>> {
+    let mut methods = match inspected(server).await {
+        Err(error) if error.code() == Code::Unimplemented => listed(server).await.map_err(|_| error)?,
+        outcome => outcome?,
+    };
+    methods.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(methods)
+}
+
+/// The methods with their parameters.
+pub(super) async fn inspected(server: &Plain) -> Result<Vec<Method>> {
     let inspected = server.introspect("_zerorpc_inspect", &[]).await?;
     let methods = inspected["methods"].as_object();
     let methods = methods.ok_or_else(|| RpcError::unimplemented("_zerorpc_inspect returns no methods"))?;
-    let mut methods: Vec<_> = methods.iter().map(|(name, method)| read(name, method)).collect();
-    methods.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(methods.iter().map(|(name, method)| read(name, method)).collect())
+}
+
+/// The methods with their documentation only: zerorpc 0.6 can't read signatures since Python 3.11.
+async fn listed(server: &Plain) -> Result<Vec<Method>> {
+    let names = server.introspect("_zerorpc_list", &[]).await?;
+    let help = server.method("_zerorpc_help")?;
+    let mut methods = Vec::new();
+    for name in names.as_array().into_iter().flatten().filter_map(Value::as_str).take(MOST_METHODS) {
+        let docs = server.introspected(help, &Arguments::Positional(vec![name.into()])).await.unwrap_or_default();
+        methods.push(Method { docs: docs.as_str().unwrap_or_default().to_owned(), ..Method::named(name) });
+    }
     Ok(methods)
 }
 

@@ -1,6 +1,6 @@
 //! One connection to a gRPC server, over which bytes are called with.
 
-use std::time::Duration;
+use std::{error::Error, time::Duration};
 
 use everywire::{Code, Limits, Result, RpcError, grpc};
 use everywire_net::with_causes;
@@ -9,7 +9,7 @@ use tonic::{
     Request, Status, Streaming,
     client::Grpc as TonicClient,
     codegen::http::uri::PathAndQuery,
-    transport::{Channel, Endpoint},
+    transport::{self, Channel, Endpoint},
 };
 
 use super::codec::Bytes;
@@ -63,8 +63,12 @@ fn to_path(path: &str) -> Result<PathAndQuery> {
     path.parse().map_err(|_| RpcError::invalid_argument(format!("`{}` is not a path", path.escape_debug())))
 }
 
-/// The status of a call as an error.
+/// The status of a call as an error. The connection's own errors have a status too.
 pub(super) fn error(status: &Status) -> RpcError {
+    let lost = status.source().and_then(|cause| cause.downcast_ref::<transport::Error>());
+    if let Some(lost) = lost {
+        return RpcError::unavailable(format!("grpc: the connection is lost: {}", with_causes(lost)));
+    }
     let code = Code::from_number(status.code().into()).unwrap_or(Code::Unknown);
     RpcError::remote(code, status.message())
 }
