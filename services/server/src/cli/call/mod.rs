@@ -33,7 +33,8 @@ pub(crate) struct Call {
     url: String,
     /// The method, such as add; on gRPC also pkg.Service/Method
     method: Option<String>,
-    /// The arguments: in order, or as NAME=VALUE; @FILE reads a value from a file, and @- from standard input
+    /// The arguments: in order, or as NAME=VALUE; @FILE reads a value from a file, and @- from standard input. Flags come before
+    /// them
     #[arg(allow_hyphen_values = true)]
     arguments: Vec<String>,
     #[command(flatten)]

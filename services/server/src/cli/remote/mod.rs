@@ -1,7 +1,7 @@
 //! A server of any wire, of which only the URL is known: for `everywire call` and `everywire schema`.
 //!
 //! XML-RPC, JSON-RPC, zerorpc and AMQP carry values that describe themselves ([`plain`]). gRPC needs a schema ([`grpc`]).
-//! [`method`] is what a server says of a method, in the same form for every wire.
+//! [`Method`] is what a server says of a method, in the same form for every wire.
 
 pub(super) mod grpc;
 mod location;
