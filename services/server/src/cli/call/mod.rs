@@ -14,6 +14,7 @@ use clap::Args;
 use everywire::Result;
 use everywire_toolkit::ToolkitService;
 use serde_json::Value;
+use tokio::task::block_in_place;
 
 use self::{target::Target, watch::Watch};
 use super::{
@@ -83,7 +84,9 @@ impl Call {
     }
 
     async fn reply(&self, target: &Target) -> Result<Value> {
-        let arguments = arguments::read(&self.arguments, target.method(), target.has_names())?;
+        let read = || arguments::read(&self.arguments, target.method(), target.has_names());
+        // Standard input may keep it waiting. Meanwhile the connection needs its heartbeats.
+        let arguments = block_in_place(read)?;
         target.call(arguments).await
     }
 }
