@@ -69,6 +69,22 @@ pub(crate) async fn signal(pid: u32, name: &str) {
     assert!(Command::new("kill").args([name, &pid.to_string()]).status().await.unwrap().success());
 }
 
+/// How the program ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+/// Runs the program to its end.
+pub(crate) async fn ended(arguments: &[&str]) -> Ended {
+    let mut program = Command::new(PROGRAM);
+    let output = soon("the program", program.args(arguments).kill_on_drop(true).output()).await.unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Ended { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
+}
+
 async fn outcome(program: Command, arguments: &[&str]) -> (bool, String, String) {
     soon("the program", finished(program, arguments)).await
 }
@@ -117,6 +133,72 @@ async fn call_works_over_every_wire() {
             assert!(!success && out.is_empty() && err.starts_with(&format!("error: {expected}")), "{scheme}: {err}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_exit_code_says_what_became_of_a_call() {
+    let serving = Serving::start(&[]).await;
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for (scheme, wire) in [("xmlrpc", "XML-RPC"), ("jsonrpc", "JSON-RPC"), ("grpc", "gRPC"), ("zerorpc", "zerorpc")] {
+        let url = &format!("{scheme}://{}", serving.address(wire));
+        let unreachable = &format!("{scheme}://{nobody}");
+        #[rustfmt::skip]
+        let cases: [(&[&str], i32, &str); 10] = [
+            (&[url, "lock", scheme, "60000", "0", "me"], 0, r#"{"granted":true,"#),
+            (&[url, "lock", scheme, "60000"], 1, r#"{"granted":false,"#),
+            (&[url, "lock_state", scheme], 0, r#"{"held":true,"#),
+            (&[url, "acquire", scheme, "2"], 0, r#"{"go":true,"#),
+            (&[url, "acquire", scheme], 1, r#"{"go":false,"#),
+            (&[url, "add", "3"], 13, ""),
+            (&[url, "add", "9223372036854775807", "1"], 21, ""),
+            (&[url, "nothing"], 22, ""),
+            (&[unreachable, "add", "3", "4"], 24, ""),
+            (&[url, "--no-such-flag"], 2, ""),
+        ];
+        for (words, code, out) in cases {
+            let ended = ended(&[&["call"], words].concat()).await;
+            assert!(ended.code == code && ended.out.starts_with(out), "{words:?}: {ended:?}");
+            assert_eq!(ended.out.is_empty(), out.is_empty(), "{words:?}: {ended:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_lists_its_methods_and_its_schema() {
+    let serving = Serving::start(&[]).await;
+    let address = |wire| serving.address(wire);
+    #[rustfmt::skip]
+    let cases = [
+        (format!("xmlrpc://{}", address("XML-RPC")), "add(int, int) -> int\n", "add(int, int) -> int\n"),
+        (format!("jsonrpc://{}", address("JSON-RPC")), "add(a: integer, b: integer) -> integer\n", "\"openrpc\": \"1.3.2\""),
+        (format!("ws://{}", address("JSON-RPC")), "add(a: integer, b: integer) -> integer\n", "\"openrpc\": \"1.3.2\""),
+        (format!("grpc://{}", address("gRPC")), "everywire.v1.Toolkit/Add(a: int64, b: int64) -> int64\n", "\nservice Toolkit {\n"),
+        (format!("zerorpc://{}", address("zerorpc")), "add(a, b)\n", "add(a, b)\n"),
+        (serving.urls["JSON-RPC"].clone(), "add(a: integer, b: integer) -> integer\n", "\"openrpc\": \"1.3.2\""),
+    ];
+    for (url, listed, schema) in cases {
+        let listing = ended(&["call", &url]).await;
+        assert!(listing.code == 0 && listing.out.contains(listed), "{url}: {listing:?}");
+        assert!(listing.out.contains("    Adds two integers."), "{url}: {listing:?}");
+        let printed = ended(&["schema", &url]).await;
+        assert!(printed.code == 0 && printed.out.contains(schema), "{url}: {printed:?}");
+    }
+    let health = format!("grpc://{}", address("gRPC"));
+    assert_eq!(run(&["call", &health, "grpc.health.v1.Health/Check"]).await.1, "{\"status\":\"SERVING\"}\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn call_reads_a_value_from_standard_input_and_says_how_long_it_took() {
+    let serving = Serving::start(&[]).await;
+    let url = format!("jsonrpc://{}", serving.address("JSON-RPC"));
+    let mut program = Command::new(PROGRAM);
+    program.args(["call", "--verbose", &url, "add", "3", "@-"]);
+    let mut child = program.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"4\n").await.unwrap();
+    let output = soon("the program", child.wait_with_output()).await.unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "7\n");
+    let err = String::from_utf8(output.stderr).unwrap();
+    assert!(err.starts_with(&format!("JSON-RPC at {url}: connected and described in ")), "{err}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -253,4 +335,7 @@ async fn schemas_and_help_are_printed() {
     assert!(documented(&proto) && documented(&openrpc.to_string()), "the schemas say what ids promise");
     let (success, help, _) = run(&["call", "--help"]).await;
     assert!(success && help.contains("add(a: i64, b: i64) -> i64"), "{help}");
+    assert!(help.contains("24 UNAVAILABLE"), "{help}");
+    let ended = ended(&["schema", "nonsense"]).await;
+    assert!(ended.code == 2 && ended.err.contains("expected proto, openrpc or the URL of a server"), "{ended:?}");
 }

@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
+from grpc_reflection.v1alpha import reflection
 
 import service
 import stubs
@@ -28,6 +29,7 @@ methods = {name.capitalize(): method(name) for name in service.METHODS}
 servicer = type("Servicer", (pb_grpc.InteropServicer,), methods)()
 server = grpc.server(ThreadPoolExecutor(8))
 pb_grpc.add_InteropServicer_to_server(servicer, server)
+reflection.enable_server_reflection(("interop.v1.Interop", reflection.SERVICE_NAME), server)
 port = server.add_insecure_port("127.0.0.1:0")
 server.start()
 service.listening(service.python("grpcio"), port)

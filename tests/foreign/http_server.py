@@ -1,9 +1,32 @@
-"""The service as JSON-RPC over HTTP, with Python's own http.server. See service.py."""
+"""The service as JSON-RPC over HTTP, with Python's own http.server. See service.py.
 
+Unlike the one over WebSocket, it describes two of its methods with OpenRPC.
+"""
+
+import functools
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import jsonrpcserver
 
 import json_service
 import service
+
+INTEGER = {"type": "integer"}
+ADD = {
+    "name": "add",
+    "summary": "Adds two integers.",
+    "params": [{"name": name, "required": True, "schema": INTEGER} for name in ("a", "b")],
+    "result": {"name": "sum", "schema": INTEGER},
+}
+TEXT = {"name": "text", "params": [{"name": "value", "schema": {"type": "string"}}]}
+DOCUMENT = {"openrpc": "1.3.2", "info": {"title": "Interop", "version": "1"}, "methods": [ADD, TEXT]}
+
+
+def discover():
+    return jsonrpcserver.Success(DOCUMENT)
+
+
+respond = functools.partial(jsonrpcserver.dispatch, methods={**json_service.METHODS, "rpc.discover": discover})
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -12,7 +35,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self):
         request = self.rfile.read(int(self.headers["content-length"]))
-        response = json_service.respond(request.decode()).encode()
+        response = respond(request.decode()).encode()
         self.send_response(200)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(response)))

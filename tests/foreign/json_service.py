@@ -26,4 +26,5 @@ def method(name):
     return answer
 
 
-respond = functools.partial(jsonrpcserver.dispatch, methods={name: method(name) for name in service.METHODS})
+METHODS = {name: method(name) for name in service.METHODS}
+respond = functools.partial(jsonrpcserver.dispatch, methods=METHODS)

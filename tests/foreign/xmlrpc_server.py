@@ -15,6 +15,7 @@ class Interop(service.Interop):
 
 server = SimpleXMLRPCServer(("127.0.0.1", 0), allow_none=True, logRequests=False)
 server.register_instance(Interop(patience=1))
+server.register_introspection_functions()
 service.listening(
     "Python, `SimpleXMLRPCServer` (standard library)",
     server.server_address[1],

@@ -1,5 +1,6 @@
 //! Clients and servers written by others: the matrix of `docs/interop.md`, and what else each wire has.
 
+mod call;
 mod cases;
 mod connect;
 mod document;

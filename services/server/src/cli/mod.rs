@@ -3,6 +3,7 @@
 #[cfg(feature = "bench")]
 mod bench;
 mod call;
+mod exit;
 mod ids;
 mod limiter;
 mod limits;
@@ -14,19 +15,22 @@ mod open_files;
 mod origins;
 mod probe;
 mod rate;
+mod remote;
 mod schema;
 mod serve;
 
 use std::{
     fmt::Display,
     io::{ErrorKind, IsTerminal, Write, stderr, stdout},
+    process::ExitCode,
 };
 
 use clap::{Parser, Subcommand};
 use everywire::{Result, RpcError};
 use tracing_subscriber::EnvFilter;
 
-pub(crate) use self::log::{Log, say};
+pub(crate) use self::log::Log;
+use self::log::say;
 
 /// One service on every wire: XML-RPC, JSON-RPC, gRPC, ZeroMQ (zerorpc) and RabbitMQ. Without a command it serves.
 #[derive(Debug, Parser)]
@@ -64,22 +68,33 @@ const WITHOUT_BENCH: &str = "this program was built without the benchmark; \
 const DEFAULT_LOG: &str = "warn,lapin=off";
 
 impl Cli {
-    /// Runs the command. The log goes to standard error; `RUST_LOG` sets what it says.
-    pub(crate) async fn run(self) -> Result<()> {
+    /// Runs the command to its exit code. The log goes to standard error; `RUST_LOG` sets what it says.
+    pub(crate) async fn run(self) -> ExitCode {
         let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_LOG));
         tracing_subscriber::fmt().with_env_filter(filter).with_ansi(stderr().is_terminal()).with_writer(|| Log).init();
-        match self.command.unwrap_or(Command::Serve(Box::new(self.serve))) {
+        let outcome = match self.command.unwrap_or(Command::Serve(Box::new(self.serve))) {
+            Command::Call(call) => return finished(call.run().await, exit::of),
+            Command::Schema(schema) => return finished(schema.run().await, exit::of),
             Command::Serve(serve) => serve.run().await,
-            Command::Call(call) => call.run().await,
-            Command::Schema(schema) => schema.run(),
             #[cfg(feature = "bench")]
             Command::Bench(bench) => bench.run().await,
             #[cfg(feature = "bench")]
             Command::BenchServer(server) => server.run().await,
             #[cfg(not(feature = "bench"))]
             Command::Bench { arguments: _ } => Err(RpcError::unimplemented(WITHOUT_BENCH)),
-        }
+        };
+        finished(outcome.map(|()| ExitCode::SUCCESS), |_| ExitCode::FAILURE)
     }
+}
+
+/// Says an error, and returns the exit code.
+fn finished(outcome: Result<ExitCode>, of_error: impl FnOnce(&RpcError) -> ExitCode) -> ExitCode {
+    outcome.unwrap_or_else(|error| {
+        // Room for the last line, however long the log is.
+        let _ = Log.flush();
+        say(format_args!("error: {error}"));
+        of_error(&error)
+    })
 }
 
 /// Prints to standard output. A reader that is gone, as in `everywire schema proto | head -1`, is no error.
@@ -91,6 +106,12 @@ fn print(text: impl Display) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// Text of a server without the characters that control a terminal.
+fn printable(text: &str) -> String {
+    let is_safe = |character: char| !character.is_control() || character == '\n' || character == '\t';
+    text.chars().map(|character| if is_safe(character) { character } else { char::REPLACEMENT_CHARACTER }).collect()
 }
 
 /// Names the flag whose value an error is about.

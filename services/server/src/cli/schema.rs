@@ -1,35 +1,77 @@
-//! `everywire schema`: the service as other tools read it.
+//! `everywire schema`: a service as other tools read it.
 
-use clap::{Args, ValueEnum};
+use std::{process::ExitCode, time::Duration};
+
+use clap::Args;
 use everywire::{Result, RpcError};
-use everywire::{grpc, jsonrpc};
+use everywire::{grpc::schema::proto, jsonrpc::schema::openrpc};
 use everywire_toolkit::ToolkitService;
+use serde_json::Value;
 
-use super::print;
+use super::{
+    print, printable,
+    remote::{self, Location, Options, Plain, Wire, grpc, method},
+};
 
-/// Print the service's schema: the .proto for gRPC, or the OpenRPC document for JSON-RPC
+/// Print the schema of `everywire serve`, or of any server
+///
+/// Of a server, that is its .proto on gRPC (by reflection), its OpenRPC document on JSON-RPC (by rpc.discover), and the list of
+/// its methods on XML-RPC and zerorpc.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Schema {
-    format: Format,
+    /// proto: Protocol Buffers 3. openrpc: OpenRPC 1.3, as returned by rpc.discover. Or the URL of a server
+    #[arg(value_name = "proto|openrpc|URL", value_parser = source)]
+    source: Source,
+    /// Time to wait for the server
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
+    timeout: Duration,
 }
 
-#[derive(Debug, Clone, ValueEnum)]
-enum Format {
-    /// Protocol Buffers 3
+#[derive(Debug, Clone)]
+enum Source {
     Proto,
-    /// OpenRPC 1.3, as returned by rpc.discover
     Openrpc,
+    Url(String),
+}
+
+fn source(text: &str) -> Result<Source, String> {
+    match text {
+        "proto" => Ok(Source::Proto),
+        "openrpc" => Ok(Source::Openrpc),
+        url if url.contains("://") => Ok(Source::Url(url.to_owned())),
+        _ => Err("expected proto, openrpc or the URL of a server".to_owned()),
+    }
 }
 
 impl Schema {
-    pub(crate) fn run(self) -> Result<()> {
+    pub(crate) async fn run(self) -> Result<ExitCode> {
         let service = ToolkitService::descriptor();
-        match self.format {
-            Format::Proto => print(grpc::schema::proto(service)),
-            Format::Openrpc => {
-                let document = jsonrpc::schema::openrpc(service);
-                print(serde_json::to_string_pretty(&document).map_err(RpcError::internal)? + "\n")
+        let text = match &self.source {
+            Source::Proto => proto(service),
+            Source::Openrpc => pretty(&openrpc(service))?,
+            Source::Url(url) => remote::within(self.timeout, url, Box::pin(self.of_server(url))).await?,
+        };
+        print(text)?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn of_server(&self, url: &str) -> Result<String> {
+        let location = Location::of(url).await?;
+        let options = Options { timeout: self.timeout, ..Options::default() };
+        match location.wire {
+            Wire::Grpc => {
+                let (_, schema) = grpc::open(&location, &options).await?;
+                Ok(printable(&grpc::print(&schema)))
             }
+            Wire::Jsonrpc => {
+                let server = Plain::connect(location, &options).await?;
+                pretty(&remote::document(&server).await?)
+            }
+            _ => remote::methods(location, &options).await.map(|methods| method::list(&methods)),
         }
     }
+}
+
+fn pretty(document: &Value) -> Result<String> {
+    Ok(serde_json::to_string_pretty(document).map_err(RpcError::internal)? + "\n")
 }

@@ -1,0 +1,208 @@
+//! From the words of the command line to the arguments of a call.
+
+use std::{
+    fs::File,
+    io::{Read, stdin},
+};
+
+use everywire::{Limits, Result, RpcError};
+use serde_json::{Map, Value};
+
+use crate::cli::remote::{
+    Arguments,
+    method::{Method, Parameter},
+};
+
+/// The word that reads standard input.
+const STANDARD_INPUT: &str = "-";
+
+/// Reads `words` as the arguments of `method`, in order or as `NAME=VALUE`. On a wire without names, `has_names` is false, and
+/// names that the method is known to have become positions.
+pub(super) fn read(words: &[String], method: &Method, has_names: bool) -> Result<Arguments> {
+    let Some(named) = named(words, method, has_names) else {
+        let values = positional(words, method)?;
+        return Ok(if method.only_by_name { by_name(values, method) } else { Arguments::Positional(values) });
+    };
+    let mut arguments = Map::new();
+    for (name, word) in named {
+        let value = value(method.parameter(name), word)?;
+        if arguments.insert(name.to_owned(), value).is_some() {
+            return Err(RpcError::invalid_argument(format!("the argument `{name}` is given twice")));
+        }
+    }
+    if has_names { Ok(Arguments::Named(arguments)) } else { in_order(arguments, method).map(Arguments::Positional) }
+}
+
+/// The names and values, if every word is `NAME=VALUE` with a name that the method has. If its parameters are not known, any
+/// name will do on a wire that has names.
+fn named<'a>(words: &'a [String], method: &Method, has_names: bool) -> Option<Vec<(&'a str, &'a str)>> {
+    let is_name = |name: &str| {
+        if method.is_described { method.parameter(name).is_some() } else { has_names && is_identifier(name) }
+    };
+    let named = words.iter().map(|word| word.split_once('=').filter(|(name, _)| is_name(name)));
+    named.collect::<Option<Vec<_>>>().filter(|named| !named.is_empty())
+}
+
+fn is_identifier(name: &str) -> bool {
+    name.starts_with(|first: char| first.is_alphabetic() || first == '_')
+        && name.chars().all(|character| character.is_alphanumeric() || "_-.".contains(character))
+}
+
+fn positional(words: &[String], method: &Method) -> Result<Vec<Value>> {
+    let parameters = method.parameters.iter().map(Some).chain(std::iter::repeat(None));
+    words.iter().zip(parameters).map(|(word, parameter)| value(parameter, word)).collect()
+}
+
+/// The values with the names of the parameters. Values without a name stay in order, and the server rejects the call.
+fn by_name(values: Vec<Value>, method: &Method) -> Arguments {
+    let names = method.parameters.iter().map_while(|parameter| parameter.name.clone());
+    let names: Vec<_> = names.take(values.len()).collect();
+    if names.len() < values.len() || values.is_empty() {
+        return Arguments::Positional(values);
+    }
+    Arguments::Named(names.into_iter().zip(values).collect())
+}
+
+/// The values in the order of the parameters, up to the last one that is given. One that is left out before it has its default.
+fn in_order(mut arguments: Map<String, Value>, method: &Method) -> Result<Vec<Value>> {
+    let mut values = Vec::new();
+    for parameter in &method.parameters {
+        if arguments.is_empty() {
+            break;
+        }
+        let name = parameter.name.as_deref().unwrap_or_default();
+        let default = || parameter.default.clone().or(parameter.is_optional.then_some(Value::Null));
+        values.push(arguments.remove(name).or_else(default).ok_or_else(|| missing(name, method))?);
+    }
+    Ok(values)
+}
+
+fn missing(name: &str, method: &Method) -> RpcError {
+    RpcError::invalid_argument(format!("argument `{name}` is missing; usage: {}", method.signature()))
+}
+
+/// The value of one word: of a file for `@FILE`, else its own. `@@` stands for `@`.
+fn value(parameter: Option<&Parameter>, word: &str) -> Result<Value> {
+    Ok(match word.strip_prefix('@') {
+        Some(word) if word.starts_with('@') => text_or_json(parameter, word),
+        Some(file) => text_or_json(parameter, &contents(file)?),
+        None => text_or_json(parameter, word),
+    })
+}
+
+/// A value is taken as text if the method expects text, and as JSON otherwise. What is not JSON is text.
+fn text_or_json(parameter: Option<&Parameter>, text: &str) -> Value {
+    match parameter {
+        Some(parameter) if parameter.is_text && !(parameter.is_optional && text == "null") => Value::from(text),
+        _ => serde_json::from_str(text).unwrap_or_else(|_| Value::from(text)),
+    }
+}
+
+/// The text of a file, within the size that a message may have.
+fn contents(file: &str) -> Result<String> {
+    let unreadable = |reason: &dyn std::fmt::Display| RpcError::invalid_argument(format!("`@{file}`: {reason}"));
+    let input: Box<dyn Read> = match file {
+        STANDARD_INPUT => Box::new(stdin().lock()),
+        file => Box::new(File::open(file).map_err(|error| unreadable(&error))?),
+    };
+    let most = Limits::default().message_bytes;
+    let mut text = String::new();
+    // One byte more than allowed shows that there is more.
+    input.take(most as u64 + 1).read_to_string(&mut text).map_err(|error| unreadable(&error))?;
+    if text.len() > most {
+        return Err(unreadable(&format_args!("more than {most} bytes")));
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use everywire_toolkit::ToolkitService;
+    use serde_json::json;
+
+    use super::*;
+
+    fn words(words: &[&str]) -> Vec<String> {
+        words.iter().map(ToString::to_string).collect()
+    }
+
+    fn as_json(arguments: Arguments) -> Value {
+        match arguments {
+            Arguments::Positional(values) => Value::Array(values),
+            Arguments::Named(values) => Value::Object(values),
+        }
+    }
+
+    #[track_caller]
+    fn check(given: &[&str], method: &Method, has_names: bool, expected: &Value) {
+        assert_eq!(as_json(read(&words(given), method, has_names).unwrap()), *expected, "{given:?}");
+    }
+
+    fn lock() -> Method {
+        Method::of(ToolkitService::descriptor().method("lock").unwrap())
+    }
+
+    #[test]
+    fn words_become_arguments_of_a_known_method() {
+        #[rustfmt::skip]
+        let cases: &[(&[&str], Value)] = &[
+            (&["7", "1000"], json!(["7", 1000])),
+            (&["job", "1000", "null", "17"], json!(["job", 1000, null, "17"])),
+            (&["ttl_ms=5", "name=a=b"], json!({"ttl_ms": 5, "name": "a=b"})),
+            (&["name=a", "5"], json!(["name=a", 5])),
+            (&["job", "soon"], json!(["job", "soon"])),
+            (&["@@job", "5"], json!(["@job", 5])),
+            (&[], json!([])),
+        ];
+        for (given, expected) in cases {
+            check(given, &lock(), true, expected);
+        }
+    }
+
+    #[test]
+    fn words_become_arguments_of_an_unknown_method() {
+        let unknown = Method::named("unknown");
+        check(&["7", "x", "[1]", "a=1"], &unknown, true, &json!([7, "x", [1], "a=1"]));
+        check(&["a=7", "b=x"], &unknown, true, &json!({"a": 7, "b": "x"}));
+        check(&["a=7", "b=x"], &unknown, false, &json!(["a=7", "b=x"]));
+        check(&["1=7"], &unknown, true, &json!(["1=7"]));
+        check(&[r#""a=7""#], &unknown, true, &json!(["a=7"]));
+    }
+
+    #[test]
+    fn names_become_positions_on_a_wire_without_names() {
+        check(&["owner=7", "ttl_ms=5", "name=x"], &lock(), false, &json!(["x", 5, null, "7"]));
+        check(&["ttl_ms=5", "name=x"], &lock(), false, &json!(["x", 5]));
+        let error = read(&words(&["owner=7", "name=x"]), &lock(), false).unwrap_err();
+        assert!(error.message().starts_with("argument `ttl_ms` is missing; usage: lock(name: String"), "{error}");
+        let error = read(&words(&["name=7", "name=x"]), &lock(), false).unwrap_err();
+        assert_eq!(error.message(), "the argument `name` is given twice");
+    }
+
+    #[test]
+    fn positions_become_names_for_a_method_that_wants_them() {
+        let by_name = Method { only_by_name: true, ..lock() };
+        check(&["x", "5"], &by_name, true, &json!({"name": "x", "ttl_ms": 5}));
+        check(&["1", "2", "3", "4", "5"], &by_name, true, &json!(["1", 2, 3, "4", 5]));
+    }
+
+    #[test]
+    fn a_value_is_read_from_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &[u8]| {
+            let path = folder.path().join(name);
+            fs::write(&path, text).unwrap();
+            format!("@{}", path.display())
+        };
+        let unknown = Method::named("unknown");
+        check(&[&file("json", b"{\"a\": [1]}\n")], &unknown, true, &json!([{"a": [1]}]));
+        check(&[&file("text", b"no JSON\n")], &unknown, true, &json!(["no JSON\n"]));
+        check(&[&format!("name={}", file("seven", b"7"))], &lock(), true, &json!({"name": "7"}));
+        for bad in ["@/no/such/file", &file("bytes", b"\xFF"), &file("long", &vec![b' '; (8 << 20) + 1])] {
+            let error = read(&words(&[bad]), &unknown, true).unwrap_err();
+            assert!(error.message().starts_with(&format!("`{bad}`: ")), "{error}");
+        }
+    }
+}

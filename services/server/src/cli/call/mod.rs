@@ -1,0 +1,92 @@
+//! `everywire call`: one call over any wire, to any server.
+//!
+//! A [`target`] is what is called: a method of this program's own service, or of any other. What the server says of it decides
+//! how the words of the command line are read ([`arguments`]).
+
+mod arguments;
+mod target;
+mod toolkit;
+mod watch;
+
+use std::process::ExitCode;
+
+use clap::Args;
+use everywire::Result;
+use everywire_toolkit::ToolkitService;
+use serde_json::Value;
+use tokio::task::block_in_place;
+
+use self::{target::Target, watch::Watch};
+use super::{
+    exit, print,
+    remote::{self, Location, Options, method},
+    say,
+};
+
+/// Call one method of any server over any wire and print its reply as JSON
+///
+/// Without a method, lists what the server offers, as far as it describes itself: by XML-RPC's introspection, rpc.discover of
+/// JSON-RPC, zerorpc's inspection, or gRPC's reflection.
+#[derive(Debug, Clone, Args)]
+#[command(after_long_help = notes(), after_help = "`--help` says more: how values are read, exit codes, the methods of `everywire serve`.")]
+pub(crate) struct Call {
+    /// The server, such as `xmlrpc://127.0.0.1:4242`, or a URL that a server prints, such as `http://127.0.0.1:4242`
+    url: String,
+    /// The method, such as add; on gRPC also pkg.Service/Method
+    method: Option<String>,
+    /// The arguments: in order, or as NAME=VALUE; @FILE reads a value from a file, and @- from standard input. Flags come before
+    /// them
+    #[arg(allow_hyphen_values = true)]
+    arguments: Vec<String>,
+    #[command(flatten)]
+    options: Options,
+    /// Say on standard error what was called, and how long it took
+    #[arg(short, long)]
+    verbose: bool,
+}
+
+/// What `--help` says below the flags.
+fn notes() -> String {
+    let signatures = ToolkitService::descriptor().methods().iter().map(|method| format!("  {}\n", method.signature()));
+    format!("{VALUES}\n{}\nMethods of `everywire serve`:\n{}", exit::table(), signatures.collect::<String>())
+}
+
+const VALUES: &str = "\
+Values:
+  A word is a value in JSON if it can be read as one, and text otherwise. Where
+  the server says that it wants text, the word is the text. `@@` stands for `@`.
+  On gRPC, one JSON object may be the whole request. In replies, bytes are in
+  base64.
+";
+
+impl Call {
+    /// The time is for connecting and calling together.
+    pub(crate) async fn run(self) -> Result<ExitCode> {
+        remote::within(self.options.timeout, &self.url, Box::pin(self.answered())).await
+    }
+
+    async fn answered(&self) -> Result<ExitCode> {
+        let location = Location::of(&self.url).await?;
+        let Some(name) = &self.method else {
+            print(method::list(&remote::methods(location, &self.options).await?))?;
+            return Ok(ExitCode::SUCCESS);
+        };
+        let mut watch = Watch::start(&location);
+        let target = Target::of(location, name, &self.options).await?;
+        watch.ready();
+        let outcome = self.reply(&target).await;
+        if self.verbose {
+            say(watch);
+        }
+        let reply = outcome?;
+        print(format_args!("{reply}\n"))?;
+        Ok(if target.is_denial(&reply) { exit::DENIED } else { ExitCode::SUCCESS })
+    }
+
+    async fn reply(&self, target: &Target) -> Result<Value> {
+        let read = || arguments::read(&self.arguments, target.method(), target.has_names());
+        // Standard input may keep it waiting. Meanwhile the connection needs its heartbeats.
+        let arguments = block_in_place(read)?;
+        target.call(arguments).await
+    }
+}

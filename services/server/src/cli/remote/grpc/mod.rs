@@ -1,0 +1,36 @@
+//! gRPC without generated code: messages are encoded from the schema that the server's reflection or a `.proto` file has.
+
+mod client;
+mod codec;
+mod describe;
+mod message;
+mod proto;
+mod reflection;
+mod schema;
+
+use everywire::Result;
+use prost_reflect::MethodDescriptor;
+use serde_json::Value;
+
+pub(in crate::cli) use self::{client::Grpc, describe::method as describe, proto::print, schema::Schema};
+use super::{Arguments, Location, Options};
+
+/// Connects to a server and reads its schema.
+pub(in crate::cli) async fn open(location: &Location, options: &Options) -> Result<(Grpc, Schema)> {
+    let server = Grpc::connect(&location.url, options.timeout).await?;
+    let schema = match &options.proto {
+        Some(file) => schema::compile(file, &options.proto_path)?,
+        None => reflection::reflected(&server).await?,
+    };
+    Ok((server, schema))
+}
+
+/// Calls a method whose request and reply are one message each.
+pub(in crate::cli) async fn call(server: &Grpc, method: &MethodDescriptor, arguments: Arguments) -> Result<Value> {
+    let request = message::request(method, arguments)?;
+    let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
+    message::reply(method, &server.call(&path, request).await?)
+}
+
+#[cfg(test)]
+mod tests;
