@@ -64,7 +64,7 @@ impl Plain {
     /// Calls `method`, which [`Self::method`] returned.
     async fn run(&self, method: &'static Method, arguments: &Arguments) -> Result<Value> {
         let arguments = OnWire { wire: self.wire(), arguments };
-        self.client.call(method, &arguments).await.map(|Reply(reply)| reply)
+        self.client.call(method, &everywire::Context::new(), &arguments).await.map(|Reply(reply)| reply)
     }
 
     /// The method `name`, checked for this wire. It is never freed, so make one per name.
