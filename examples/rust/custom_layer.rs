@@ -43,10 +43,12 @@ impl Calculator for Plain {
 #[tokio::main]
 async fn main() -> Result<()> {
     let is_on = Arc::new(AtomicBool::new(false));
-    let layered = Maintenance { service: CalculatorService::new(Plain), is_on: Arc::clone(&is_on) };
     let (xml, json) = (Tcp::bind("127.0.0.1:0").await?, Tcp::bind("127.0.0.1:0").await?);
     let urls = [xml.address(), json.address()].map(|address| format!("http://{address}"));
-    let server = Server::new(layered).mount((xml, xmlrpc::Server::new())).mount((json, jsonrpc::Server::new()));
+    let server = Server::new(CalculatorService::new(Plain))
+        .layer(|service| Maintenance { service, is_on: Arc::clone(&is_on) })
+        .mount((xml, xmlrpc::Server::new()))
+        .mount((json, jsonrpc::Server::new()));
     tokio::spawn(server.serve_until(std::future::pending()));
 
     let over_xml = CalculatorClient::new(xmlrpc::Client::connect(&urls[0]).await?);

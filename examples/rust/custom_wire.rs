@@ -7,7 +7,7 @@
 
 mod common;
 
-use std::{env, io, path::PathBuf, process, sync::Arc};
+use std::{env, io, path::PathBuf, pin::pin, process, sync::Arc};
 
 use everywire::descriptor::{Method, ServiceDescriptor};
 use everywire::wire::{Call, CancellationToken, Connection, Io, Protocol, decode_again, response_within};
@@ -85,13 +85,12 @@ impl Caller for LineClient {
     {
         let args = serde_json::to_value(args).map_err(RpcError::internal)?;
         let request = to_line(&json!({ "method": method.name(), "args": args }))?;
-        let exchange = async {
+        let exchange = pin!(async {
             let mut stream = BufReader::new(UnixStream::connect(&self.0).await?);
             stream.write_all(&request).await?;
-            next_line(&mut stream, &Limits::default()).await
-        };
-        let response = async { exchange.await.map_err(|error| RpcError::unavailable(error.to_string())) };
-        let line = response_within(DEFAULT_TIMEOUT, cx, "the socket", method, response).await?;
+            Ok(next_line(&mut stream, &Limits::default()).await?)
+        });
+        let line = response_within(DEFAULT_TIMEOUT, cx, "the socket", method, exchange).await?;
         let outcome: Result<R, (i32, String)> = serde_json::from_slice(&line).map_err(RpcError::internal)?;
         outcome.map_err(|(code, message)| RpcError::remote(Code::from_number(code).unwrap_or(Code::Unknown), message))
     }

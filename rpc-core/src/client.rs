@@ -1,6 +1,6 @@
 //! The client side of one wire.
 
-use std::{pin::pin, time::Duration};
+use std::{pin::Pin, time::Duration};
 
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -58,12 +58,14 @@ impl CallSlots {
 
 /// Waits for the `response` of `peer` to a call of `method`. After `timeout`, or at the deadline of `cx`, drops the call and
 /// returns `DEADLINE_EXCEEDED`; when `cx` is cancelled, `CANCELLED`. For the clients of wires.
+///
+/// The future is pinned by the caller, because an async function that takes it by value has room for it twice.
 pub async fn response_within<R>(
     timeout: Duration,
     cx: &Context,
     peer: &str,
     method: &Method,
-    response: impl Future<Output = Result<R>>,
+    response: Pin<&mut impl Future<Output = Result<R>>>,
 ) -> Result<R> {
     let timeout = time_for(timeout, cx);
     let late = || {
@@ -73,8 +75,7 @@ pub async fn response_within<R>(
     if timeout.is_zero() {
         return late();
     }
-    // Pinned here, because each future that takes another by value has room for it twice.
-    let response = pin!(tokio::time::timeout(timeout, response));
+    let response = tokio::time::timeout(timeout, response);
     let Some(cancellation) = cx.cancellation_ref() else {
         return response.await.unwrap_or_else(|_| late());
     };

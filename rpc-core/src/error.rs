@@ -1,7 +1,11 @@
 //! The one error of every wire: a [`Code`], a message for people, optional data for programs, and its [`Origin`].
 
-use std::fmt;
+use std::{
+    fmt,
+    io::{self, ErrorKind},
+};
 
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 /// What every fallible function of the project returns.
@@ -12,7 +16,31 @@ pub type Result<T, E = RpcError> = std::result::Result<T, E>;
 /// On a server a method returns it and the wire sends it in its own form: a fault, an error object, a status. On a
 /// client it comes back with the same code and message. [`origin`](Self::origin) then tells an error that the server sent from
 /// one that the client found, such as a lost connection.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// # Errors of your own
+/// A method returns a type of its own through `?` if that type converts into this one, with its value as
+/// [data](Self::with_details); the caller gets the value back with [`details`](Self::details):
+///
+/// ```
+/// # use everywire_core::{RpcError, serde::{Deserialize, Serialize}};
+/// # #[derive(Debug, PartialEq)]
+/// #[derive(Serialize, Deserialize)]
+/// # #[serde(crate = "everywire_core::serde")]
+/// struct OutOfStock {
+///     item: String,
+///     left: u32,
+/// }
+///
+/// impl From<OutOfStock> for RpcError {
+///     fn from(error: OutOfStock) -> Self {
+///         RpcError::failed_precondition(format!("only {} of {} are left", error.left, error.item)).with_details(&error)
+///     }
+/// }
+///
+/// let error = RpcError::from(OutOfStock { item: "pen".to_owned(), left: 2 });
+/// assert_eq!(error.details::<OutOfStock>(), Some(OutOfStock { item: "pen".to_owned(), left: 2 }));
+/// ```
+#[derive(Clone, PartialEq, Eq)]
 pub struct RpcError {
     code: Code,
     message: String,
@@ -63,6 +91,20 @@ impl RpcError {
         self
     }
 
+    /// Adds `details` as data, for programs that know their type. A value that JSON can't hold is left out.
+    #[must_use]
+    pub fn with_details(self, details: &impl Serialize) -> Self {
+        match serde_json::to_value(details) {
+            Ok(data) => self.with_data(data),
+            Err(_) => self,
+        }
+    }
+
+    /// The data as a value of the type that [`with_details`](Self::with_details) got; `None` if it is none.
+    pub fn details<T: DeserializeOwned>(&self) -> Option<T> {
+        T::deserialize(self.data()?).ok()
+    }
+
     /// The code, the same on every wire.
     pub fn code(&self) -> Code {
         self.code
@@ -90,7 +132,41 @@ impl fmt::Display for RpcError {
     }
 }
 
+/// As [`Display`](fmt::Display), with the data: what `main` prints when it returns an error.
+impl fmt::Debug for RpcError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")?;
+        self.data.as_ref().map_or(Ok(()), |data| write!(f, " {data}"))
+    }
+}
+
 impl std::error::Error for RpcError {}
+
+/// By the kind of the error: `NOT_FOUND`, `ALREADY_EXISTS`, `PERMISSION_DENIED`, `DEADLINE_EXCEEDED`, `RESOURCE_EXHAUSTED` for a full
+/// disk, `UNAVAILABLE` for a connection, and otherwise `UNKNOWN`. The message is that of the error.
+impl From<io::Error> for RpcError {
+    fn from(error: io::Error) -> Self {
+        let code = match error.kind() {
+            ErrorKind::NotFound => Code::NotFound,
+            ErrorKind::AlreadyExists => Code::AlreadyExists,
+            ErrorKind::PermissionDenied => Code::PermissionDenied,
+            ErrorKind::TimedOut => Code::DeadlineExceeded,
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::OutOfMemory => Code::ResourceExhausted,
+            ErrorKind::InvalidInput => Code::InvalidArgument,
+            ErrorKind::ConnectionRefused
+            | ErrorKind::ConnectionReset
+            | ErrorKind::ConnectionAborted
+            | ErrorKind::NotConnected
+            | ErrorKind::HostUnreachable
+            | ErrorKind::NetworkUnreachable
+            | ErrorKind::BrokenPipe
+            | ErrorKind::UnexpectedEof
+            | ErrorKind::AddrInUse => Code::Unavailable,
+            _ => Code::Unknown,
+        };
+        Self::new(code, error.to_string())
+    }
+}
 
 /// Writes [`Code`] and one constructor of [`RpcError`] per code.
 macro_rules! codes {

@@ -1,7 +1,7 @@
 //! The core of everywire: what every wire has in common. It names no wire and opens no socket.
 //!
 //! Most programs use it through the crate `everywire`, which re-exports everything here next to the wires. The root has
-//! what is needed to write and serve a service, [`descriptor`] what a service looks like from outside, and [`wire`] what
+//! what is needed to write and serve a service, [`layer`] what stands around one, [`descriptor`] what a service looks like from outside, and [`wire`] what
 //! the author of a wire needs.
 
 mod accept;
@@ -12,6 +12,7 @@ mod connection;
 mod context;
 pub mod descriptor;
 mod error;
+pub mod layer;
 mod limited;
 mod limits;
 mod listener;

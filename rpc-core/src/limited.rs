@@ -44,15 +44,20 @@ pub async fn run_until<T>(
     }
 }
 
-/// A service within a budget. When `end` is cancelled, calls that have not completed get `UNAVAILABLE`.
-pub(crate) struct Limited<S> {
+/// A service within limits: of the calls at the same time, of the time that each may take, and of its caller's deadline.
+///
+/// A [`Server`](crate::Server) has one around its service and its layers.
+#[derive(Debug)]
+pub struct Limited<S> {
     service: Arc<S>,
     budget: Arc<Budget>,
     end: CancellationToken,
 }
 
 impl<S> Limited<S> {
-    pub(crate) fn new(service: Arc<S>, budget: Arc<Budget>, end: CancellationToken) -> Self {
+    /// Runs the calls of `service` within the limits of `budget`. When `end` is cancelled, those that have not completed get
+    /// `UNAVAILABLE`.
+    pub fn new(service: Arc<S>, budget: Arc<Budget>, end: CancellationToken) -> Self {
         Self { service, budget, end }
     }
 }

@@ -1,6 +1,6 @@
 //! A wire inside one process, for tests and for programs: arguments and replies pass through JSON values.
 
-use std::{mem, sync::Arc, time::Instant};
+use std::{mem, pin::pin, sync::Arc, time::Instant};
 
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -49,11 +49,11 @@ impl<S: Service> Caller for Client<S> {
         args: &A,
     ) -> Result<R> {
         let args = serde_json::to_value(args).map_err(RpcError::internal)?;
-        let served = async {
+        let served = pin!(async {
             let time_left = time_for(DEFAULT_TIMEOUT, cx);
             let call = MemoryCall::new(args, Outgoing::new(cx, time_left, false));
             self.service.dispatch(self.service.descriptor().find(method.name())?, &mut { call }).await
-        };
+        });
         let reply = response_within(DEFAULT_TIMEOUT, cx, "the service", method, served).await;
         R::deserialize(reply.map_err(RpcError::into_remote)?).map_err(RpcError::internal)
     }

@@ -59,6 +59,8 @@ pub struct Server<S> {
     mounts: Vec<Mount<S>>,
     budget: Arc<Budget>,
     grace: Duration,
+    /// Whether a layer was added after a wire, which is then lost.
+    is_late: bool,
 }
 
 impl<S: Service> Server<S> {
@@ -70,10 +72,21 @@ impl<S: Service> Server<S> {
     /// A server of `service`, on no wire yet. `limits` bound what peers may use on every wire.
     pub fn with_limits(service: S, limits: Limits) -> Self {
         let budget = Budget::new(limits);
-        Self { service: Arc::new(service), mounts: Vec::new(), budget, grace: DEFAULT_GRACE }
+        Self { service: Arc::new(service), mounts: Vec::new(), budget, grace: DEFAULT_GRACE, is_late: false }
     }
 
-    /// Adds a wire.
+    /// Puts a layer around the service and the layers that it has. Layers come before wires: see [`mount`](Self::mount).
+    ///
+    /// [`layer::before`](crate::layer::before) makes a layer of a function. A layer of your own is a service around `Arc<S>`:
+    /// `server.layer(|service| Logged { service })`.
+    #[must_use]
+    pub fn layer<L: Service>(self, layer: impl FnOnce(Arc<S>) -> L) -> Server<L> {
+        let Self { service, mounts, budget, grace, .. } = self;
+        let is_late = self.is_late || !mounts.is_empty();
+        Server { service: Arc::new(layer(service)), mounts: Vec::new(), budget, grace, is_late }
+    }
+
+    /// Adds a wire, which serves the service with the layers that it has by now.
     #[must_use]
     pub fn mount(mut self, transport: impl Transport) -> Self {
         self.mounts.push(Mount {
@@ -136,6 +149,9 @@ impl<S: Service> Server<S> {
 
     /// Checks that there is a wire and that every wire carries the service.
     fn check(&self) -> Result<()> {
+        if self.is_late {
+            return Err(RpcError::failed_precondition("a layer was added after a wire; add the layers first"));
+        }
         if self.mounts.is_empty() {
             return Err(RpcError::failed_precondition("the server has no wire to serve on"));
         }

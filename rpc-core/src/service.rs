@@ -99,8 +99,7 @@ where
     R: Serialize,
     F: Future<Output = Result<R>> + Send,
 {
-    let running = AssertUnwindSafe(async { run(args(method, call)?).await });
-    let outcome = running.catch_unwind().await;
+    let outcome = caught(method, async { run(args(method, call)?).await }).await;
     reply(method, call, outcome)
 }
 
@@ -116,11 +115,11 @@ where
     R: Serialize,
     F: Future<Output = Result<R>> + Send,
 {
-    let running = AssertUnwindSafe(async {
+    let running = async {
         let args = args(method, call)?;
         run(args, call.context()?.clone()).await
-    });
-    let outcome = running.catch_unwind().await;
+    };
+    let outcome = caught(method, running).await;
     reply(method, call, outcome)
 }
 
@@ -129,13 +128,14 @@ fn args<C: Call, A: DeserializeOwned>(method: &Method, call: &mut C) -> Result<A
     args.map(|Arguments(args)| args).map_err(|error| explain(method, error))
 }
 
-/// Has `call` encode the outcome of a method, which may be a panic.
-fn reply<C: Call, R: Serialize>(
-    method: &Method,
-    call: &mut C,
-    outcome: Result<Result<R>, Box<dyn Any + Send>>,
-) -> C::Reply {
-    let outcome = outcome.unwrap_or_else(|panic| Err(panicked(method, panic.as_ref())));
+/// The outcome of `running`; a panic in it is an `INTERNAL` error.
+pub(crate) async fn caught<T>(method: &Method, running: impl Future<Output = Result<T>>) -> Result<T> {
+    let outcome = AssertUnwindSafe(running).catch_unwind().await;
+    outcome.unwrap_or_else(|panic| Err(panicked(method, panic.as_ref())))
+}
+
+/// Has `call` encode the outcome of a method.
+fn reply<C: Call, R: Serialize>(method: &Method, call: &mut C, outcome: Result<R>) -> C::Reply {
     // The reply's own `Serialize` may panic too.
     let encode = || {
         let long = outcome.as_ref().is_ok_and(|reply| is_heavier(reply, LONG_BYTES));

@@ -2,7 +2,7 @@
 
 mod connection;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use everywire_core::{
@@ -92,7 +92,7 @@ impl Caller for Client {
         args: &A,
     ) -> Result<R> {
         let outgoing = Outgoing::new(cx, time_for(self.timeout, cx), true);
-        let exchange = self.exchange(method, outgoing, args);
+        let exchange = pin!(self.exchange(method, outgoing, args));
         response_within(self.timeout, cx, self.connection.url(), method, exchange).await
     }
 }

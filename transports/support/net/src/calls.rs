@@ -1,6 +1,7 @@
 //! How a client makes its calls.
 
 use std::{
+    pin::pin,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -54,10 +55,10 @@ impl Calls {
         let timeout = self.timeout.unwrap_or(DEFAULT_TIMEOUT);
         let start = Instant::now();
         let time = time_for(timeout, cx);
-        let call = async {
+        let call = pin!(async {
             let _slot = self.slots.take(method).await?;
             call(Outgoing::new(cx, time.saturating_sub(start.elapsed()), self.timeout.is_some())).await
-        };
+        });
         response_within(timeout, cx, &self.server, method, call).await
     }
 }
