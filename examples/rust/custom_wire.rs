@@ -21,7 +21,6 @@ use tokio::{net::UnixStream, time::timeout};
 
 /// One request, as the value of its line: the codec in two functions.
 struct LineCall(Value, Context);
-
 impl Call for LineCall {
     type Reply = Vec<u8>;
 

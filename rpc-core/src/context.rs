@@ -123,25 +123,18 @@ impl From<Peer> for Context {
 }
 
 /// The context of one call on a server, made when somebody asks for it. For authors of wires.
-#[derive(Debug)]
-pub struct LazyContext<'a> {
-    peer: &'a Peer,
-    made: Option<Box<Context>>,
-}
+#[derive(Debug, Default)]
+pub struct LazyContext(Option<Box<Context>>);
 
-impl<'a> LazyContext<'a> {
-    /// The context of a call of `peer`.
-    pub fn new(peer: &'a Peer) -> Self {
-        Self { peer, made: None }
-    }
-
-    /// The context. The first time `read` fills in what came with the call: its deadline, its trace and its metadata.
-    pub fn get(&mut self, read: impl FnOnce(&mut Context) -> Result<()>) -> Result<&mut Context> {
-        match &mut self.made {
+impl LazyContext {
+    /// The context of a call of `peer`. The first time `read` fills in what came with the call: its deadline, its trace and its
+    /// metadata.
+    pub fn get(&mut self, peer: &Peer, read: impl FnOnce(&mut Context) -> Result<()>) -> Result<&mut Context> {
+        match &mut self.0 {
             Some(made) => Ok(made),
             made @ None => {
-                let peer = Some(self.peer.clone());
-                let mut context = Context { peer, cancellation: Some(CancellationToken::new()), ..Context::default() };
+                let mut context = Context::from(peer.clone());
+                context.cancellation = Some(CancellationToken::new());
                 read(&mut context)?;
                 Ok(made.insert(Box::new(context)))
             }
@@ -150,9 +143,9 @@ impl<'a> LazyContext<'a> {
 }
 
 /// Tells whoever still has the context that the call has ended.
-impl Drop for LazyContext<'_> {
+impl Drop for LazyContext {
     fn drop(&mut self) {
-        if let Some(cancellation) = self.made.as_ref().and_then(|made| made.cancellation_ref()) {
+        if let Some(cancellation) = self.0.as_ref().and_then(|made| made.cancellation_ref()) {
             cancellation.cancel();
         }
     }
@@ -196,9 +189,8 @@ mod tests {
     use super::*;
 
     fn received() -> Context {
-        let peer = Peer::LOCAL;
-        let mut lazy = LazyContext::new(&peer);
-        let cx = lazy.get(|cx| {
+        let mut lazy = LazyContext::default();
+        let cx = lazy.get(&Peer::LOCAL, |cx| {
             cx.deadline = deadline_after(Duration::from_secs(5));
             cx.trace = Some(Trace::start());
             cx.metadata.insert("authorization", "Bearer secret")
@@ -223,9 +215,8 @@ mod tests {
 
     #[test]
     fn a_call_that_ends_cancels_its_context() {
-        let peer = Peer::LOCAL;
-        let mut lazy = LazyContext::new(&peer);
-        let cancellation = lazy.get(|_| Ok(())).unwrap().cancellation();
+        let mut lazy = LazyContext::default();
+        let cancellation = lazy.get(&Peer::LOCAL, |_| Ok(())).unwrap().cancellation();
         assert!(!cancellation.is_cancelled());
         drop(lazy);
         assert!(cancellation.is_cancelled());

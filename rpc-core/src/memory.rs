@@ -64,14 +64,13 @@ struct MemoryCall {
     deadline: Option<Instant>,
     metadata: Metadata,
     trace: Option<Trace>,
-    context: LazyContext<'static>,
+    context: LazyContext,
 }
 
 impl MemoryCall {
     fn new(args: Value, Outgoing { time_left, is_timed, metadata, trace }: Outgoing<'_>) -> Self {
-        static PEER: Peer = Peer { wire: "memory", ..Peer::LOCAL };
         let deadline = if is_timed { deadline_after(time_left) } else { None };
-        Self { args, deadline, metadata: metadata.clone(), trace, context: LazyContext::new(&PEER) }
+        Self { args, deadline, metadata: metadata.clone(), trace, context: LazyContext::default() }
     }
 }
 
@@ -88,7 +87,7 @@ impl Call for MemoryCall {
 
     fn context(&mut self) -> Result<&mut Context> {
         let Self { deadline, metadata, trace, context, .. } = self;
-        context.get(|cx| {
+        context.get(&const { Peer::LOCAL.on("memory") }, |cx| {
             (cx.deadline, cx.metadata, cx.trace) = (*deadline, mem::take(metadata), trace.take());
             Ok(())
         })

@@ -22,7 +22,7 @@ pub(crate) struct GrpcCall<'a> {
     /// Taken when the arguments are read, so that a call that waits holds no bytes.
     message: Option<Message>,
     around: Around<'a>,
-    context: LazyContext<'a>,
+    context: LazyContext,
 }
 
 /// What stands around the message of a request.
@@ -45,7 +45,7 @@ impl<'a> Around<'a> {
 impl<'a> GrpcCall<'a> {
     /// The call whose arguments are `message`.
     pub(crate) fn new(message: Message, around: Around<'a>) -> Self {
-        Self { message: Some(message), context: LazyContext::new(around.peer), around }
+        Self { message: Some(message), context: LazyContext::default(), around }
     }
 }
 
@@ -72,8 +72,8 @@ impl Call for GrpcCall<'_> {
     }
 
     fn context(&mut self) -> Result<&mut Context> {
-        let Around { headers, deadline, .. } = &self.around;
-        self.context.get(|cx| {
+        let Around { headers, deadline, peer, .. } = &self.around;
+        self.context.get(peer, |cx| {
             cx.deadline = *deadline;
             context::read(headers, cx)
         })

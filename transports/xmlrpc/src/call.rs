@@ -142,7 +142,7 @@ fn local_name<'a>(descriptor: &ServiceDescriptor, method: &'a str) -> &'a str {
 pub(crate) struct XmlrpcCall<'a> {
     source: Source<'a>,
     around: Around<'a>,
-    context: LazyContext<'a>,
+    context: LazyContext,
     /// What is wrong with the document, if that is why the arguments can't be read.
     broken: Option<Error>,
 }
@@ -156,7 +156,7 @@ enum Source<'a> {
 
 impl<'a> XmlrpcCall<'a> {
     fn new(source: Source<'a>, around: Around<'a>) -> Self {
-        Self { source, around, context: LazyContext::new(around.peer), broken: None }
+        Self { source, around, context: LazyContext::default(), broken: None }
     }
 
     fn decode<A: Deserialize<'a>>(&mut self) -> Result<A, Error> {
@@ -223,8 +223,8 @@ impl Call for XmlrpcCall<'_> {
     }
 
     fn context(&mut self) -> Result<&mut Context> {
-        let Around { headers, deadline, .. } = self.around;
-        self.context.get(|cx| {
+        let Around { headers, deadline, peer, .. } = self.around;
+        self.context.get(peer, |cx| {
             cx.deadline = deadline;
             context::read(headers, cx)
         })

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use everywire_core::{
     Budget, Context, Peer, Result, RpcError,
     descriptor::Method,
-    wire::{Call, LazyContext, decode_again},
+    wire::{Call, LazyContext, deadline_after, decode_again},
 };
 use everywire_zmtp::{Envelope, Reply};
 use rmp_serde::decode;
@@ -33,10 +33,23 @@ pub(crate) struct Request {
     pub(crate) method: &'static Method,
     /// The arguments, as MessagePack; a slice of the read buffer, released as soon as they are decoded.
     pub(crate) args: Bytes,
+    /// What few requests have.
+    pub(crate) around: Option<Box<Around>>,
+}
+
+/// What came with a request besides its arguments.
+pub(crate) struct Around {
     /// When its caller no longer wants the reply.
     pub(crate) deadline: Option<Instant>,
     /// The header, if it has more than the protocol's keys; a slice of the read buffer too.
-    pub(crate) context: Bytes,
+    pub(crate) header: Bytes,
+}
+
+impl Around {
+    /// What `header` says. The time counts from now.
+    pub(crate) fn new(header: Bytes) -> Self {
+        Self { deadline: context::timeout(&header).and_then(deadline_after), header }
+    }
 }
 
 /// The call of a request.
@@ -47,12 +60,13 @@ pub(crate) struct ZerorpcCall<'a> {
     unreadable: bool,
     /// Whether they turned out to be too deep.
     too_deep: bool,
-    context: LazyContext<'a>,
+    peer: &'a Peer,
+    context: LazyContext,
 }
 
 impl<'a> ZerorpcCall<'a> {
     pub(crate) fn new(request: Request, peer: &'a Peer, budget: &'a Arc<Budget>) -> Self {
-        Self { request, budget, unreadable: false, too_deep: false, context: LazyContext::new(peer) }
+        Self { request, budget, unreadable: false, too_deep: false, peer, context: LazyContext::default() }
     }
 
     pub(crate) fn method(&self) -> &'static Method {
@@ -89,14 +103,15 @@ impl Call for ZerorpcCall<'_> {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        self.request.deadline
+        self.request.around.as_ref()?.deadline
     }
 
     fn context(&mut self) -> Result<&mut Context> {
-        let Request { deadline, context: header, .. } = &mut self.request;
-        self.context.get(|cx| {
-            cx.deadline = *deadline;
-            context::read(&std::mem::take(header), cx)
+        let around = &self.request.around;
+        self.context.get(self.peer, |cx| {
+            let Some(around) = around else { return Ok(()) };
+            cx.deadline = around.deadline;
+            context::read(&around.header, cx)
         })
     }
 

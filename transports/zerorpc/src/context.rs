@@ -1,10 +1,13 @@
 //! What travels with a call: keys of the request's header beside the protocol's own.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use everywire_core::{Context, Result, Trace, wire::Outgoing};
 
-use crate::msgpack::{Reader, put_text};
+use crate::msgpack::{Reader, get_value, put_text};
+
+/// The key of how long the caller waits for the reply, in milliseconds.
+const TIMEOUT: &str = "timeout_ms";
 
 /// A value in the header of a request.
 pub(crate) enum Entry<'a> {
@@ -27,13 +30,23 @@ impl Entry<'_> {
 /// What is sent of a context. Of several entries with one name, Python reads the last.
 pub(crate) fn entries<'a>(outgoing: &'a Outgoing<'_>) -> Vec<(&'a str, Entry<'a>)> {
     let mut entries = Vec::new();
-    entries.extend(outgoing.timeout_ms().map(|time| ("timeout_ms", Entry::Number(time))));
+    entries.extend(outgoing.timeout_ms().map(|time| (TIMEOUT, Entry::Number(time))));
     if let Some(trace) = &outgoing.trace {
         entries.push((Trace::PARENT, Entry::Text(trace.to_string().into())));
         entries.extend(trace.state().map(|state| (Trace::STATE, Entry::Text(state.into()))));
     }
     entries.extend(outgoing.metadata.iter().map(|(name, value)| (name, Entry::Text(value.into()))));
     entries
+}
+
+/// How long the caller waits for the reply, if `header` says so.
+pub(crate) fn timeout(header: &[u8]) -> Option<Duration> {
+    let mut reader = Reader::new(header);
+    (0..reader.map()?).find_map(|_| {
+        let (key, value) = (reader.value()?, reader.value()?);
+        let ms = (text(key) == Some(TIMEOUT)).then(|| get_value(value, 1).ok());
+        ms.flatten().map(Duration::from_millis)
+    })
 }
 
 /// Reads trace and metadata from `header`, a map as MessagePack or nothing. Values that are not text are left out.

@@ -16,7 +16,7 @@ use serde::Serialize;
 use crate::{
     context, fault,
     id::MessageId,
-    msgpack::{Reader, get_value, put_text, put_value},
+    msgpack::{Reader, put_text, put_value},
 };
 
 /// An event that came in.
@@ -30,10 +30,8 @@ pub(crate) struct Event<'a> {
     pub(crate) name: &'a str,
     /// The arguments, as MessagePack. What they are is not checked yet.
     pub(crate) args: &'a [u8],
-    /// In a request, how long its caller waits for the reply, in milliseconds.
-    pub(crate) timeout_ms: Option<u64>,
-    /// The header, as MessagePack, if it has other keys.
-    pub(crate) context: &'a [u8],
+    /// The header, as MessagePack, if it has more keys than the protocol knows.
+    pub(crate) header: &'a [u8],
 }
 
 /// A payload that is not an event, with the id to reply to if it could be read.
@@ -59,8 +57,7 @@ impl<'a> Event<'a> {
     /// Reads an event.
     pub(crate) fn decode(payload: &'a [u8]) -> Result<Self, Malformed<'a>> {
         let mut reader = Reader::new(payload);
-        let mut event =
-            Self { message_id: None, response_to: None, name: "", args: &[], timeout_ms: None, context: &[] };
+        let mut event = Self { message_id: None, response_to: None, name: "", args: &[], header: &[] };
         match event.read(&mut reader) {
             Some(()) => Ok(event),
             None => Err(Malformed { message_id: event.message_id }),
@@ -77,12 +74,11 @@ impl<'a> Event<'a> {
                 Some(b"message_id") => self.message_id = Some(value),
                 Some(b"response_to") => self.response_to = Some(value),
                 Some(b"v") => {}
-                Some(b"timeout_ms") => self.timeout_ms = get_value(value, 1).ok(),
                 _ => has_others = true,
             }
         }
         if has_others {
-            self.context = &header[..header.len() - reader.rest().len()];
+            self.header = &header[..header.len() - reader.rest().len()];
         }
         if parts != 3 {
             return None;
@@ -199,14 +195,8 @@ mod tests {
     #[test]
     fn a_request_of_python_is_read_and_written() {
         let event = Event::decode(PYTHON_REQUEST).unwrap();
-        let expected = Event {
-            message_id: Some(CHANNEL),
-            response_to: None,
-            name: "add",
-            args: b"\x92\x03\x04",
-            timeout_ms: None,
-            context: &[],
-        };
+        let expected =
+            Event { message_id: Some(CHANNEL), response_to: None, name: "add", args: b"\x92\x03\x04", header: &[] };
         assert_eq!(event, expected);
         let mut written = super::event(&ID, None, "add");
         written.extend_from_slice(event.args);

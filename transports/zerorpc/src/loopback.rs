@@ -47,8 +47,7 @@ impl<S: Service> Caller for Loopback<S> {
         let channel = event.message_id.and_then(ChannelId::copy).ok_or_else(unreadable)?;
         let reply_to = ReplyTo { envelope: Envelope::delimiter(), channel };
         let args = request.slice_ref(event.args);
-        let (id, context) = (self.answering.next().1, Bytes::new());
-        let request = Request { id, reply_to, method, args, deadline: None, context };
+        let request = Request { id: self.answering.next().1, reply_to, method, args, around: None };
         let mut call = ZerorpcCall::new(request, &Peer::LOCAL, &self.budget);
         let reply = self.service.dispatch(method, &mut call).await;
         decode(method.name(), &reply.body)

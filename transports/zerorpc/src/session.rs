@@ -6,12 +6,12 @@ use bytes::Bytes;
 use everywire_core::{
     Budget, RpcError,
     descriptor::{Method, ServiceDescriptor},
-    wire::{Encoded, Waiting, deadline_after},
+    wire::{Encoded, Waiting},
 };
 use everywire_zmtp::{Envelope, Peer, Reply, Session, frames::violation};
 
 use crate::{
-    call::{ReplyTo, Request},
+    call::{Around, ReplyTo, Request},
     envelope::{self, CANCEL, Event, LOST_AFTER, Malformed, PERIOD},
     id::{ChannelId, MessageIds},
     schema,
@@ -111,6 +111,12 @@ where
     }
 }
 
+/// What came with the request in `payload` besides its arguments.
+fn around(payload: &Bytes, event: &Event) -> Option<Box<Around>> {
+    let is_usual = event.header.is_empty();
+    (!is_usual).then(|| Box::new(Around::new(payload.slice_ref(event.header))))
+}
+
 /// Ends the call of a channel whose caller no longer wants its reply.
 fn cancel(envelope: &Envelope, channel: &[u8], peer: &mut Peer<'_, impl Session<Channel = Channel>>) {
     peer.retain(|Channel { reply_to, .. }, _| reply_to.channel.as_bytes() != channel || reply_to.envelope != *envelope);
@@ -145,10 +151,8 @@ where
             }
         };
         let args = payload.slice_ref(event.args);
-        let context = if event.context.is_empty() { Bytes::new() } else { payload.slice_ref(event.context) };
-        let deadline = event.timeout_ms.map(Duration::from_millis).and_then(deadline_after);
-        let id = self.ids.next().1;
-        let request = Request { id, reply_to: reply_to.clone(), method, args, deadline, context };
+        let request =
+            Request { id: self.ids.next().1, reply_to: reply_to.clone(), method, args, around: around(payload, event) };
         Some((Channel { reply_to, missed: 0 }, request))
     }
 }

@@ -106,7 +106,7 @@ async fn run_batch<E: Endpoint>(endpoint: &E, entries: Vec<&str>, answer: &mut A
 }
 
 async fn run<E: Endpoint>(endpoint: &E, request: Result<Request<'_>, InvalidRequest<'_>>, answer: &mut Answer<'_>) {
-    let Request { id, method, params, context, deadline } = match request {
+    let Request { id, method, params, members } = match request {
         Ok(request) => request,
         Err(InvalidRequest { id, fault }) => return answer.put_error(id, &fault.object()),
     };
@@ -115,13 +115,17 @@ async fn run<E: Endpoint>(endpoint: &E, request: Result<Request<'_>, InvalidRequ
         return calls.cancel(params);
     }
     let service = endpoint.service();
+    let deadline = match (&members, endpoint.deadline()) {
+        (Some(members), deadline) => [members.deadline, deadline].into_iter().flatten().min(),
+        (None, deadline) => deadline,
+    };
     let mut call = JsonCall {
         endpoint,
         id,
         params,
-        members: context,
-        deadline: [deadline, endpoint.deadline()].into_iter().flatten().min(),
-        context: LazyContext::new(endpoint.peer()),
+        members,
+        deadline,
+        context: LazyContext::default(),
         answer,
         start,
         budget: endpoint.budget(),
@@ -153,9 +157,9 @@ struct JsonCall<'a, 'b, E> {
     id: Option<&'a str>,
     /// The text of the arguments.
     params: &'a str,
-    members: context::Members<'a>,
+    members: Option<Box<context::Members<'a>>>,
     deadline: Option<Instant>,
-    context: LazyContext<'a>,
+    context: LazyContext,
     answer: &'a mut Answer<'b>,
     /// Where its response begins in the answer.
     start: usize,
@@ -191,10 +195,10 @@ impl<E: Endpoint> Call for JsonCall<'_, '_, E> {
 
     fn context(&mut self) -> Result<&mut Context> {
         let Self { endpoint, members, deadline, context, .. } = self;
-        context.get(|cx| {
+        context.get(endpoint.peer(), |cx| {
             cx.deadline = *deadline;
             endpoint.read_context(cx)?;
-            members.read(cx)
+            members.as_ref().map_or(Ok(()), |members| members.read(cx))
         })
     }
 

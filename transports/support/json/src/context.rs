@@ -4,7 +4,11 @@
 //! {"jsonrpc":"2.0","id":1,"method":"add","params":[3,4],"timeout_ms":500,"traceparent":"00-4bf9…-01","meta":{"tenant":"7"}}
 //! ```
 
-use std::{borrow::Cow, fmt, time::Instant};
+use std::{
+    borrow::Cow,
+    fmt,
+    time::{Duration, Instant},
+};
 
 use everywire_core::{
     Context, Metadata, Result, Trace,
@@ -19,20 +23,27 @@ use serde::{
 use crate::envelope::string;
 
 /// The texts of these members.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug)]
 pub(crate) struct Members<'a> {
-    pub(crate) timeout_ms: Option<&'a str>,
-    pub(crate) traceparent: Option<&'a str>,
-    pub(crate) tracestate: Option<&'a str>,
-    pub(crate) meta: Option<&'a str>,
+    /// When the caller no longer wants the reply, counted from the arrival.
+    pub(crate) deadline: Option<Instant>,
+    traceparent: Option<&'a str>,
+    tracestate: Option<&'a str>,
+    meta: Option<&'a str>,
 }
 
-impl Members<'_> {
-    /// When the caller no longer wants the reply, counted from now. An error if that is not a number of milliseconds.
-    pub(crate) fn deadline(&self) -> Result<Option<Instant>, &'static str> {
-        let Some(text) = self.timeout_ms else { return Ok(None) };
-        let time = text.parse().map_err(|_| "`timeout_ms` is not a whole number of milliseconds")?;
-        Ok(deadline_after(std::time::Duration::from_millis(time)))
+impl<'a> Members<'a> {
+    /// An error if the time is not a number of milliseconds.
+    pub(crate) fn new(
+        timeout_ms: Option<&str>,
+        traceparent: Option<&'a str>,
+        tracestate: Option<&'a str>,
+        meta: Option<&'a str>,
+    ) -> Result<Self, &'static str> {
+        let time = timeout_ms.map(str::parse).transpose();
+        let time = time.map_err(|_| "`timeout_ms` is not a whole number of milliseconds")?;
+        let deadline = time.map(Duration::from_millis).and_then(deadline_after);
+        Ok(Self { deadline, traceparent, tracestate, meta })
     }
 
     /// Adds the trace and the metadata to what the carrier says.

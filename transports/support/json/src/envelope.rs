@@ -1,6 +1,6 @@
 //! What stands around a call: requests and batches of them, read without the arguments.
 
-use std::{borrow::Cow, time::Instant};
+use std::borrow::Cow;
 
 use serde::{
     Deserialize, Deserializer,
@@ -27,10 +27,8 @@ pub(crate) struct Request<'a> {
     pub(crate) method: Cow<'a, str>,
     /// The text of the arguments, which may be absent (specification, section 4.2).
     pub(crate) params: Option<&'a str>,
-    /// What stands beside them.
-    pub(crate) context: context::Members<'a>,
-    /// When its caller no longer wants the reply.
-    pub(crate) deadline: Option<Instant>,
+    /// What stands beside them, in few requests.
+    pub(crate) members: Option<Box<context::Members<'a>>>,
 }
 
 /// A message, or an entry of a batch, that is not a request.
@@ -92,9 +90,10 @@ impl<'a> Request<'a> {
             return Err(invalid("`jsonrpc` is not \"2.0\""));
         }
         let method = method.and_then(string).ok_or_else(|| invalid("`method` is not a string"))?;
-        let context = context::Members { timeout_ms, traceparent, tracestate, meta };
-        let deadline = context.deadline().map_err(invalid)?;
-        Ok(Self { id, method, params: params.filter(|params| *params != "null"), context, deadline })
+        let has_others = timeout_ms.is_some() || traceparent.is_some() || tracestate.is_some() || meta.is_some();
+        let others = has_others.then(|| context::Members::new(timeout_ms, traceparent, tracestate, meta));
+        let members = others.transpose().map_err(invalid)?.map(Box::new);
+        Ok(Self { id, method, params: params.filter(|params| *params != "null"), members })
     }
 }
 

@@ -11,13 +11,11 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 /// The time left for a call, as gRPC writes it: at most eight digits and a unit.
 const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
-/// The same as the Connect protocol writes it: at most ten digits, in milliseconds.
-const CONNECT_TIMEOUT: HeaderName = HeaderName::from_static("connect-timeout-ms");
-
 const TRACE_PARENT: HeaderName = HeaderName::from_static(Trace::PARENT);
 const TRACE_STATE: HeaderName = HeaderName::from_static(Trace::STATE);
 
-/// When the caller no longer wants the reply, if the headers say so. The time counts from now.
+/// When the caller no longer wants the reply, if the headers say so: gRPC's `grpc-timeout`, or `connect-timeout-ms` of the Connect
+/// protocol, whichever comes first. The time counts from now.
 ///
 /// A time that can't be read is `INVALID_ARGUMENT`.
 pub fn deadline(headers: &HeaderMap) -> Result<Option<Instant>> {
@@ -26,12 +24,17 @@ pub fn deadline(headers: &HeaderMap) -> Result<Option<Instant>> {
 
 /// The time left for a call, if the headers have one.
 pub fn timeout(headers: &HeaderMap) -> Result<Option<Duration>> {
-    match headers.get(&TIMEOUT) {
-        Some(value) => grpc_timeout(value.as_bytes()).map(Some).ok_or_else(|| {
-            RpcError::invalid_argument("malformed grpc-timeout; expected at most eight digits and a unit")
-        }),
-        None => headers.get(&CONNECT_TIMEOUT).map(connect_timeout).transpose(),
-    }
+    // Few requests have one, and comparing a few names costs less than looking for each.
+    let found = headers.iter().find_map(|(name, value)| match name.as_str() {
+        "grpc-timeout" => {
+            Some(grpc_timeout(value.as_bytes()).ok_or("grpc-timeout; expected at most eight digits and a unit"))
+        }
+        "connect-timeout-ms" => {
+            Some(connect_timeout(value.as_bytes()).ok_or("connect-timeout-ms; expected at most ten digits"))
+        }
+        _ => None,
+    });
+    found.transpose().map_err(|what| RpcError::invalid_argument(format!("malformed {what}")))
 }
 
 fn grpc_timeout(value: &[u8]) -> Option<Duration> {
@@ -48,10 +51,8 @@ fn grpc_timeout(value: &[u8]) -> Option<Duration> {
     })
 }
 
-fn connect_timeout(value: &HeaderValue) -> Result<Duration> {
-    number(value.as_bytes(), 10)
-        .map(Duration::from_millis)
-        .ok_or_else(|| RpcError::invalid_argument("malformed connect-timeout-ms; expected at most ten digits"))
+fn connect_timeout(value: &[u8]) -> Option<Duration> {
+    number(value, 10).map(Duration::from_millis)
 }
 
 /// The number that one to `most` digits stand for.
