@@ -112,7 +112,7 @@ impl<S: Service> Wires<S> {
     /// Once the server consumes: until then its queue may be missing. Needs RabbitMQ.
     pub(crate) async fn amqp(&self) -> amqp::Client {
         let client = amqp::Client::connect(&broker().await.url).await.unwrap().queue(&self.queue);
-        let any = &self.service.descriptor().methods()[0];
+        let any = self.service.services().methods().next().unwrap().1;
         let not_an_argument = json!({ "is anybody": "there?" });
         let served = async {
             while client.call::<_, Value>(any, &Context::new(), &not_an_argument).await.unwrap_err().code()

@@ -20,5 +20,6 @@ mod operations;
 mod program;
 mod proto;
 mod serving;
+mod several;
 mod waiting;
 mod waits_apart;

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering::Relaxed},
 };
 
-use everywire::descriptor::{Method, ServiceDescriptor};
+use everywire::descriptor::{Method, Services};
 use everywire::{Code, Result, RpcError, Server, Service, Tcp, jsonrpc, service, wire::Call, xmlrpc};
 
 /// The layer. While it is on, calls are answered `UNAVAILABLE` and don't run.
@@ -15,8 +15,8 @@ struct Maintenance<S> {
 }
 
 impl<S: Service> Service for Maintenance<S> {
-    fn descriptor(&self) -> &'static ServiceDescriptor {
-        self.service.descriptor()
+    fn services(&self) -> &Services {
+        self.service.services()
     }
 
     async fn dispatch<C: Call>(&self, method: &'static Method, call: &mut C) -> C::Reply {

@@ -9,7 +9,7 @@ mod common;
 
 use std::{env, io, path::PathBuf, pin::pin, process, sync::Arc};
 
-use everywire::descriptor::{Method, ServiceDescriptor};
+use everywire::descriptor::{Method, Services};
 use everywire::wire::{Call, CancellationToken, Connection, Io, Protocol, decode_again, response_within};
 use everywire::{Caller, Code, Context, DEFAULT_TIMEOUT, Limits, Result, RpcError, Server, Service, Unix, serde};
 use everywire_id::Snowflake;
@@ -46,7 +46,7 @@ impl Protocol for Lines {
     const SCHEME: &'static str = "lines";
     type Shared = ();
 
-    fn start(self, _: &'static ServiceDescriptor) -> Result<()> {
+    fn start(self, _: &Services) -> Result<()> {
         Ok(())
     }
 
@@ -60,7 +60,7 @@ impl Protocol for Lines {
             }
             let line = timeout(max.message_time, next_line(&mut stream, max)).await??;
             let mut call = LineCall(serde_json::from_slice(&line)?, Context::from(peer.clone()));
-            let reply = match service.descriptor().find(call.0["method"].as_str().unwrap_or_default()) {
+            let reply = match service.services().find(call.0["method"].as_str().unwrap_or_default()) {
                 Err(unknown) => call.reply::<()>(Err(unknown)),
                 Ok(method) => tokio::select! {
                     reply = service.dispatch(method, &mut call) => reply,

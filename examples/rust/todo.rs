@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use everywire::descriptor::{Method, ServiceDescriptor};
+use everywire::descriptor::{Method, Services};
 use everywire::wire::Call;
 use everywire::{Context, Result, RpcError, Server, Service, Tcp, grpc, jsonrpc, layer, schemars, serde, service};
 use schemars::JsonSchema;
@@ -83,8 +83,8 @@ async fn authenticate(mut cx: Context, method: &'static Method) -> Result<Contex
 struct Logged<S>(S);
 
 impl<S: Service> Service for Logged<S> {
-    fn descriptor(&self) -> &'static ServiceDescriptor {
-        self.0.descriptor()
+    fn services(&self) -> &Services {
+        self.0.services()
     }
 
     async fn dispatch<C: Call>(&self, method: &'static Method, call: &mut C) -> C::Reply {

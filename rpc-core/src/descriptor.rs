@@ -3,10 +3,12 @@
 mod builder;
 mod method;
 mod service;
+mod services;
 pub mod shape;
 
 pub use self::{
     builder::{Builder, MethodBuilder},
     method::{Argument, Method, Type},
     service::ServiceDescriptor,
+    services::Services,
 };

@@ -31,7 +31,7 @@ use std::fmt;
 
 use crate::{
     context::Context,
-    descriptor::{Method, ServiceDescriptor},
+    descriptor::{Method, Services},
     error::Result,
     service::{Call, Service, caught},
 };
@@ -55,8 +55,8 @@ where
     F: Fn(Context, &'static Method) -> C + Send + Sync + 'static,
     C: Future<Output = Result<Context>> + Send,
 {
-    fn descriptor(&self) -> &'static ServiceDescriptor {
-        self.service.descriptor()
+    fn services(&self) -> &Services {
+        self.service.services()
     }
 
     async fn dispatch<T: Call>(&self, method: &'static Method, call: &mut T) -> T::Reply {

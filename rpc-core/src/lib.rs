@@ -6,6 +6,7 @@
 
 mod accept;
 mod arguments;
+mod both;
 mod budget;
 mod client;
 mod connection;
@@ -28,6 +29,7 @@ mod waiting;
 mod weight;
 mod whole_floats;
 
+pub use both::Both;
 pub use budget::Budget;
 pub use client::{Caller, DEFAULT_TIMEOUT};
 pub use context::{Context, Extensions, Metadata, Trace};
@@ -71,7 +73,7 @@ pub mod __private {
     pub use crate::{
         client::Caller,
         context::Context,
-        descriptor::{Method, ServiceDescriptor},
+        descriptor::{Method, ServiceDescriptor, Services},
         service::{Call, Outcome, Service, foreign_method, invoke, invoke_with_context},
     };
 }

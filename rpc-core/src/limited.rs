@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     budget::Budget,
-    descriptor::{Method, ServiceDescriptor},
+    descriptor::{Method, Services},
     error::RpcError,
     limits::Limit,
     service::{Call, Service},
@@ -63,8 +63,8 @@ impl<S> Limited<S> {
 }
 
 impl<S: Service> Service for Limited<S> {
-    fn descriptor(&self) -> &'static ServiceDescriptor {
-        self.service.descriptor()
+    fn services(&self) -> &Services {
+        self.service.services()
     }
 
     async fn dispatch<C: Call>(&self, method: &'static Method, call: &mut C) -> C::Reply {

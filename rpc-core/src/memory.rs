@@ -19,7 +19,7 @@ use crate::{
 pub async fn call<S: Service>(service: &S, method: &str, args: Value) -> Result<Value> {
     let cx = Context::new();
     let mut call = MemoryCall::new(args, Outgoing::new(&cx, DEFAULT_TIMEOUT, false));
-    service.dispatch(service.descriptor().find(method)?, &mut call).await
+    service.dispatch(service.services().find(method)?, &mut call).await
 }
 
 /// A client of a service in the same process.
@@ -52,7 +52,7 @@ impl<S: Service> Caller for Client<S> {
         let served = pin!(async {
             let time_left = time_for(DEFAULT_TIMEOUT, cx);
             let call = MemoryCall::new(args, Outgoing::new(cx, time_left, false));
-            self.service.dispatch(self.service.descriptor().find(method.name())?, &mut { call }).await
+            self.service.dispatch(method, &mut { call }).await
         });
         let reply = response_within(DEFAULT_TIMEOUT, cx, "the service", method, served).await;
         R::deserialize(reply.map_err(RpcError::into_remote)?).map_err(RpcError::internal)

@@ -8,7 +8,7 @@ use crate::{
     accept::serve_connections,
     budget::Budget,
     connection::Connection,
-    descriptor::ServiceDescriptor,
+    descriptor::{ServiceDescriptor, Services},
     error::Result,
     listener::{Io, Listener},
     server::Transport,
@@ -30,7 +30,7 @@ use crate::{
 ///
 /// # Notes for implementers
 /// The value holds the settings. [`start`](Self::start) turns it into what all connections share, and may prepare what depends on
-/// the service's descriptor. Everything else is [`serve`](Self::serve), once for each connection.
+/// the services. Everything else is [`serve`](Self::serve), once for each connection.
 pub trait Protocol: Send + 'static {
     /// The name of the wire, such as `xmlrpc`, for the log and the list of endpoints.
     const NAME: &'static str;
@@ -46,8 +46,8 @@ pub trait Protocol: Send + 'static {
         Ok(())
     }
 
-    /// Prepares to serve a service with this `descriptor`.
-    fn start(self, descriptor: &'static ServiceDescriptor) -> Result<Self::Shared>;
+    /// Prepares to serve these services.
+    fn start(self, services: &Services) -> Result<Self::Shared>;
 
     /// Serves one connection until its peer closes it, or until [`stop`](Connection::stop) is cancelled and the calls in flight
     /// are answered. Dropping the future ends the connection.
@@ -71,7 +71,7 @@ impl<L: Listener, P: Protocol> Transport for (L, P) {
 
     async fn serve<S: Service>(self, service: Arc<S>, budget: Arc<Budget>, shutdown: CancellationToken) -> Result<()> {
         let (listener, protocol) = self;
-        let shared = Arc::new(protocol.start(service.descriptor())?);
+        let shared = Arc::new(protocol.start(service.services())?);
         let serve = |connection: Connection<L::Io>| {
             let service = PerConnection::new(Arc::clone(&service), connection.waiting.clone());
             P::serve(Arc::clone(&shared), service, connection)

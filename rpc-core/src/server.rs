@@ -6,8 +6,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    both::Both,
     budget::Budget,
-    descriptor::ServiceDescriptor,
+    descriptor::{ServiceDescriptor, Services},
     error::{Result, RpcError},
     limited::Limited,
     limits::Limits,
@@ -59,7 +60,7 @@ pub struct Server<S> {
     mounts: Vec<Mount<S>>,
     budget: Arc<Budget>,
     grace: Duration,
-    /// Whether a layer was added after a wire, which is then lost.
+    /// Whether a layer or a service was added after a wire, which is then lost.
     is_late: bool,
 }
 
@@ -73,6 +74,16 @@ impl<S: Service> Server<S> {
     pub fn with_limits(service: S, limits: Limits) -> Self {
         let budget = Budget::new(limits);
         Self { service: Arc::new(service), mounts: Vec::new(), budget, grace: DEFAULT_GRACE, is_late: false }
+    }
+
+    /// Adds another service. Services come before wires, as layers do; the layers so far are around the others only.
+    ///
+    /// Each wire serves them all: JSON-RPC, XML-RPC and zerorpc by the [names](Services) `Stock.take`, `demo.v1.Stock.take`, and `take`
+    /// while no other service has such a method; gRPC by path; RabbitMQ with a queue each.
+    #[must_use]
+    #[expect(clippy::should_implement_trait, reason = "nobody takes a server for a number")]
+    pub fn add<T: Service>(self, service: T) -> Server<Both<Arc<S>, T>> {
+        self.layer(|first| Both::new(first, service))
     }
 
     /// Puts a layer around the service and the layers that it has. Layers come before wires: see [`mount`](Self::mount).
@@ -91,7 +102,7 @@ impl<S: Service> Server<S> {
     pub fn mount(mut self, transport: impl Transport) -> Self {
         self.mounts.push(Mount {
             endpoint: transport.endpoint(),
-            checked: transport.check(self.service.descriptor()),
+            checked: check(&transport, self.service.services()),
             serve: Box::new(|service, budget, shutdown| {
                 Box::pin(transport.serve(service, Arc::clone(budget), shutdown))
             }),
@@ -104,6 +115,11 @@ impl<S: Service> Server<S> {
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
+    }
+
+    /// The services with the layers so far: for a test without a wire, or for a server of one's own.
+    pub fn service(&self) -> Arc<S> {
+        Arc::clone(&self.service)
     }
 
     /// The limits, the calls and bytes in use, and how often each limit was exceeded. Can be read while the server runs.
@@ -150,16 +166,27 @@ impl<S: Service> Server<S> {
     /// Checks that there is a wire and that every wire carries the service.
     fn check(&self) -> Result<()> {
         if self.is_late {
-            return Err(RpcError::failed_precondition("a layer was added after a wire; add the layers first"));
+            return Err(RpcError::failed_precondition("a layer or a service was added after a wire; add them first"));
         }
         if self.mounts.is_empty() {
             return Err(RpcError::failed_precondition("the server has no wire to serve on"));
         }
-        let problems: Vec<_> = self.mounts.iter().filter_map(|mount| mount.checked.as_ref().err()).collect();
-        let Some(first) = problems.first() else { return Ok(()) };
-        let all: Vec<_> = problems.iter().map(|problem| problem.message()).collect();
-        Err(RpcError::new(first.code(), all.join("; ")))
+        self.service.services().check()?;
+        joined(self.mounts.iter().map(|mount| mount.checked.clone()))
     }
+}
+
+/// Checks that the wire carries every service. The error has the reasons of all.
+fn check(transport: &impl Transport, services: &Services) -> Result<()> {
+    joined(services.iter().map(|service| transport.check(service)))
+}
+
+/// The errors among `outcomes` as one, with the code of the first.
+fn joined(outcomes: impl Iterator<Item = Result<()>>) -> Result<()> {
+    let problems: Vec<_> = outcomes.filter_map(Result::err).collect();
+    let Some(first) = problems.first() else { return Ok(()) };
+    let all: Vec<_> = problems.iter().map(RpcError::message).collect();
+    Err(RpcError::new(first.code(), all.join("; ")))
 }
 
 async fn named(endpoint: String, serving: Serving) -> Result<()> {

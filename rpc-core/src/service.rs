@@ -13,7 +13,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{
     arguments::Arguments,
     context::Context,
-    descriptor::{Method, ServiceDescriptor},
+    descriptor::{Method, Services},
     error::{Code, Result, RpcError},
     offload::{LONG_BYTES, offload, offload_if},
     weight::is_heavier,
@@ -21,19 +21,19 @@ use crate::{
 
 /// Methods that can be called by name. `#[service]` writes it for a trait.
 pub trait Service: Send + Sync + 'static {
-    /// The service's names, types and documentation.
-    fn descriptor(&self) -> &'static ServiceDescriptor;
+    /// The names, types and documentation of the service, or of several.
+    fn services(&self) -> &Services;
 
-    /// Runs `method`, which is one of the descriptor's, with the arguments of `call`, and has `call` encode the outcome.
+    /// Runs `method`, which is one of theirs, with the arguments of `call`, and has `call` encode the outcome.
     ///
-    /// A wire looks the method up once, with [`ServiceDescriptor::find`], and rejects an unknown one itself.
+    /// A wire looks the method up once, with [`Services::find`], and rejects an unknown one itself.
     /// Never panics: a panic in the method becomes an `INTERNAL` error.
     fn dispatch<C: Call>(&self, method: &'static Method, call: &mut C) -> impl Future<Output = C::Reply> + Send;
 }
 
 impl<S: Service> Service for Arc<S> {
-    fn descriptor(&self) -> &'static ServiceDescriptor {
-        (**self).descriptor()
+    fn services(&self) -> &Services {
+        (**self).services()
     }
 
     fn dispatch<C: Call>(&self, method: &'static Method, call: &mut C) -> impl Future<Output = C::Reply> + Send {
@@ -146,8 +146,8 @@ fn reply<C: Call, R: Serialize>(method: &Method, call: &mut C, outcome: Result<R
 }
 
 /// Replies to a call of another service's method, which no wire makes. Called by generated code.
-pub fn foreign_method<C: Call>(descriptor: &ServiceDescriptor, method: &Method, call: &mut C) -> C::Reply {
-    call.reply::<()>(Err(descriptor.unknown(method.name())))
+pub fn foreign_method<C: Call>(services: &Services, method: &Method, call: &mut C) -> C::Reply {
+    call.reply::<()>(Err(services.unknown(method.name())))
 }
 
 /// Adds the method's signature to the error of arguments that do not fit.

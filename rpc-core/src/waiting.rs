@@ -7,7 +7,7 @@ use std::sync::{
 
 use crate::{
     budget::{Budget, CallPermit},
-    descriptor::{Method, ServiceDescriptor},
+    descriptor::{Method, Services},
     error::Result,
     limits::Limit,
     service::{Call, Service},
@@ -68,8 +68,8 @@ impl<S> PerConnection<S> {
 }
 
 impl<S: Service> Service for PerConnection<S> {
-    fn descriptor(&self) -> &'static ServiceDescriptor {
-        self.service.descriptor()
+    fn services(&self) -> &Services {
+        self.service.services()
     }
 
     async fn dispatch<C: Call>(&self, method: &'static Method, call: &mut C) -> C::Reply {

@@ -43,5 +43,5 @@ fn the_descriptor_is_known_without_a_value() {
     assert_eq!(descriptor.docs(), "Adds.");
     let signatures: Vec<_> = descriptor.methods().iter().map(everywire_core::descriptor::Method::signature).collect();
     assert_eq!(signatures, ["add(a: i64, b: i64) -> i64", "fail(how: Option<String>) -> ()"]);
-    assert_eq!(CalculatorService::new(Plain).descriptor().methods()[1].docs(), "Never returns.");
+    assert_eq!(CalculatorService::new(Plain).services().methods().nth(1).unwrap().1.docs(), "Never returns.");
 }

@@ -177,8 +177,10 @@ fn service_impl(krate: &Path, service: &Service) -> TokenStream {
     let arms = service.methods.iter().enumerate().map(|(index, method)| dispatch_arm(krate, index, method));
     quote! {
         impl<__Inner: #trait_name> #krate::__private::Service for #service_name<__Inner> {
-            fn descriptor(&self) -> &'static #krate::__private::ServiceDescriptor {
-                &__DESCRIPTOR
+            fn services(&self) -> &#krate::__private::Services {
+                static SERVICES: ::std::sync::LazyLock<#krate::__private::Services> =
+                    ::std::sync::LazyLock::new(|| #krate::__private::Services::new([&*__DESCRIPTOR]));
+                &SERVICES
             }
 
             async fn dispatch<__Call: #krate::__private::Call>(
@@ -188,7 +190,7 @@ fn service_impl(krate: &Path, service: &Service) -> TokenStream {
             ) -> __Call::Reply {
                 match method.index() {
                     #(#arms)*
-                    _ => #krate::__private::foreign_method(&__DESCRIPTOR, method, call),
+                    _ => #krate::__private::foreign_method(self.services(), method, call),
                 }
             }
         }

@@ -57,18 +57,6 @@ impl ServiceDescriptor {
         self.methods.iter().find(|method| method.name == name)
     }
 
-    /// The method with this name. Returns `UNIMPLEMENTED`, listing the known methods, if there is none.
-    pub fn find(&self, name: &str) -> Result<&Method> {
-        self.method(name).ok_or_else(|| self.unknown(name))
-    }
-
-    /// The error for a call of a method that the service doesn't have.
-    pub fn unknown(&self, name: &str) -> RpcError {
-        let known: Vec<_> = self.methods.iter().map(Method::name).collect();
-        let name = name[..name.floor_char_boundary(NAME_BYTES)].escape_debug();
-        RpcError::unimplemented(format!("no method `{name}` in {}; it has {}", self.full_name, known.join(", ")))
-    }
-
     /// The shapes of all named types.
     pub fn types(&self) -> &Types {
         &self.types
@@ -105,6 +93,3 @@ impl ServiceDescriptor {
         if problems.is_empty() { Ok(()) } else { Err(RpcError::failed_precondition(problems.join("; "))) }
     }
 }
-
-/// What is repeated of an unknown method's name, in bytes.
-const NAME_BYTES: usize = 64;

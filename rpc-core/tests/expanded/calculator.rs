@@ -113,8 +113,13 @@ const _: () = {
     }
     impl<__Inner: Calculator> ::everywire_core::__private::Service
     for CalculatorService<__Inner> {
-        fn descriptor(&self) -> &'static ::everywire_core::__private::ServiceDescriptor {
-            &__DESCRIPTOR
+        fn services(&self) -> &::everywire_core::__private::Services {
+            static SERVICES: ::std::sync::LazyLock<
+                ::everywire_core::__private::Services,
+            > = ::std::sync::LazyLock::new(|| ::everywire_core::__private::Services::new([
+                &*__DESCRIPTOR,
+            ]));
+            &SERVICES
         }
         async fn dispatch<__Call: ::everywire_core::__private::Call>(
             &self,
@@ -142,7 +147,7 @@ const _: () = {
                 }
                 _ => {
                     ::everywire_core::__private::foreign_method(
-                        &__DESCRIPTOR,
+                        self.services(),
                         method,
                         call,
                     )

@@ -5,7 +5,7 @@ use std::{io, sync::Arc};
 use bytes::Bytes;
 use everywire_core::{
     Result, Service,
-    descriptor::{Method, ServiceDescriptor},
+    descriptor::{Method, ServiceDescriptor, Services},
     wire::{Connection, Io, Protocol},
 };
 use everywire_zmtp::{Engine, Envelope, Peer, Reply, Session, SocketType};
@@ -59,9 +59,9 @@ impl Protocol for Server {
         schema::check(descriptor)
     }
 
-    fn start(self, descriptor: &'static ServiceDescriptor) -> Result<Shared> {
+    fn start(self, services: &Services) -> Result<Shared> {
         let engine = Engine::new(Self::NAME, SocketType::Rep);
-        Ok(Shared { engine, method: descriptor.find(METHOD)?, resource: self.resource })
+        Ok(Shared { engine, method: services.find(METHOD)?, resource: self.resource })
     }
 
     async fn serve<S: Service>(shared: Arc<Shared>, service: S, connection: Connection<impl Io>) -> io::Result<()> {

@@ -114,7 +114,7 @@ impl Running {
         });
         let service = Arc::new(GateService::new(Arc::clone(&script)));
         let wire = (tcp, configure(Server::new()));
-        wire.check(everywire_core::Service::descriptor(&*service)).unwrap();
+        everywire_core::Service::services(&*service).iter().for_each(|service| wire.check(service).unwrap());
         let served = tokio::spawn(wire.serve(service, Arc::clone(&budget), stop.clone()));
         Self { address, budget, script, stop, served }
     }

@@ -7,7 +7,7 @@ use std::sync::{
 
 use everywire_core::{
     Budget, RpcError, Service,
-    descriptor::{Method, ServiceDescriptor},
+    descriptor::{Method, Services},
     wire::Call,
 };
 use lapin::{Channel, options::BasicAckOptions, types::DeliveryTag};
@@ -26,8 +26,8 @@ pub(crate) struct Delivered<S> {
 }
 
 impl<S: Service> Service for Delivered<S> {
-    fn descriptor(&self) -> &'static ServiceDescriptor {
-        self.service.descriptor()
+    fn services(&self) -> &Services {
+        self.service.services()
     }
 
     async fn dispatch<C: Call>(&self, method: &'static Method, call: &mut C) -> C::Reply {

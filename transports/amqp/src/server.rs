@@ -1,10 +1,11 @@
 //! The server: a consumer of one queue, connected again and again.
 
-use std::sync::Arc;
+use std::{iter, sync::Arc};
 
 use everywire_core::{
     Budget, Code, Limits, Result, Service, Transport, descriptor::ServiceDescriptor, wire::CancellationToken,
 };
+use futures_util::future::try_join_all;
 use lapin::{Connection, types::ShortString};
 use tokio::time::sleep;
 
@@ -59,8 +60,8 @@ impl Server {
         self.broker.to_string()
     }
 
-    /// Sets the queue of requests. A name of more than 255 bytes is an error when the server is mounted. Default: the service's
-    /// full name, such as `everywire.v1.Toolkit`.
+    /// Sets the queue of requests, for all services of the server. A name of more than 255 bytes is an error when the server is
+    /// mounted. Default: a queue for each service, with its full name, such as `everywire.v1.Toolkit`.
     #[must_use]
     pub fn queue(self, queue: &str) -> Self {
         Self { queue: Some(queue.to_owned()), ..self }
@@ -84,24 +85,47 @@ impl Transport for Server {
         everywire_json::check("amqp", descriptor)
     }
 
-    async fn serve<S: Service>(
+    async fn serve<S: Service>(self, service: Arc<S>, budget: Arc<Budget>, shutdown: CancellationToken) -> Result<()> {
+        let services: Vec<_> = service.services().iter().collect();
+        let serving = self.queues(&services).map(|(server, described)| {
+            server.serve_queue(described, Arc::clone(&service), Arc::clone(&budget), &shutdown)
+        });
+        try_join_all(serving).await.map(drop)
+    }
+}
+
+impl Server {
+    /// A server for the queue of each service, each with a connection of its own; or this one alone, if its queue is set.
+    fn queues(
+        self,
+        services: &[&'static ServiceDescriptor],
+    ) -> impl Iterator<Item = (Self, &'static ServiceDescriptor)> + use<> {
+        let count = if self.queue.is_some() { 1 } else { services.len() };
+        let broker = self.broker.clone();
+        let others = iter::repeat_with(move || Self { broker: broker.clone(), queue: None, state: State::Unconnected });
+        iter::once(self).chain(others).zip(services[..count].to_vec())
+    }
+
+    /// Serves the queue of the service that is `described`, or the one that is set.
+    async fn serve_queue<S: Service>(
         mut self,
+        described: &'static ServiceDescriptor,
         service: Arc<S>,
         budget: Arc<Budget>,
-        shutdown: CancellationToken,
+        shutdown: &CancellationToken,
     ) -> Result<()> {
         let was_connected = !matches!(self.state, State::Unconnected);
         let mut outage = Outage::of("the broker");
         let mut has_served = false;
         let prefetch = budget.limits().calls_in_flight;
         loop {
-            let opened = shutdown.run_until_cancelled(self.open(service.descriptor(), prefetch)).await;
+            let opened = shutdown.run_until_cancelled(self.open(described, prefetch)).await;
             let lost = match opened {
                 None => return Ok(()),
                 Some(Ok(subscription)) => {
                     outage.over();
                     has_served = true;
-                    let served = connection::serve(subscription, Arc::clone(&service), Arc::clone(&budget), &shutdown);
+                    let served = connection::serve(subscription, Arc::clone(&service), Arc::clone(&budget), shutdown);
                     let Err(lost) = served.await else { return Ok(()) };
                     lost
                 }

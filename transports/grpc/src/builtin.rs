@@ -2,7 +2,10 @@
 
 use std::{convert::Infallible, sync::Arc};
 
-use everywire_core::{Result, RpcError, descriptor::ServiceDescriptor};
+use everywire_core::{
+    Result, RpcError,
+    descriptor::{ServiceDescriptor, Services},
+};
 use http::{Request, Response};
 use hyper::body::Body as _;
 use prost::Message;
@@ -37,9 +40,9 @@ pub(crate) struct Builtins {
 }
 
 impl Builtins {
-    pub(crate) fn new(descriptor: &'static ServiceDescriptor) -> Result<Self> {
-        let (status, health) = health(descriptor.full_name());
-        let reflection = reflection(&files(descriptor)?);
+    pub(crate) fn new(services: &Services) -> Result<Self> {
+        let (status, health) = health(services.iter().map(ServiceDescriptor::full_name).collect());
+        let reflection = reflection(&files(services)?);
         let reflection = reflection.accept_compressed(Gzip).max_decoding_message_size(MESSAGE_BYTES);
         Ok(Self {
             services: [
@@ -88,9 +91,9 @@ impl Builtins {
     }
 }
 
-/// The files that reflection lists: those of the service, of health and of reflection.
-fn files(descriptor: &ServiceDescriptor) -> Result<Vec<FileDescriptorProto>> {
-    let mut files = vec![schema::file(descriptor)?];
+/// The files that reflection lists: those of the services, of health and of reflection.
+fn files(services: &Services) -> Result<Vec<FileDescriptorProto>> {
+    let mut files = services.iter().map(schema::file).collect::<Result<Vec<_>>>()?;
     for encoded in [
         tonic_health::pb::FILE_DESCRIPTOR_SET,
         tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,

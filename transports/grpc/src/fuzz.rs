@@ -140,7 +140,7 @@ async fn answered<R: DeserializeOwned>(method: &'static Method, framed: &[u8]) -
 }
 
 fn method(name: &str) -> &'static Method {
-    SERVICE.descriptor().method(name).expect("a method of the service")
+    SERVICE.services().find(name).expect("a method of the service")
 }
 
 /// A body reads the same in pieces of any size.

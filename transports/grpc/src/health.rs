@@ -13,21 +13,21 @@ use tonic_health::pb::{
     health_server::{Health, HealthServer},
 };
 
-/// Answers for the server as a whole, whose name is empty, and for its service; both have the same status.
+/// Answers for the server as a whole, whose name is empty, and for its services; all have the same status.
 pub(crate) struct Statuses {
-    service: &'static str,
+    services: Vec<&'static str>,
     status: watch::Receiver<ServingStatus>,
 }
 
 /// The health service, and the sender that changes its status.
-pub(crate) fn health(service: &'static str) -> (watch::Sender<ServingStatus>, HealthServer<Statuses>) {
+pub(crate) fn health(services: Vec<&'static str>) -> (watch::Sender<ServingStatus>, HealthServer<Statuses>) {
     let (sender, status) = watch::channel(ServingStatus::Serving);
-    (sender, HealthServer::new(Statuses { service, status }))
+    (sender, HealthServer::new(Statuses { services, status }))
 }
 
 impl Statuses {
     fn knows(&self, service: &str) -> bool {
-        service.is_empty() || service == self.service
+        service.is_empty() || self.services.contains(&service)
     }
 }
 
@@ -39,7 +39,10 @@ impl Health for Statuses {
         if self.knows(&request.get_ref().service) {
             Ok(Response::new(response(*self.status.borrow())))
         } else {
-            Err(Status::not_found(format!("unknown service; expected `{}` or the empty name", self.service)))
+            Err(Status::not_found(format!(
+                "unknown service; expected `{}` or the empty name",
+                self.services.join("`, `")
+            )))
         }
     }
 

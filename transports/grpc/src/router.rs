@@ -22,7 +22,6 @@ use crate::{
 
 /// What the routers of all connections share.
 pub struct Shared {
-    pub(crate) descriptor: &'static ServiceDescriptor,
     pub(crate) builtins: Builtins,
 }
 
@@ -52,7 +51,7 @@ impl<S: Service> Router<S> {
             return rejection;
         }
         let path = request.uri().path();
-        let answer = match self.shared.descriptor.methods().iter().find(|method| method.path() == path) {
+        let answer = match self.service.services().at_path(path) {
             Some(method) => {
                 let deadline = context::deadline(request.headers());
                 self.call(method, deadline, request).await
@@ -85,7 +84,7 @@ impl<S: Service> Router<S> {
 
     /// Answers a request whose path is not that of a method of the service.
     async fn answer_other(&self, request: Request<Incoming>) -> Result<Response<Body>> {
-        let Shared { descriptor, builtins } = &*self.shared;
+        let builtins = &self.shared.builtins;
         let path = request.uri().path().to_owned();
         let name = path.trim_start_matches('/');
         let (service, method) = name.split_once('/').unwrap_or((name, ""));
@@ -93,13 +92,12 @@ impl<S: Service> Router<S> {
             let answering = builtins.answer(builtin, request, &self.builtin_calls);
             return arrived(answering, &self.budget, &self.stop).await;
         }
-        if service == descriptor.full_name() {
-            return Err(descriptor.unknown(method));
+        let services = self.service.services();
+        let known: Vec<_> = services.iter().map(ServiceDescriptor::full_name).collect();
+        if known.contains(&service) {
+            return Err(services.unknown(method));
         }
-        Err(RpcError::unimplemented(format!(
-            "no service `{}`; this server has {}",
-            service.escape_debug(),
-            descriptor.full_name()
-        )))
+        let (service, known) = (service.escape_debug(), known.join(", "));
+        Err(RpcError::unimplemented(format!("no service `{service}`; this server has {known}")))
     }
 }

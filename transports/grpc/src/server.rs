@@ -4,7 +4,7 @@ use std::{io, sync::Arc};
 
 use everywire_core::{
     Result, Service,
-    descriptor::ServiceDescriptor,
+    descriptor::{ServiceDescriptor, Services},
     wire::{self, Io, Protocol},
 };
 use tokio::sync::Semaphore;
@@ -47,8 +47,8 @@ impl Protocol for Server {
         schema::check(descriptor)
     }
 
-    fn start(self, descriptor: &'static ServiceDescriptor) -> Result<Shared> {
-        Ok(Shared { descriptor, builtins: Builtins::new(descriptor)? })
+    fn start(self, services: &Services) -> Result<Shared> {
+        Ok(Shared { builtins: Builtins::new(services)? })
     }
 
     async fn serve<S: Service>(

@@ -2,7 +2,7 @@
 
 use everywire_core::{
     Code,
-    descriptor::{Argument, Method, ServiceDescriptor, Type},
+    descriptor::{Argument, Method, ServiceDescriptor, Services, Type},
 };
 use serde_json::{Map, Value, json};
 
@@ -10,16 +10,24 @@ use serde_json::{Map, Value, json};
 const OPENRPC_VERSION: &str = "1.3.2";
 
 /// The `OpenRPC` document of a service.
-pub fn openrpc(service: &ServiceDescriptor) -> Value {
+pub fn openrpc(service: &'static ServiceDescriptor) -> Value {
+    openrpc_of(&Services::new([service]))
+}
+
+/// The `OpenRPC` document of several services. Its title is the name of the first.
+pub(crate) fn openrpc_of(services: &Services) -> Value {
+    let (docs, title, version) =
+        services.iter().next().map_or(("", "", ""), |first| (first.docs(), first.full_name(), first.version()));
+    let definitions: Map<String, Value> = services.iter().flat_map(|service| service.definitions().clone()).collect();
     json!({
         "openrpc": OPENRPC_VERSION,
-        "info": described(service.docs(), json!({ "title": service.full_name(), "version": service.version() })),
-        "methods": service.methods().iter().map(method).collect::<Vec<_>>(),
-        "components": { "schemas": service.definitions(), "errors": errors() },
+        "info": described(docs, json!({ "title": title, "version": version })),
+        "methods": services.methods().map(|(name, of)| method(&name, of)).collect::<Vec<_>>(),
+        "components": { "schemas": definitions, "errors": errors() },
     })
 }
 
-fn method(method: &Method) -> Value {
+fn method(name: &str, method: &Method) -> Value {
     let required = method.required_arguments();
     let params = method.arguments().iter().enumerate().map(|(position, argument)| param(argument, position < required));
     let references = Code::ALL.iter().map(|code| json!({ "$ref": format!("#/components/errors/{code}") }));
@@ -27,7 +35,7 @@ fn method(method: &Method) -> Value {
     described(
         method.docs(),
         json!({
-            "name": method.name(),
+            "name": name,
             "summary": summary,
             "paramStructure": "either",
             "params": params.collect::<Vec<_>>(),
@@ -98,7 +106,7 @@ mod tests {
             .argument::<Option<u64>>("ttl_ms", "Option<u64>")
             .reply::<Grant>("Grant");
         service.method("ping", "Ping", "").reply::<()>("()");
-        openrpc(&service.build())
+        openrpc(Box::leak(Box::new(service.build())))
     }
 
     /// The members that the specification calls REQUIRED, and their types.

@@ -4,7 +4,7 @@ use std::{io, sync::Arc};
 
 use everywire_core::{
     Result, RpcError, Service,
-    descriptor::ServiceDescriptor,
+    descriptor::{ServiceDescriptor, Services},
     wire::{self, Io, Protocol},
 };
 use everywire_net::WebOrigins;
@@ -59,8 +59,8 @@ impl Protocol for Server {
         everywire_json::check(Self::NAME, descriptor)
     }
 
-    fn start(self, descriptor: &'static ServiceDescriptor) -> Result<Common> {
-        let document = to_raw_value(&schema::openrpc(descriptor)).map_err(RpcError::internal)?;
+    fn start(self, services: &Services) -> Result<Common> {
+        let document = to_raw_value(&schema::openrpc_of(services)).map_err(RpcError::internal)?;
         Ok(Common { document, origins: self.origins })
     }
 

@@ -4,7 +4,6 @@ use std::{borrow::Cow, sync::Arc, time::Instant};
 
 use everywire_core::{
     Budget, Code, Context, Limit, Peer, Result, RpcError, Service,
-    descriptor::ServiceDescriptor,
     wire::{Call, Encoded, LazyContext, MessageBuffer, decode_again, offload},
 };
 use everywire_net::context;
@@ -120,21 +119,13 @@ impl<'a> SubCall<'a> {
 }
 
 async fn dispatch<S: Service>(service: &S, method: &str, call: &mut XmlrpcCall<'_>) -> Encoded {
-    let descriptor = service.descriptor();
+    let services = service.services();
     if method.starts_with("system.") {
-        return schema::answer(descriptor, method, call);
+        return schema::answer(services, method, call);
     }
-    match descriptor.find(local_name(descriptor, method)) {
+    match services.find(method) {
         Ok(method) => service.dispatch(method, call).await,
         Err(unknown) => call.reply::<()>(Err(unknown)),
-    }
-}
-
-/// The method's name without the service's: `add` for `Toolkit.add` and `everywire.v1.Toolkit.add` too.
-fn local_name<'a>(descriptor: &ServiceDescriptor, method: &'a str) -> &'a str {
-    match method.rsplit_once('.') {
-        Some((service, name)) if service == descriptor.name() || service == descriptor.full_name() => name,
-        _ => method,
     }
 }
 

@@ -3,12 +3,12 @@
 //! Source: <http://xmlrpc-c.sourceforge.net/introspection.html>. `getCapabilities` has no specification that is still
 //! online; the keys are those that other servers use.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use everywire_core::{
     Result, RpcError,
     descriptor::{
-        Method, ServiceDescriptor, Type,
+        ServiceDescriptor, Services, Type,
         shape::{Container, Shape, Types},
     },
     wire::Call,
@@ -48,18 +48,18 @@ const SYSTEM_METHODS: [SystemMethod; 5] = [
 ];
 
 /// Answers a method of `system`, all but [`MULTICALL`].
-pub(crate) fn answer<C: Call>(descriptor: &ServiceDescriptor, method: &str, call: &mut C) -> C::Reply {
+pub(crate) fn answer<C: Call>(services: &Services, method: &str, call: &mut C) -> C::Reply {
     match method {
         "system.listMethods" => {
-            let outcome = no_arguments(call).map(|()| list_methods(descriptor));
+            let outcome = no_arguments(call).map(|()| list_methods(services));
             call.reply(outcome)
         }
         "system.methodHelp" => {
-            let outcome = method_argument(call).and_then(|method| method_help(descriptor, &method));
+            let outcome = method_argument(call).and_then(|method| method_help(services, &method));
             call.reply(outcome)
         }
         "system.methodSignature" => {
-            let outcome = method_argument(call).and_then(|method| method_signature(descriptor, &method));
+            let outcome = method_argument(call).and_then(|method| method_signature(services, &method));
             call.reply(outcome)
         }
         "system.getCapabilities" => {
@@ -103,27 +103,27 @@ fn unknown(method: &str) -> RpcError {
     RpcError::unimplemented(format!("no method `{}`; see system.listMethods", method.escape_debug()))
 }
 
-fn list_methods(descriptor: &ServiceDescriptor) -> Vec<&str> {
-    let own = descriptor.methods().iter().map(Method::name);
-    let mut names: Vec<_> = own.chain(SYSTEM_METHODS.iter().map(|method| method.name)).collect();
+fn list_methods(services: &Services) -> Vec<Cow<'static, str>> {
+    let own = services.methods().map(|(name, _)| name);
+    let mut names: Vec<_> = own.chain(SYSTEM_METHODS.iter().map(|method| method.name.into())).collect();
     names.sort_unstable();
     names
 }
 
-fn method_help(descriptor: &ServiceDescriptor, name: &str) -> Result<String> {
+fn method_help(services: &Services, name: &str) -> Result<String> {
     if let Some(method) = system_method(name) {
         return Ok(method.help.to_owned());
     }
-    let method = descriptor.method(name).ok_or_else(|| unknown(name))?;
+    let method = services.find(name).map_err(|_| unknown(name))?;
     Ok(format!("{}\n\n{}", method.signature(), method.docs()).trim_end().to_owned())
 }
 
-fn method_signature(descriptor: &ServiceDescriptor, name: &str) -> Result<Vec<Vec<&'static str>>> {
+fn method_signature(services: &Services, name: &str) -> Result<Vec<Vec<&'static str>>> {
     if let Some(method) = system_method(name) {
         return Ok(vec![method.signature.to_vec()]);
     }
-    let method = descriptor.method(name).ok_or_else(|| unknown(name))?;
-    let types = descriptor.types();
+    let method = services.find(name).map_err(|_| unknown(name))?;
+    let types = services.service_of(method).ok_or_else(|| unknown(name))?.types();
     let arguments = method.arguments().iter().map(|argument| type_name(argument.r#type(), types));
     let full: Vec<_> = [type_name(method.reply(), types)].into_iter().chain(arguments).collect();
     // A trailing optional argument may be left out, and each such call is a form of its own.

@@ -5,7 +5,7 @@ use std::{borrow::Cow, io, sync::Arc, time::Instant};
 use bytes::Bytes;
 use everywire_core::{
     Budget, Peer, Result, RpcError, Service,
-    descriptor::ServiceDescriptor,
+    descriptor::{ServiceDescriptor, Services},
     wire::{CancellationToken, Connection, Encoded, Io, Protocol, offload},
 };
 use everywire_net::{
@@ -64,7 +64,7 @@ impl Protocol for Server {
         schema::check(descriptor)
     }
 
-    fn start(self, _descriptor: &'static ServiceDescriptor) -> Result<Self> {
+    fn start(self, _services: &Services) -> Result<Self> {
         Ok(self)
     }
 

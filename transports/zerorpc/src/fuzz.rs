@@ -129,7 +129,7 @@ fn ask(payload: &[u8]) -> (io::Result<()>, Vec<Bytes>) {
             let stop = CancellationToken::new();
             let connection = Connection::new(far, Peer::LOCAL, &budget, stop.clone());
             let service = EchoService::new(Echoing);
-            let shared = Server::new().start(service.descriptor()).expect("any service suits");
+            let shared = Server::new().start(service.services()).expect("any service suits");
             // The first has done all that it can when it waits for more, and then the second one stops it.
             let serving = Server::serve(Arc::new(shared), service, connection);
             let (served, ()) = tokio::join!(biased; serving, async { stop.cancel() });

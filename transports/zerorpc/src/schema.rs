@@ -9,10 +9,12 @@
 //! | `_zerorpc_args(method)` | `[[names of arguments], nil, nil, [defaults]]`, Python's argument specification |
 //! | `_zerorpc_inspect` | `{name, methods: {method: {args: [{name, default?}], doc}}}` |
 
+use std::borrow::Cow;
+
 use everywire_core::{
     Result, RpcError,
     descriptor::{
-        Method, ServiceDescriptor,
+        Method, ServiceDescriptor, Services,
         shape::{Container, Shape, Types},
     },
     wire::MessageBuffer,
@@ -27,15 +29,15 @@ pub(crate) fn is_builtin(method: &str) -> bool {
 }
 
 /// The reply of a built-in method, as MessagePack.
-pub(crate) fn reply(descriptor: &ServiceDescriptor, method: &str, args: &[u8]) -> Result<Vec<u8>> {
-    let about = || about(descriptor, method, args);
+pub(crate) fn reply(services: &Services, method: &str, args: &[u8]) -> Result<Vec<u8>> {
+    let about = || about(services, method, args);
     match method {
-        "_zerorpc_ping" => value(&("pong", descriptor.name())),
-        "_zerorpc_name" => value(&descriptor.name()),
-        "_zerorpc_list" => value(&descriptor.methods().iter().map(Method::name).collect::<Vec<_>>()),
+        "_zerorpc_ping" => value(&("pong", name(services))),
+        "_zerorpc_name" => value(&name(services)),
+        "_zerorpc_list" => value(&services.methods().map(|(name, _)| name).collect::<Vec<_>>()),
         "_zerorpc_help" => value(&about()?.docs()),
         "_zerorpc_args" => value(&specification(about()?)),
-        "_zerorpc_inspect" => value(&Inspect::of(descriptor)),
+        "_zerorpc_inspect" => value(&Inspect::of(services)),
         _ => Err(RpcError::unimplemented("no such built-in method")),
     }
 }
@@ -74,10 +76,15 @@ fn value(value: &impl Serialize) -> Result<Vec<u8>> {
 }
 
 /// The method that is the only argument of `_zerorpc_help` and `_zerorpc_args`.
-fn about<'a>(descriptor: &'a ServiceDescriptor, builtin: &str, args: &[u8]) -> Result<&'a Method> {
+fn about(services: &Services, builtin: &str, args: &[u8]) -> Result<&'static Method> {
     let (name,): (String,) = get_value(args, 1)
         .map_err(|error| RpcError::invalid_argument(format!("{builtin} takes the name of a method: {error}")))?;
-    descriptor.method(&name).ok_or_else(|| RpcError::unimplemented(format!("{builtin}: no such method")))
+    services.find(&name).map_err(|_| RpcError::unimplemented(format!("{builtin}: no such method")))
+}
+
+/// The name of the server: that of its first service.
+fn name(services: &Services) -> &'static str {
+    services.iter().next().map_or("", ServiceDescriptor::name)
 }
 
 /// Names, no `*args`, no `**kwargs`, and the defaults of the last arguments.
@@ -88,10 +95,10 @@ fn specification(method: &Method) -> (Vec<&str>, (), (), Vec<()>) {
 }
 
 #[derive(Serialize)]
-struct Inspect<'a> {
-    name: &'a str,
+struct Inspect {
+    name: &'static str,
     #[serde(serialize_with = "as_map")]
-    methods: Vec<(&'a str, InspectMethod<'a>)>,
+    methods: Vec<(Cow<'static, str>, InspectMethod<'static>)>,
 }
 
 #[derive(Serialize)]
@@ -108,10 +115,10 @@ struct InspectArgument<'a> {
     default: Option<()>,
 }
 
-impl<'a> Inspect<'a> {
-    fn of(descriptor: &'a ServiceDescriptor) -> Self {
-        let methods = descriptor.methods().iter().map(|method| (method.name(), InspectMethod::of(method)));
-        Self { name: descriptor.name(), methods: methods.collect() }
+impl Inspect {
+    fn of(services: &Services) -> Self {
+        let methods = services.methods().map(|(name, method)| (name, InspectMethod::of(method)));
+        Self { name: name(services), methods: methods.collect() }
     }
 }
 
@@ -127,6 +134,6 @@ impl<'a> InspectMethod<'a> {
     }
 }
 
-fn as_map<S: Serializer>(methods: &[(&str, InspectMethod)], serializer: S) -> Result<S::Ok, S::Error> {
+fn as_map<S: Serializer>(methods: &[(Cow<'_, str>, InspectMethod)], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_map(methods.iter().map(|(name, method)| (name, method)))
 }

@@ -4,7 +4,7 @@ use std::{io, sync::Arc};
 
 use everywire_core::{
     Limit, Result, Service,
-    descriptor::ServiceDescriptor,
+    descriptor::{ServiceDescriptor, Services},
     wire::{Connection, Io, Protocol},
 };
 use everywire_zmtp::{Engine, SocketType};
@@ -44,8 +44,8 @@ impl Protocol for Server {
         schema::check(descriptor)
     }
 
-    fn start(self, descriptor: &'static ServiceDescriptor) -> Result<Shared> {
-        Ok(Shared { descriptor, engine: Engine::new(Self::NAME, SocketType::Router) })
+    fn start(self, services: &Services) -> Result<Shared> {
+        Ok(Shared { services: services.clone(), engine: Engine::new(Self::NAME, SocketType::Router) })
     }
 
     async fn serve<S: Service>(shared: Arc<Shared>, service: S, connection: Connection<impl Io>) -> io::Result<()> {
@@ -66,7 +66,7 @@ impl Protocol for Server {
                 reply
             }
         };
-        let session = ZerorpcSession::new(dispatch, shared.descriptor, budget, waiting);
+        let session = ZerorpcSession::new(dispatch, &shared.services, budget, waiting);
         shared.engine.serve(connection, session).await
     }
 }
@@ -74,6 +74,6 @@ impl Protocol for Server {
 /// What all connections share.
 #[derive(Debug)]
 pub struct Shared {
-    descriptor: &'static ServiceDescriptor,
+    services: Services,
     engine: Engine,
 }

@@ -5,7 +5,7 @@ use std::{io, sync::Arc, time::Duration};
 use bytes::Bytes;
 use everywire_core::{
     Budget, RpcError,
-    descriptor::{Method, ServiceDescriptor},
+    descriptor::{Method, Services},
     wire::{Encoded, Waiting},
 };
 use everywire_zmtp::{Envelope, Peer, Reply, Session, frames::violation};
@@ -18,23 +18,18 @@ use crate::{
 };
 
 /// One connection. `dispatch` starts a call of the service.
-pub(crate) struct ZerorpcSession<D> {
+pub(crate) struct ZerorpcSession<'a, D> {
     dispatch: D,
-    descriptor: &'static ServiceDescriptor,
+    services: &'a Services,
     ids: MessageIds,
     budget: Arc<Budget>,
     waiting: Waiting,
 }
 
-impl<D> ZerorpcSession<D> {
+impl<'a, D> ZerorpcSession<'a, D> {
     /// A session for one connection, whose waiting calls are `waiting`.
-    pub(crate) fn new(
-        dispatch: D,
-        descriptor: &'static ServiceDescriptor,
-        budget: Arc<Budget>,
-        waiting: Waiting,
-    ) -> Self {
-        Self { dispatch, descriptor, ids: MessageIds::new(), budget, waiting }
+    pub(crate) fn new(dispatch: D, services: &'a Services, budget: Arc<Budget>, waiting: Waiting) -> Self {
+        Self { dispatch, services, ids: MessageIds::new(), budget, waiting }
     }
 }
 
@@ -45,7 +40,7 @@ pub(crate) struct Channel {
     missed: u8,
 }
 
-impl<D, F> Session for ZerorpcSession<D>
+impl<D, F> Session for ZerorpcSession<'_, D>
 where
     D: Fn(Request) -> F + Send,
     F: Future<Output = Reply> + Send,
@@ -130,7 +125,7 @@ fn heard(envelope: &Envelope, channel: &[u8], peer: &mut Peer<'_, impl Session<C
     }
 }
 
-impl<D, F> ZerorpcSession<D>
+impl<D, F> ZerorpcSession<'_, D>
 where
     D: Fn(Request) -> F + Send,
     F: Future<Output = Reply> + Send,
@@ -157,19 +152,19 @@ where
     }
 }
 
-impl<D> ZerorpcSession<D> {
+impl<D> ZerorpcSession<'_, D> {
     /// The method that a request calls, or the reply to a request that calls none of the service's.
     fn method(&self, event: &Event, channel: &[u8], is_draining: bool) -> Result<&'static Method, Encoded> {
         if is_draining {
             return Err(self.error(channel, &RpcError::unavailable("the server is shutting down")));
         }
         if schema::is_builtin(event.name) {
-            return Err(match schema::reply(self.descriptor, event.name, event.args) {
+            return Err(match schema::reply(self.services, event.name, event.args) {
                 Ok(value) => envelope::ok_encoded(&self.ids.next().1, channel, &value).into(),
                 Err(error) => self.error(channel, &error),
             });
         }
-        self.descriptor.find(event.name).map_err(|unknown| self.error(channel, &unknown))
+        self.services.find(event.name).map_err(|unknown| self.error(channel, &unknown))
     }
 
     /// The reply with an error.

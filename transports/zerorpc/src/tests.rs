@@ -100,7 +100,7 @@ impl Client {
         let real = Real::default();
         let (waiting, stop, budget) = (Arc::clone(&real.waiting), CancellationToken::new(), Budget::new(limits));
         let service = DemoService::new(real);
-        let shared = Server::new().start(service.descriptor()).unwrap();
+        let shared = Server::new().start(service.services()).unwrap();
         let connection = Connection::new(far, Peer::LOCAL, &budget, stop.clone());
         let served = tokio::spawn(Server::serve(Arc::new(shared), service, connection));
         let mut hello = GREETING.to_vec();
@@ -344,5 +344,5 @@ fn types_that_do_not_fit_are_refused_with_their_place() {
     check::<BTreeMap<String, Option<u64>>>().unwrap();
     check::<BTreeMap<Colour, f32>>().unwrap();
     check::<(char, [u8; 4])>().unwrap();
-    schema::check(DemoService::new(Real::default()).descriptor()).unwrap();
+    DemoService::new(Real::default()).services().iter().try_for_each(schema::check).unwrap();
 }

@@ -20,7 +20,7 @@ use std::{
 };
 
 use everywire_amqp::{Client, Server};
-use everywire_core::{Budget, Code, Limits, Origin, Result, Service, Transport, wire::CancellationToken};
+use everywire_core::{Budget, Code, Limits, Origin, Result, Transport, wire::CancellationToken};
 use everywire_testing::{broker::Broker, needs};
 use tokio::{
     sync::{Notify, OnceCell},
@@ -358,11 +358,10 @@ async fn a_trailing_slash_names_the_default_virtual_host() {
 async fn a_name_too_long_for_a_queue_is_an_error() {
     needs!(RabbitMq);
     let url = &shared_broker().await.url;
-    let service = DemoService::new(Arc::<Real>::default());
     for (bytes, is_good) in [(255, true), (256, false), (70_000, false)] {
         let name = "q".repeat(bytes);
         let server = Server::new(url).unwrap().queue(&name);
-        assert_eq!(server.check(service.descriptor()).is_ok(), is_good, "{bytes}");
+        assert_eq!(server.check(DemoService::descriptor()).is_ok(), is_good, "{bytes}");
         let error = DemoClient::new(Client::connect(url).await.unwrap().queue(&name)).add(3, 4).await.unwrap_err();
         let expected = if is_good { Code::Unavailable } else { Code::FailedPrecondition };
         assert_eq!(error.code(), expected, "{bytes}: {error}");

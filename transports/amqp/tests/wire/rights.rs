@@ -48,7 +48,7 @@ async fn a_missing_right_is_an_error_at_the_start_if_it_is_needed() {
         let service = Arc::new(DemoService::new(Arc::<Real>::default()));
         let (_, url) = user(broker, rights);
         let connected = async || Server::connect(&url).await.unwrap().queue(&queue);
-        let subscribed = connected().await.subscribe(service.descriptor(), &Limits::default()).await;
+        let subscribed = connected().await.subscribe(DemoService::descriptor(), &Limits::default()).await;
         let (at_once, server) = match subscribed {
             Ok(server) => (Ok(()), server),
             Err(error) => (Err(error), connected().await),

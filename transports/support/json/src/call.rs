@@ -133,7 +133,7 @@ async fn run<E: Endpoint>(endpoint: &E, request: Result<Request<'_>, InvalidRequ
     if let Some(outcome) = endpoint.answer_itself(&method) {
         return call.reply(outcome);
     }
-    let method = match service.descriptor().find(&method) {
+    let method = match service.services().find(&method) {
         Ok(method) => method,
         Err(unknown) => return call.reply::<()>(Err(unknown)),
     };

@@ -10,7 +10,7 @@ use std::{
 
 use everywire_core::{
     Budget, Limit, Limits, Service, Transport,
-    descriptor::ServiceDescriptor,
+    descriptor::Services,
     service,
     wire::{CancellationToken, Connection, Io, Protocol},
 };
@@ -76,7 +76,7 @@ impl Protocol for Echo {
     const SCHEME: &'static str = "http";
     type Shared = Self;
 
-    fn start(self, _: &'static ServiceDescriptor) -> everywire_core::Result<Self> {
+    fn start(self, _: &Services) -> everywire_core::Result<Self> {
         Ok(self)
     }
 

@@ -74,7 +74,7 @@ impl Plain {
         let mut service = ServiceDescriptor::builder("", leak(&self.queue), "");
         service.method(leak(name), "Method", "").reply::<()>("()");
         let service: &'static ServiceDescriptor = Box::leak(Box::new(service.build()));
-        service.find(name)
+        service.method(name).ok_or_else(|| RpcError::internal("a method that was just described"))
     }
 
     /// Calls a method that describes the server. The error says that the server has no introspection.

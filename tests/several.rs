@@ -1,0 +1,134 @@
+//! Several services on one server: their names on every wire, and what is ambiguous.
+
+use std::time::Duration;
+
+use everywire::{Code, Result, Server, Tcp, amqp, jsonrpc, memory, service, wire::CancellationToken};
+use everywire_testing::needs;
+use serde_json::json;
+use tokio::time::sleep;
+
+use crate::harness::{Wires, broker, on_every_wire, soon};
+
+#[service(package = "shop.v1")]
+trait Stock {
+    /// Takes pieces of an item.
+    async fn take(&self, pieces: u32) -> Result<u32>;
+    /// How many are left.
+    async fn left(&self) -> Result<u32>;
+}
+
+#[service(package = "shop.v1")]
+trait Bank {
+    /// Takes money.
+    async fn take(&self, cents: u32) -> Result<u32>;
+    /// How much there is.
+    async fn balance(&self) -> Result<u32>;
+}
+
+struct Shop;
+
+impl Stock for Shop {
+    async fn take(&self, pieces: u32) -> Result<u32> {
+        Ok(pieces + 1)
+    }
+
+    async fn left(&self) -> Result<u32> {
+        Ok(3)
+    }
+}
+
+impl Bank for Shop {
+    async fn take(&self, cents: u32) -> Result<u32> {
+        Ok(cents + 100)
+    }
+
+    async fn balance(&self) -> Result<u32> {
+        Ok(5)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_wire_serves_all_services() {
+    let both = Server::new(StockService::new(Shop)).add(BankService::new(Shop)).service();
+    let wires = Wires::serve(both).await;
+    on_every_wire!(wires, |wire, caller| {
+        let (stock, bank) = (StockClient::new(caller.clone()), BankClient::new(caller));
+        assert_eq!((stock.left().await, bank.balance().await), (Ok(3), Ok(5)), "{wire}");
+        assert_eq!((stock.take(1).await, bank.take(1).await), (Ok(2), Ok(101)), "{wire}: each has its own `take`");
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_service_has_a_queue() {
+    needs!(RabbitMq);
+    let broker = &broker().await.url;
+    let stop = CancellationToken::new();
+    let server = Server::new(StockService::new(Shop)).add(BankService::new(Shop));
+    let server = server.mount(amqp::Server::connect(broker).await.unwrap());
+    let serving = tokio::spawn(server.serve_until(stop.clone().cancelled_owned()));
+    let client = amqp::Client::connect(broker).await.unwrap();
+    let (stock, bank) = (StockClient::new(client.clone()), BankClient::new(client));
+    let served = async {
+        while stock.left().await.is_err() || bank.balance().await.is_err() {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    soon("both queues", served).await;
+    assert_eq!((stock.take(1).await, bank.take(1).await), (Ok(2), Ok(101)));
+    stop.cancel();
+    soon("the stop", serving).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_name_may_say_which_service_is_meant() {
+    let both = Server::new(StockService::new(Shop)).add(BankService::new(Shop)).service();
+    for (name, args, expected) in [
+        ("left", json!([]), json!(3)),
+        ("Stock.left", json!([]), json!(3)),
+        ("shop.v1.Bank.balance", json!([]), json!(5)),
+        ("Stock.take", json!([1]), json!(2)),
+        ("shop.v1.Bank.take", json!({ "cents": 1 }), json!(101)),
+    ] {
+        assert_eq!(memory::call(&*both, name, args).await, Ok(expected), "{name}");
+    }
+    let error = memory::call(&*both, "take", json!([1])).await.unwrap_err();
+    assert_eq!(
+        (error.code(), error.message()),
+        (Code::InvalidArgument, "several services have a method `take`; expected Stock.take or Bank.take")
+    );
+    for name in ["Till.take", "Stock.balance", "nothing", "v1.Stock.left"] {
+        let error = memory::call(&*both, name, json!([])).await.unwrap_err();
+        assert_eq!(error.code(), Code::Unimplemented, "{name}");
+        assert!(error.message().ends_with("they have Stock.take, left, Bank.take, balance"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_service_is_there_once() {
+    let server = Server::new(StockService::new(Shop)).add(StockService::new(Shop));
+    let tcp = Tcp::bind("127.0.0.1:0").await.unwrap();
+    let error = server.mount((tcp, jsonrpc::Server::new())).serve_until(std::future::ready(())).await.unwrap_err();
+    assert_eq!(error.message(), "the server has the service shop.v1.Stock twice");
+    let tcp = Tcp::bind("127.0.0.1:0").await.unwrap();
+    let late = Server::new(StockService::new(Shop)).mount((tcp, jsonrpc::Server::new())).add(BankService::new(Shop));
+    let error = late.serve_until(std::future::ready(())).await.unwrap_err();
+    assert_eq!(error.message(), "a layer or a service was added after a wire; add them first");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn schemas_and_introspection_list_all_services() {
+    let both = Server::new(StockService::new(Shop)).add(BankService::new(Shop)).service();
+    let wires = Wires::serve(both).await;
+    let names = ["Bank.take", "Stock.take", "balance", "left"];
+    for url in [format!("xmlrpc://{}", wires.xmlrpc), format!("jsonrpc://{}", wires.jsonrpc)] {
+        let listed = crate::program::run(&["call", &url]).await;
+        assert!(listed.0 && names.iter().all(|name| listed.1.contains(name)), "{url}: {listed:?}");
+    }
+    for (url, names) in [
+        (format!("grpc://{}", wires.grpc), ["shop.v1.Stock", "shop.v1.Bank"]),
+        (format!("zerorpc://{}", wires.zerorpc), ["Stock.take", "Bank.take"]),
+    ] {
+        let listed = crate::program::run(&["call", &url]).await;
+        assert!(listed.0 && names.iter().all(|name| listed.1.contains(name)), "{url}: {listed:?}");
+    }
+}
