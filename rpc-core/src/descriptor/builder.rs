@@ -1,5 +1,7 @@
 //! Collects what `#[service]` says of a trait.
 
+use std::sync::Arc;
+
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Map;
@@ -7,7 +9,7 @@ use serde_json::Map;
 use super::{
     method::{Argument, Method, Type},
     service::ServiceDescriptor,
-    shape::{Shape, Types},
+    shape::{Shape, Types, enums_with_data},
 };
 
 impl ServiceDescriptor {
@@ -82,6 +84,8 @@ impl Builder {
     /// The descriptor with all methods so far.
     pub fn build(mut self) -> ServiceDescriptor {
         self.descriptor.definitions = self.schemas.take_definitions(true);
+        let enums: Arc<[String]> = enums_with_data(&self.descriptor.types).into();
+        self.descriptor.methods.iter_mut().for_each(|method| method.enums_with_data = Arc::clone(&enums));
         self.descriptor
     }
 
@@ -148,6 +152,7 @@ impl MethodBuilder<'_> {
             signature: format!("{name}({}) -> {}", arguments_text.join(", "), reply.rust),
             arguments,
             reply,
+            enums_with_data: Arc::default(),
         });
     }
 }

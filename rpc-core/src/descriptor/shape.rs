@@ -14,3 +14,4 @@ mod walk;
 mod write;
 
 pub use types::{Container, Field, Shape, Types, Variant};
+pub use walk::enums_with_data;

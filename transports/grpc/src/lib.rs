@@ -71,7 +71,7 @@ mod settings;
 mod status;
 
 pub use client::Client;
-pub use codec::{Error, from_slice, to_vec};
+pub use codec::{Codec, Error, from_slice, to_vec};
 #[doc(hidden)]
 pub use loopback::Loopback;
 pub use server::Server;

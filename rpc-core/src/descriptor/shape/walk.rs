@@ -54,6 +54,13 @@ impl Container {
     }
 }
 
+/// The names of the enums in `types` of which a variant carries something, as serde announces them.
+#[must_use]
+pub fn enums_with_data(types: &Types) -> Vec<String> {
+    let with_data = types.iter().filter(|(_, it)| matches!(it, Container::Enum(_)) && !it.is_plain_enum());
+    with_data.map(|(name, _)| name.clone()).collect()
+}
+
 struct Walk<'a, F> {
     types: &'a Types,
     check: F,

@@ -49,7 +49,7 @@ impl<'a> Comments<'a> {
     pub(super) fn add_variant(&mut self, path: &[i32], name: &str, variant: &str) {
         let definition = self.service.definitions().get(name);
         let variants = definition.and_then(|schema| schema.get("oneOf")).and_then(Value::as_array);
-        let found = variants.into_iter().flatten().find(|schema| schema.get("const").is_some_and(|it| it == variant));
+        let found = variants.into_iter().flatten().find(|schema| is_of_variant(schema, variant));
         let docs = found.and_then(|schema| schema.get("description")).and_then(Value::as_str);
         self.add(path, docs.unwrap_or_default());
     }
@@ -63,4 +63,10 @@ impl<'a> Comments<'a> {
         let definition = self.service.definitions().get(name);
         definition.and_then(|schema| schema.pointer(pointer)).and_then(Value::as_str).unwrap_or_default()
     }
+}
+
+/// Whether `schema` is that of a plain variant, or of one with data.
+fn is_of_variant(schema: &Value, variant: &str) -> bool {
+    let is_plain = schema.get("const").is_some_and(|name| name == variant);
+    is_plain || schema.get("properties").is_some_and(|properties| properties.get(variant).is_some())
 }

@@ -49,6 +49,11 @@ pub(super) fn upper_case(name: &str) -> String {
     upper
 }
 
+/// `LightBlue` as `light_blue`.
+pub(super) fn snake_case(name: &str) -> String {
+    upper_case(name).to_ascii_lowercase()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
