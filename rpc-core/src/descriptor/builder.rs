@@ -179,6 +179,22 @@ mod tests {
     }
 
     #[test]
+    fn the_instances_of_a_generic_type_have_schemas_of_their_own() {
+        #[derive(Serialize, serde::Deserialize, JsonSchema)]
+        struct Page<T> {
+            items: Vec<T>,
+        }
+        let mut service = ServiceDescriptor::builder("", "Demo", "");
+        let put = service.method("put", "Put", "").argument::<Page<u8>>("bytes", "Page<u8>");
+        put.argument::<Page<String>>("texts", "Page<String>").reply::<()>("()");
+        let service = service.build();
+        let names: Vec<_> = service.definitions().keys().map(String::as_str).collect();
+        assert_eq!(names, ["Page", "Page2"]);
+        let names: Vec<_> = service.types().keys().map(String::as_str).collect();
+        assert_eq!(names, ["Page<String>", "Page<u8>"]);
+    }
+
+    #[test]
     fn a_type_without_a_shape_is_named_with_its_place() {
         let mut service = ServiceDescriptor::builder("demo.v1", "Demo", "");
         service.method("put", "Put", "").argument::<Value>("value", "Value").reply::<()>("()");

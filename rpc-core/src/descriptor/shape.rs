@@ -13,5 +13,5 @@ mod types;
 mod walk;
 mod write;
 
-pub use types::{Container, Field, Shape, Types, Variant};
+pub use types::{Container, Field, Shape, Types, Variant, plain_name};
 pub use walk::enums_with_data;

@@ -88,10 +88,19 @@ struct Nested {
     grid: Vec<Row>,
     row: Row,
     pairs: Vec<Vec<(u8, Option<String>)>>,
+    numbers: Page<u32>,
+    rests: Page<Row>,
     tree: Tree,
 }
 
 type Twice = Option<bool>;
+
+/// A page.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+struct Page<T> {
+    /// What is on it.
+    items: Vec<T>,
+}
 
 /// A row.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -224,6 +233,8 @@ fn another_implementation_reads_types_in_each_other() {
         grid: vec![],
         row: Row(vec![]),
         pairs: vec![],
+        numbers: Page { items: vec![] },
+        rests: Page { items: vec![] },
         tree: Tree(vec![]),
     };
     there_and_back("test.v1.Nested", &empty);
@@ -242,6 +253,8 @@ fn another_implementation_reads_types_in_each_other() {
         grid: vec![Row(vec![]), Row(vec![0.5])],
         row: Row(vec![1.5]),
         pairs: vec![vec![(0, None), (1, Some(String::new()))], vec![]],
+        numbers: Page { items: vec![0, 1] },
+        rests: Page { items: vec![Row(vec![]), Row(vec![0.5])] },
         tree: Tree(vec![Tree(vec![Tree(vec![])]), Tree(vec![])]),
     };
     there_and_back("test.v1.Nested", &full);
@@ -289,7 +302,7 @@ fn what_proto3_can_not_express_is_rejected_with_its_position() {
         (taking::<i128>(), "64 bits"),
         (taking::<char>(), "characters"),
         (taking::<()>(), "`PutRequest.value`: proto3 has no field without a value"),
-        (taking::<Outer>(), "`Holder.owner`: "),
+        (taking::<Outer>(), "`Holder<Vec<Option<char>>>.owner`: "),
         (taking::<Tagged>(), "self-describing"),
         (taking::<Hyphen>(), "`a-b` is not a valid name in proto3"),
         (taking::<PutRequest>(), "the name PutRequest is taken twice"),

@@ -8,7 +8,7 @@ use serde::{Deserializer, de::Visitor, forward_to_deserialize_any};
 use super::{
     access::{Entry, Once, OneVariant},
     tracer::{Reader, Tracer, Untraceable},
-    types::{Container, Shape},
+    types::{Container, Shape, full_name},
 };
 
 /// Scalars: note the shape, give the sample.
@@ -91,7 +91,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
     }
 
     fn deserialize_unit_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, Untraceable> {
-        self.named(name, |_| Ok((visitor.visit_unit()?, Container::Unit)))
+        self.named(full_name::<V::Value>(name), |_| Ok((visitor.visit_unit()?, Container::Unit)))
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
@@ -99,7 +99,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         name: &'static str,
         visitor: V,
     ) -> Result<V::Value, Untraceable> {
-        self.named(name, |tracer| {
+        self.named(full_name::<V::Value>(name), |tracer| {
             let mut shape = None;
             let value = visitor.visit_newtype_struct(Reader { tracer, shape: &mut shape })?;
             Ok((value, Container::Newtype(shape.unwrap_or(Shape::Unit))))
@@ -112,7 +112,9 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         len: usize,
         visitor: V,
     ) -> Result<V::Value, Untraceable> {
-        self.named(name, |tracer| tracer.elements(len, visitor).map(|(value, all)| (value, Container::Tuple(all))))
+        self.named(full_name::<V::Value>(name), |tracer| {
+            tracer.elements(len, visitor).map(|(value, all)| (value, Container::Tuple(all)))
+        })
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -121,7 +123,9 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         names: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Untraceable> {
-        self.named(name, |tracer| tracer.fields(names, visitor).map(|(value, all)| (value, Container::Struct(all))))
+        self.named(full_name::<V::Value>(name), |tracer| {
+            tracer.fields(names, visitor).map(|(value, all)| (value, Container::Struct(all)))
+        })
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -130,11 +134,12 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         names: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Untraceable> {
-        self.named(name, |tracer| {
-            let index = tracer.choose(name, names);
+        let name = full_name::<V::Value>(name);
+        self.named(name.clone(), |tracer| {
+            let index = tracer.choose(&name, names);
             let mut content = Container::Unit;
             let value = visitor.visit_enum(OneVariant { tracer, index, content: &mut content })?;
-            tracer.finish_variant(name, index, content);
+            tracer.finish_variant(&name, index, content);
             Ok((value, Container::Enum(BTreeMap::new())))
         })
     }

@@ -161,6 +161,43 @@ mod tests {
     }
 
     #[test]
+    fn the_instances_of_a_generic_type_have_names_of_their_own() {
+        #[derive(Serialize, Deserialize)]
+        struct Page<T> {
+            items: Vec<T>,
+            next: Option<Box<Page<T>>>,
+        }
+        #[derive(Serialize, Deserialize)]
+        struct Item {
+            number: u64,
+        }
+        #[derive(Serialize, Deserialize)]
+        enum Either<A, B> {
+            Left(A),
+            Right(B),
+        }
+        type Both = (Page<Item>, Page<Vec<String>>, Page<Page<Item>>, Either<u8, Item>, std::ops::Range<u32>);
+        let (_, types) = Shape::of::<Both>().unwrap();
+        let names: Vec<_> = types.keys().map(String::as_str).collect();
+        let pages = ["Page<Item>", "Page<Page<Item>>", "Page<Vec<String>>"];
+        assert_eq!(names, [&["Either<u8, Item>", "Item"], &pages[..], &["Range<u32, u32>"]].concat());
+        let Container::Struct(fields) = &types["Page<Page<Item>>"] else { panic!("{types:?}") };
+        assert_eq!(fields[0].shape, Shape::Seq(Box::new(Shape::Named("Page<Item>".into()))));
+    }
+
+    #[test]
+    fn a_field_that_is_skipped_in_some_values_is_no_difference() {
+        #[derive(Serialize, Deserialize)]
+        struct Tree {
+            #[serde(skip_serializing_if = "Option::is_none")]
+            left: Option<Box<Tree>>,
+            #[serde(skip_serializing_if = "Vec::is_empty")]
+            rest: Vec<Tree>,
+        }
+        assert_eq!(Shape::of::<Tree>().unwrap().1.len(), 1);
+    }
+
+    #[test]
     fn types_that_reject_empty_values_are_traced_with_others() {
         assert_eq!(Shape::of::<std::net::IpAddr>().unwrap().0, Shape::String);
         assert_eq!(Shape::of::<std::num::NonZeroU32>().unwrap().0, Shape::U32);

@@ -17,7 +17,7 @@ pub(super) struct Tracer {
     pub(super) types: Types,
     pub(super) enums: HashMap<String, Enum>,
     /// The names of the types that are being read, outermost first.
-    pub(super) open: Vec<&'static str>,
+    pub(super) open: Vec<String>,
     /// Fields and elements from the outermost type to here; left as it is where an error ends the reading.
     pub(super) path: Vec<String>,
 }
@@ -82,7 +82,7 @@ impl Tracer {
     }
 
     /// The variant of `name` to read next.
-    pub(super) fn choose(&mut self, name: &'static str, names: &'static [&'static str]) -> u32 {
+    pub(super) fn choose(&mut self, name: &str, names: &'static [&'static str]) -> u32 {
         let recursive = self.is_recursive();
         let found = self.enums.entry(name.to_owned()).or_default();
         found.names = names;
@@ -134,25 +134,25 @@ impl Reader<'_> {
     /// Reads the inside of the named type `name` with `read`.
     pub(super) fn named<V>(
         self,
-        name: &'static str,
+        name: String,
         read: impl FnOnce(&mut Tracer) -> Result<(V, Container), Untraceable>,
     ) -> Result<V, Untraceable> {
         if self.tracer.open.len() == MAX_DEPTH {
             return Err(Untraceable(format!("its types nest more than {MAX_DEPTH} deep")));
         }
         if self.tracer.path.is_empty() {
-            self.tracer.path.push(name.to_owned());
+            self.tracer.path.push(name.clone());
         }
-        self.tracer.open.push(name);
+        self.tracer.open.push(name.clone());
         let (value, container) = read(self.tracer)?;
         if !self.tracer.is_recursive() {
-            self.tracer.keep(name, container)?;
+            self.tracer.keep(&name, container)?;
         }
         self.tracer.open.pop();
         if self.tracer.open.is_empty() {
             self.tracer.path.clear();
         }
-        *self.shape = Some(Shape::Named(name.to_owned()));
+        *self.shape = Some(Shape::Named(name));
         Ok(value)
     }
 }

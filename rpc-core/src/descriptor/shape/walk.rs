@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::types::{Container, Shape, Types};
+use super::types::{Container, Shape, Types, plain_name};
 
 impl Shape {
     /// Checks this shape and each shape inside it with `check`, which looks at one level only. The error begins with the
@@ -58,7 +58,9 @@ impl Container {
 #[must_use]
 pub fn enums_with_data(types: &Types) -> Vec<String> {
     let with_data = types.iter().filter(|(_, it)| matches!(it, Container::Enum(_)) && !it.is_plain_enum());
-    with_data.map(|(name, _)| name.clone()).collect()
+    let mut names: Vec<_> = with_data.map(|(name, _)| plain_name(name).to_owned()).collect();
+    names.dedup();
+    names
 }
 
 struct Walk<'a, F> {

@@ -16,7 +16,7 @@ use prost_types::{
 use super::{
     comments::{Comments, ENUM, MEMBER, MESSAGE, SERVICE},
     members::{Member, Value, entry, fields, map_entry, tuple},
-    names::{camel_case, identifier, json_name, upper_case},
+    names::{camel_case, identifier, json_name, type_name, upper_case},
     types::{Content, FieldType, Label, field_type, is_unit, single_type},
 };
 
@@ -155,9 +155,10 @@ impl<'a> Model<'a> {
     }
 
     fn begin_message(&mut self, name: &str) -> Result<usize> {
-        self.take_name(name)?;
+        let type_name = type_name(name);
+        self.take_name(&type_name)?;
         let index = self.file.message_type.len();
-        self.file.message_type.push(DescriptorProto { name: Some(name.to_owned()), ..Default::default() });
+        self.file.message_type.push(DescriptorProto { name: Some(type_name), ..Default::default() });
         self.comments.add_type(&[MESSAGE, number(index)], name);
         Ok(index)
     }
@@ -235,12 +236,13 @@ impl<'a> Model<'a> {
     }
 
     fn add_enum(&mut self, name: &str, variants: &'a BTreeMap<u32, Variant>) -> Result<String> {
-        self.take_name(name)?;
+        let type_name = type_name(name);
+        self.take_name(&type_name)?;
         let path = [ENUM, number(self.file.enum_type.len())];
         self.comments.add_type(&path, name);
         let mut values: Vec<EnumValueDescriptorProto> = vec![];
         for (&index, variant) in variants {
-            let value = enum_value(name, index, variant)?;
+            let value = enum_value(&type_name, index, variant)?;
             if values.iter().any(|other| other.name() == value.name()) {
                 return Err(format!("two variants of {name} are called {}", value.name()));
             }
@@ -250,7 +252,7 @@ impl<'a> Model<'a> {
         if values.first().and_then(|value| value.number) != Some(0) {
             return Err(format!("the enum {name} has no variant 0"));
         }
-        let added = EnumDescriptorProto { name: Some(name.to_owned()), value: values, ..Default::default() };
+        let added = EnumDescriptorProto { name: Some(type_name), value: values, ..Default::default() };
         self.file.enum_type.push(added);
         Ok(self.full_name(name))
     }
@@ -261,6 +263,7 @@ impl<'a> Model<'a> {
     }
 
     fn full_name(&self, name: &str) -> String {
+        let name = type_name(name);
         match self.service.package() {
             "" => format!(".{name}"),
             package => format!(".{package}.{name}"),
