@@ -59,7 +59,7 @@ impl Call for GrpcCall<'_> {
     fn args<A: DeserializeOwned>(&mut self) -> Result<A> {
         let message = self.message.take().expect("arguments are read once");
         let scope = Scope { depth: self.around.budget.limits().depth, enums: self.around.enums };
-        let message = codec::Message::new(&message.bytes, scope);
+        let message = codec::Message::arguments(&message.bytes, scope);
         codec::read(message).or_else(|error| {
             if error.is_depth() {
                 self.around.budget.record(Limit::Depth, &error);

@@ -157,6 +157,16 @@ fn enums_with_data_are_messages_of_one_field() {
 }
 
 #[test]
+fn arguments_that_are_messages_must_be_there() {
+    let scope = Scope { depth: 9, enums: Enums::default() };
+    let arguments = |bytes| read::<(Pair, Option<Pair>, Vec<Pair>, u8, (u8, Nested))>(Message::arguments(bytes, scope));
+    assert!(arguments(&[10, 0, 42, 0]).is_ok(), "their fields may be absent");
+    for bytes in [&[][..], &[10, 0], &[42, 0], &[50, 0, 42, 0]] {
+        assert_eq!(arguments(bytes).unwrap_err().to_string(), "the message is missing", "{bytes:?}");
+    }
+}
+
+#[test]
 fn lists_maps_and_options_in_each_other_are_messages() {
     golden(&vec![vec![1u32, 2], vec![], vec![300]], &[10, 4, 10, 2, 1, 2, 10, 0, 10, 4, 10, 2, 0xac, 2]);
     golden(&vec![vec![vec![1u8], vec![]], vec![]], &[10, 5, 10, 1, 1, 10, 0, 10, 0]);

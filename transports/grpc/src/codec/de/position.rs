@@ -6,7 +6,7 @@ use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 
 use super::super::{
     enums::Scope,
-    error::{Error, Result},
+    error::{ABSENT, Error, Result},
     wire::{Records, Wire, is_ordered, ordered, take_number},
 };
 
@@ -19,11 +19,18 @@ const LIST_ENDED: Error = Error::new("the list has ended");
 pub(crate) struct Message<'a> {
     pub(super) bytes: &'a [u8],
     pub(super) scope: Scope<'a>,
+    /// The role of its fields.
+    role: Role,
 }
 
 impl<'a> Message<'a> {
     pub(crate) fn new(bytes: &'a [u8], scope: Scope<'a>) -> Self {
-        Self { bytes, scope }
+        Self { bytes, scope, role: Role::Plain }
+    }
+
+    /// The message whose fields are the arguments of a call.
+    pub(crate) fn arguments(bytes: &'a [u8], scope: Scope<'a>) -> Self {
+        Self { role: Role::Argument, ..Self::new(bytes, scope) }
     }
 
     /// The bytes in the order of their fields, with groups of at most `depth` levels.
@@ -35,7 +42,8 @@ impl<'a> Message<'a> {
     pub(super) fn fields<'de, V: Visitor<'de>>(self, count: usize, visitor: V) -> Result<V::Value> {
         let scope = self.scope.deeper()?;
         let bytes = self.in_order(scope.depth)?;
-        visitor.visit_seq(Fields { records: Records::new(&bytes, scope.depth)?, number: 0, count, scope })
+        let records = Records::new(&bytes, scope.depth)?;
+        visitor.visit_seq(Fields { records, number: 0, count, scope, role: self.role })
     }
 
     /// Hands field `number` to `read`.
@@ -61,13 +69,13 @@ impl<'a, P: Position<'a>> At<'a, P> {
     pub(super) fn fields<'de, V: Visitor<'de>>(mut self, count: usize, visitor: V) -> Result<V::Value> {
         let scope = self.0.scope();
         let bytes = self.0.message()?;
-        Message { bytes: &bytes, scope }.fields(count, visitor)
+        Message::new(&bytes, scope).fields(count, visitor)
     }
 
     /// Reads a message without looking at what is in it.
     pub(super) fn empty(mut self) -> Result<()> {
         let depth = self.0.scope().depth;
-        is_ordered(&self.0.message()?, depth).map(|_ordered| ())
+        is_ordered(self.0.payload(Ok)?, depth).map(|_ordered| ())
     }
 
     /// Hands the field of an `Option` or a map to `read`: the position itself, or, where proto3 has neither, field 1 of the
@@ -78,15 +86,17 @@ impl<'a, P: Position<'a>> At<'a, P> {
         }
         let scope = self.0.scope().deeper()?;
         let bytes = self.0.message()?;
-        Message { bytes: &bytes, scope }.field(1, Role::Plain, read)
+        Message::new(&bytes, scope).field(1, Role::Plain, read)
     }
 }
 
 /// How many values a field has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Role {
+pub(crate) enum Role {
     /// Any number of values: lists, maps and `Option`s are the field itself.
     Plain,
+    /// The same, of an argument: it must be there if it is a message, whose zero value would be one that nobody sent.
+    Argument,
     /// One value, such as the content of an `Option`: lists, maps and `Option`s are in a message of their own.
     Single,
 }
@@ -169,6 +179,9 @@ impl<'a> Position<'a> for Field<'_, 'a> {
     }
 
     fn message(&mut self) -> Result<Cow<'a, [u8]>> {
+        if self.find()?.is_none() && self.role == Role::Argument {
+            return Err(ABSENT);
+        }
         let mut merged = Cow::Borrowed(&[][..]);
         while self.find()?.is_some() {
             let next = self.records.payload()?;
@@ -178,7 +191,7 @@ impl<'a> Position<'a> for Field<'_, 'a> {
     }
 
     fn list<'de, V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value> {
-        if self.role == Role::Plain {
+        if self.role != Role::Single {
             return visitor.visit_seq(Elements { field: self, packed: &[], undecided: false, ended: false });
         }
         let (bytes, message) = self.undecided()?;
@@ -186,7 +199,7 @@ impl<'a> Position<'a> for Field<'_, 'a> {
     }
 
     fn field(&mut self) -> Option<Field<'_, 'a>> {
-        (self.role == Role::Plain).then_some(Field { records: self.records, ..*self })
+        (self.role != Role::Single).then_some(Field { records: self.records, ..*self })
     }
 
     fn scope(&self) -> Scope<'a> {
@@ -310,7 +323,7 @@ pub(super) struct Entries<'r, 'a> {
 
 impl Entries<'_, '_> {
     fn part<'de, T: DeserializeSeed<'de>>(&self, number: u32, role: Role, seed: T) -> Result<T::Value> {
-        let entry = Message { bytes: self.entry, scope: self.field.scope };
+        let entry = Message::new(self.entry, self.field.scope);
         entry.field(number, role, |field| seed.deserialize(At::new(field)))
     }
 }
@@ -337,6 +350,7 @@ pub(super) struct Fields<'a> {
     pub(super) number: u32,
     pub(super) count: usize,
     pub(super) scope: Scope<'a>,
+    pub(super) role: Role,
 }
 
 impl<'de> SeqAccess<'de> for Fields<'_> {
@@ -348,7 +362,7 @@ impl<'de> SeqAccess<'de> for Fields<'_> {
         }
         self.count -= 1;
         self.number += 1;
-        let field = Field { records: &mut self.records, number: self.number, scope: self.scope, role: Role::Plain };
+        let field = Field { records: &mut self.records, number: self.number, scope: self.scope, role: self.role };
         seed.deserialize(At::new(field)).map(Some)
     }
 
