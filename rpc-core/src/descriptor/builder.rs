@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
+use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings, schema_for};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Map;
 
@@ -91,7 +91,8 @@ impl Builder {
 
     /// Describes `T` and keeps the named types inside it.
     fn describe<T: Serialize + DeserializeOwned + JsonSchema>(&mut self, rust: &'static str) -> Type {
-        let shape = Shape::of::<T>().and_then(|(shape, types)| self.keep(types).map(|()| shape));
+        let shape = Shape::of::<T>().or_else(|_| Shape::with_samples::<T>(schema_for!(T).as_value()));
+        let shape = shape.and_then(|(shape, types)| self.keep(types).map(|()| shape));
         Type { rust, shape, schema: self.schemas.subschema_for::<T>() }
     }
 

@@ -7,6 +7,7 @@
 
 mod access;
 mod read;
+mod samples;
 mod trace;
 mod tracer;
 mod types;

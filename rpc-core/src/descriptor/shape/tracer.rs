@@ -3,16 +3,24 @@
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,
+    rc::Rc,
 };
 
 use serde::de;
 
-use super::types::{Container, Shape, Types, Variant};
+use super::{
+    samples::{LENGTHS, Samples, whole},
+    types::{Container, Shape, Types, Variant},
+};
 
-#[derive(Default)]
 pub(super) struct Tracer {
-    pub(super) text: &'static str,
-    pub(super) number: u8,
+    samples: Rc<Samples>,
+    /// How many samples were rejected at each place.
+    rejected: HashMap<String, usize>,
+    /// The places of the samples in this round, and how many there are for each.
+    given: Vec<(String, usize)>,
+    /// Whether the latest sample was accepted where it was given.
+    pub(super) accepted: bool,
     pub(super) round: usize,
     pub(super) types: Types,
     pub(super) enums: HashMap<String, Enum>,
@@ -39,6 +47,72 @@ impl Enum {
 }
 
 impl Tracer {
+    pub(super) fn new(samples: Samples) -> Self {
+        Self::with(Rc::new(samples), HashMap::new())
+    }
+
+    fn with(samples: Rc<Samples>, rejected: HashMap<String, usize>) -> Self {
+        let (given, accepted, round, types, enums, open, path) = Default::default();
+        Self { samples, rejected, given, accepted, round, types, enums, open, path }
+    }
+
+    /// Begins the next round.
+    pub(super) fn begin_round(&mut self) {
+        self.given.clear();
+    }
+
+    /// Begins anew with other samples, or returns `None` if none are left. A type may reject a value only after it has read
+    /// all of it. Then the samples inside it change like the digits of a counter.
+    pub(super) fn next_sample(mut self) -> Option<Self> {
+        while let Some((place, count)) = self.given.pop() {
+            let rejected = self.rejected.entry(place.clone()).or_default();
+            *rejected += 1;
+            if *rejected < count {
+                return Some(Self::with(self.samples, self.rejected));
+            }
+            if !self.accepted {
+                return None;
+            }
+            self.rejected.remove(&place);
+        }
+        None
+    }
+
+    /// Which of `count` samples to give here.
+    fn sample(&mut self, count: usize) -> usize {
+        let place = self.path.concat();
+        let index = self.rejected.get(&place).copied().unwrap_or(0);
+        self.given.push((place, count));
+        self.accepted = false;
+        index.min(count - 1)
+    }
+
+    pub(super) fn text(&mut self) -> String {
+        let index = self.sample(self.samples.texts.len());
+        self.samples.texts[index].clone()
+    }
+
+    pub(super) fn bytes(&mut self) -> Vec<u8> {
+        vec![0; self.sample(LENGTHS)]
+    }
+
+    /// An integer, or zero if this type has none of that value.
+    pub(super) fn integer<T: TryFrom<i64> + Default>(&mut self) -> T {
+        let index = self.sample(self.samples.numbers.len());
+        let number = whole(self.samples.numbers.get(index));
+        number.and_then(|number| T::try_from(number).ok()).unwrap_or_default()
+    }
+
+    pub(super) fn float(&mut self) -> f64 {
+        let index = self.sample(self.samples.numbers.len());
+        self.samples.numbers[index].as_f64().unwrap_or_default()
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "any number will do")]
+    pub(super) fn short_float(&mut self) -> f32 {
+        self.float() as f32
+    }
+
     /// Whether a type is being read inside itself. The reading then takes the shortest way out and its findings are not
     /// kept, since the outer reading of the same type finds more.
     pub(super) fn is_recursive(&self) -> bool {
