@@ -7,16 +7,18 @@
 mod position;
 mod variant;
 
+use std::{num::ParseIntError, str::FromStr};
+
 use serde::{
     Deserializer,
-    de::{DeserializeOwned, IntoDeserializer, Visitor},
+    de::{DeserializeOwned, Error as _, IntoDeserializer, Visitor},
 };
 
 pub(crate) use self::position::Message;
 use self::position::{At, Entries, Field, Position, Role, text};
 use super::{
     enums::{Enums, Scope},
-    error::{Error, Result, UNIT},
+    error::{Error, Result},
     wire::Wire,
 };
 
@@ -106,9 +108,14 @@ impl<'de> Deserializer<'de> for Message<'_> {
     in_field_1! {
         deserialize_any deserialize_bool deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64 deserialize_u8
         deserialize_u16 deserialize_u32 deserialize_u64 deserialize_f32 deserialize_f64 deserialize_char deserialize_str
-        deserialize_string deserialize_bytes deserialize_byte_buf deserialize_option deserialize_seq deserialize_map
+        deserialize_string deserialize_bytes deserialize_byte_buf deserialize_i128 deserialize_u128 deserialize_option deserialize_seq deserialize_map
         deserialize_identifier deserialize_ignored_any
     }
+}
+
+/// A number in decimal digits; no text is zero.
+fn parsed<T: FromStr<Err = ParseIntError> + Default>(text: &str) -> Result<T> {
+    if text.is_empty() { Ok(T::default()) } else { text.parse().map_err(Error::custom) }
 }
 
 /// The low 32 bits of a varint's 64, which is how every protocol buffers library reads narrower numbers.
@@ -209,12 +216,13 @@ impl<'a, 'de, P: Position<'a>> Deserializer<'de> for At<'a, P> {
         visitor.visit_newtype_struct(self)
     }
 
-    fn deserialize_unit<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value> {
-        Err(UNIT)
+    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        self.empty()?;
+        visitor.visit_unit()
     }
 
-    fn deserialize_unit_struct<V: Visitor<'de>>(self, _name: &'static str, _visitor: V) -> Result<V::Value> {
-        Err(UNIT)
+    fn deserialize_unit_struct<V: Visitor<'de>>(self, _name: &'static str, visitor: V) -> Result<V::Value> {
+        self.deserialize_unit(visitor)
     }
 
     fn deserialize_tuple<V: Visitor<'de>>(self, length: usize, visitor: V) -> Result<V::Value> {
@@ -230,11 +238,22 @@ impl<'a, 'de, P: Position<'a>> Deserializer<'de> for At<'a, P> {
         self.fields(length, visitor)
     }
 
-    fn deserialize_any<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value> {
-        Err(NOT_SELF_DESCRIBING)
+    fn deserialize_i128<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value> {
+        visitor.visit_i128(parsed(self.0.payload(text)?)?)
     }
 
-    fn deserialize_char<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value> {
+    fn deserialize_u128<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value> {
+        visitor.visit_u128(parsed(self.0.payload(text)?)?)
+    }
+
+    fn deserialize_char<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value> {
+        match self.0.payload(text)? {
+            "" => visitor.visit_char('\0'),
+            character => visitor.visit_str(character),
+        }
+    }
+
+    fn deserialize_any<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value> {
         Err(NOT_SELF_DESCRIBING)
     }
 

@@ -11,7 +11,6 @@ pub(super) type Result<T, E = Error> = std::result::Result<T, E>;
 /// A list of enums would mix both if one of them were written without [`Enums`](super::Enums).
 pub(super) const MIXED: Error =
     Error::new("a list of both numbers and messages; name its enums with data to the encoder");
-pub(super) const UNIT: Error = Error::new("proto3 has no field without a value");
 pub(super) const ABSENT: Error = Error::new("the message is missing");
 pub(super) const ABSENT_VARIANT: Error = Error::new("no variant that this enum has is set");
 

@@ -16,7 +16,9 @@
 //! | `bool`, `f32`, `f64`, `String` | bool, float, double, string |
 //! | `i8` to `i32`, `i64` | int32, int64 |
 //! | `u8` to `u32`, `u64` | uint32, uint64 |
+//! | `i128`, `u128`; `char` | string: decimal digits, where no text is 0; the character, where no text is `'\0'` |
 //! | bytes, `Vec<u8>` | bytes |
+//! | `()`, unit struct | an empty message |
 //! | struct, tuple; newtype struct | message; the type inside it |
 //! | enum of plain variants | enum, numbered by variant |
 //! | enum with data | message with a `oneof`: variants are fields in order, a plain variant is an empty message |

@@ -90,8 +90,17 @@ impl<'a, 'b, P: Position> ser::Serializer for At<'a, 'b, P> {
             .number(self.out, Wire::Fixed64, value.to_bits() == 0, |out| out.extend_from_slice(&value.to_le_bytes()))
     }
 
-    fn serialize_char(self, _value: char) -> Result<()> {
-        Err(Error::new("proto3 has no characters; use a String"))
+    // Their zero values are left out, as those of other numbers are, though not every text of them is empty.
+    fn serialize_i128(self, value: i128) -> Result<()> {
+        self.position.text(self.out, itoa::Buffer::new().format(value), value == 0)
+    }
+
+    fn serialize_u128(self, value: u128) -> Result<()> {
+        self.position.text(self.out, itoa::Buffer::new().format(value), value == 0)
+    }
+
+    fn serialize_char(self, value: char) -> Result<()> {
+        self.position.text(self.out, value.encode_utf8(&mut [0; 4]), value == '\0')
     }
 
     fn serialize_str(self, value: &str) -> Result<()> {
@@ -119,11 +128,11 @@ impl<'a, 'b, P: Position> ser::Serializer for At<'a, 'b, P> {
     }
 
     fn serialize_unit(self) -> Result<()> {
-        self.position.unit()
+        variant::put_unit_message(self.out, self.position)
     }
 
     fn serialize_unit_struct(self, _name: &'static str) -> Result<()> {
-        self.position.unit()
+        self.serialize_unit()
     }
 
     fn serialize_unit_variant(self, name: &'static str, index: u32, _variant: &'static str) -> Result<()> {

@@ -37,10 +37,6 @@ pub(super) enum Label {
 
 /// Checks that proto3 can express an argument or a reply of this shape, and everything inside it.
 pub(super) fn carries(shape: &Shape, types: &Types) -> Result<(), String> {
-    // A reply may be empty. An empty argument is rejected later, when its field is added.
-    if is_unit(shape, types) {
-        return Ok(());
-    }
     shape.check_each(types, |shape| field_type(shape, types).map(|_| ()))
 }
 
@@ -88,13 +84,12 @@ pub(super) fn single_type<'a>(shape: &'a Shape, types: &'a Types) -> Result<Fiel
         Shape::U64 => Kind::Uint64,
         Shape::F32 => Kind::Float,
         Shape::F64 => Kind::Double,
-        Shape::String => Kind::String,
+        // What has no type of its own is text.
+        Shape::String | Shape::I128 | Shape::U128 | Shape::Char => Kind::String,
         Shape::Bytes => Kind::Bytes,
         Shape::Seq(inner) if is_byte(inner, types) => Kind::Bytes,
         Shape::Named(name) => return named(name, types),
-        Shape::Unit => return Err("proto3 has no field without a value".to_owned()),
-        Shape::I128 | Shape::U128 => return Err("proto3 has no integers of more than 64 bits".to_owned()),
-        Shape::Char => return Err("proto3 has no characters; use a String".to_owned()),
+        Shape::Unit => return Ok(message(Label::One, Content::Tuple(&[]))),
         Shape::Option(_) | Shape::Seq(_) | Shape::Map(..) => {
             return Ok(message(Label::One, Content::Wrapper(newtype(shape), inner)));
         }
@@ -110,7 +105,7 @@ fn newtype(shape: &Shape) -> Option<&str> {
 
 fn named<'a>(name: &'a str, types: &'a Types) -> Result<FieldType<'a>, String> {
     let kind = match types.get(name) {
-        Some(Container::Struct(_) | Container::Tuple(_)) => Kind::Message,
+        Some(Container::Unit | Container::Struct(_) | Container::Tuple(_)) => Kind::Message,
         Some(container @ Container::Enum(_)) => {
             if container.is_plain_enum() {
                 Kind::Enum
@@ -118,7 +113,6 @@ fn named<'a>(name: &'a str, types: &'a Types) -> Result<FieldType<'a>, String> {
                 Kind::Message
             }
         }
-        Some(Container::Unit) => return Err("proto3 has no field without a value".to_owned()),
         Some(Container::Newtype(_)) | None => return Err(format!("the type `{name}` is not known")),
     };
     Ok(FieldType { label: Label::One, kind, content: Content::Named(name) })

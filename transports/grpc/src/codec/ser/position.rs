@@ -4,7 +4,7 @@ use everywire_core::wire::MessageBuffer;
 
 use super::super::{
     enums::Output,
-    error::{MIXED, Result, UNIT},
+    error::{MIXED, Result},
     wire::{Wire, put_tag, put_varint},
 };
 
@@ -25,9 +25,10 @@ pub(super) trait Position: Sized {
         put: impl FnOnce(&mut MessageBuffer<'_>),
     ) -> Result<()>;
     fn bytes(self, out: &mut MessageBuffer<'_>, bytes: &[u8]) -> Result<()>;
+    /// Writes a number or a character as text.
+    fn text(self, out: &mut MessageBuffer<'_>, text: &str, zero: bool) -> Result<()>;
     /// Begins a message; the whole message needs no beginning.
     fn message(self, out: &mut MessageBuffer<'_>) -> Result<Option<Open>>;
-    fn unit(self) -> Result<()>;
     /// The number of the field for a list, a map or an `Option`. Where proto3 has none of these, they need a message around
     /// them, of which they are field 1: inside a list or an `Option`, as the value of a map or a variant.
     fn slot(self) -> (u32, bool);
@@ -66,12 +67,12 @@ impl Position for Message {
         FIRST.bytes(out, bytes)
     }
 
-    fn message(self, _out: &mut MessageBuffer<'_>) -> Result<Option<Open>> {
-        Ok(None)
+    fn text(self, out: &mut MessageBuffer<'_>, text: &str, zero: bool) -> Result<()> {
+        FIRST.text(out, text, zero)
     }
 
-    fn unit(self) -> Result<()> {
-        Ok(())
+    fn message(self, _out: &mut MessageBuffer<'_>) -> Result<Option<Open>> {
+        Ok(None)
     }
 
     fn slot(self) -> (u32, bool) {
@@ -110,12 +111,15 @@ impl Position for Field {
         Ok(())
     }
 
-    fn message(self, out: &mut MessageBuffer<'_>) -> Result<Option<Open>> {
-        Ok(Some(Open::new(out, self.number)))
+    fn text(self, out: &mut MessageBuffer<'_>, text: &str, zero: bool) -> Result<()> {
+        if self.explicit || !zero {
+            put_bytes(out, self.number, text.as_bytes());
+        }
+        Ok(())
     }
 
-    fn unit(self) -> Result<()> {
-        Err(UNIT)
+    fn message(self, out: &mut MessageBuffer<'_>) -> Result<Option<Open>> {
+        Ok(Some(Open::new(out, self.number)))
     }
 
     fn slot(self) -> (u32, bool) {
@@ -201,13 +205,13 @@ impl Position for Element<'_> {
         Ok(())
     }
 
+    fn text(self, out: &mut MessageBuffer<'_>, text: &str, _zero: bool) -> Result<()> {
+        self.bytes(out, text.as_bytes())
+    }
+
     fn message(self, out: &mut MessageBuffer<'_>) -> Result<Option<Open>> {
         self.check_not_packed()?;
         Ok(Some(Open::new(out, self.number)))
-    }
-
-    fn unit(self) -> Result<()> {
-        Err(UNIT)
     }
 
     fn slot(self) -> (u32, bool) {

@@ -41,6 +41,13 @@ pub(super) fn put_newtype<T: Serialize + ?Sized>(
     Ok(())
 }
 
+/// Writes a message without fields.
+pub(super) fn put_unit_message(out: &mut Output<'_>, position: impl Position) -> Result<()> {
+    let open = position.message(out)?;
+    close(open, out);
+    Ok(())
+}
+
 fn close(open: Option<Open>, out: &mut Output<'_>) {
     if let Some(open) = open {
         open.close(out);
