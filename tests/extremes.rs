@@ -102,18 +102,20 @@ impl Echo for Mirror {
     }
 }
 
-/// A service with a type that proto3 has no word for.
+/// A service with a type for which most wires have no word.
 #[everywire::service(package = "test.v1")]
 pub(crate) trait Pairs {
     /// Swaps.
     async fn swap(&self, pair: Pair) -> Result<Pair>;
 }
 
-/// A list that may be absent: in proto3 an absent list is an empty one.
+type Perhaps = Option<i64>;
+
+/// Something that may be absent in two ways: most wires have only one nil.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(crate = "everywire::serde")]
 pub(crate) struct Pair {
-    both: Option<Vec<i64>>,
+    both: Option<Perhaps>,
 }
 
 struct Swaps;
@@ -129,7 +131,7 @@ async fn a_type_that_a_wire_cannot_carry_is_refused_before_anything_serves() {
     let mut wires = Wires::serve(PairsService::new(Swaps)).await;
     let error = soon("the refusal", wires.ended()).await.unwrap().unwrap_err();
     assert_eq!(error.code(), Code::FailedPrecondition, "{error}");
-    for part in ["test.v1.Pairs.swap", "pair: Pair", "`Pair.both`", "no list here"] {
+    for part in ["test.v1.Pairs.swap", "pair: Pair", "`Pair.both`", "an absent value and a present nil"] {
         assert!(error.message().contains(part), "{part}: {error}");
     }
 }

@@ -1,13 +1,15 @@
 //! Collects what `#[service]` says of a trait.
 
-use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
+use std::sync::Arc;
+
+use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings, schema_for};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Map;
 
 use super::{
     method::{Argument, Method, Type},
     service::ServiceDescriptor,
-    shape::{Shape, Types},
+    shape::{Shape, Types, enums_with_data},
 };
 
 impl ServiceDescriptor {
@@ -82,12 +84,15 @@ impl Builder {
     /// The descriptor with all methods so far.
     pub fn build(mut self) -> ServiceDescriptor {
         self.descriptor.definitions = self.schemas.take_definitions(true);
+        let enums: Arc<[String]> = enums_with_data(&self.descriptor.types).into();
+        self.descriptor.methods.iter_mut().for_each(|method| method.enums_with_data = Arc::clone(&enums));
         self.descriptor
     }
 
     /// Describes `T` and keeps the named types inside it.
     fn describe<T: Serialize + DeserializeOwned + JsonSchema>(&mut self, rust: &'static str) -> Type {
-        let shape = Shape::of::<T>().and_then(|(shape, types)| self.keep(types).map(|()| shape));
+        let shape = Shape::of::<T>().or_else(|_| Shape::with_samples::<T>(schema_for!(T).as_value()));
+        let shape = shape.and_then(|(shape, types)| self.keep(types).map(|()| shape));
         Type { rust, shape, schema: self.schemas.subschema_for::<T>() }
     }
 
@@ -148,6 +153,7 @@ impl MethodBuilder<'_> {
             signature: format!("{name}({}) -> {}", arguments_text.join(", "), reply.rust),
             arguments,
             reply,
+            enums_with_data: Arc::default(),
         });
     }
 }
@@ -171,6 +177,22 @@ mod tests {
         assert_eq!(service.full_name(), "Demo");
         assert_eq!(service.methods()[0].camel_name(), "WaitFor");
         assert_eq!(service.methods()[0].required_arguments(), 2);
+    }
+
+    #[test]
+    fn the_instances_of_a_generic_type_have_schemas_of_their_own() {
+        #[derive(Serialize, serde::Deserialize, JsonSchema)]
+        struct Page<T> {
+            items: Vec<T>,
+        }
+        let mut service = ServiceDescriptor::builder("", "Demo", "");
+        let put = service.method("put", "Put", "").argument::<Page<u8>>("bytes", "Page<u8>");
+        put.argument::<Page<String>>("texts", "Page<String>").reply::<()>("()");
+        let service = service.build();
+        let names: Vec<_> = service.definitions().keys().map(String::as_str).collect();
+        assert_eq!(names, ["Page", "Page2"]);
+        let names: Vec<_> = service.types().keys().map(String::as_str).collect();
+        assert_eq!(names, ["Page<String>", "Page<u8>"]);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! One method of a service, and its types.
 
+use std::sync::Arc;
+
 use schemars::Schema;
 
 use super::shape::Shape;
@@ -16,6 +18,7 @@ pub struct Method {
     pub(super) arguments: Vec<Argument>,
     pub(super) reply: Type,
     pub(super) signature: String,
+    pub(super) enums_with_data: Arc<[String]>,
 }
 
 /// One argument of a method.
@@ -83,6 +86,12 @@ impl Method {
     /// How many arguments a call must have: those before the trailing optional ones.
     pub fn required_arguments(&self) -> usize {
         self.arguments.iter().rposition(|argument| !argument.is_optional()).map_or(0, |last| last + 1)
+    }
+
+    /// The names, as serde announces them, of the service's enums of which a variant carries something. A format that writes
+    /// these unlike enums of plain variants needs to know them, since serde shows it only the variant that it writes.
+    pub fn enums_with_data(&self) -> &[String] {
+        &self.enums_with_data
     }
 
     /// The method in one line, such as `add(a: i64, b: i64) -> i64`.

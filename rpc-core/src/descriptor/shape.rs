@@ -7,10 +7,12 @@
 
 mod access;
 mod read;
+mod samples;
 mod trace;
 mod tracer;
 mod types;
 mod walk;
 mod write;
 
-pub use types::{Container, Field, Shape, Types, Variant};
+pub use types::{Container, Field, Shape, Types, Variant, plain_name};
+pub use walk::enums_with_data;

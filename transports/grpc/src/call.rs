@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use everywire_core::{
     Budget, Context, Limit, Peer, Result,
+    descriptor::Method,
     wire::{Call, LazyContext, decode_again},
 };
 use everywire_net::context;
@@ -12,7 +13,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     body::Body,
-    codec,
+    codec::{self, Enums, Scope},
     envelope::{self, Message},
     status,
 };
@@ -33,12 +34,15 @@ pub(crate) struct Around<'a> {
     pub(crate) budget: &'a Arc<Budget>,
     /// Whether the client asks for a compressed reply. A short one is not compressed.
     pub(crate) gzip: bool,
+    /// The enums with data in the types of the method.
+    pub(crate) enums: Enums<'a>,
 }
 
 impl<'a> Around<'a> {
     /// Of a request that arrives without a connection.
-    pub(crate) fn nothing(budget: &'a Arc<Budget>) -> Self {
-        Self { headers: HeaderMap::new(), deadline: None, peer: &Peer::LOCAL, budget, gzip: false }
+    pub(crate) fn nothing(budget: &'a Arc<Budget>, method: &'a Method) -> Self {
+        let enums = Enums::new(method.enums_with_data());
+        Self { headers: HeaderMap::new(), deadline: None, peer: &Peer::LOCAL, budget, gzip: false, enums }
     }
 }
 
@@ -54,12 +58,13 @@ impl Call for GrpcCall<'_> {
 
     fn args<A: DeserializeOwned>(&mut self) -> Result<A> {
         let message = self.message.take().expect("arguments are read once");
-        let (bytes, depth) = (&*message.bytes, self.around.budget.limits().depth);
-        codec::from_slice_within(bytes, depth).or_else(|error| {
+        let scope = Scope { depth: self.around.budget.limits().depth, enums: self.around.enums };
+        let message = codec::Message::arguments(&message.bytes, scope);
+        codec::read(message).or_else(|error| {
             if error.is_depth() {
                 self.around.budget.record(Limit::Depth, &error);
             }
-            decode_again(codec::Message { bytes, depth })
+            decode_again(message)
         })
     }
 
@@ -80,7 +85,7 @@ impl Call for GrpcCall<'_> {
     }
 
     fn reply<R: Serialize>(&mut self, outcome: Result<R>) -> Self::Reply {
-        match outcome.and_then(|reply| envelope::frame_within(&reply, self.around.budget)) {
+        match outcome.and_then(|reply| envelope::frame_within(&reply, self.around.enums, self.around.budget)) {
             Ok(message) if self.around.gzip => envelope::gzip_response(message, self.around.budget),
             Ok(message) => envelope::response(message),
             Err(error) => status::response(&error),

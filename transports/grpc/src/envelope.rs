@@ -17,7 +17,7 @@ use tonic::Status;
 
 use crate::{
     body::Body,
-    codec,
+    codec::{self, Enums, Output},
     compression::{self, Encoding},
 };
 
@@ -34,17 +34,17 @@ pub(crate) const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("applicati
 const INITIAL_CAPACITY: usize = 128;
 
 /// `message`, a request, with its prefix.
-pub(crate) fn frame<T: Serialize>(message: &T) -> Result<Bytes, codec::Error> {
-    let mut out = MessageBuffer::unbounded(empty_prefix());
+pub(crate) fn frame<T: Serialize>(message: &T, enums: Enums<'_>) -> Result<Bytes, codec::Error> {
+    let mut out = Output::new(MessageBuffer::unbounded(empty_prefix()), enums);
     put_framed(message, &mut out)?;
-    Ok(out.into_vec().into())
+    Ok(out.buffer.into_vec().into())
 }
 
 /// `message`, a reply, with its prefix. An error if it can't be written, or if `budget` has no room for it.
-pub(crate) fn frame_within<T: Serialize>(message: &T, budget: &Arc<Budget>) -> Result<Bytes> {
-    let mut out = MessageBuffer::new(empty_prefix(), budget);
+pub(crate) fn frame_within<T: Serialize>(message: &T, enums: Enums<'_>, budget: &Arc<Budget>) -> Result<Bytes> {
+    let mut out = Output::new(MessageBuffer::new(empty_prefix(), budget), enums);
     put_framed(message, &mut out).map_err(RpcError::internal)?;
-    Ok(out.finish()?.into())
+    Ok(out.buffer.finish()?.into())
 }
 
 fn empty_prefix() -> Vec<u8> {
@@ -54,7 +54,7 @@ fn empty_prefix() -> Vec<u8> {
 }
 
 /// Appends `message` to its prefix.
-fn put_framed<T: Serialize>(message: &T, out: &mut MessageBuffer<'_>) -> Result<(), codec::Error> {
+fn put_framed<T: Serialize>(message: &T, out: &mut Output<'_>) -> Result<(), codec::Error> {
     codec::encode(message, out)?;
     let length = u32::try_from(out.len() - PREFIX).map_err(serde::ser::Error::custom)?;
     out[1..PREFIX].copy_from_slice(&length.to_be_bytes());
@@ -223,9 +223,9 @@ mod tests {
 
     #[test]
     fn a_message_has_a_prefix() {
-        assert_eq!(frame(&7i64).as_deref(), Ok(&[0, 0, 0, 0, 2, 8, 7][..]));
-        assert_eq!(frame(&()).as_deref(), Ok(&[0; 5][..]));
-        let long = frame(&"x".repeat(70_000)).unwrap();
+        assert_eq!(frame(&7i64, Enums::default()).as_deref(), Ok(&[0, 0, 0, 0, 2, 8, 7][..]));
+        assert_eq!(frame(&(), Enums::default()).as_deref(), Ok(&[0; 5][..]));
+        let long = frame(&"x".repeat(70_000), Enums::default()).unwrap();
         assert_eq!(long[..5], [0, 0, 1, 0x11, 0x74]);
     }
 }

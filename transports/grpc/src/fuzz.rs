@@ -33,7 +33,7 @@ use crate::{
     body::Body as Reply,
     call::{Around, GrpcCall},
     client::read_response,
-    codec::{from_slice_within, to_vec},
+    codec::{Enums, Message, Scope, read, to_vec},
     compression::Encoding,
     envelope::{self, Received, frame},
 };
@@ -61,6 +61,7 @@ pub fn proto3(data: &[u8]) {
     message::<Specimen>(data);
     message::<Several>(data);
     message::<(Vec<u64>, Vec<i32>, Vec<f32>, Vec<bool>, Vec<Colour>)>(data);
+    message::<(Vec<Vec<u32>>, Option<Vec<String>>, Vec<Option<u8>>, BTreeMap<u8, Vec<u8>>)>(data);
     message::<(Vec<Vec<u8>>, Option<Vec<u8>>, Option<Part>, Option<Colour>, IpAddr)>(data);
     message::<(BTreeMap<bool, String>, BTreeMap<i32, Part>, BTreeMap<u64, Vec<u8>>)>(data);
     message::<BTreeMap<String, i64>>(data);
@@ -88,11 +89,12 @@ fn frames(data: &[u8]) {
 /// A value that was read stays the same when it is written and read again. The bytes get hardly longer: a negative `i32` has
 /// at least five bytes and usually ten, and the one struct in a struct here takes two bytes if it was left out.
 fn message<T: Serialize + DeserializeOwned + Debug>(bytes: &[u8]) {
-    match from_slice_within::<T>(bytes, DEPTH) {
+    let scope = Scope { depth: DEPTH, enums: Enums::default() };
+    match read::<T>(Message::new(bytes, scope)) {
         Ok(value) => {
             let written = to_vec(&value).expect("a value that was read can be written");
             assert!(written.len() <= 2 * bytes.len() + 2, "{value:?}");
-            assert_same(&from_slice_within(&written, DEPTH), &Ok(value));
+            assert_same(&read(Message::new(&written, scope)), &Ok(value));
         }
         Err(error) => assert!(error.to_string().len() <= MESSAGE_BYTES, "{error}"),
     }
@@ -130,7 +132,7 @@ fn called<R: DeserializeOwned>(name: &str, message: &[u8]) -> Option<R> {
 async fn answered<R: DeserializeOwned>(method: &'static Method, framed: &[u8]) -> Result<R> {
     let message =
         Received::read(Pieces::new(framed, usize::MAX), &AMPLE).await?.into_message(Encoding::Gzip, &AMPLE)?;
-    let mut call = GrpcCall::new(message, Around::nothing(&AMPLE));
+    let mut call = GrpcCall::new(message, Around::nothing(&AMPLE, method));
     let (head, body) = SERVICE.dispatch(method, &mut call).await.into_parts();
     let (rest, trailers) = match &body {
         Reply::Message(message) => (&message[..], Some(envelope::success())),
@@ -197,7 +199,7 @@ impl Caller for Loopback {
         _cx: &everywire_core::Context,
         args: &A,
     ) -> Result<R> {
-        let request = frame(args).map_err(RpcError::internal)?;
+        let request = frame(args, Enums::new(method.enums_with_data())).map_err(RpcError::internal)?;
         answered(method, &request).await
     }
 }

@@ -37,8 +37,8 @@
 //! messages. [`Server`] frames calls itself on h2, without the streams, boxes and second buffer that tonic's server needs
 //! for calls of any kind. Statuses, health and reflection use tonic, and the connection of [`Client`] is tonic's `Channel`.
 //!
-//! Arguments that a request leaves out are zero, as proto3 defines, and unknown fields are skipped. So a gRPC server can't
-//! reject a call for having too few or too many arguments. Messages may be compressed with gzip; long replies are compressed
+//! Arguments that a request leaves out are zero, as proto3 defines, except those that are messages, which must be there. Unknown
+//! fields are skipped. So a gRPC server can't reject a call for having too many arguments, or too few numbers and texts. Messages may be compressed with gzip; long replies are compressed
 //! for clients that compress their requests.
 //!
 //! Specifications: [gRPC over HTTP/2](https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md),
@@ -71,7 +71,7 @@ mod settings;
 mod status;
 
 pub use client::Client;
-pub use codec::{Error, from_slice, to_vec};
+pub use codec::{Codec, Error, from_slice, to_vec};
 #[doc(hidden)]
 pub use loopback::Loopback;
 pub use server::Server;

@@ -10,7 +10,7 @@ use crate::{
     body::Body,
     call::{Around, GrpcCall},
     client::Whole,
-    codec,
+    codec::{self, Enums, Scope},
     compression::Encoding,
     envelope::{Message, Received, frame},
     status,
@@ -41,15 +41,17 @@ impl<S: Service> Caller for Loopback<S> {
         _cx: &Context,
         args: &A,
     ) -> Result<R> {
-        let request = frame(args).map_err(RpcError::internal)?;
+        let enums = Enums::new(method.enums_with_data());
+        let request = frame(args, enums).map_err(RpcError::internal)?;
         let message = self.received(request).await?;
-        let mut call = GrpcCall::new(message, Around::nothing(&self.budget));
+        let mut call = GrpcCall::new(message, Around::nothing(&self.budget, method));
         let (head, body) = self.service.dispatch(method, &mut call).await.into_parts();
         let Body::Message(reply) = body else {
             status::of(&head.headers).transpose()?;
             return Err(RpcError::internal("a response without a message and without a status"));
         };
         let message = self.received(reply).await?;
-        codec::from_slice_within(&message.bytes, self.budget.limits().depth).map_err(RpcError::internal)
+        let scope = Scope { depth: self.budget.limits().depth, enums };
+        codec::read(codec::Message::new(&message.bytes, scope)).map_err(RpcError::internal)
     }
 }

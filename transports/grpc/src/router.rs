@@ -15,6 +15,7 @@ use crate::{
     body::{Body, Incoming},
     builtin::Builtins,
     call::{Around, GrpcCall},
+    codec::Enums,
     compression::{self, Encoding},
     envelope::Received,
     head, status,
@@ -78,7 +79,8 @@ impl<S: Service> Router<S> {
         let gzip = encoding == Encoding::Gzip && compression::accepts_gzip(&headers);
         let received = arrived(Received::read(body, budget), budget, &self.stop).await?;
         let message = received.into_message(encoding, budget)?;
-        let mut call = GrpcCall::new(message, Around { headers, deadline, peer: &self.peer, budget, gzip });
+        let enums = Enums::new(method.enums_with_data());
+        let mut call = GrpcCall::new(message, Around { headers, deadline, peer: &self.peer, budget, gzip, enums });
         Ok(self.service.dispatch(method, &mut call).await)
     }
 

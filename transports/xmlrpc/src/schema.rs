@@ -78,9 +78,11 @@ pub(crate) fn check(descriptor: &ServiceDescriptor) -> Result<()> {
 fn carries(shape: &Shape, types: &Types) -> Result<(), String> {
     match shape {
         shape if shape.is_double_option(types) => {
-            Err("an absent value and a present nil are the same in XML-RPC".to_owned())
+            Err("an absent value and a present nil are the same in XML-RPC; use an enum".to_owned())
         }
-        Shape::Map(key, _) if !key.is_key(types) => Err("the key of a map is not a string or a number".to_owned()),
+        Shape::Map(key, _) if !key.is_key(types) => {
+            Err("the key of a map is not a string or a number; use a list of pairs".to_owned())
+        }
         _ => Ok(()),
     }
 }

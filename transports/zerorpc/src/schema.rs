@@ -49,13 +49,13 @@ pub(crate) fn check(descriptor: &ServiceDescriptor) -> Result<()> {
 
 fn carries(shape: &Shape, types: &Types) -> Result<(), String> {
     match shape {
-        Shape::I128 | Shape::U128 => Err("MessagePack has no integers of 128 bits".to_owned()),
+        Shape::I128 | Shape::U128 => Err("MessagePack has no integers of 128 bits; use a String".to_owned()),
         shape if shape.is_double_option(types) => {
-            Err("an absent value and a present nil are the same in MessagePack".to_owned())
+            Err("an absent value and a present nil are the same in MessagePack; use an enum".to_owned())
         }
         // Python's decoder rejects a message with any other key.
         Shape::Map(key, _) if !is_string(key.resolve(types), types) => {
-            Err("the key of a map is not a string".to_owned())
+            Err("the key of a map is not a string; use a list of pairs".to_owned())
         }
         _ => Ok(()),
     }

@@ -8,16 +8,21 @@ use serde::{Deserializer, de::Visitor, forward_to_deserialize_any};
 use super::{
     access::{Entry, Once, OneVariant},
     tracer::{Reader, Tracer, Untraceable},
-    types::{Container, Shape},
+    types::{Container, Shape, full_name},
 };
+
+const SELF_DESCRIBING: &str = "it decodes from self-describing formats only (flatten, untagged, tag, any value); \
+    use plain structs and externally tagged enums, or carry it as text";
 
 /// Scalars: note the shape, give the sample.
 macro_rules! scalars {
     ($($deserialize:ident $shape:ident $visit:ident $sample:expr;)+) => {
         $(fn $deserialize<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Untraceable> {
             *self.shape = Some(Shape::$shape);
-            let sample: fn(&Tracer) -> _ = $sample;
-            visitor.$visit(sample(self.tracer))
+            let sample: fn(&mut Tracer) -> _ = $sample;
+            let value = visitor.$visit(sample(self.tracer))?;
+            self.tracer.accepted = true;
+            Ok(value)
         })+
     };
 }
@@ -27,23 +32,23 @@ impl<'de> Deserializer<'de> for Reader<'_> {
 
     scalars! {
         deserialize_bool Bool visit_bool |_| false;
-        deserialize_i8 I8 visit_i8 |tracer| i8::from(tracer.number != 0);
-        deserialize_i16 I16 visit_i16 |tracer| tracer.number.into();
-        deserialize_i32 I32 visit_i32 |tracer| tracer.number.into();
-        deserialize_i64 I64 visit_i64 |tracer| tracer.number.into();
-        deserialize_i128 I128 visit_i128 |tracer| tracer.number.into();
-        deserialize_u8 U8 visit_u8 |tracer| tracer.number;
-        deserialize_u16 U16 visit_u16 |tracer| tracer.number.into();
-        deserialize_u32 U32 visit_u32 |tracer| tracer.number.into();
-        deserialize_u64 U64 visit_u64 |tracer| tracer.number.into();
-        deserialize_u128 U128 visit_u128 |tracer| tracer.number.into();
-        deserialize_f32 F32 visit_f32 |tracer| tracer.number.into();
-        deserialize_f64 F64 visit_f64 |tracer| tracer.number.into();
+        deserialize_i8 I8 visit_i8 Tracer::integer;
+        deserialize_i16 I16 visit_i16 Tracer::integer;
+        deserialize_i32 I32 visit_i32 Tracer::integer;
+        deserialize_i64 I64 visit_i64 Tracer::integer;
+        deserialize_i128 I128 visit_i128 Tracer::integer;
+        deserialize_u8 U8 visit_u8 Tracer::integer;
+        deserialize_u16 U16 visit_u16 Tracer::integer;
+        deserialize_u32 U32 visit_u32 Tracer::integer;
+        deserialize_u64 U64 visit_u64 Tracer::integer;
+        deserialize_u128 U128 visit_u128 Tracer::integer;
+        deserialize_f32 F32 visit_f32 Tracer::short_float;
+        deserialize_f64 F64 visit_f64 Tracer::float;
         deserialize_char Char visit_char |_| 'a';
-        deserialize_str String visit_str |tracer| tracer.text;
-        deserialize_string String visit_str |tracer| tracer.text;
-        deserialize_bytes Bytes visit_bytes |_| &[];
-        deserialize_byte_buf Bytes visit_bytes |_| &[];
+        deserialize_str String visit_string Tracer::text;
+        deserialize_string String visit_string Tracer::text;
+        deserialize_bytes Bytes visit_byte_buf Tracer::bytes;
+        deserialize_byte_buf Bytes visit_byte_buf Tracer::bytes;
     }
 
     fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Untraceable> {
@@ -91,7 +96,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
     }
 
     fn deserialize_unit_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, Untraceable> {
-        self.named(name, |_| Ok((visitor.visit_unit()?, Container::Unit)))
+        self.named(full_name::<V::Value>(name), |_| Ok((visitor.visit_unit()?, Container::Unit)))
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
@@ -99,7 +104,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         name: &'static str,
         visitor: V,
     ) -> Result<V::Value, Untraceable> {
-        self.named(name, |tracer| {
+        self.named(full_name::<V::Value>(name), |tracer| {
             let mut shape = None;
             let value = visitor.visit_newtype_struct(Reader { tracer, shape: &mut shape })?;
             Ok((value, Container::Newtype(shape.unwrap_or(Shape::Unit))))
@@ -112,7 +117,9 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         len: usize,
         visitor: V,
     ) -> Result<V::Value, Untraceable> {
-        self.named(name, |tracer| tracer.elements(len, visitor).map(|(value, all)| (value, Container::Tuple(all))))
+        self.named(full_name::<V::Value>(name), |tracer| {
+            tracer.elements(len, visitor).map(|(value, all)| (value, Container::Tuple(all)))
+        })
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -121,7 +128,9 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         names: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Untraceable> {
-        self.named(name, |tracer| tracer.fields(names, visitor).map(|(value, all)| (value, Container::Struct(all))))
+        self.named(full_name::<V::Value>(name), |tracer| {
+            tracer.fields(names, visitor).map(|(value, all)| (value, Container::Struct(all)))
+        })
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -130,17 +139,20 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         names: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Untraceable> {
-        self.named(name, |tracer| {
-            let index = tracer.choose(name, names);
+        let name = full_name::<V::Value>(name);
+        self.named(name.clone(), |tracer| {
+            let index = tracer.choose(&name, names);
             let mut content = Container::Unit;
+            tracer.path.push(format!("::{}", names.get(index as usize).unwrap_or(&"")));
             let value = visitor.visit_enum(OneVariant { tracer, index, content: &mut content })?;
-            tracer.finish_variant(name, index, content);
+            tracer.path.pop();
+            tracer.finish_variant(&name, index, content);
             Ok((value, Container::Enum(BTreeMap::new())))
         })
     }
 
     fn deserialize_any<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value, Untraceable> {
-        Err(Untraceable("it decodes from self-describing formats only (flatten, untagged, tag, any value)".to_owned()))
+        Err(Untraceable(SELF_DESCRIBING.to_owned()))
     }
 
     fn is_human_readable(&self) -> bool {

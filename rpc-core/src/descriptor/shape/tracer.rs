@@ -3,21 +3,29 @@
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,
+    rc::Rc,
 };
 
 use serde::de;
 
-use super::types::{Container, Shape, Types, Variant};
+use super::{
+    samples::{LENGTHS, Samples, whole},
+    types::{Container, Shape, Types, Variant},
+};
 
-#[derive(Default)]
 pub(super) struct Tracer {
-    pub(super) text: &'static str,
-    pub(super) number: u8,
+    samples: Rc<Samples>,
+    /// How many samples were rejected at each place.
+    rejected: HashMap<String, usize>,
+    /// The places of the samples in this round, and how many there are for each.
+    given: Vec<(String, usize)>,
+    /// Whether the latest sample was accepted where it was given.
+    pub(super) accepted: bool,
     pub(super) round: usize,
     pub(super) types: Types,
     pub(super) enums: HashMap<String, Enum>,
     /// The names of the types that are being read, outermost first.
-    pub(super) open: Vec<&'static str>,
+    pub(super) open: Vec<String>,
     /// Fields and elements from the outermost type to here; left as it is where an error ends the reading.
     pub(super) path: Vec<String>,
 }
@@ -39,6 +47,72 @@ impl Enum {
 }
 
 impl Tracer {
+    pub(super) fn new(samples: Samples) -> Self {
+        Self::with(Rc::new(samples), HashMap::new())
+    }
+
+    fn with(samples: Rc<Samples>, rejected: HashMap<String, usize>) -> Self {
+        let (given, accepted, round, types, enums, open, path) = Default::default();
+        Self { samples, rejected, given, accepted, round, types, enums, open, path }
+    }
+
+    /// Begins the next round.
+    pub(super) fn begin_round(&mut self) {
+        self.given.clear();
+    }
+
+    /// Begins anew with other samples, or returns `None` if none are left. A type may reject a value only after it has read
+    /// all of it. Then the samples inside it change like the digits of a counter.
+    pub(super) fn next_sample(mut self) -> Option<Self> {
+        while let Some((place, count)) = self.given.pop() {
+            let rejected = self.rejected.entry(place.clone()).or_default();
+            *rejected += 1;
+            if *rejected < count {
+                return Some(Self::with(self.samples, self.rejected));
+            }
+            if !self.accepted {
+                return None;
+            }
+            self.rejected.remove(&place);
+        }
+        None
+    }
+
+    /// Which of `count` samples to give here.
+    fn sample(&mut self, count: usize) -> usize {
+        let place = self.path.concat();
+        let index = self.rejected.get(&place).copied().unwrap_or(0);
+        self.given.push((place, count));
+        self.accepted = false;
+        index.min(count - 1)
+    }
+
+    pub(super) fn text(&mut self) -> String {
+        let index = self.sample(self.samples.texts.len());
+        self.samples.texts[index].clone()
+    }
+
+    pub(super) fn bytes(&mut self) -> Vec<u8> {
+        vec![0; self.sample(LENGTHS)]
+    }
+
+    /// An integer, or zero if this type has none of that value.
+    pub(super) fn integer<T: TryFrom<i64> + Default>(&mut self) -> T {
+        let index = self.sample(self.samples.numbers.len());
+        let number = whole(self.samples.numbers.get(index));
+        number.and_then(|number| T::try_from(number).ok()).unwrap_or_default()
+    }
+
+    pub(super) fn float(&mut self) -> f64 {
+        let index = self.sample(self.samples.numbers.len());
+        self.samples.numbers[index].as_f64().unwrap_or_default()
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "any number will do")]
+    pub(super) fn short_float(&mut self) -> f32 {
+        self.float() as f32
+    }
+
     /// Whether a type is being read inside itself. The reading then takes the shortest way out and its findings are not
     /// kept, since the outer reading of the same type finds more.
     pub(super) fn is_recursive(&self) -> bool {
@@ -82,7 +156,7 @@ impl Tracer {
     }
 
     /// The variant of `name` to read next.
-    pub(super) fn choose(&mut self, name: &'static str, names: &'static [&'static str]) -> u32 {
+    pub(super) fn choose(&mut self, name: &str, names: &'static [&'static str]) -> u32 {
         let recursive = self.is_recursive();
         let found = self.enums.entry(name.to_owned()).or_default();
         found.names = names;
@@ -134,25 +208,25 @@ impl Reader<'_> {
     /// Reads the inside of the named type `name` with `read`.
     pub(super) fn named<V>(
         self,
-        name: &'static str,
+        name: String,
         read: impl FnOnce(&mut Tracer) -> Result<(V, Container), Untraceable>,
     ) -> Result<V, Untraceable> {
         if self.tracer.open.len() == MAX_DEPTH {
             return Err(Untraceable(format!("its types nest more than {MAX_DEPTH} deep")));
         }
         if self.tracer.path.is_empty() {
-            self.tracer.path.push(name.to_owned());
+            self.tracer.path.push(name.clone());
         }
-        self.tracer.open.push(name);
+        self.tracer.open.push(name.clone());
         let (value, container) = read(self.tracer)?;
         if !self.tracer.is_recursive() {
-            self.tracer.keep(name, container)?;
+            self.tracer.keep(&name, container)?;
         }
         self.tracer.open.pop();
         if self.tracer.open.is_empty() {
             self.tracer.path.clear();
         }
-        *self.shape = Some(Shape::Named(name.to_owned()));
+        *self.shape = Some(Shape::Named(name));
         Ok(value)
     }
 }

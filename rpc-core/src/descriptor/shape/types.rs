@@ -31,7 +31,7 @@ pub enum Shape {
     Map(Box<Shape>, Box<Shape>),
     /// A tuple, or an array of fixed length.
     Tuple(Vec<Shape>),
-    /// A struct or enum, to be found in [`Types`].
+    /// A struct or enum, to be found in [`Types`]. That of a generic type has its parameters in the name: `Page<Item>`.
     Named(String),
 }
 
@@ -70,3 +70,37 @@ pub struct Variant {
 
 /// Named types by their name: what a [`Shape::Named`] stands for.
 pub type Types = BTreeMap<String, Container>;
+
+/// The name that serde announces for a named type, which is the same for every instance of a generic one: `Page` of
+/// `Page<Item>`.
+#[must_use]
+pub fn plain_name(name: &str) -> &str {
+    name.split('<').next().unwrap_or(name)
+}
+
+/// The name of `T`, which serde announces as `name`.
+pub(super) fn full_name<T: ?Sized>(name: &str) -> String {
+    let r#type = std::any::type_name::<T>();
+    // serde reads some types, such as ranges, as a tuple first.
+    let parameters = match (r#type.strip_prefix('('), r#type.split_once('<')) {
+        (Some(tuple), _) => tuple.strip_suffix(')').unwrap_or(tuple),
+        (None, Some((_, parameters))) => parameters.strip_suffix('>').unwrap_or(parameters),
+        (None, None) => return name.to_owned(),
+    };
+    if parameters.is_empty() { name.to_owned() } else { format!("{name}<{}>", without_modules(parameters)) }
+}
+
+/// `alloc::vec::Vec<demo::Item>` as `Vec<Item>`.
+fn without_modules(name: &str) -> String {
+    let mut short = String::new();
+    let mut path = 0;
+    for character in name.chars() {
+        short.push(character);
+        if short.ends_with("::") {
+            short.truncate(path);
+        } else if !character.is_alphanumeric() && character != '_' && character != ':' {
+            path = short.len();
+        }
+    }
+    short
+}

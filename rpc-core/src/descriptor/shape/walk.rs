@@ -2,13 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use super::types::{Container, Shape, Types};
+use super::types::{Container, Shape, Types, plain_name};
 
 impl Shape {
-    /// Checks this shape and each shape inside it with `check`, which looks at one level only. The error begins with the
-    /// place, if that is inside a named type: `` `Pair.both`: … ``.
+    /// Checks this shape and each shape inside it with `check`, which looks at one level only. The error has every problem, and
+    /// each begins with its place, if that is inside a named type: `` `Pair.both`: … ``.
     pub fn check_each(&self, types: &Types, check: impl Fn(&Shape) -> Result<(), String>) -> Result<(), String> {
-        Walk { types, check, seen: BTreeSet::new() }.shape(self)
+        let mut walk = Walk { types, check, seen: BTreeSet::new(), problems: Vec::new() };
+        walk.shape("", self);
+        if walk.problems.is_empty() { Ok(()) } else { Err(walk.problems.join("; ")) }
     }
 
     /// Whether it is an `Option` of something that may be absent too. Formats with one word for nothing lose the
@@ -54,48 +56,69 @@ impl Container {
     }
 }
 
+/// The names of the enums in `types` of which a variant carries something, as serde announces them.
+#[must_use]
+pub fn enums_with_data(types: &Types) -> Vec<String> {
+    let with_data = types.iter().filter(|(_, it)| matches!(it, Container::Enum(_)) && !it.is_plain_enum());
+    let mut names: Vec<_> = with_data.map(|(name, _)| plain_name(name).to_owned()).collect();
+    names.dedup();
+    names
+}
+
 struct Walk<'a, F> {
     types: &'a Types,
     check: F,
     /// The named types that were looked at, or are being looked at.
     seen: BTreeSet<&'a str>,
+    problems: Vec<String>,
 }
 
 impl<'a, F: Fn(&Shape) -> Result<(), String>> Walk<'a, F> {
-    fn shape(&mut self, shape: &'a Shape) -> Result<(), String> {
-        (self.check)(shape)?;
+    /// Checks a shape, whose `place` is in the innermost named type.
+    fn shape(&mut self, place: &str, shape: &'a Shape) {
+        if let Err(reason) = (self.check)(shape) {
+            self.problems.push(if place.is_empty() { reason } else { format!("`{place}`: {reason}") });
+        }
         match shape {
-            Shape::Option(inner) | Shape::Seq(inner) => self.shape(inner),
-            Shape::Map(key, value) => self.shape(key).and_then(|()| self.shape(value)),
-            Shape::Tuple(elements) => elements.iter().try_for_each(|element| self.shape(element)),
-            Shape::Named(name) if self.seen.insert(name) => match self.types.get(name) {
-                Some(container) => self.container(name, container),
-                None => Ok(()),
-            },
-            _ => Ok(()),
+            Shape::Option(inner) | Shape::Seq(inner) => self.shape(place, inner),
+            Shape::Map(key, value) => {
+                self.shape(place, key);
+                self.shape(place, value);
+            }
+            Shape::Tuple(elements) => {
+                for element in elements {
+                    self.shape(place, element);
+                }
+            }
+            Shape::Named(name) if self.seen.insert(name) => {
+                if let Some(container) = self.types.get(name) {
+                    self.container(name, container);
+                }
+            }
+            _ => {}
         }
     }
 
-    fn container(&mut self, place: &str, container: &'a Container) -> Result<(), String> {
+    fn container(&mut self, place: &str, container: &'a Container) {
         match container {
-            Container::Unit => Ok(()),
-            Container::Newtype(inner) => self.at(place, inner),
+            Container::Unit => {}
+            Container::Newtype(inner) => self.shape(place, inner),
             Container::Tuple(elements) => {
-                (0..).zip(elements).try_for_each(|(index, element)| self.at(&format!("{place}.{index}"), element))
+                for (index, element) in elements.iter().enumerate() {
+                    self.shape(&format!("{place}.{index}"), element);
+                }
             }
             Container::Struct(fields) => {
-                fields.iter().try_for_each(|field| self.at(&format!("{place}.{}", field.name), &field.shape))
+                for field in fields {
+                    self.shape(&format!("{place}.{}", field.name), &field.shape);
+                }
             }
-            Container::Enum(variants) => variants
-                .values()
-                .try_for_each(|variant| self.container(&format!("{place}::{}", variant.name), &variant.content)),
+            Container::Enum(variants) => {
+                for variant in variants.values() {
+                    self.container(&format!("{place}::{}", variant.name), &variant.content);
+                }
+            }
         }
-    }
-
-    /// The place of the innermost type stands in the message already if it is not this one.
-    fn at(&mut self, place: &str, shape: &'a Shape) -> Result<(), String> {
-        self.shape(shape)
-            .map_err(|reason| if reason.starts_with('`') { reason } else { format!("`{place}`: {reason}") })
     }
 }
 
@@ -127,7 +150,7 @@ mod tests {
         assert_eq!(reject(Shape::U16).unwrap_err(), "`Leaf::Brown.fell`: no");
         assert_eq!(reject(Shape::Char).unwrap_err(), "`Leaf::Brown.fell`: no");
         assert_eq!(reject(Shape::Named("Leaf".into())).unwrap_err(), "`Tree.leaf`: no");
-        assert_eq!(reject(Shape::Named("Tree".into())).unwrap_err(), "no");
+        assert_eq!(reject(Shape::Named("Tree".into())).unwrap_err(), "no; `Tree.branches`: no");
         assert_eq!(reject(Shape::I128), Ok(()));
     }
 }

@@ -18,7 +18,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use self::connection::Connection;
 pub(crate) use self::connection::Whole;
 use crate::{
-    codec,
+    codec::{self, Enums, Scope},
     compression::Encoding,
     envelope::{self, Received},
     head, status,
@@ -77,8 +77,8 @@ impl Client {
         outgoing: Outgoing<'_>,
         args: &A,
     ) -> Result<R> {
-        let message =
-            envelope::frame(args).map_err(|error| RpcError::invalid_argument(format!("{}: {error}", method.name())))?;
+        let message = envelope::frame(args, Enums::new(method.enums_with_data()))
+            .map_err(|error| RpcError::invalid_argument(format!("{}: {error}", method.name())))?;
         let response = self.connection.send(method, &outgoing, message).await?;
         read_response(method, response, &self.budget).await
     }
@@ -125,6 +125,7 @@ where
         Encoding::Unknown => RpcError::new(Code::Internal, error.message()),
         _ => error,
     })?;
-    let reply = codec::from_slice_within(&message.bytes, budget.limits().depth);
-    reply.map_err(|error| RpcError::new(Code::Internal, format!("{}: unreadable reply: {error}", method.name())))
+    let scope = Scope { depth: budget.limits().depth, enums: Enums::new(method.enums_with_data()) };
+    codec::read(codec::Message::new(&message.bytes, scope))
+        .map_err(|error| RpcError::new(Code::Internal, format!("{}: unreadable reply: {error}", method.name())))
 }

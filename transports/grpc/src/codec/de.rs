@@ -5,36 +5,53 @@
 //! message merge by joining their bytes, which is what merging means.
 
 mod position;
+mod variant;
+
+use std::{num::ParseIntError, str::FromStr};
 
 use serde::{
     Deserializer,
-    de::{DeserializeOwned, IntoDeserializer, Visitor},
+    de::{DeserializeOwned, Error as _, IntoDeserializer, Visitor},
 };
 
 pub(crate) use self::position::Message;
-use self::position::{At, Entries, Position, text};
+use self::position::{At, Entries, Field, Position, Role, text};
 use super::{
-    error::{Error, NESTED, OPTIONAL_ELEMENT, Result, UNIT},
+    enums::{Enums, Scope},
+    error::{Error, Result},
     wire::Wire,
 };
 
 const NOT_SELF_DESCRIBING: Error =
     Error::new("protocol buffers are not self-describing; expected a type that asks for its own");
 
-/// Reads a message of at most 64 levels.
+/// The most levels of messages where nobody says otherwise.
+pub(super) const DEPTH: usize = 64;
+
+/// Reads a message of at most 64 levels. An enum is a number if its variant is plain; with data in other variants it needs a
+/// [`Codec`](crate::Codec).
 pub fn from_slice<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
-    from_slice_within(bytes, 64)
+    read(Message::new(bytes, Scope { depth: DEPTH, enums: Enums::default() }))
 }
 
-/// Reads a message of at most `depth` levels.
-pub(crate) fn from_slice_within<T: DeserializeOwned>(bytes: &[u8], depth: usize) -> Result<T> {
-    T::deserialize(Message { bytes, depth })
+/// Reads a value from `message`.
+pub(crate) fn read<T: DeserializeOwned>(message: Message<'_>) -> Result<T> {
+    T::deserialize(message)
+}
+
+/// Reads an `Option` from its field.
+fn option<'de, V: Visitor<'de>>(mut field: Field<'_, '_>, visitor: V) -> Result<V::Value> {
+    if field.find()?.is_none() {
+        return visitor.visit_none();
+    }
+    field.role = Role::Single;
+    visitor.visit_some(At::new(field))
 }
 
 macro_rules! in_field_1 {
     ($($method:ident)+) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-            self.field(1, |field| field.$method(visitor))
+            self.field(1, Role::Plain, |field| At::new(field).$method(visitor))
         }
     )+};
 }
@@ -82,15 +99,23 @@ impl<'de> Deserializer<'de> for Message<'_> {
         variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value> {
-        self.field(1, |field| field.deserialize_enum(name, variants, visitor))
+        if self.scope.enums.have_data(name) {
+            return self.variant(variants.len(), visitor);
+        }
+        self.field(1, Role::Plain, |field| At::new(field).deserialize_enum(name, variants, visitor))
     }
 
     in_field_1! {
         deserialize_any deserialize_bool deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64 deserialize_u8
         deserialize_u16 deserialize_u32 deserialize_u64 deserialize_f32 deserialize_f64 deserialize_char deserialize_str
-        deserialize_string deserialize_bytes deserialize_byte_buf deserialize_option deserialize_seq deserialize_map
+        deserialize_string deserialize_bytes deserialize_byte_buf deserialize_i128 deserialize_u128 deserialize_option deserialize_seq deserialize_map
         deserialize_identifier deserialize_ignored_any
     }
+}
+
+/// A number in decimal digits; no text is zero.
+fn parsed<T: FromStr<Err = ParseIntError> + Default>(text: &str) -> Result<T> {
+    if text.is_empty() { Ok(T::default()) } else { text.parse().map_err(Error::custom) }
 }
 
 /// The low 32 bits of a varint's 64, which is how every protocol buffers library reads narrower numbers.
@@ -152,17 +177,16 @@ impl<'a, 'de, P: Position<'a>> Deserializer<'de> for At<'a, P> {
         self.deserialize_bytes(visitor)
     }
 
-    fn deserialize_option<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value> {
-        let mut field = self.0.field(OPTIONAL_ELEMENT)?;
-        if field.find()?.is_some() { visitor.visit_some(At::new(field)) } else { visitor.visit_none() }
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        self.slot(|field| option(field, visitor))
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         self.0.list(visitor)
     }
 
-    fn deserialize_map<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value> {
-        visitor.visit_map(Entries { field: self.0.field(NESTED)?, entry: &[] })
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        self.slot(|field| visitor.visit_map(Entries { field, entry: &[] }))
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -176,10 +200,14 @@ impl<'a, 'de, P: Position<'a>> Deserializer<'de> for At<'a, P> {
 
     fn deserialize_enum<V: Visitor<'de>>(
         mut self,
-        _name: &'static str,
-        _variants: &'static [&'static str],
+        name: &'static str,
+        variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value> {
+        let scope = self.0.scope();
+        if scope.enums.have_data(name) {
+            return Message::new(&self.0.message()?, scope).variant(variants.len(), visitor);
+        }
         let index = low_32(self.0.number(Wire::Varint)?);
         visitor.visit_enum(IntoDeserializer::<Error>::into_deserializer(index))
     }
@@ -188,12 +216,13 @@ impl<'a, 'de, P: Position<'a>> Deserializer<'de> for At<'a, P> {
         visitor.visit_newtype_struct(self)
     }
 
-    fn deserialize_unit<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value> {
-        Err(UNIT)
+    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        self.empty()?;
+        visitor.visit_unit()
     }
 
-    fn deserialize_unit_struct<V: Visitor<'de>>(self, _name: &'static str, _visitor: V) -> Result<V::Value> {
-        Err(UNIT)
+    fn deserialize_unit_struct<V: Visitor<'de>>(self, _name: &'static str, visitor: V) -> Result<V::Value> {
+        self.deserialize_unit(visitor)
     }
 
     fn deserialize_tuple<V: Visitor<'de>>(self, length: usize, visitor: V) -> Result<V::Value> {
@@ -209,11 +238,22 @@ impl<'a, 'de, P: Position<'a>> Deserializer<'de> for At<'a, P> {
         self.fields(length, visitor)
     }
 
-    fn deserialize_any<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value> {
-        Err(NOT_SELF_DESCRIBING)
+    fn deserialize_i128<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value> {
+        visitor.visit_i128(parsed(self.0.payload(text)?)?)
     }
 
-    fn deserialize_char<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value> {
+    fn deserialize_u128<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value> {
+        visitor.visit_u128(parsed(self.0.payload(text)?)?)
+    }
+
+    fn deserialize_char<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value> {
+        match self.0.payload(text)? {
+            "" => visitor.visit_char('\0'),
+            character => visitor.visit_str(character),
+        }
+    }
+
+    fn deserialize_any<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value> {
         Err(NOT_SELF_DESCRIBING)
     }
 

@@ -8,12 +8,11 @@ pub struct Error(Cow<'static, str>);
 
 pub(super) type Result<T, E = Error> = std::result::Result<T, E>;
 
-// What proto3 can't express.
-pub(super) const NESTED: Error =
-    Error::new("proto3 has no list or map inside a list, map or Option; put it into a struct");
-pub(super) const OPTIONAL_ELEMENT: Error = Error::new("proto3 has no optional elements in lists and maps");
-pub(super) const UNIT: Error = Error::new("proto3 has no field without a value");
-pub(super) const ENUM_WITH_DATA: Error = Error::new("proto3 has no enums with data");
+/// A list of enums would mix both if one of them were written without [`Enums`](super::Enums).
+pub(super) const MIXED: Error =
+    Error::new("a list of both numbers and messages; name its enums with data to the encoder");
+pub(super) const ABSENT: Error = Error::new("the message is missing");
+pub(super) const ABSENT_VARIANT: Error = Error::new("no variant that this enum has is set");
 
 pub(super) const TOO_DEEP: Error = Error::new("messages nest too deep");
 

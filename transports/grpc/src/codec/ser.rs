@@ -5,31 +5,39 @@
 
 mod compound;
 mod position;
+mod variant;
 
 use everywire_core::wire::MessageBuffer;
-use serde::ser::{self, Impossible, Serialize};
+use serde::ser::{self, Serialize};
 
 use self::{
     compound::{Elements, Entries, Fields},
-    position::{At, Field, Message, Open, Position},
+    position::{At, Field, Message, Position},
+    variant::Variant,
 };
 use super::{
-    error::{ENUM_WITH_DATA, Error, NESTED, OPTIONAL_ELEMENT, Result},
+    enums::{Enums, Output},
+    error::{Error, Result},
     wire::{Wire, put_varint},
 };
 
 /// Enough for most messages, so that they need one allocation.
 const INITIAL_CAPACITY: usize = 128;
 
-/// Writes `value` as a message.
+/// Writes `value` as a message. An enum is a number if its variant is plain; with data in other variants it needs a
+/// [`Codec`](crate::Codec).
 pub fn to_vec<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>> {
-    let mut out = MessageBuffer::unbounded(Vec::with_capacity(INITIAL_CAPACITY));
+    to_vec_with(value, Enums::default())
+}
+
+pub(super) fn to_vec_with<T: Serialize + ?Sized>(value: &T, enums: Enums<'_>) -> Result<Vec<u8>> {
+    let mut out = Output::new(MessageBuffer::unbounded(Vec::with_capacity(INITIAL_CAPACITY)), enums);
     encode(value, &mut out)?;
-    Ok(out.into_vec())
+    Ok(out.buffer.into_vec())
 }
 
 /// Writes `value` as a message at the end of `out`.
-pub(crate) fn encode<T: Serialize + ?Sized>(value: &T, out: &mut MessageBuffer<'_>) -> Result<()> {
+pub(crate) fn encode<T: Serialize + ?Sized>(value: &T, out: &mut Output<'_>) -> Result<()> {
     value.serialize(At { out, position: Message })
 }
 
@@ -48,10 +56,10 @@ impl<'a, 'b, P: Position> ser::Serializer for At<'a, 'b, P> {
     type SerializeSeq = Elements<'a, 'b>;
     type SerializeTuple = Fields<'a, 'b>;
     type SerializeTupleStruct = Fields<'a, 'b>;
-    type SerializeTupleVariant = Impossible<(), Error>;
+    type SerializeTupleVariant = Variant<'a, 'b>;
     type SerializeMap = Entries<'a, 'b>;
     type SerializeStruct = Fields<'a, 'b>;
-    type SerializeStructVariant = Impossible<(), Error>;
+    type SerializeStructVariant = Variant<'a, 'b>;
 
     varints! {
         serialize_i8(i8) as i64;
@@ -82,8 +90,17 @@ impl<'a, 'b, P: Position> ser::Serializer for At<'a, 'b, P> {
             .number(self.out, Wire::Fixed64, value.to_bits() == 0, |out| out.extend_from_slice(&value.to_le_bytes()))
     }
 
-    fn serialize_char(self, _value: char) -> Result<()> {
-        Err(Error::new("proto3 has no characters; use a String"))
+    // Their zero values are left out, as those of other numbers are, though not every text of them is empty.
+    fn serialize_i128(self, value: i128) -> Result<()> {
+        self.position.text(self.out, itoa::Buffer::new().format(value), value == 0)
+    }
+
+    fn serialize_u128(self, value: u128) -> Result<()> {
+        self.position.text(self.out, itoa::Buffer::new().format(value), value == 0)
+    }
+
+    fn serialize_char(self, value: char) -> Result<()> {
+        self.position.text(self.out, value.encode_utf8(&mut [0; 4]), value == '\0')
     }
 
     fn serialize_str(self, value: &str) -> Result<()> {
@@ -95,23 +112,33 @@ impl<'a, 'b, P: Position> ser::Serializer for At<'a, 'b, P> {
     }
 
     fn serialize_none(self) -> Result<()> {
-        self.position.field(OPTIONAL_ELEMENT)?.implicit().map(|_absent| ())
+        if let (number, true) = self.position.slot() {
+            variant::put_empty(self.out, number);
+        }
+        Ok(())
     }
 
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<()> {
-        let field = self.position.field(OPTIONAL_ELEMENT)?.implicit()?;
-        value.serialize(At { out: self.out, position: Field { explicit: true, ..field } })
+        let (number, wrapper) = self.position.open_slot(self.out);
+        value.serialize(At { out: self.out, position: Field { number, explicit: true, single: true } })?;
+        if let Some(open) = wrapper {
+            open.close(self.out);
+        }
+        Ok(())
     }
 
     fn serialize_unit(self) -> Result<()> {
-        self.position.unit()
+        variant::put_unit_message(self.out, self.position)
     }
 
     fn serialize_unit_struct(self, _name: &'static str) -> Result<()> {
-        self.position.unit()
+        self.serialize_unit()
     }
 
-    fn serialize_unit_variant(self, _name: &'static str, index: u32, _variant: &'static str) -> Result<()> {
+    fn serialize_unit_variant(self, name: &'static str, index: u32, _variant: &'static str) -> Result<()> {
+        if self.out.enums.have_data(name) {
+            return variant::put_unit(self.out, self.position, index);
+        }
         self.serialize_u32(index)
     }
 
@@ -122,17 +149,15 @@ impl<'a, 'b, P: Position> ser::Serializer for At<'a, 'b, P> {
     fn serialize_newtype_variant<T: Serialize + ?Sized>(
         self,
         _name: &'static str,
-        _index: u32,
+        index: u32,
         _variant: &'static str,
-        _value: &T,
+        value: &T,
     ) -> Result<()> {
-        Err(ENUM_WITH_DATA)
+        variant::put_newtype(self.out, self.position, index, value)
     }
 
     fn serialize_seq(self, _length: Option<usize>) -> Result<Elements<'a, 'b>> {
-        let (number, only_bytes) = self.position.list()?;
-        let packed = only_bytes.then(|| Open::new(self.out, number));
-        Ok(Elements { out: self.out, number, packed, only_bytes })
+        Ok(Elements::begin(self.out, self.position))
     }
 
     fn serialize_tuple(self, _length: usize) -> Result<Fields<'a, 'b>> {
@@ -146,16 +171,15 @@ impl<'a, 'b, P: Position> ser::Serializer for At<'a, 'b, P> {
     fn serialize_tuple_variant(
         self,
         _name: &'static str,
-        _index: u32,
+        index: u32,
         _variant: &'static str,
         _length: usize,
-    ) -> Result<Self::SerializeTupleVariant> {
-        Err(ENUM_WITH_DATA)
+    ) -> Result<Variant<'a, 'b>> {
+        Variant::begin(self.out, self.position, index)
     }
 
     fn serialize_map(self, _length: Option<usize>) -> Result<Entries<'a, 'b>> {
-        let Field { number, .. } = self.position.field(NESTED)?.implicit()?;
-        Ok(Entries { out: self.out, number, entry: None })
+        Ok(Entries::begin(self.out, self.position))
     }
 
     fn serialize_struct(self, _name: &'static str, _length: usize) -> Result<Fields<'a, 'b>> {
@@ -165,10 +189,10 @@ impl<'a, 'b, P: Position> ser::Serializer for At<'a, 'b, P> {
     fn serialize_struct_variant(
         self,
         _name: &'static str,
-        _index: u32,
+        index: u32,
         _variant: &'static str,
         _length: usize,
-    ) -> Result<Self::SerializeStructVariant> {
-        Err(ENUM_WITH_DATA)
+    ) -> Result<Variant<'a, 'b>> {
+        Variant::begin(self.out, self.position, index)
     }
 }

@@ -13,6 +13,8 @@ pub(super) enum Wire {
     /// Fields between two tags, from proto2. Groups are only skipped.
     Group = 3,
     Fixed32 = 5,
+    /// Not on the wire: of the place before the first record, where no tag has been read yet.
+    Start = 8,
 }
 
 /// The wire type of the tag that ends a group.
@@ -84,7 +86,7 @@ pub(super) fn take_number(rest: &mut &[u8], wire: Wire) -> Result<u64> {
         Wire::Varint => take_varint(rest),
         Wire::Fixed64 => take_array(rest).map(u64::from_le_bytes),
         Wire::Fixed32 => take_array(rest).map(|bytes| u64::from(u32::from_le_bytes(bytes))),
-        Wire::Len | Wire::Group => Err(BAD_WIRE),
+        Wire::Len | Wire::Group | Wire::Start => Err(BAD_WIRE),
     }
 }
 
@@ -111,6 +113,7 @@ fn skip_value(rest: &mut &[u8], number: u32, wire: Wire, depth: usize) -> Result
     match wire {
         Wire::Len => take_payload(rest).map(|_| ()),
         Wire::Group => skip_group(rest, number, depth.checked_sub(1).ok_or(TOO_DEEP)?),
+        Wire::Start => Ok(()),
         wire => take_number(rest, wire).map(|_| ()),
     }
 }
@@ -145,6 +148,8 @@ pub(super) struct Records<'a> {
     wire: Wire,
     /// How deep groups may nest.
     depth: usize,
+    /// Whether one field is read from records in any order, and not each field from records in order.
+    any_order: bool,
 }
 
 /// The number after the last record. Numbers of fields have 29 bits.
@@ -153,17 +158,26 @@ const END: u32 = u32::MAX;
 impl<'a> Records<'a> {
     /// The records of `message`, in which groups nest at most `depth` levels.
     pub(super) fn new(message: &'a [u8], depth: usize) -> Result<Self> {
-        let mut records = Self { whole: message, rest: message, number: 0, wire: Wire::Varint, depth };
+        let mut records = Self::of_one_field(message, depth);
+        records.any_order = false;
         records.advance()?;
         Ok(records)
     }
 
+    /// The records of `message`, of which one field is read, so that they may come in any order. Reads nothing yet.
+    pub(super) fn of_one_field(message: &'a [u8], depth: usize) -> Self {
+        Self { whole: message, rest: message, number: 0, wire: Wire::Start, depth, any_order: true }
+    }
+
     /// The wire type of the current record, if it belongs to the field `number`; records of lower numbers are skipped.
     pub(super) fn find(&mut self, number: u32) -> Result<Option<Wire>> {
-        while self.number < number {
+        while self.number != number {
+            if self.number > number && (!self.any_order || self.number == END) {
+                return Ok(None);
+            }
             self.skip()?;
         }
-        Ok((self.number == number).then_some(self.wire))
+        Ok(Some(self.wire))
     }
 
     /// Reads the value of the current record as a number of the given form.
@@ -227,6 +241,20 @@ pub(super) fn is_ordered(message: &[u8], depth: usize) -> Result<bool> {
         ordered &= before <= records.number;
     }
     Ok(ordered)
+}
+
+/// The member of a `oneof` that `message` sets, and the records from the first that counts: the last member wins, and a
+/// message that occurs several times in a row merges. `members` is the highest number of a member.
+pub(super) fn last_member(message: &[u8], members: u32, depth: usize) -> Result<Option<(u32, &[u8])>> {
+    let mut records = Records::new(message, depth)?;
+    let mut last: Option<(u32, &[u8])> = None;
+    while records.number != END {
+        if records.number <= members && last.is_none_or(|(number, _)| number != records.number) {
+            last = Some((records.number, records.whole));
+        }
+        records.skip()?;
+    }
+    Ok(last)
 }
 
 /// The records of `message` in the order of their numbers; those of one number stay as they were.

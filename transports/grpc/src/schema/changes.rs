@@ -51,7 +51,11 @@ fn message_promises(prefix: &str, message: &DescriptorProto, promises: &mut BTre
 }
 
 fn field_promise(field: &FieldDescriptorProto) -> String {
-    let label = if field.proto3_optional() { "optional" } else { field.label().as_str_name() };
+    let label = match field.oneof_index {
+        _ if field.proto3_optional() => "optional",
+        Some(_) => "oneof",
+        None => field.label().as_str_name(),
+    };
     let kind = match field.type_name() {
         "" => field.r#type().as_str_name(),
         name => name,

@@ -1,6 +1,6 @@
 //! The comments of a file. Each belongs to the path of an element in the file's descriptor.
 
-use everywire_core::descriptor::ServiceDescriptor;
+use everywire_core::descriptor::{ServiceDescriptor, shape::plain_name};
 use prost_types::{SourceCodeInfo, source_code_info::Location};
 use serde_json::Value;
 
@@ -47,11 +47,15 @@ impl<'a> Comments<'a> {
 
     /// Adds the documentation of a variant of the enum `name`.
     pub(super) fn add_variant(&mut self, path: &[i32], name: &str, variant: &str) {
-        let definition = self.service.definitions().get(name);
-        let variants = definition.and_then(|schema| schema.get("oneOf")).and_then(Value::as_array);
-        let found = variants.into_iter().flatten().find(|schema| schema.get("const").is_some_and(|it| it == variant));
+        let variants = self.definition(name).and_then(|schema| schema.get("oneOf")).and_then(Value::as_array);
+        let found = variants.into_iter().flatten().find(|schema| is_of_variant(schema, variant));
         let docs = found.and_then(|schema| schema.get("description")).and_then(Value::as_str);
         self.add(path, docs.unwrap_or_default());
+    }
+
+    /// The JSON Schema of a named type. The instances of a generic type have the same documentation.
+    fn definition(&self, name: &str) -> Option<&'a Value> {
+        self.service.definitions().get(plain_name(name))
     }
 
     pub(super) fn into_source_code_info(self) -> SourceCodeInfo {
@@ -60,7 +64,12 @@ impl<'a> Comments<'a> {
 
     /// The documentation at `pointer` in the JSON Schema of a named type.
     fn docs(&self, name: &str, pointer: &str) -> &'a str {
-        let definition = self.service.definitions().get(name);
-        definition.and_then(|schema| schema.pointer(pointer)).and_then(Value::as_str).unwrap_or_default()
+        self.definition(name).and_then(|schema| schema.pointer(pointer)).and_then(Value::as_str).unwrap_or_default()
     }
+}
+
+/// Whether `schema` is that of a plain variant, or of one with data.
+fn is_of_variant(schema: &Value, variant: &str) -> bool {
+    let is_plain = schema.get("const").is_some_and(|name| name == variant);
+    is_plain || schema.get("properties").is_some_and(|properties| properties.get(variant).is_some())
 }

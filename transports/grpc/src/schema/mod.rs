@@ -7,6 +7,7 @@
 
 mod changes;
 mod comments;
+mod members;
 mod model;
 mod names;
 mod print;

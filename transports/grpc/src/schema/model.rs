@@ -1,22 +1,23 @@
 //! The descriptor of a service as a `FileDescriptorProto`, comments included.
 
-use std::{borrow::Cow, collections::BTreeSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use everywire_core::descriptor::{
     Method, ServiceDescriptor,
-    shape::{Container, Shape, Variant},
+    shape::{Container, Variant},
 };
 use prost_types::{
     DescriptorProto, EnumDescriptorProto, EnumValueDescriptorProto, FieldDescriptorProto, FileDescriptorProto,
-    MessageOptions, MethodDescriptorProto, MethodOptions, OneofDescriptorProto, ServiceDescriptorProto,
+    MethodDescriptorProto, MethodOptions, OneofDescriptorProto, ServiceDescriptorProto,
     field_descriptor_proto::{Label as ProtoLabel, Type as Kind},
     method_options::IdempotencyLevel,
 };
 
 use super::{
     comments::{Comments, ENUM, MEMBER, MESSAGE, SERVICE},
-    names::{camel_case, identifier, json_name, upper_case},
-    types::{Content, FieldType, Label, field_type, is_unit},
+    members::{Member, Value, entry, fields, map_entry, tuple},
+    names::{camel_case, identifier, json_name, type_name, upper_case},
+    types::{Content, FieldType, Label, field_type, is_unit, single_type},
 };
 
 type Result<T> = std::result::Result<T, String>;
@@ -48,12 +49,6 @@ struct Model<'a> {
     named: BTreeSet<&'a str>,
     /// All names in the file.
     names: BTreeSet<String>,
-}
-
-type NamedShape<'a> = (Cow<'a, str>, &'a Shape);
-
-fn tuple_fields(elements: &[Shape]) -> Vec<NamedShape<'_>> {
-    (1..).zip(elements).map(|(number, element)| (format!("field_{number}").into(), element)).collect()
 }
 
 impl<'a> Model<'a> {
@@ -88,7 +83,8 @@ impl<'a> Model<'a> {
     }
 
     fn add_request(&mut self, method: &'a Method) -> Result<String> {
-        let fields = method.arguments().iter().map(|argument| Ok((argument.name().into(), argument.r#type().shape()?)));
+        let arguments = method.arguments().iter();
+        let fields = arguments.map(|argument| Ok(Member::field(argument.name(), argument.r#type().shape()?)));
         let fields = fields.collect::<Result<_>>()?;
         self.add_message(&format!("{}Request", method.camel_name()), fields)
             .map_err(|reason| format!("{}: {reason}", method.name()))
@@ -104,7 +100,7 @@ impl<'a> Model<'a> {
         }
         match field_type(shape, types)? {
             FieldType { label: Label::One, kind: Kind::Message, content } => self.add_content(content, &name),
-            _ => self.add_message(&name, vec![("value".into(), shape)]),
+            _ => self.add_message(&name, vec![Member::field("value", shape)]),
         }
     }
 
@@ -112,8 +108,10 @@ impl<'a> Model<'a> {
     fn add_content(&mut self, content: Content<'a>, unnamed: &str) -> Result<String> {
         match content {
             Content::Nothing => Err(format!("{unnamed} has nothing to refer to")),
-            Content::Named(name) => self.add_named(name),
-            Content::Tuple(elements) => self.add_message(unnamed, tuple_fields(elements)),
+            Content::Named(name) | Content::Wrapper(Some(name), _) => self.add_named(name),
+            Content::Tuple(elements) => self.add_message(unnamed, tuple(elements)),
+            Content::Wrapper(None, shape) => self.add_message(unnamed, vec![Member::field("value", shape)]),
+            Content::Entry(key, value) => self.add_message(&format!("{unnamed}Entry"), entry(key, value)),
         }
     }
 
@@ -124,51 +122,107 @@ impl<'a> Model<'a> {
             return Ok(self.full_name(name));
         }
         match &service.types()[name] {
-            Container::Struct(fields) => {
-                let fields = fields.iter().map(|field| (field.name.as_str().into(), &field.shape));
-                self.add_message(name, fields.collect())
-            }
-            Container::Tuple(elements) => self.add_message(name, tuple_fields(elements)),
-            Container::Enum(variants) => self.add_enum(name, variants.iter().map(|(&index, variant)| (index, variant))),
-            _ => Err(format!("`{name}` is neither a struct nor an enum")),
+            Container::Unit => self.add_message(name, vec![]),
+            Container::Newtype(inner) => self.add_message(name, vec![Member::field("value", inner)]),
+            Container::Struct(members) => self.add_message(name, fields(members)),
+            Container::Tuple(elements) => self.add_message(name, tuple(elements)),
+            container @ Container::Enum(variants) if container.is_plain_enum() => self.add_enum(name, variants),
+            Container::Enum(variants) => self.add_oneof(name, variants),
         }
     }
 
-    fn add_message(&mut self, name: &str, fields: Vec<NamedShape<'a>>) -> Result<String> {
-        self.take_name(name)?;
-        let index = self.file.message_type.len();
-        self.file.message_type.push(DescriptorProto { name: Some(name.to_owned()), ..Default::default() });
-        let path = [MESSAGE, number(index)];
-        self.comments.add_type(&path, name);
-        let mut names = BTreeSet::new();
-        for (position, (field, shape)) in fields.into_iter().enumerate() {
-            identifier(&field)?;
-            if !names.insert(json_name(&field)) {
-                return Err(format!("`{name}.{field}` and another field have the same name in JSON"));
-            }
-            self.comments.add_field(&[path[0], path[1], MEMBER, number(position)], name, &field);
-            self.add_field(index, &field, shape).map_err(|reason| format!("`{name}.{field}`: {reason}"))?;
+    fn add_message(&mut self, name: &str, members: Vec<Member<'a>>) -> Result<String> {
+        let index = self.begin_message(name)?;
+        for member in members {
+            self.comments.add_field(&self.next_field(index), name, &member.name);
+            self.add_member(index, member)?;
         }
         Ok(self.full_name(name))
     }
 
-    fn add_field(&mut self, message: usize, name: &str, shape: &'a Shape) -> Result<()> {
-        let r#type = field_type(shape, self.service.types())?;
+    /// Adds an enum with data: a message of which one field is set.
+    fn add_oneof(&mut self, name: &str, variants: &'a BTreeMap<u32, Variant>) -> Result<String> {
+        let index = self.begin_message(name)?;
+        for ((&at, variant), expected) in variants.iter().zip(0..) {
+            if at != expected {
+                return Err(format!("the enum {name} has no variant {expected}"));
+            }
+            self.comments.add_variant(&self.next_field(index), name, &variant.name);
+            self.add_member(index, Member::variant(variant))?;
+        }
+        join_in_oneof(&mut self.file.message_type[index]);
+        Ok(self.full_name(name))
+    }
+
+    fn begin_message(&mut self, name: &str) -> Result<usize> {
+        let type_name = type_name(name);
+        self.take_name(&type_name)?;
+        let index = self.file.message_type.len();
+        self.file.message_type.push(DescriptorProto { name: Some(type_name), ..Default::default() });
+        self.comments.add_type(&[MESSAGE, number(index)], name);
+        Ok(index)
+    }
+
+    /// The path of the next field of a message.
+    fn next_field(&self, message: usize) -> [i32; 4] {
+        [MESSAGE, number(message), MEMBER, number(self.file.message_type[message].field.len())]
+    }
+
+    /// Adds the next field to a message.
+    fn add_member(&mut self, message: usize, member: Member<'a>) -> Result<()> {
+        let Member { name, value } = member;
+        identifier(&name)?;
         let parent = self.file.message_type[message].name().to_owned();
-        let unnamed = format!("{parent}{}", camel_case(name));
-        let mut field = self.value_field(name, r#type, &unnamed)?;
-        if let Label::Map(key) = r#type.label {
-            field = self.add_map(message, key, field);
+        let json = Some(json_name(&name));
+        if self.file.message_type[message].field.iter().any(|field| field.json_name == json) {
+            return Err(format!("`{parent}.{name}` and another field have the same name in JSON"));
         }
-        let message = &mut self.file.message_type[message];
-        field.number = Some(number(message.field.len()) + 1);
-        if r#type.label == Label::Optional {
-            field.proto3_optional = Some(true);
-            field.oneof_index = Some(number(message.oneof_decl.len()));
-            message.oneof_decl.push(OneofDescriptorProto { name: Some(format!("_{name}")), options: None });
-        }
-        message.field.push(field);
+        let field = self.add_value(message, &name, value).map_err(|reason| format!("`{parent}.{name}`: {reason}"))?;
+        let fields = &mut self.file.message_type[message].field;
+        fields.push(FieldDescriptorProto { number: Some(number(fields.len()) + 1), ..field });
         Ok(())
+    }
+
+    fn add_value(&mut self, message: usize, name: &str, value: Value<'a>) -> Result<FieldDescriptorProto> {
+        let unnamed = format!("{}{}", self.file.message_type[message].name(), camel_case(name));
+        let types = self.service.types();
+        let r#type = match value {
+            Value::Field(shape) => field_type(shape, types)?,
+            Value::Single(shape) => single_type(shape, types)?,
+            Value::Message(members) => {
+                let full_name = self.add_message(&unnamed, members)?;
+                return Ok(field(name, ProtoLabel::Optional, Kind::Message, Some(full_name)));
+            }
+        };
+        self.add_typed(message, name, r#type, &unnamed)
+    }
+
+    fn add_typed(
+        &mut self,
+        message: usize,
+        name: &str,
+        r#type: FieldType<'a>,
+        unnamed: &str,
+    ) -> Result<FieldDescriptorProto> {
+        let type_name = match r#type.content {
+            Content::Nothing => None,
+            content => Some(self.add_content(content, unnamed)?),
+        };
+        let of = |label| field(name, label, r#type.kind, type_name);
+        Ok(match r#type.label {
+            Label::One => of(ProtoLabel::Optional),
+            Label::Optional => self.make_optional(message, of(ProtoLabel::Optional)),
+            Label::Repeated => of(ProtoLabel::Repeated),
+            Label::Map(key) => self.add_map(message, key, of(ProtoLabel::Repeated)),
+        })
+    }
+
+    /// Gives `field` explicit presence, which takes a `oneof` of its own.
+    fn make_optional(&mut self, message: usize, field: FieldDescriptorProto) -> FieldDescriptorProto {
+        let oneofs = &mut self.file.message_type[message].oneof_decl;
+        let oneof_index = Some(number(oneofs.len()));
+        oneofs.push(OneofDescriptorProto { name: Some(format!("_{}", field.name())), options: None });
+        FieldDescriptorProto { proto3_optional: Some(true), oneof_index, ..field }
     }
 
     /// Adds the entry of a map to `message`, and returns the field of the map. `value` is the field without its key.
@@ -181,32 +235,14 @@ impl<'a> Model<'a> {
         field
     }
 
-    fn value_field(&mut self, name: &str, r#type: FieldType<'a>, unnamed: &str) -> Result<FieldDescriptorProto> {
-        let label = match r#type.label {
-            Label::One | Label::Optional => ProtoLabel::Optional,
-            Label::Repeated | Label::Map(_) => ProtoLabel::Repeated,
-        };
-        let type_name = match r#type.content {
-            Content::Nothing => None,
-            content => Some(self.add_content(content, unnamed)?),
-        };
-        Ok(FieldDescriptorProto {
-            name: Some(name.to_owned()),
-            label: Some(label.into()),
-            r#type: Some(r#type.kind.into()),
-            type_name,
-            json_name: Some(json_name(name)),
-            ..Default::default()
-        })
-    }
-
-    fn add_enum(&mut self, name: &str, variants: impl Iterator<Item = (u32, &'a Variant)>) -> Result<String> {
-        self.take_name(name)?;
+    fn add_enum(&mut self, name: &str, variants: &'a BTreeMap<u32, Variant>) -> Result<String> {
+        let type_name = type_name(name);
+        self.take_name(&type_name)?;
         let path = [ENUM, number(self.file.enum_type.len())];
         self.comments.add_type(&path, name);
         let mut values: Vec<EnumValueDescriptorProto> = vec![];
-        for (index, variant) in variants {
-            let value = enum_value(name, index, variant)?;
+        for (&index, variant) in variants {
+            let value = enum_value(&type_name, index, variant)?;
             if values.iter().any(|other| other.name() == value.name()) {
                 return Err(format!("two variants of {name} are called {}", value.name()));
             }
@@ -216,7 +252,7 @@ impl<'a> Model<'a> {
         if values.first().and_then(|value| value.number) != Some(0) {
             return Err(format!("the enum {name} has no variant 0"));
         }
-        let added = EnumDescriptorProto { name: Some(name.to_owned()), value: values, ..Default::default() };
+        let added = EnumDescriptorProto { name: Some(type_name), value: values, ..Default::default() };
         self.file.enum_type.push(added);
         Ok(self.full_name(name))
     }
@@ -227,10 +263,32 @@ impl<'a> Model<'a> {
     }
 
     fn full_name(&self, name: &str) -> String {
+        let name = type_name(name);
         match self.service.package() {
             "" => format!(".{name}"),
             package => format!(".{package}.{name}"),
         }
+    }
+}
+
+/// Makes all fields of `message` members of one `oneof`.
+fn join_in_oneof(message: &mut DescriptorProto) {
+    let mut name = "variant".to_owned();
+    while message.field.iter().any(|field| field.name() == name) {
+        name.push('_');
+    }
+    message.oneof_decl.push(OneofDescriptorProto { name: Some(name), options: None });
+    message.field.iter_mut().for_each(|field| field.oneof_index = Some(0));
+}
+
+fn field(name: &str, label: ProtoLabel, kind: Kind, type_name: Option<String>) -> FieldDescriptorProto {
+    FieldDescriptorProto {
+        name: Some(name.to_owned()),
+        label: Some(label.into()),
+        r#type: Some(kind.into()),
+        type_name,
+        json_name: Some(json_name(name)),
+        ..Default::default()
     }
 }
 
@@ -239,26 +297,6 @@ fn enum_value(name: &str, index: u32, variant: &Variant) -> Result<EnumValueDesc
     identifier(&value)?;
     let number = i32::try_from(index).map_err(|_| format!("{name} has too many variants"))?;
     Ok(EnumValueDescriptorProto { name: Some(value), number: Some(number), options: None })
-}
-
-fn map_entry(name: String, key: Kind, value: FieldDescriptorProto) -> DescriptorProto {
-    let key = FieldDescriptorProto { r#type: Some(key.into()), ..Default::default() };
-    DescriptorProto {
-        name: Some(name),
-        field: vec![entry_field("key", 1, key), entry_field("value", 2, value)],
-        options: Some(MessageOptions { map_entry: Some(true), ..Default::default() }),
-        ..Default::default()
-    }
-}
-
-fn entry_field(name: &str, number: i32, field: FieldDescriptorProto) -> FieldDescriptorProto {
-    FieldDescriptorProto {
-        name: Some(name.to_owned()),
-        number: Some(number),
-        label: Some(ProtoLabel::Optional.into()),
-        json_name: Some(name.to_owned()),
-        ..field
-    }
 }
 
 /// Positions in a descriptor have 32 bits, far more than any trait needs.

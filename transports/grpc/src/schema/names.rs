@@ -10,6 +10,24 @@ pub(super) fn identifier(name: &str) -> Result<(), String> {
     }
 }
 
+/// The name of a message or an enum: `Page<Item>` is `PageOfItem`, `Either<u8, Vec<Item>>` is `EitherOfU8AndVecOfItem`.
+pub(super) fn type_name(name: &str) -> String {
+    let Some((plain, parameters)) = name.split_once('<') else { return name.to_owned() };
+    let mut message = format!("{plain}Of");
+    let mut inside = false;
+    for character in parameters.chars() {
+        match character {
+            '<' => message.push_str("Of"),
+            ',' => message.push_str("And"),
+            'a'..='z' if !inside => message.push(character.to_ascii_uppercase()),
+            'a'..='z' | 'A'..='Z' | '0'..='9' | '_' => message.push(character),
+            _ => {}
+        }
+        inside = character.is_alphanumeric() || character == '_';
+    }
+    message
+}
+
 /// `by_name` as `ByName`.
 pub(super) fn camel_case(name: &str) -> String {
     let mut json = json_name(name);
@@ -49,6 +67,11 @@ pub(super) fn upper_case(name: &str) -> String {
     upper
 }
 
+/// `LightBlue` as `light_blue`.
+pub(super) fn snake_case(name: &str) -> String {
+    upper_case(name).to_ascii_lowercase()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,6 +82,8 @@ mod tests {
             assert_eq!(upper_case(name), upper);
         }
         assert_eq!(upper_case("already_snake_2"), "ALREADY_SNAKE_2");
+        assert_eq!(type_name("Either<u8, Vec<Item>>"), "EitherOfU8AndVecOfItem");
+        assert_eq!((type_name("plain_2").as_str(), type_name("a-b").as_str()), ("plain_2", "a-b"));
         assert_eq!((json_name("ttl_ms").as_str(), camel_case("by_name").as_str()), ("ttlMs", "ByName"));
     }
 }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use prost_types::{
     DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, FileDescriptorProto, MethodOptions,
-    ServiceDescriptorProto,
+    OneofDescriptorProto, ServiceDescriptorProto,
     field_descriptor_proto::{Label, Type},
 };
 
@@ -42,7 +42,7 @@ struct Printer<'a> {
 
 impl Printer<'_> {
     fn service(&mut self, path: &[i32], service: &ServiceDescriptorProto) {
-        self.block(path, "service", service.name(), service.method.iter(), |file, method| {
+        self.block(path, "service", service.name(), None, service.method.iter(), |file, method| {
             let input = visible(file, service, method.input_type());
             let output = visible(file, service, method.output_type());
             let rpc = format!("rpc {}({input}) returns ({output})", method.name());
@@ -54,13 +54,14 @@ impl Printer<'_> {
     }
 
     fn message(&mut self, path: &[i32], message: &DescriptorProto) {
-        self.block(path, "message", message.name(), message.field.iter(), |file, field| {
+        let oneof = oneof(message);
+        self.block(path, "message", message.name(), oneof, message.field.iter(), |file, field| {
             format!("{} {} = {};", field_type(file, message, field), field.name(), field.number())
         });
     }
 
     fn r#enum(&mut self, path: &[i32], r#enum: &EnumDescriptorProto) {
-        self.block(path, "enum", r#enum.name(), r#enum.value.iter(), |_, value| {
+        self.block(path, "enum", r#enum.name(), None, r#enum.value.iter(), |_, value| {
             format!("{} = {};", value.name(), value.number())
         });
     }
@@ -70,6 +71,7 @@ impl Printer<'_> {
         path: &[i32],
         keyword: &str,
         name: &str,
+        oneof: Option<&str>,
         members: impl ExactSizeIterator<Item = T>,
         line: impl Fn(&FileDescriptorProto, T) -> String,
     ) {
@@ -80,11 +82,18 @@ impl Printer<'_> {
             return;
         }
         let _ = writeln!(self.text, "{keyword} {name} {{");
+        let (indent, end) = match oneof {
+            Some(oneof) => {
+                let _ = writeln!(self.text, "  oneof {oneof} {{");
+                ("    ", "  }\n}\n")
+            }
+            None => ("  ", "}\n"),
+        };
         for (index, member) in (0..).zip(members) {
-            self.comment("  ", &[path, &[MEMBER, index]].concat());
-            let _ = writeln!(self.text, "  {}", line(self.file, member));
+            self.comment(indent, &[path, &[MEMBER, index]].concat());
+            let _ = writeln!(self.text, "{indent}{}", line(self.file, member));
         }
-        self.text.push_str("}\n");
+        self.text.push_str(end);
     }
 
     fn comment(&mut self, indent: &str, path: &[i32]) {
@@ -94,6 +103,12 @@ impl Printer<'_> {
             let _ = writeln!(self.text, "{}", format!("{indent}//{line}").trim_end());
         }
     }
+}
+
+/// The name of the `oneof` that has all fields of `message`.
+fn oneof(message: &DescriptorProto) -> Option<&str> {
+    let in_oneof = message.field.iter().any(|field| field.oneof_index.is_some() && !field.proto3_optional());
+    message.oneof_decl.first().filter(|_| in_oneof).map(OneofDescriptorProto::name)
 }
 
 fn field_type(file: &FileDescriptorProto, message: &DescriptorProto, field: &FieldDescriptorProto) -> String {

@@ -19,6 +19,10 @@ pub(super) enum Content<'a> {
     Named(&'a str),
     /// A message without a name.
     Tuple(&'a [Shape]),
+    /// A message around a list, a map or an `Option`. It has the name of a newtype, or none.
+    Wrapper(Option<&'a str>, &'a Shape),
+    /// A message of key and value, where proto3 has no map with such keys.
+    Entry(&'a Shape, &'a Shape),
 }
 
 /// How many values a field has.
@@ -33,10 +37,6 @@ pub(super) enum Label {
 
 /// Checks that proto3 can express an argument or a reply of this shape, and everything inside it.
 pub(super) fn carries(shape: &Shape, types: &Types) -> Result<(), String> {
-    // A reply may be empty. An empty argument is rejected later, when its field is added.
-    if is_unit(shape, types) {
-        return Ok(());
-    }
     shape.check_each(types, |shape| field_type(shape, types).map(|_| ()))
 }
 
@@ -50,30 +50,33 @@ pub(super) fn is_unit(shape: &Shape, types: &Types) -> bool {
 
 /// The type of a field, or why proto3 has none.
 pub(super) fn field_type<'a>(shape: &'a Shape, types: &'a Types) -> Result<FieldType<'a>, String> {
-    let (label, inner) = match shape.resolve(types) {
-        Shape::Option(inner) => (Label::Optional, inner),
-        Shape::Seq(inner) if !is_byte(inner, types) => (Label::Repeated, inner),
-        Shape::Map(key, value) => (Label::Map(key_type(key, types)?), value),
-        _ => return single(shape, types),
-    };
-    let inner = single(inner, types).map_err(|reason| {
-        let context = match label {
-            Label::Optional => "inside an Option",
-            Label::Map(_) => "as the value of a map",
-            Label::One | Label::Repeated => "inside a list",
-        };
-        format!("{reason} ({context})")
-    })?;
-    Ok(FieldType { label, ..inner })
+    match shape.resolve(types) {
+        Shape::Option(inner) => labelled(Label::Optional, inner, types),
+        Shape::Seq(inner) if !is_byte(inner, types) => labelled(Label::Repeated, inner, types),
+        Shape::Map(key, value) => match key_type(key, types) {
+            Some(key) => labelled(Label::Map(key), value, types),
+            None => Ok(message(Label::Repeated, Content::Entry(key, value))),
+        },
+        _ => single_type(shape, types),
+    }
+}
+
+fn labelled<'a>(label: Label, inner: &'a Shape, types: &'a Types) -> Result<FieldType<'a>, String> {
+    single_type(inner, types).map(|r#type| FieldType { label, ..r#type })
+}
+
+fn message(label: Label, content: Content<'_>) -> FieldType<'_> {
+    FieldType { label, kind: Kind::Message, content }
 }
 
 fn is_byte(shape: &Shape, types: &Types) -> bool {
     *shape.resolve(types) == Shape::U8
 }
 
-/// The type of a single value.
-fn single<'a>(shape: &'a Shape, types: &'a Types) -> Result<FieldType<'a>, String> {
-    let kind = match shape.resolve(types) {
+/// The type of a single value, such as the element of a list.
+pub(super) fn single_type<'a>(shape: &'a Shape, types: &'a Types) -> Result<FieldType<'a>, String> {
+    let inner = shape.resolve(types);
+    let kind = match inner {
         Shape::Bool => Kind::Bool,
         Shape::I8 | Shape::I16 | Shape::I32 => Kind::Int32,
         Shape::I64 => Kind::Int64,
@@ -81,43 +84,44 @@ fn single<'a>(shape: &'a Shape, types: &'a Types) -> Result<FieldType<'a>, Strin
         Shape::U64 => Kind::Uint64,
         Shape::F32 => Kind::Float,
         Shape::F64 => Kind::Double,
-        Shape::String => Kind::String,
+        // What has no type of its own is text.
+        Shape::String | Shape::I128 | Shape::U128 | Shape::Char => Kind::String,
         Shape::Bytes => Kind::Bytes,
         Shape::Seq(inner) if is_byte(inner, types) => Kind::Bytes,
         Shape::Named(name) => return named(name, types),
-        Shape::Unit => return Err("proto3 has no field without a value".to_owned()),
-        Shape::I128 | Shape::U128 => return Err("proto3 has no integers of more than 64 bits".to_owned()),
-        Shape::Char => return Err("proto3 has no characters; use a String".to_owned()),
-        Shape::Option(_) => return Err("proto3 has no Option here; put it into a struct".to_owned()),
-        Shape::Seq(_) => return Err("proto3 has no list here; put it into a struct".to_owned()),
-        Shape::Map(..) => return Err("proto3 has no map here; put it into a struct".to_owned()),
-        Shape::Tuple(elements) => {
-            return Ok(FieldType { label: Label::One, kind: Kind::Message, content: Content::Tuple(elements) });
+        Shape::Unit => return Ok(message(Label::One, Content::Tuple(&[]))),
+        Shape::Option(_) | Shape::Seq(_) | Shape::Map(..) => {
+            return Ok(message(Label::One, Content::Wrapper(newtype(shape), inner)));
         }
+        Shape::Tuple(elements) => return Ok(message(Label::One, Content::Tuple(elements))),
     };
     Ok(FieldType { label: Label::One, kind, content: Content::Nothing })
 }
 
+/// The name of a shape that is resolved to something else, which is that of a newtype.
+fn newtype(shape: &Shape) -> Option<&str> {
+    if let Shape::Named(name) = shape { Some(name) } else { None }
+}
+
 fn named<'a>(name: &'a str, types: &'a Types) -> Result<FieldType<'a>, String> {
     let kind = match types.get(name) {
-        Some(Container::Struct(_) | Container::Tuple(_)) => Kind::Message,
-        Some(Container::Enum(variants)) => {
-            if let Some(variant) = variants.values().find(|variant| variant.content != Container::Unit) {
-                return Err(format!("proto3 has no enums with data, such as `{name}::{}`", variant.name));
+        Some(Container::Unit | Container::Struct(_) | Container::Tuple(_)) => Kind::Message,
+        Some(container @ Container::Enum(_)) => {
+            if container.is_plain_enum() {
+                Kind::Enum
+            } else {
+                Kind::Message
             }
-            Kind::Enum
         }
-        Some(Container::Unit) => return Err("proto3 has no field without a value".to_owned()),
         Some(Container::Newtype(_)) | None => return Err(format!("the type `{name}` is not known")),
     };
     Ok(FieldType { label: Label::One, kind, content: Content::Named(name) })
 }
 
-fn key_type(key: &Shape, types: &Types) -> Result<Kind, String> {
-    match single(key, types) {
-        Ok(FieldType { kind: Kind::Bytes | Kind::Float | Kind::Double | Kind::Message | Kind::Enum, .. }) | Err(_) => {
-            Err("the key of a map must be a string, an integer or a bool".to_owned())
-        }
-        Ok(key) => Ok(key.kind),
+/// The type of the keys of a map, if proto3 allows it.
+fn key_type(key: &Shape, types: &Types) -> Option<Kind> {
+    match single_type(key, types).ok()?.kind {
+        Kind::Bytes | Kind::Float | Kind::Double | Kind::Message | Kind::Enum => None,
+        kind => Some(kind),
     }
 }

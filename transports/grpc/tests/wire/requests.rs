@@ -117,6 +117,8 @@ async fn malformed_requests_are_answered_with_what_is_wrong() {
         (add, &[GRPC], &[0, 0xff, 0xff, 0xff, 0xff], Code::ResourceExhausted, "the limit message_bytes is 64"),
         (add, &[GRPC], &[0, 0, 0, 0, 2, 0x0a, 0], Code::InvalidArgument, "argument `a`: "),
         (add, &[GRPC], &[0, 0, 0, 0, 1, 8], Code::InvalidArgument, "usage: add(a: i64, b: i64) -> i64"),
+        ("/test.v1.Demo/Echo", &[GRPC], &[0; 5], Code::InvalidArgument, "argument `value`: the message is missing"),
+        ("/test.v1.Demo/Echo", &[GRPC], &[0, 0, 0, 0, 2, 16, 0], Code::InvalidArgument, "argument `value`: the message"),
         (add, &timeout("1"), good, Code::InvalidArgument, "grpc-timeout"),
         (add, &timeout("123456789S"), good, Code::InvalidArgument, "grpc-timeout"),
         ("/test.v1.Demo/Nothing", &[GRPC], good, Code::Unimplemented, "no method `Nothing` in test.v1.Demo; it has add, "),

@@ -17,9 +17,11 @@ pub fn check(wire: &str, service: &ServiceDescriptor) -> Result<()> {
 fn carries(shape: &Shape, types: &Types) -> Result<(), String> {
     match shape {
         shape if shape.is_double_option(types) => {
-            Err("an absent value and a present `null` are the same in JSON".to_owned())
+            Err("an absent value and a present `null` are the same in JSON; use an enum".to_owned())
         }
-        Shape::Map(key, _) if !key.is_key(types) => Err("the key of a map is not a string or a number".to_owned()),
+        Shape::Map(key, _) if !key.is_key(types) => {
+            Err("the key of a map is not a string or a number; use a list of pairs".to_owned())
+        }
         _ => Ok(()),
     }
 }
@@ -53,11 +55,11 @@ mod tests {
         let rejected = |checked: Result<()>| checked.unwrap_err().message().to_owned();
         assert_eq!(
             rejected(checked::<Vec<Option<Option<u8>>>>()),
-            "json can't carry demo.v1.Demo.put, value: T: an absent value and a present `null` are the same in JSON"
+            "json can't carry demo.v1.Demo.put, value: T: an absent value and a present `null` are the same in JSON; use an enum"
         );
         assert_eq!(
             rejected(checked::<Option<Inside>>()),
-            "json can't carry demo.v1.Demo.put, value: T: `Inside.map`: the key of a map is not a string or a number"
+            "json can't carry demo.v1.Demo.put, value: T: `Inside.map`: the key of a map is not a string or a number; use a list of pairs"
         );
         assert_eq!(checked::<BTreeMap<Id, Option<BTreeMap<i8, u8>>>>(), Ok(()));
         assert_eq!(checked::<Value>(), Ok(()), "JSON describes itself");

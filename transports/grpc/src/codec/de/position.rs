@@ -2,10 +2,11 @@
 
 use std::{borrow::Cow, marker::PhantomData};
 
-use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor, value::SeqDeserializer};
+use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 
 use super::super::{
-    error::{Error, Result, TOO_DEEP},
+    enums::Scope,
+    error::{ABSENT, Error, Result},
     wire::{Records, Wire, is_ordered, ordered, take_number},
 };
 
@@ -16,11 +17,22 @@ const LIST_ENDED: Error = Error::new("the list has ended");
 /// The deserializer of a whole message. A value that is not a message is in its field 1.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Message<'a> {
-    pub(crate) bytes: &'a [u8],
-    pub(crate) depth: usize,
+    pub(super) bytes: &'a [u8],
+    pub(super) scope: Scope<'a>,
+    /// The role of its fields.
+    role: Role,
 }
 
 impl<'a> Message<'a> {
+    pub(crate) fn new(bytes: &'a [u8], scope: Scope<'a>) -> Self {
+        Self { bytes, scope, role: Role::Plain }
+    }
+
+    /// The message whose fields are the arguments of a call.
+    pub(crate) fn arguments(bytes: &'a [u8], scope: Scope<'a>) -> Self {
+        Self { role: Role::Argument, ..Self::new(bytes, scope) }
+    }
+
     /// The bytes in the order of their fields, with groups of at most `depth` levels.
     fn in_order(self, depth: usize) -> Result<Cow<'a, [u8]>> {
         let bytes = self.bytes;
@@ -28,20 +40,21 @@ impl<'a> Message<'a> {
     }
 
     pub(super) fn fields<'de, V: Visitor<'de>>(self, count: usize, visitor: V) -> Result<V::Value> {
-        let depth = self.depth.checked_sub(1).ok_or(TOO_DEEP)?;
-        let bytes = self.in_order(depth)?;
-        visitor.visit_seq(Fields { records: Records::new(&bytes, depth)?, number: 0, count, depth })
+        let scope = self.scope.deeper()?;
+        let bytes = self.in_order(scope.depth)?;
+        let records = Records::new(&bytes, scope.depth)?;
+        visitor.visit_seq(Fields { records, number: 0, count, scope, role: self.role })
     }
 
     /// Hands field `number` to `read`.
     pub(super) fn field<T>(
         self,
         number: u32,
-        read: impl for<'r, 'm> FnOnce(At<'m, Field<'r, 'm>>) -> Result<T>,
+        role: Role,
+        read: impl for<'r, 'm> FnOnce(Field<'r, 'm>) -> Result<T>,
     ) -> Result<T> {
-        let bytes = self.in_order(self.depth)?;
-        let mut records = Records::new(&bytes, self.depth)?;
-        read(At::new(Field { records: &mut records, number, depth: self.depth }))
+        let mut records = Records::of_one_field(self.bytes, self.scope.depth);
+        read(Field { records: &mut records, number, scope: self.scope, role })
     }
 }
 
@@ -54,10 +67,38 @@ impl<'a, P: Position<'a>> At<'a, P> {
     }
 
     pub(super) fn fields<'de, V: Visitor<'de>>(mut self, count: usize, visitor: V) -> Result<V::Value> {
-        let depth = self.0.depth();
+        let scope = self.0.scope();
         let bytes = self.0.message()?;
-        Message { bytes: &bytes, depth }.fields(count, visitor)
+        Message::new(&bytes, scope).fields(count, visitor)
     }
+
+    /// Reads a message without looking at what is in it.
+    pub(super) fn empty(mut self) -> Result<()> {
+        let depth = self.0.scope().depth;
+        is_ordered(self.0.payload(Ok)?, depth).map(|_ordered| ())
+    }
+
+    /// Hands the field of an `Option` or a map to `read`: the position itself, or, where proto3 has neither, field 1 of the
+    /// message there.
+    pub(super) fn slot<T>(mut self, read: impl for<'r, 'm> FnOnce(Field<'r, 'm>) -> Result<T>) -> Result<T> {
+        if let Some(field) = self.0.field() {
+            return read(field);
+        }
+        let scope = self.0.scope().deeper()?;
+        let bytes = self.0.message()?;
+        Message::new(&bytes, scope).field(1, Role::Plain, read)
+    }
+}
+
+/// How many values a field has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Any number of values: lists, maps and `Option`s are the field itself.
+    Plain,
+    /// The same, of an argument: it must be there if it is a message, whose zero value would be one that nobody sent.
+    Argument,
+    /// One value, such as the content of an `Option`: lists, maps and `Option`s are in a message of their own.
+    Single,
 }
 
 /// What depends on the position: a field, which may be absent or occur several times, or an element of a list.
@@ -70,23 +111,51 @@ pub(super) trait Position<'a>: Sized {
     fn payload<T: Default>(&mut self, read: fn(&'a [u8]) -> Result<T>) -> Result<T>;
     fn message(&mut self) -> Result<Cow<'a, [u8]>>;
     fn list<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value>;
-    /// The field that a map or the content of an `Option` is in.
-    fn field(&mut self, otherwise: Error) -> Result<Field<'_, 'a>>;
-    fn depth(&self) -> usize;
+    /// The field that a map or the content of an `Option` is in, unless it is in a message of its own.
+    fn field(&mut self) -> Option<Field<'_, 'a>>;
+    fn scope(&self) -> Scope<'a>;
 }
 
 /// All occurrences of one field, which may be none.
 pub(super) struct Field<'r, 'a> {
     pub(super) records: &'r mut Records<'a>,
     pub(super) number: u32,
-    pub(super) depth: usize,
+    pub(super) scope: Scope<'a>,
+    pub(super) role: Role,
 }
 
-impl Field<'_, '_> {
+impl<'a> Field<'_, 'a> {
     pub(super) fn find(&mut self) -> Result<Option<Wire>> {
         self.records.find(self.number)
     }
+
+    /// The last occurrence, and all of them as one message: whether the field is bytes or a message is not known yet.
+    fn undecided(&mut self) -> Result<(&'a [u8], Cow<'a, [u8]>)> {
+        let (mut last, mut merged) = (&[][..], Cow::Borrowed(&[][..]));
+        while self.find()?.is_some() {
+            last = self.records.payload()?;
+            merged = self.merge(merged, last).unwrap_or(Cow::Borrowed(NO_MESSAGE));
+        }
+        Ok((last, merged))
+    }
+
+    fn merge(&self, merged: Cow<'a, [u8]>, next: &'a [u8]) -> Result<Cow<'a, [u8]>> {
+        if merged.is_empty() {
+            return Ok(Cow::Borrowed(next));
+        }
+        // Each occurrence must be a message by itself.
+        if let Cow::Borrowed(first) = merged {
+            is_ordered(first, self.scope.depth)?;
+        }
+        is_ordered(next, self.scope.depth)?;
+        let mut merged = merged.into_owned();
+        merged.extend_from_slice(next);
+        Ok(Cow::Owned(merged))
+    }
 }
+
+/// Bytes that are an error for whoever reads them as a message.
+const NO_MESSAGE: &[u8] = &[0];
 
 impl<'a> Position<'a> for Field<'_, 'a> {
     fn number(&mut self, wire: Wire) -> Result<u64> {
@@ -110,34 +179,39 @@ impl<'a> Position<'a> for Field<'_, 'a> {
     }
 
     fn message(&mut self) -> Result<Cow<'a, [u8]>> {
+        if self.find()?.is_none() && self.role == Role::Argument {
+            return Err(ABSENT);
+        }
         let mut merged = Cow::Borrowed(&[][..]);
         while self.find()?.is_some() {
             let next = self.records.payload()?;
-            if merged.is_empty() {
-                merged = Cow::Borrowed(next);
-                continue;
-            }
-            // Each occurrence must be a message by itself.
-            if let Cow::Borrowed(first) = merged {
-                is_ordered(first, self.depth)?;
-            }
-            is_ordered(next, self.depth)?;
-            merged.to_mut().extend_from_slice(next);
+            merged = self.merge(merged, next)?;
         }
         Ok(merged)
     }
 
-    fn list<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-        visitor.visit_seq(Elements { field: self, packed: &[], ended: false })
+    fn list<'de, V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value> {
+        if self.role != Role::Single {
+            return visitor.visit_seq(Elements { field: self, packed: &[], undecided: false, ended: false });
+        }
+        let (bytes, message) = self.undecided()?;
+        wrapped(bytes, &message, self.scope, visitor)
     }
 
-    fn field(&mut self, _otherwise: Error) -> Result<Field<'_, 'a>> {
-        Ok(Field { records: self.records, number: self.number, depth: self.depth })
+    fn field(&mut self) -> Option<Field<'_, 'a>> {
+        (self.role != Role::Single).then_some(Field { records: self.records, ..*self })
     }
 
-    fn depth(&self) -> usize {
-        self.depth
+    fn scope(&self) -> Scope<'a> {
+        self.scope
     }
+}
+
+/// Reads a list in a record of its own, which is `bytes` or a `message`.
+fn wrapped<'de, V: Visitor<'de>>(bytes: &[u8], message: &[u8], scope: Scope<'_>, visitor: V) -> Result<V::Value> {
+    let mut records = Records::of_one_field(message, scope.depth);
+    let field = Field { records: &mut records, number: 1, scope, role: Role::Plain };
+    visitor.visit_seq(Elements { field, packed: bytes, undecided: true, ended: false })
 }
 
 pub(super) fn text(bytes: &[u8]) -> Result<&str> {
@@ -148,6 +222,9 @@ pub(super) fn text(bytes: &[u8]) -> Result<&str> {
 pub(super) struct Elements<'r, 'a> {
     pub(super) field: Field<'r, 'a>,
     pub(super) packed: &'a [u8],
+    /// Whether the list is in a record of its own and no element has told yet what that is: `packed` if the elements are
+    /// bytes, and otherwise the message of `field`.
+    pub(super) undecided: bool,
     pub(super) ended: bool,
 }
 
@@ -155,7 +232,7 @@ impl<'de> SeqAccess<'de> for Elements<'_, '_> {
     type Error = Error;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>> {
-        if self.packed.is_empty() && self.field.find()?.is_none() {
+        if self.packed.is_empty() && self.is_over()? {
             return Ok(None);
         }
         let before = self.left();
@@ -168,12 +245,22 @@ impl<'de> SeqAccess<'de> for Elements<'_, '_> {
 }
 
 impl Elements<'_, '_> {
+    /// Whether no record is left. While the list is undecided, only that of an empty record is certain.
+    fn is_over(&mut self) -> Result<bool> {
+        if self.undecided { Ok(self.field.records.left() == 0) } else { Ok(self.field.find()?.is_none()) }
+    }
+
     fn left(&self) -> (usize, usize) {
         (self.field.records.left(), self.packed.len())
     }
 
     /// The next record. The list has ended if there is none, which shows this late after an empty packed record.
     fn record(&mut self) -> Result<Wire> {
+        if self.undecided {
+            self.undecided = false;
+            self.packed = &[];
+            self.field.scope = self.field.scope.deeper()?;
+        }
         let found = self.field.find()?;
         self.ended = found.is_none();
         found.ok_or(LIST_ENDED)
@@ -184,7 +271,7 @@ pub(super) struct Element<'e, 'r, 'a>(&'e mut Elements<'r, 'a>);
 
 impl<'a> Position<'a> for Element<'_, '_, 'a> {
     fn number(&mut self, wire: Wire) -> Result<u64> {
-        while self.0.packed.is_empty() {
+        while self.0.packed.is_empty() || self.0.undecided {
             if self.0.record()? != Wire::Len {
                 return self.0.field.records.number(wire);
             }
@@ -194,7 +281,7 @@ impl<'a> Position<'a> for Element<'_, '_, 'a> {
     }
 
     fn byte(&mut self) -> Result<u64> {
-        if self.0.packed.is_empty() {
+        if self.0.packed.is_empty() && !self.0.undecided {
             self.0.packed = self.0.field.payload(Ok)?;
         }
         let Some((byte, rest)) = self.0.packed.split_first() else {
@@ -214,18 +301,17 @@ impl<'a> Position<'a> for Element<'_, '_, 'a> {
         self.payload(Ok).map(Cow::Borrowed)
     }
 
-    /// The only list that proto3 allows inside a list is bytes.
     fn list<'de, V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value> {
         let bytes: &[u8] = self.payload(Ok)?;
-        visitor.visit_seq(SeqDeserializer::new(bytes.iter().copied()))
+        wrapped(bytes, bytes, self.scope(), visitor)
     }
 
-    fn field(&mut self, otherwise: Error) -> Result<Field<'_, 'a>> {
-        Err(otherwise)
+    fn field(&mut self) -> Option<Field<'_, 'a>> {
+        None
     }
 
-    fn depth(&self) -> usize {
-        self.0.field.depth
+    fn scope(&self) -> Scope<'a> {
+        self.0.field.scope
     }
 }
 
@@ -236,9 +322,9 @@ pub(super) struct Entries<'r, 'a> {
 }
 
 impl Entries<'_, '_> {
-    fn part<'de, T: DeserializeSeed<'de>>(&self, number: u32, seed: T) -> Result<T::Value> {
-        let entry = Message { bytes: self.entry, depth: self.field.depth };
-        entry.field(number, |field| seed.deserialize(field))
+    fn part<'de, T: DeserializeSeed<'de>>(&self, number: u32, role: Role, seed: T) -> Result<T::Value> {
+        let entry = Message::new(self.entry, self.field.scope);
+        entry.field(number, role, |field| seed.deserialize(At::new(field)))
     }
 }
 
@@ -250,11 +336,11 @@ impl<'de> MapAccess<'de> for Entries<'_, '_> {
             return Ok(None);
         }
         self.entry = self.field.records.payload()?;
-        self.part(1, seed).map(Some)
+        self.part(1, Role::Plain, seed).map(Some)
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value> {
-        self.part(2, seed)
+        self.part(2, Role::Single, seed)
     }
 }
 
@@ -263,7 +349,8 @@ pub(super) struct Fields<'a> {
     pub(super) records: Records<'a>,
     pub(super) number: u32,
     pub(super) count: usize,
-    pub(super) depth: usize,
+    pub(super) scope: Scope<'a>,
+    pub(super) role: Role,
 }
 
 impl<'de> SeqAccess<'de> for Fields<'_> {
@@ -275,7 +362,7 @@ impl<'de> SeqAccess<'de> for Fields<'_> {
         }
         self.count -= 1;
         self.number += 1;
-        let field = Field { records: &mut self.records, number: self.number, depth: self.depth };
+        let field = Field { records: &mut self.records, number: self.number, scope: self.scope, role: self.role };
         seed.deserialize(At::new(field)).map(Some)
     }
 

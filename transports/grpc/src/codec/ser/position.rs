@@ -3,13 +3,14 @@
 use everywire_core::wire::MessageBuffer;
 
 use super::super::{
-    error::{Error, NESTED, Result, UNIT},
+    enums::Output,
+    error::{MIXED, Result},
     wire::{Wire, put_tag, put_varint},
 };
 
 /// The serializer of a value at one position in a message.
 pub(super) struct At<'a, 'b, P> {
-    pub(super) out: &'a mut MessageBuffer<'b>,
+    pub(super) out: &'a mut Output<'b>,
     pub(super) position: P,
 }
 
@@ -24,13 +25,21 @@ pub(super) trait Position: Sized {
         put: impl FnOnce(&mut MessageBuffer<'_>),
     ) -> Result<()>;
     fn bytes(self, out: &mut MessageBuffer<'_>, bytes: &[u8]) -> Result<()>;
+    /// Writes a number or a character as text.
+    fn text(self, out: &mut MessageBuffer<'_>, text: &str, zero: bool) -> Result<()>;
     /// Begins a message; the whole message needs no beginning.
     fn message(self, out: &mut MessageBuffer<'_>) -> Result<Option<Open>>;
-    fn unit(self) -> Result<()>;
-    /// The number of the field that a list goes to, and whether only bytes may be in it.
-    fn list(self) -> Result<(u32, bool)>;
-    /// The field that a map or the content of an `Option` goes to.
-    fn field(self, otherwise: Error) -> Result<Field>;
+    /// The number of the field for a list, a map or an `Option`. Where proto3 has none of these, they need a message around
+    /// them, of which they are field 1: inside a list or an `Option`, as the value of a map or a variant.
+    fn slot(self) -> (u32, bool);
+
+    /// The same, with that message begun.
+    fn open_slot(self, out: &mut MessageBuffer<'_>) -> (u32, Option<Open>) {
+        match self.slot() {
+            (number, false) => (number, None),
+            (number, true) => (FIRST.number, Some(Open::new(out, number))),
+        }
+    }
 
     /// A `u8` alone is a uint32; in a list it is one of its bytes.
     fn byte(self, out: &mut MessageBuffer<'_>, byte: u8) -> Result<()> {
@@ -41,7 +50,7 @@ pub(super) trait Position: Sized {
 /// A whole message. A value that is not a message becomes field 1 of one.
 pub(super) struct Message;
 
-pub(super) const FIRST: Field = Field { number: 1, explicit: false };
+pub(super) const FIRST: Field = Field { number: 1, explicit: false, single: false };
 
 impl Position for Message {
     fn number(
@@ -58,20 +67,16 @@ impl Position for Message {
         FIRST.bytes(out, bytes)
     }
 
+    fn text(self, out: &mut MessageBuffer<'_>, text: &str, zero: bool) -> Result<()> {
+        FIRST.text(out, text, zero)
+    }
+
     fn message(self, _out: &mut MessageBuffer<'_>) -> Result<Option<Open>> {
         Ok(None)
     }
 
-    fn unit(self) -> Result<()> {
-        Ok(())
-    }
-
-    fn list(self) -> Result<(u32, bool)> {
-        FIRST.list()
-    }
-
-    fn field(self, _otherwise: Error) -> Result<Field> {
-        Ok(FIRST)
+    fn slot(self) -> (u32, bool) {
+        FIRST.slot()
     }
 }
 
@@ -80,6 +85,8 @@ impl Position for Message {
 pub(super) struct Field {
     pub(super) number: u32,
     pub(super) explicit: bool,
+    /// Whether the field has one value, neither repeated nor absent.
+    pub(super) single: bool,
 }
 
 impl Position for Field {
@@ -104,27 +111,19 @@ impl Position for Field {
         Ok(())
     }
 
+    fn text(self, out: &mut MessageBuffer<'_>, text: &str, zero: bool) -> Result<()> {
+        if self.explicit || !zero {
+            put_bytes(out, self.number, text.as_bytes());
+        }
+        Ok(())
+    }
+
     fn message(self, out: &mut MessageBuffer<'_>) -> Result<Option<Open>> {
         Ok(Some(Open::new(out, self.number)))
     }
 
-    fn unit(self) -> Result<()> {
-        Err(UNIT)
-    }
-
-    fn list(self) -> Result<(u32, bool)> {
-        Ok((self.number, self.explicit))
-    }
-
-    fn field(self, _otherwise: Error) -> Result<Field> {
-        Ok(self)
-    }
-}
-
-impl Field {
-    /// Rejects what can't be inside an `Option`.
-    pub(super) fn implicit(self) -> Result<Self> {
-        if self.explicit { Err(NESTED) } else { Ok(self) }
+    fn slot(self) -> (u32, bool) {
+        (self.number, self.single)
     }
 }
 
@@ -171,7 +170,8 @@ impl Open {
 pub(super) struct Element<'a> {
     pub(super) number: u32,
     pub(super) packed: &'a mut Option<Open>,
-    pub(super) only_bytes: bool,
+    /// Whether the list is in a message of its own, which is bytes if the elements are bytes.
+    pub(super) wrapped: bool,
 }
 
 impl Element<'_> {
@@ -181,9 +181,9 @@ impl Element<'_> {
         put(out);
     }
 
-    /// Rejects anything but bytes where only bytes are allowed.
-    fn check_allowed(&self) -> Result<()> {
-        if self.only_bytes { Err(NESTED) } else { Ok(()) }
+    /// Rejects anything but numbers behind numbers, whose record is still open.
+    fn check_not_packed(&self) -> Result<()> {
+        if self.packed.is_some() { Err(MIXED) } else { Ok(()) }
     }
 }
 
@@ -195,37 +195,35 @@ impl Position for Element<'_> {
         _zero: bool,
         put: impl FnOnce(&mut MessageBuffer<'_>),
     ) -> Result<()> {
-        self.check_allowed()?;
         self.put_packed(out, put);
         Ok(())
     }
 
     fn bytes(self, out: &mut MessageBuffer<'_>, bytes: &[u8]) -> Result<()> {
-        self.check_allowed()?;
+        self.check_not_packed()?;
         put_bytes(out, self.number, bytes);
         Ok(())
     }
 
+    fn text(self, out: &mut MessageBuffer<'_>, text: &str, _zero: bool) -> Result<()> {
+        self.bytes(out, text.as_bytes())
+    }
+
     fn message(self, out: &mut MessageBuffer<'_>) -> Result<Option<Open>> {
-        self.check_allowed()?;
+        self.check_not_packed()?;
         Ok(Some(Open::new(out, self.number)))
     }
 
-    fn unit(self) -> Result<()> {
-        Err(UNIT)
-    }
-
-    fn list(self) -> Result<(u32, bool)> {
-        self.check_allowed()?;
-        Ok((self.number, true))
-    }
-
-    fn field(self, otherwise: Error) -> Result<Field> {
-        Err(otherwise)
+    fn slot(self) -> (u32, bool) {
+        (self.number, true)
     }
 
     fn byte(self, out: &mut MessageBuffer<'_>, byte: u8) -> Result<()> {
-        self.put_packed(out, |out| out.push(byte));
+        if self.wrapped {
+            out.push(byte);
+        } else {
+            self.put_packed(out, |out| out.push(byte));
+        }
         Ok(())
     }
 }
