@@ -26,6 +26,15 @@ macro_rules! wires {
                     $(#[cfg(feature = $feature)] Wire::$wire(client) => Wire::$wire(client.timeout(timeout)),)+
                 })
             }
+
+            /// Sends the whole names of methods, such as `shop.v1.Stock.take`, as a server needs it that has several services with
+            /// a method of the same name.
+            #[must_use]
+            pub fn qualified(self) -> Self {
+                Self(match self.0 {
+                    $(#[cfg(feature = $feature)] Wire::$wire(client) => Wire::$wire(client.qualified()),)+
+                })
+            }
         }
 
         impl Caller for Client {

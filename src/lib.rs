@@ -67,6 +67,11 @@ pub use everywire_xmlrpc as xmlrpc;
 #[cfg(feature = "zerorpc")]
 pub use everywire_zerorpc as zerorpc;
 
+/// Compiles the examples of this document.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/context.md")]
+struct ContextDocument;
+
 /// Compiles the examples of the README. It is not the documentation of the crate, because its links are relative to the repository.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use everywire::{Code, Result, Server, Tcp, amqp, jsonrpc, memory, service, wire::CancellationToken};
+use everywire::{Code, Result, Server, Tcp, amqp, grpc, jsonrpc, memory, service, wire::CancellationToken};
 use everywire_testing::needs;
 use serde_json::json;
 use tokio::time::sleep;
@@ -17,7 +17,7 @@ trait Stock {
     async fn left(&self) -> Result<u32>;
 }
 
-#[service(package = "shop.v1")]
+#[service(package = "bank.v1")]
 trait Bank {
     /// Takes money.
     async fn take(&self, cents: u32) -> Result<u32>;
@@ -54,8 +54,20 @@ async fn every_wire_serves_all_services() {
     on_every_wire!(wires, |wire, caller| {
         let (stock, bank) = (StockClient::new(caller.clone()), BankClient::new(caller));
         assert_eq!((stock.left().await, bank.balance().await), (Ok(3), Ok(5)), "{wire}");
-        assert_eq!((stock.take(1).await, bank.take(1).await), (Ok(2), Ok(101)), "{wire}: each has its own `take`");
     });
+    for (scheme, address) in wires.urls() {
+        let client = everywire::connect(&format!("{scheme}://{address}")).await.unwrap();
+        let bare = StockClient::new(client.clone()).take(1).await;
+        let is_by_path = scheme == "grpc";
+        assert_eq!(
+            bare.map_err(|error| error.code()),
+            if is_by_path { Ok(2) } else { Err(Code::InvalidArgument) },
+            "{scheme}"
+        );
+        let client = client.qualified();
+        let (stock, bank) = (StockClient::new(client.clone()), BankClient::new(client));
+        assert_eq!((stock.take(1).await, bank.take(1).await), (Ok(2), Ok(101)), "{scheme}: each has its own `take`");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -66,14 +78,14 @@ async fn each_service_has_a_queue() {
     let server = Server::new(StockService::new(Shop)).add(BankService::new(Shop));
     let server = server.mount(amqp::Server::connect(broker).await.unwrap());
     let serving = tokio::spawn(server.serve_until(stop.clone().cancelled_owned()));
-    let client = amqp::Client::connect(broker).await.unwrap();
+    let client = amqp::Client::connect(broker).await.unwrap().qualified();
     let (stock, bank) = (StockClient::new(client.clone()), BankClient::new(client));
-    let served = async {
+    let both = async {
         while stock.left().await.is_err() || bank.balance().await.is_err() {
             sleep(Duration::from_millis(5)).await;
         }
     };
-    soon("both queues", served).await;
+    soon("both queues", both).await;
     assert_eq!((stock.take(1).await, bank.take(1).await), (Ok(2), Ok(101)));
     stop.cancel();
     soon("the stop", serving).await.unwrap().unwrap();
@@ -85,9 +97,9 @@ async fn a_name_may_say_which_service_is_meant() {
     for (name, args, expected) in [
         ("left", json!([]), json!(3)),
         ("Stock.left", json!([]), json!(3)),
-        ("shop.v1.Bank.balance", json!([]), json!(5)),
+        ("bank.v1.Bank.balance", json!([]), json!(5)),
         ("Stock.take", json!([1]), json!(2)),
-        ("shop.v1.Bank.take", json!({ "cents": 1 }), json!(101)),
+        ("bank.v1.Bank.take", json!({ "cents": 1 }), json!(101)),
     ] {
         assert_eq!(memory::call(&*both, name, args).await, Ok(expected), "{name}");
     }
@@ -115,6 +127,28 @@ async fn a_service_is_there_once() {
     assert_eq!(error.message(), "a layer or a service was added after a wire; add them first");
 }
 
+/// In the package of `Stock`, with a method of the same name, whose messages have the same names too.
+#[service(package = "shop.v1")]
+trait Till {
+    async fn take(&self, cents: u32) -> Result<u32>;
+}
+
+impl Till for Shop {
+    async fn take(&self, cents: u32) -> Result<u32> {
+        Ok(cents)
+    }
+}
+
+#[tokio::test]
+async fn grpc_rejects_two_messages_of_one_name() {
+    let server = Server::new(StockService::new(Shop)).add(TillService::new(Shop));
+    let tcp = Tcp::bind("127.0.0.1:0").await.unwrap();
+    let outcome = server.mount((tcp, grpc::Server::new())).serve_until(std::future::pending()).await;
+    let text = "grpc can't carry shop.v1.Till beside the other services: there is a message shop.v1.TakeRequest already; a package of \
+                its own would tell them apart";
+    assert!(outcome.as_ref().is_err_and(|error| error.message().ends_with(text)), "{outcome:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn schemas_and_introspection_list_all_services() {
     let both = Server::new(StockService::new(Shop)).add(BankService::new(Shop)).service();
@@ -125,7 +159,7 @@ async fn schemas_and_introspection_list_all_services() {
         assert!(listed.0 && names.iter().all(|name| listed.1.contains(name)), "{url}: {listed:?}");
     }
     for (url, names) in [
-        (format!("grpc://{}", wires.grpc), ["shop.v1.Stock", "shop.v1.Bank"]),
+        (format!("grpc://{}", wires.grpc), ["shop.v1.Stock", "bank.v1.Bank"]),
         (format!("zerorpc://{}", wires.zerorpc), ["Stock.take", "Bank.take"]),
     ] {
         let listed = crate::program::run(&["call", &url]).await;

@@ -73,7 +73,8 @@ pub async fn response_within<R>(
         Err(RpcError::deadline_exceeded(format!("{method}: no response from {peer} within {timeout:?}")))
     };
     if timeout.is_zero() {
-        return late();
+        let text = format!("{}: the deadline of the call has passed; nothing was sent", method.name());
+        return Err(RpcError::deadline_exceeded(text));
     }
     let response = tokio::time::timeout(timeout, response);
     let Some(cancellation) = cx.cancellation_ref() else {

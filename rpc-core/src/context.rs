@@ -6,18 +6,19 @@ mod trace;
 
 use std::time::{Duration, Instant};
 
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use self::{extensions::Extensions, metadata::Metadata, trace::Trace};
 use crate::{error::Result, listener::Peer};
 
-/// What travels with a call besides its arguments: until when it is wanted, who calls, and what the caller adds.
+/// What travels with a call besides its arguments: its deadline, its trace, its caller and the caller's metadata.
 ///
 /// # In a method
 /// A method that takes `cx: &Context` as its first parameter gets that of the call. No argument travels for it.
 ///
 /// # In a client
-/// `client.with(&cx)` is a client whose calls have this context. A method that takes `cx: &Context` gets it directly.
+/// `client.with(&cx)` is a client whose calls have this context. A method that takes `cx: &Context` gets it directly, and ignores the
+/// client's.
 ///
 /// A method passes the context that it *received* to the calls that it makes in turn. These have what is left of the time,
 /// belong to the same trace, and end when the first call does. The received [metadata](Self::metadata) is not sent on,
@@ -45,6 +46,8 @@ pub struct Context {
     /// What layers leave for other layers and for the method. It does not travel.
     pub extensions: Extensions,
     cancellation: Option<CancellationToken>,
+    /// Whether it arrived with a call.
+    is_received: bool,
 }
 
 impl Context {
@@ -75,7 +78,7 @@ impl Context {
         self
     }
 
-    /// Ends the calls with `CANCELLED` when `token` is cancelled.
+    /// Ends the calls with `CANCELLED` when `token` is cancelled, in the place of the cancellation that the context has.
     #[must_use]
     pub fn cancelled_by(mut self, token: CancellationToken) -> Self {
         self.cancellation = Some(token);
@@ -109,44 +112,36 @@ impl Context {
         }
     }
 
-    /// Whether it arrived with a call.
-    pub(crate) fn is_received(&self) -> bool {
-        self.peer.is_some()
+    /// Marks `self`, which a layer made of the received context `of`, as received too.
+    pub(crate) fn received_as(self, of: &Self) -> Self {
+        let peer = self.peer.or_else(|| of.peer.clone());
+        Self { peer, is_received: of.is_received, ..self }
     }
 }
 
 /// The context of a call of `peer` about which nothing else is known. For authors of wires.
 impl From<Peer> for Context {
     fn from(peer: Peer) -> Self {
-        Self { peer: Some(peer), ..Self::default() }
+        Self { peer: Some(peer), is_received: true, ..Self::default() }
     }
 }
 
 /// The context of one call on a server, made when somebody asks for it. For authors of wires.
 #[derive(Debug, Default)]
-pub struct LazyContext(Option<Box<Context>>);
+pub struct LazyContext(Option<Box<(Context, DropGuard)>>);
 
 impl LazyContext {
     /// The context of a call of `peer`. The first time `read` fills in what came with the call: its deadline, its trace and its
-    /// metadata.
+    /// metadata. When this is dropped, the [cancellation](Context::cancellation) that the context had then is cancelled.
     pub fn get(&mut self, peer: &Peer, read: impl FnOnce(&mut Context) -> Result<()>) -> Result<&mut Context> {
         match &mut self.0 {
-            Some(made) => Ok(made),
+            Some(made) => Ok(&mut made.0),
             made @ None => {
-                let mut context = Context::from(peer.clone());
-                context.cancellation = Some(CancellationToken::new());
+                let cancellation = CancellationToken::new();
+                let mut context = Context::from(peer.clone()).cancelled_by(cancellation.clone());
                 read(&mut context)?;
-                Ok(made.insert(Box::new(context)))
+                Ok(&mut made.insert(Box::new((context, cancellation.drop_guard()))).0)
             }
-        }
-    }
-}
-
-/// Tells whoever still has the context that the call has ended.
-impl Drop for LazyContext {
-    fn drop(&mut self) {
-        if let Some(cancellation) = self.0.as_ref().and_then(|made| made.cancellation_ref()) {
-            cancellation.cancel();
         }
     }
 }
@@ -167,7 +162,7 @@ pub struct Outgoing<'a> {
 impl<'a> Outgoing<'a> {
     /// What is sent of `cx` when `time_left` is left of the call.
     pub fn new(cx: &'a Context, time_left: Duration, is_timed: bool) -> Self {
-        let metadata = if cx.is_received() { Metadata::EMPTY } else { &cx.metadata };
+        let metadata = if cx.is_received { Metadata::EMPTY } else { &cx.metadata };
         let trace = cx.trace.as_ref().map(Trace::child);
         Self { time_left, is_timed: is_timed || cx.deadline.is_some(), metadata, trace }
     }

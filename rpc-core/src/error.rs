@@ -143,7 +143,8 @@ impl fmt::Debug for RpcError {
 impl std::error::Error for RpcError {}
 
 /// By the kind of the error: `NOT_FOUND`, `ALREADY_EXISTS`, `PERMISSION_DENIED`, `DEADLINE_EXCEEDED`, `RESOURCE_EXHAUSTED` for a full
-/// disk, `UNAVAILABLE` for a connection, and otherwise `UNKNOWN`. The message is that of the error.
+/// disk, `UNAVAILABLE` for a connection. The message is the name of the kind, because that of the error may have paths and addresses.
+/// Every other kind is [`internal`](RpcError::internal).
 impl From<io::Error> for RpcError {
     fn from(error: io::Error) -> Self {
         let code = match error.kind() {
@@ -162,9 +163,10 @@ impl From<io::Error> for RpcError {
             | ErrorKind::BrokenPipe
             | ErrorKind::UnexpectedEof
             | ErrorKind::AddrInUse => Code::Unavailable,
-            _ => Code::Unknown,
+            _ => return Self::internal(error),
         };
-        Self::new(code, error.to_string())
+        tracing::debug!(%error, "an error of input or output");
+        Self::new(code, error.kind().to_string())
     }
 }
 

@@ -38,7 +38,9 @@ use crate::{
 
 pub use crate::limited::Limited;
 
-/// A layer that runs `check` before each call: the call goes on with the context that it returns, or is answered with its error.
+/// A layer that runs `check` before each call. The call continues with the context that it returns, or is answered with its error.
+///
+/// A deadline that `check` changes holds for the calls that the method makes; how long the method itself may run was decided before.
 pub fn before<S, F>(check: F) -> impl FnOnce(S) -> Before<S, F> {
     |service| Before { service, check }
 }
@@ -61,9 +63,9 @@ where
 
     async fn dispatch<T: Call>(&self, method: &'static Method, call: &mut T) -> T::Reply {
         let checked = async {
-            let cx = call.context()?.clone();
-            let checked = (self.check)(cx, method).await?;
-            *call.context()? = checked;
+            let received = call.context()?.clone();
+            let checked = (self.check)(received.clone(), method).await?;
+            *call.context()? = checked.received_as(&received);
             Ok(())
         };
         match caught(method, checked).await {

@@ -75,7 +75,7 @@ impl<S: Service> Service for Limited<S> {
         let call_time = self.budget.limits().call_time;
         let left = call.deadline().map(|deadline| deadline.saturating_duration_since(Instant::now()));
         if left.is_some_and(|left| left.is_zero()) {
-            let text = format!("the deadline of its caller passed before {} began", method.name());
+            let text = format!("the caller's deadline passed before {} began", method.name());
             return call.reply::<()>(Err(RpcError::deadline_exceeded(text)));
         }
         let interrupted = {
@@ -86,9 +86,9 @@ impl<S: Service> Service for Limited<S> {
             }
         };
         let cut_off = match interrupted {
-            Interrupted::TimedOut if left.is_some_and(|left| left <= call_time) => RpcError::deadline_exceeded(
-                format!("{} did not finish within the deadline of its caller", method.name()),
-            ),
+            Interrupted::TimedOut if left.is_some_and(|left| left <= call_time) => {
+                RpcError::deadline_exceeded(format!("{} did not finish by its caller's deadline", method.name()))
+            }
             Interrupted::TimedOut => {
                 self.budget.exceeded(Limit::CallTime, format_args!("{} was cut off", method.name()))
             }

@@ -52,7 +52,10 @@ impl<S: Service> Caller for Client<S> {
         let served = pin!(async {
             let time_left = time_for(DEFAULT_TIMEOUT, cx);
             let call = MemoryCall::new(args, Outgoing::new(cx, time_left, false));
-            self.service.dispatch(method, &mut { call }).await
+            let services = self.service.services();
+            // A method of another service may have the same index.
+            let own = services.at_path(method.path()).ok_or_else(|| services.unknown(method.name()))?;
+            self.service.dispatch(own, &mut { call }).await
         });
         let reply = response_within(DEFAULT_TIMEOUT, cx, "the service", method, served).await;
         R::deserialize(reply.map_err(RpcError::into_remote)?).map_err(RpcError::internal)

@@ -6,19 +6,26 @@ use crate::error::{Result, RpcError};
 
 /// The names and values that a caller adds to a call, in order; a name may occur several times.
 ///
-/// What can travel is the same on every wire, that of gRPC's metadata and HTTP's headers: names of small letters, digits,
+/// What can travel is the same on every wire, that of gRPC's metadata and HTTP's headers: names of lowercase letters, digits,
 /// `-`, `_` and `.`; values of printable ASCII. A name that ends in `-bin` has bytes as its value, in base64.
 ///
-/// All names and values of a call together have at most [`MAX_BYTES`](Self::MAX_BYTES).
+/// A call has at most [`MAX_ENTRIES`](Self::MAX_ENTRIES), of at most [`MAX_BYTES`](Self::MAX_BYTES) in total.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Metadata {
     entries: Vec<(Box<str>, Box<str>)>,
     bytes: usize,
 }
 
-/// The names that wires use themselves, in whole or as the beginning of others that do.
+/// What each entry counts besides its name and its value.
+const ENTRY_BYTES: usize = 32;
+
+/// The longest name that every wire carries: AMQP has a byte for the length.
+const NAME_BYTES: usize = 255;
+
+/// The names that wires use themselves. One that ends in `-` stands for all that begin so.
 const RESERVED: &[&str] = &[
     "accept",
+    "accept-",
     "access-control-",
     "connect-",
     "connection",
@@ -44,8 +51,12 @@ const RESERVED: &[&str] = &[
 ];
 
 impl Metadata {
-    /// What all names and values of a call may have together.
+    /// The most bytes that the metadata of a call may have: the names, the values, and 32 for each entry, as HTTP/2 counts them (RFC
+    /// 9113, section 6.5.2).
     pub const MAX_BYTES: usize = 16 * 1024;
+
+    /// The most entries that a call may have. Libraries of HTTP/1 read a hundred headers.
+    pub const MAX_ENTRIES: usize = 64;
 
     pub(crate) const EMPTY: &'static Self = &Self { entries: Vec::new(), bytes: 0 };
 
@@ -58,7 +69,7 @@ impl Metadata {
             RpcError::invalid_argument(format!("metadata `{}`: {reason}", shortened(name).escape_debug()))
         };
         if !is_name(name) {
-            return Err(invalid("expected a name of small letters, digits, `-`, `_` and `.`"));
+            return Err(invalid("expected a name of at most 255 lowercase letters, digits, `-`, `_` and `.`"));
         }
         if is_reserved(name) {
             return Err(invalid("the name is used by the wires themselves"));
@@ -72,7 +83,7 @@ impl Metadata {
     }
 
     /// Adds an entry that came with a call. One that could not be sent is left out, and so is one that wires use themselves;
-    /// capital letters in the name become small ones. An entry beyond [`MAX_BYTES`](Self::MAX_BYTES) is `RESOURCE_EXHAUSTED`.
+    /// uppercase letters in the name are lowercased. An entry beyond [`MAX_BYTES`](Self::MAX_BYTES) is `RESOURCE_EXHAUSTED`.
     /// For authors of wires.
     pub fn receive(&mut self, name: &str, value: &str) -> Result<()> {
         if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
@@ -82,10 +93,11 @@ impl Metadata {
     }
 
     fn push(&mut self, name: &str, value: &str) -> Result<()> {
-        let bytes = self.bytes + name.len() + value.len();
-        if bytes > Self::MAX_BYTES {
-            let most = Self::MAX_BYTES;
-            return Err(RpcError::resource_exhausted(format!("the metadata of a call has at most {most} bytes")));
+        let bytes = self.bytes + name.len() + value.len() + ENTRY_BYTES;
+        if bytes > Self::MAX_BYTES || self.entries.len() == Self::MAX_ENTRIES {
+            let (most, entries) = (Self::MAX_BYTES, Self::MAX_ENTRIES);
+            let text = format!("the metadata of a call has at most {entries} entries and {most} bytes");
+            return Err(RpcError::resource_exhausted(text));
         }
         self.bytes = bytes;
         self.entries.push((name.into(), value.into()));
@@ -122,7 +134,7 @@ impl fmt::Debug for Metadata {
 
 fn is_name(name: &str) -> bool {
     let is_allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.');
-    !name.is_empty() && name.bytes().all(is_allowed)
+    (1..=NAME_BYTES).contains(&name.len()) && name.bytes().all(is_allowed)
 }
 
 fn is_value(value: &str) -> bool {
@@ -132,7 +144,7 @@ fn is_value(value: &str) -> bool {
 fn is_reserved(name: &str) -> bool {
     let matches =
         |reserved: &&str| if reserved.ends_with('-') { name.starts_with(*reserved) } else { name == *reserved };
-    RESERVED.iter().any(matches) || name.starts_with("accept-")
+    RESERVED.iter().any(matches)
 }
 
 /// What an error repeats of a name.
@@ -161,18 +173,24 @@ mod tests {
             assert_eq!(error.code(), Code::InvalidArgument, "{error}");
             metadata.receive(name, value).unwrap();
         }
-        assert_eq!(metadata.get("tenant"), before.get("tenant"), "capital letters are received as small ones");
+        assert_eq!(metadata.get("tenant"), before.get("tenant"), "uppercase letters are lowercased");
         assert_eq!(metadata.iter().count(), before.iter().count() + 1);
     }
 
     #[test]
     fn there_is_an_end() {
         let mut metadata = Metadata::default();
-        let value = "x".repeat(Metadata::MAX_BYTES - 1);
+        let value = "x".repeat(Metadata::MAX_BYTES - 33);
         metadata.insert("a", &value).unwrap();
         let error = metadata.insert("b", "").unwrap_err();
         assert_eq!(error.code(), Code::ResourceExhausted);
         assert_eq!(metadata.receive("b", "").unwrap_err(), error);
+        let mut many = Metadata::default();
+        for _ in 0..Metadata::MAX_ENTRIES {
+            many.insert("a", "").unwrap();
+        }
+        assert_eq!(many.insert("a", "").unwrap_err(), error);
+        assert!(Metadata::default().insert(&"a".repeat(256), "").is_err());
     }
 
     #[test]

@@ -147,6 +147,7 @@ impl MethodBuilder<'_> {
             index: descriptor.methods.len(),
             name,
             path: format!("/{}/{camel_name}", descriptor.full_name),
+            qualified_name: format!("{}.{name}", descriptor.full_name),
             docs,
             idempotent,
             waits,

@@ -12,6 +12,7 @@ pub struct Method {
     pub(super) index: usize,
     pub(super) name: &'static str,
     pub(super) path: String,
+    pub(super) qualified_name: String,
     pub(super) docs: &'static str,
     pub(super) idempotent: bool,
     pub(super) waits: bool,
@@ -50,6 +51,11 @@ impl Method {
     /// The fully qualified method path, such as `/everywire.v1.Toolkit/NextId`.
     pub fn path(&self) -> &str {
         &self.path
+    }
+
+    /// The name behind that of the service, such as `everywire.v1.Toolkit.next_id`.
+    pub fn qualified_name(&self) -> &str {
+        &self.qualified_name
     }
 
     /// The last part of [`path`](Self::path): the name in camel case.

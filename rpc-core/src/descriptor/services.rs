@@ -31,12 +31,7 @@ impl Services {
     /// The method with this name. `UNIMPLEMENTED`, listing the known names, if there is none; `INVALID_ARGUMENT`, listing those that
     /// are meant, if there are several.
     pub fn find(&self, name: &str) -> Result<&'static Method> {
-        let mut found = self.iter().filter_map(|service| service.method(name));
-        match (found.next(), found.next()) {
-            (Some(method), None) => Ok(method),
-            (Some(_), Some(_)) => Err(self.ambiguous(name)),
-            (None, _) => self.find_qualified(name),
-        }
+        self.only(self.iter(), name).unwrap_or_else(|| self.find_qualified(name))
     }
 
     /// The method with this path, such as `/demo.v1.Stock/Take`.
@@ -62,12 +57,19 @@ impl Services {
     fn find_qualified(&self, name: &str) -> Result<&'static Method> {
         let (of, method) = name.rsplit_once('.').ok_or_else(|| self.unknown(name))?;
         let services = self.iter().filter(|service| of == service.full_name() || of == service.name());
-        let mut found = services.filter_map(|service| service.method(method));
-        match (found.next(), found.next()) {
-            (Some(method), None) => Ok(method),
-            (Some(_), Some(_)) => Err(self.ambiguous(method)),
-            (None, _) => Err(self.unknown(name)),
-        }
+        self.only(services, method).unwrap_or_else(|| Err(self.unknown(name)))
+    }
+
+    /// The method with this name of the only one of `services` that has one; an error if several have.
+    fn only(
+        &self,
+        services: impl Iterator<Item = &'static ServiceDescriptor>,
+        name: &str,
+    ) -> Option<Result<&'static Method>> {
+        let mut found = services.filter_map(|service| service.method(name));
+        let first = found.next()?;
+        let others: Vec<_> = found.collect();
+        Some(if others.is_empty() { Ok(first) } else { Err(self.ambiguous(first, &others)) })
     }
 
     fn name(&self, service: &ServiceDescriptor, method: &Method) -> Cow<'static, str> {
@@ -81,9 +83,13 @@ impl Services {
         }
     }
 
-    fn ambiguous(&self, name: &str) -> RpcError {
-        let meant: Vec<_> = self.methods().filter(|(_, method)| method.name() == name).map(|(name, _)| name).collect();
-        RpcError::invalid_argument(format!("several services have a method `{name}`; expected {}", meant.join(" or ")))
+    #[cold]
+    fn ambiguous(&self, first: &Method, others: &[&'static Method]) -> RpcError {
+        let is_meant =
+            |method: &Method| std::iter::once(first).chain(others.iter().copied()).any(|one| std::ptr::eq(one, method));
+        let meant: Vec<_> = self.methods().filter(|(_, method)| is_meant(method)).map(|(name, _)| name).collect();
+        let (name, meant) = (first.name(), meant.join(" or "));
+        RpcError::invalid_argument(format!("several services have a method `{name}`; expected {meant}"))
     }
 
     /// Checks that no two services have the same name.

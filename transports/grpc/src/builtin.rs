@@ -1,6 +1,6 @@
 //! The services that clients expect of every gRPC server: health and reflection.
 
-use std::{convert::Infallible, sync::Arc};
+use std::{collections::HashSet, convert::Infallible, sync::Arc};
 
 use everywire_core::{
     Result, RpcError,
@@ -9,7 +9,7 @@ use everywire_core::{
 use http::{Request, Response};
 use hyper::body::Body as _;
 use prost::Message;
-use prost_types::{FileDescriptorProto, FileDescriptorSet};
+use prost_types::{DescriptorProto, EnumDescriptorProto, FileDescriptorProto, FileDescriptorSet};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tonic::{body::Body as TonicBody, codec::CompressionEncoding::Gzip, server::NamedService};
@@ -94,6 +94,7 @@ impl Builtins {
 /// The files that reflection lists: those of the services, of health and of reflection.
 fn files(services: &Services) -> Result<Vec<FileDescriptorProto>> {
     let mut files = services.iter().map(schema::file).collect::<Result<Vec<_>>>()?;
+    check_names(services, &files)?;
     for encoded in [
         tonic_health::pb::FILE_DESCRIPTOR_SET,
         tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
@@ -102,6 +103,24 @@ fn files(services: &Services) -> Result<Vec<FileDescriptorProto>> {
         files.extend(FileDescriptorSet::decode(encoded).map_err(RpcError::internal)?.file);
     }
     Ok(files)
+}
+
+/// Rejects services that have messages or enums of the same name: the `.proto` files of one package share their names.
+fn check_names(services: &Services, files: &[FileDescriptorProto]) -> Result<()> {
+    let mut names = HashSet::new();
+    for (service, file) in services.iter().zip(files) {
+        let messages = file.message_type.iter().map(DescriptorProto::name);
+        for name in messages.chain(file.enum_type.iter().map(EnumDescriptorProto::name)) {
+            if !names.insert((file.package(), name)) {
+                let (service, package) = (service.full_name(), file.package());
+                return Err(RpcError::failed_precondition(format!(
+                    "grpc can't carry {service} beside the other services: there is a message {package}.{name} already; a \
+                     package of its own would tell them apart"
+                )));
+            }
+        }
+    }
+    Ok(())
 }
 
 fn named<S>(service: S) -> (&'static str, Builtin)

@@ -64,7 +64,16 @@ impl<S: Service> Endpoint for Gate<'_, S> {
     }
 
     fn read_context(&self, cx: &mut Context) -> Result<()> {
-        context::read(self.headers, cx)
+        context::read(self.headers, cx)?;
+        if self.takes_metadata() {
+            // The trace of the handshake is not that of each call.
+            cx.trace = None;
+        }
+        Ok(())
+    }
+
+    fn takes_metadata(&self) -> bool {
+        self.calls.is_some()
     }
 
     fn answer_itself(&self, method: &str) -> Option<Result<&RawValue>> {

@@ -41,14 +41,15 @@ pub(crate) struct Request {
 pub(crate) struct Around {
     /// When its caller no longer wants the reply.
     pub(crate) deadline: Option<Instant>,
-    /// The header, if it has more than the protocol's keys; a slice of the read buffer too.
-    pub(crate) header: Bytes,
+    /// The header, if it is not too long: a copy, so that a call that waits doesn't keep the message it came in.
+    header: Option<Box<[u8]>>,
 }
 
 impl Around {
     /// What `header` says. The time counts from now.
-    pub(crate) fn new(header: Bytes) -> Self {
-        Self { deadline: context::timeout(&header).and_then(deadline_after), header }
+    pub(crate) fn new(header: &[u8]) -> Self {
+        let deadline = context::timeout(header).and_then(deadline_after);
+        Self { deadline, header: (header.len() <= context::HEADER_BYTES).then(|| header.into()) }
     }
 }
 
@@ -111,7 +112,8 @@ impl Call for ZerorpcCall<'_> {
         self.context.get(self.peer, |cx| {
             let Some(around) = around else { return Ok(()) };
             cx.deadline = around.deadline;
-            context::read(&around.header, cx)
+            let header = around.header.as_deref().ok_or_else(context::too_long)?;
+            context::read(header, cx)
         })
     }
 

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, time::Duration};
 
-use everywire_core::{Context, Result, Trace, wire::Outgoing};
+use everywire_core::{Context, Result, RpcError, Trace, wire::Outgoing};
 
 use crate::msgpack::{Reader, get_value, put_text};
 
@@ -37,6 +37,13 @@ pub(crate) fn entries<'a>(outgoing: &'a Outgoing<'_>) -> Vec<(&'a str, Entry<'a>
     }
     entries.extend(outgoing.metadata.iter().map(|(name, value)| (name, Entry::Text(value.into()))));
     entries
+}
+
+/// The longest header whose metadata is read. That of a call within the limits of metadata is shorter.
+pub(crate) const HEADER_BYTES: usize = 32 << 10;
+
+pub(crate) fn too_long() -> RpcError {
+    RpcError::resource_exhausted(format!("the header of a request has at most {HEADER_BYTES} bytes"))
 }
 
 /// How long the caller waits for the reply, if `header` says so.

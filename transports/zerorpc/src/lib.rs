@@ -37,8 +37,8 @@
 //! ```
 //! A client that receives none for two periods (10 s) considers the server lost: Python raises `LostRemote`. This server
 //! cancels a call whose client sent none for two whole periods; it checks once per period, so this takes 10 to 15 s. A client
-//! must therefore send heartbeats for calls that take longer, such as one that waits for a lock. To stop sending them is also
-//! the only way to cancel a call.
+//! must therefore send heartbeats for calls that take longer, such as one that waits for a lock. To stop sending them cancels a call;
+//! an event `_ew_cancel` in its channel, which everywire's clients send, cancels it at once.
 //!
 //! Heartbeats are read and sent at any time, even while calls are held back at `calls_in_flight`. The heartbeats of ZMTP
 //! itself (PING and PONG, `ZMQ_HEARTBEAT_IVL`) watch the connection, not its calls, and work at any time as well.

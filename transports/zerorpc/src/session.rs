@@ -106,10 +106,10 @@ where
     }
 }
 
-/// What came with the request in `payload` besides its arguments.
-fn around(payload: &Bytes, event: &Event) -> Option<Box<Around>> {
+/// What came with a request besides its arguments.
+fn around(event: &Event) -> Option<Box<Around>> {
     let is_usual = event.header.is_empty();
-    (!is_usual).then(|| Box::new(Around::new(payload.slice_ref(event.header))))
+    (!is_usual).then(|| Box::new(Around::new(event.header)))
 }
 
 /// Ends the call of a channel whose caller no longer wants its reply.
@@ -147,7 +147,7 @@ where
         };
         let args = payload.slice_ref(event.args);
         let request =
-            Request { id: self.ids.next().1, reply_to: reply_to.clone(), method, args, around: around(payload, event) };
+            Request { id: self.ids.next().1, reply_to: reply_to.clone(), method, args, around: around(event) };
         Some((Channel { reply_to, missed: 0 }, request))
     }
 }

@@ -56,6 +56,13 @@ impl Client {
         Self { queue: Some(queue.to_owned()), ..self }
     }
 
+    /// Sends the whole names of methods, such as `shop.v1.Stock.take`, as a server needs it that has several services with a method
+    /// of the same name.
+    #[must_use]
+    pub fn qualified(self) -> Self {
+        Self { calls: self.calls.qualified(), ..self }
+    }
+
     /// Sets how long a call may take, connecting included. Default 30 s.
     #[must_use]
     pub fn timeout(self, timeout: Duration) -> Self {
@@ -66,12 +73,17 @@ impl Client {
         self.connection.get(Connection::is_open, || Connection::open(&self.broker)).await
     }
 
-    async fn exchange<A: Serialize>(&self, method: &Method, args: &A, outgoing: Outgoing<'_>) -> Result<Vec<u8>> {
+    async fn exchange<A: Serialize>(
+        &self,
+        method: &'static Method,
+        args: &A,
+        outgoing: Outgoing<'_>,
+    ) -> Result<Vec<u8>> {
         let connecting = Instant::now();
         let queue = queue_name(self.queue.as_deref().unwrap_or_else(|| service(method)))?;
         let connection = self.connection().await?;
         let number = connection.number();
-        let body = everywire_json::request(method, args, number, None)?;
+        let body = everywire_json::request(self.calls.name(method), args, number)?;
         // Connecting took a part of the call's time.
         let time_left = outgoing.time_left.saturating_sub(connecting.elapsed());
         let outgoing = Outgoing { time_left, ..outgoing };

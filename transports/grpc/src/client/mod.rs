@@ -58,6 +58,12 @@ impl Client {
         })
     }
 
+    /// Changes nothing, because gRPC always sends the whole names of methods. The clients of all wires have it.
+    #[must_use]
+    pub fn qualified(self) -> Self {
+        self
+    }
+
     /// Sets how long a call may take, connecting included. Default 30 s. The server learns it and cancels late calls.
     #[must_use]
     pub fn timeout(self, timeout: Duration) -> Self {

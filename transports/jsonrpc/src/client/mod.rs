@@ -52,6 +52,13 @@ impl Client {
         Ok(Self { connection, calls: Calls::new(without_user_info(url), CALLS), last_id: Arc::default() })
     }
 
+    /// Sends the whole names of methods, such as `shop.v1.Stock.take`, as a server needs it that has several services with a method
+    /// of the same name.
+    #[must_use]
+    pub fn qualified(self) -> Self {
+        Self { calls: self.calls.qualified(), ..self }
+    }
+
     /// Sets how long a call may take, connecting included. Default 30 s.
     #[must_use]
     pub fn timeout(self, timeout: Duration) -> Self {
@@ -67,15 +74,16 @@ impl Caller for Client {
         args: &A,
     ) -> Result<R> {
         let id = self.last_id.fetch_add(1, Relaxed) + 1;
+        let name = self.calls.name(method);
         match &self.connection {
             Connection::Http(http) => {
-                let request = everywire_json::request(method, args, id, None)?;
+                let request = everywire_json::request(name, args, id)?;
                 let response = self.calls.run(method, cx, |outgoing| http.post(request, outgoing)).await?;
                 everywire_json::reply(&response, Some(id))
             }
             Connection::WebSocket(socket) => {
-                let params = everywire_json::params(method, args)?;
-                let response = self.calls.run(method, cx, |outgoing| socket.call(id, method, params, outgoing)).await?;
+                let params = everywire_json::params(name, args)?;
+                let response = self.calls.run(method, cx, |outgoing| socket.call(id, name, params, outgoing)).await?;
                 websocket::reply(&response, id)
             }
         }

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use everywire_core::{Result, descriptor::Method, wire::Outgoing};
+use everywire_core::{Result, wire::Outgoing};
 use everywire_net::{Reconnecting, without_user_info};
 use jsonrpsee_client_transport::ws::{Url, WsTransportClientBuilder};
 use jsonrpsee_core::{
@@ -52,15 +52,17 @@ impl WebSocket {
     pub(super) async fn call(
         &self,
         id: u64,
-        method: &Method,
+        name: &str,
         params: Box<RawValue>,
         outgoing: Outgoing<'_>,
     ) -> Result<RawResponse<'static>> {
         let failed = |error| fault::from_client(&without_user_info(&self.url), &error);
         let open = || async { self.open().await.map_err(failed) };
         let connection = self.connection.get(|open| open.client.is_connected(), open).await?;
-        let _kept = connection.beside.keep(id, everywire_json::members(&outgoing));
-        let request = Request::borrowed(method.name(), Some(&params), Id::Number(id));
+        let members = everywire_json::members(&outgoing);
+        everywire_json::check_request(name, params.get().len() + members.len())?;
+        let _kept = connection.beside.keep(id, members);
+        let request = Request::borrowed(name, Some(&params), Id::Number(id));
         let response = self.connection.until_answered(&connection, connection.service.call(request)).await;
         Ok(response.map_err(failed)?.into_response())
     }

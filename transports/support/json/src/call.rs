@@ -46,6 +46,12 @@ pub trait Endpoint: Sync {
         Ok(())
     }
 
+    /// Whether requests have metadata of their own. Not where the carrier has a place for it: what stands between client and server
+    /// may look there, and nowhere else.
+    fn takes_metadata(&self) -> bool {
+        false
+    }
+
     /// The outcome of a call that does not reach the service: that of a method of the server itself, or an error while no method
     /// may be called.
     fn answer_itself(&self, _method: &str) -> Option<Result<&RawValue>> {
@@ -198,7 +204,7 @@ impl<E: Endpoint> Call for JsonCall<'_, '_, E> {
         context.get(endpoint.peer(), |cx| {
             cx.deadline = *deadline;
             endpoint.read_context(cx)?;
-            members.as_ref().map_or(Ok(()), |members| members.read(cx))
+            members.as_ref().map_or(Ok(()), |members| members.read(cx, endpoint.takes_metadata()))
         })
     }
 

@@ -2,60 +2,38 @@
 
 use std::{borrow::Cow, fmt::Display};
 
-use everywire_core::{
-    Code, Limits, Result, RpcError,
-    descriptor::Method,
-    wire::{Outgoing, decode_again},
-};
-use serde::{
-    Deserialize, Deserializer, Serialize,
-    de::DeserializeOwned,
-    ser::{SerializeMap, Serializer},
-};
+use everywire_core::{Code, Limits, Result, RpcError, wire::decode_again};
+use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 use serde_json::value::{RawValue, to_raw_value};
 
-use crate::{context, envelope::without_mark, fault::reported};
+use crate::{envelope::without_mark, fault::reported};
 
 /// Bytes that a request takes besides its method's name and its arguments, at most.
 const ENVELOPE_BYTES: usize = 80;
 
-/// The request that calls `method`, with what is sent of its context. Its arguments travel by name. Longer than 8 MiB it is
-/// `RESOURCE_EXHAUSTED`.
-pub fn request<A: Serialize>(method: &Method, args: &A, id: u64, outgoing: Option<&Outgoing<'_>>) -> Result<Vec<u8>> {
-    let name = method.name();
-    let request =
-        serde_json::to_vec(&Request { id, name, args, outgoing }).map_err(|error| unwritable(name, &error))?;
+/// The request that calls the method `name`. Its arguments travel by name. Longer than 8 MiB it is `RESOURCE_EXHAUSTED`.
+pub fn request<A: Serialize>(name: &str, args: &A, id: u64) -> Result<Vec<u8>> {
+    #[derive(Serialize)]
+    struct Call<'a, A> {
+        jsonrpc: &'static str,
+        id: u64,
+        method: &'a str,
+        params: &'a A,
+    }
+    let call = Call { jsonrpc: "2.0", id, method: name, params: args };
+    let request = serde_json::to_vec(&call).map_err(|error| unwritable(name, &error))?;
     check_length(name, request.len())?;
     Ok(request)
 }
 
-/// A request of a client.
-struct Request<'a, A> {
-    id: u64,
-    name: &'a str,
-    args: &'a A,
-    /// None if the carrier has a place for it.
-    outgoing: Option<&'a Outgoing<'a>>,
-}
-
-impl<A: Serialize> Serialize for Request<'_, A> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut request = serializer.serialize_map(None)?;
-        request.serialize_entry("jsonrpc", "2.0")?;
-        request.serialize_entry("id", &self.id)?;
-        request.serialize_entry("method", self.name)?;
-        request.serialize_entry("params", self.args)?;
-        self.outgoing.map_or(Ok(()), |outgoing| context::write(outgoing, &mut request))?;
-        request.end()
-    }
-}
-
 /// The arguments in a [`request`], for a library that writes what stands around them.
-pub fn params<A: Serialize>(method: &Method, args: &A) -> Result<Box<RawValue>> {
-    let name = method.name();
-    let params = to_raw_value(args).map_err(|error| unwritable(name, &error))?;
-    check_length(name, params.get().len() + name.len() + ENVELOPE_BYTES)?;
-    Ok(params)
+pub fn params<A: Serialize>(name: &str, args: &A) -> Result<Box<RawValue>> {
+    to_raw_value(args).map_err(|error| unwritable(name, &error))
+}
+
+/// Rejects a call of the method `name` whose arguments and other members have so many `bytes`, if its [`request`] would be too long.
+pub fn check_request(name: &str, bytes: usize) -> Result<()> {
+    check_length(name, bytes + name.len() + ENVELOPE_BYTES)
 }
 
 fn unwritable(method: &str, error: &serde_json::Error) -> RpcError {

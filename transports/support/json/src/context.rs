@@ -11,7 +11,7 @@ use std::{
 };
 
 use everywire_core::{
-    Context, Metadata, Result, Trace,
+    Context, Metadata, Result, RpcError, Trace,
     wire::{Outgoing, deadline_after},
 };
 use serde::{
@@ -40,36 +40,37 @@ impl<'a> Members<'a> {
         tracestate: Option<&'a str>,
         meta: Option<&'a str>,
     ) -> Result<Self, &'static str> {
-        let time = timeout_ms.map(str::parse).transpose();
+        let is_there = |text: &&str| *text != "null";
+        let meta = meta.filter(is_there);
+        let time = timeout_ms.filter(is_there).map(str::parse).transpose();
         let time = time.map_err(|_| "`timeout_ms` is not a whole number of milliseconds")?;
         let deadline = time.map(Duration::from_millis).and_then(deadline_after);
         Ok(Self { deadline, traceparent, tracestate, meta })
     }
 
-    /// Adds the trace and the metadata to what the carrier says.
-    pub(crate) fn read(&self, cx: &mut Context) -> Result<()> {
+    /// Adds the trace to what the carrier says, and the metadata if it `takes_metadata`. A name that the carrier has is left out.
+    pub(crate) fn read(&self, cx: &mut Context, takes_metadata: bool) -> Result<()> {
         if let Some(parent) = self.traceparent.and_then(string) {
             cx.trace = Trace::parse(&parent, self.tracestate.and_then(string).as_deref());
         }
-        let Some(meta) = self.meta else { return Ok(()) };
-        let mut received = Ok(());
-        let entries = Entries { metadata: &mut cx.metadata, received: &mut received };
-        let read = serde_json::Deserializer::from_str(meta).deserialize_map(entries);
-        received?;
-        read.map_err(|error| {
-            everywire_core::RpcError::invalid_argument(format!("`meta` is not an object of texts: {error}"))
-        })
+        let Some(meta) = self.meta.filter(|_| takes_metadata) else { return Ok(()) };
+        let mut entries = Entries { carrier: cx.metadata.clone(), metadata: &mut cx.metadata, full: None };
+        let read = serde_json::Deserializer::from_str(meta).deserialize_map(&mut entries);
+        entries.full.map_or(Ok(()), Err)?;
+        read.map_err(|_| RpcError::invalid_argument("`meta`: expected an object whose values are texts"))
     }
 }
 
 /// Puts the members of `meta` among the metadata.
 struct Entries<'a> {
+    /// What the carrier has.
+    carrier: Metadata,
     metadata: &'a mut Metadata,
-    /// Why one has no place.
-    received: &'a mut Result<()>,
+    /// Why an entry has no place.
+    full: Option<RpcError>,
 }
 
-impl<'de> Visitor<'de> for Entries<'_> {
+impl<'de> Visitor<'de> for &mut Entries<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -78,8 +79,12 @@ impl<'de> Visitor<'de> for Entries<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some((name, value)) = map.next_entry::<Cow<'de, str>, Cow<'de, str>>()? {
-            *self.received = self.metadata.receive(&name, &value);
-            if self.received.is_err() {
+            let name = name.to_ascii_lowercase();
+            if self.carrier.get(&name).is_some() {
+                continue;
+            }
+            self.full = self.metadata.receive(&name, &value).err();
+            if self.full.is_some() {
                 return Err(A::Error::custom("too much metadata"));
             }
         }

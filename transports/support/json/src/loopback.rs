@@ -31,7 +31,7 @@ impl<S: Service> Caller for Loopback<S> {
         _cx: &Context,
         args: &A,
     ) -> Result<R> {
-        let request = request(method, args, 1, None)?;
+        let request = request(method.name(), args, 1)?;
         let answer = answer(&*self.service, &request, &self.budget).await;
         let answer = answer.ok_or_else(|| RpcError::internal("a call without a response"))?;
         reply(answer.as_ref(), Some(1))

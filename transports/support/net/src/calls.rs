@@ -18,6 +18,7 @@ pub struct Calls {
     server: Arc<str>,
     /// The default if it is not set.
     timeout: Option<Duration>,
+    is_qualified: bool,
     slots: Arc<CallSlots>,
 }
 
@@ -26,7 +27,7 @@ impl Calls {
     /// the wait counts towards their timeout. Each call has [`DEFAULT_TIMEOUT`]. `server` is the name of the server in
     /// messages.
     pub fn new(server: impl Into<Arc<str>>, most: usize) -> Self {
-        Self { server: server.into(), timeout: None, slots: Arc::new(CallSlots::new(most)) }
+        Self { server: server.into(), timeout: None, is_qualified: false, slots: Arc::new(CallSlots::new(most)) }
     }
 
     /// Sets how many calls are in flight at a time, at least one.
@@ -39,6 +40,17 @@ impl Calls {
     #[must_use]
     pub fn timeout(self, timeout: Duration) -> Self {
         Self { timeout: Some(timeout), ..self }
+    }
+
+    /// Has [`name`](Self::name) return the whole names of methods.
+    #[must_use]
+    pub fn qualified(self) -> Self {
+        Self { is_qualified: true, ..self }
+    }
+
+    /// The name to send for `method`: `take`, or `shop.v1.Stock.take`.
+    pub fn name(&self, method: &'static Method) -> &'static str {
+        if self.is_qualified { method.qualified_name() } else { method.name() }
     }
 
     /// Begins a `call` of `method` once it has a slot; it is told what it has to send of `cx`. After the timeout, or at the

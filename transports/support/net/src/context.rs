@@ -93,6 +93,8 @@ pub fn write(headers: &mut HeaderMap, outgoing: &Outgoing<'_>) {
         let state = trace.state().and_then(|state| HeaderValue::from_str(state).ok());
         headers.extend(state.map(|state| (TRACE_STATE, state)));
     }
+    // A call's own credentials take the place of those of the client.
+    outgoing.metadata.iter().for_each(|(name, _)| drop(headers.remove(name)));
     for (name, value) in outgoing.metadata.iter() {
         let entry = HeaderName::try_from(name).ok().zip(HeaderValue::from_str(value).ok());
         if let Some((name, value)) = entry {

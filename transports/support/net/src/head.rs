@@ -96,7 +96,7 @@ fn options<B: From<String>>(asked: &HeaderMap) -> Response<B> {
     if asked.contains_key(header::ORIGIN) && asked.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) {
         headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST"));
         headers.insert(header::ACCESS_CONTROL_MAX_AGE, PREFLIGHT_SECONDS);
-        // An allowed page may send any header: none has a meaning here.
+        // An allowed page may send any header: it is metadata of the call.
         let asked_for = asked.get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
         headers.extend(asked_for.map(|names| (header::ACCESS_CONTROL_ALLOW_HEADERS, names)));
         if asked.contains_key(ASKS_FOR_PRIVATE_NETWORK) {

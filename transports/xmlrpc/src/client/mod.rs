@@ -33,6 +33,13 @@ impl Client {
         Ok(Self { http, calls })
     }
 
+    /// Sends the whole names of methods, such as `shop.v1.Stock.take`, as a server needs it that has several services with a method
+    /// of the same name.
+    #[must_use]
+    pub fn qualified(self) -> Self {
+        Self { calls: self.calls.qualified(), ..self }
+    }
+
     /// Sets how long a call may take, connecting included. Default 30 s.
     #[must_use]
     pub fn timeout(self, timeout: Duration) -> Self {
@@ -68,7 +75,7 @@ impl Caller for Client {
         cx: &Context,
         args: &A,
     ) -> Result<R> {
-        let request = envelope::method_call(method.name(), args)
+        let request = envelope::method_call(self.calls.name(method), args)
             .map_err(|error| unsendable(Code::InvalidArgument, "arguments", &error))?;
         let budget = self.http.budget();
         // A server that rejects a long request may close before it has read all of it, and its response is then lost.

@@ -58,6 +58,13 @@ impl Client {
         Ok(client)
     }
 
+    /// Sends the whole names of methods, such as `shop.v1.Stock.take`, as a server needs it that has several services with a method
+    /// of the same name.
+    #[must_use]
+    pub fn qualified(self) -> Self {
+        Self { calls: self.calls.qualified(), ..self }
+    }
+
     /// Sets how long a call may take, connecting included. Default 30 s.
     #[must_use]
     pub fn timeout(self, timeout: Duration) -> Self {
@@ -68,10 +75,10 @@ impl Client {
         self.connection.get(Connection::is_open, || Connection::open(&self.address)).await
     }
 
-    async fn exchange<A: Serialize>(&self, method: &Method, args: &A, outgoing: Outgoing<'_>) -> Result<Bytes> {
+    async fn exchange<A: Serialize>(&self, method: &'static Method, args: &A, outgoing: Outgoing<'_>) -> Result<Bytes> {
         let connection = self.connection().await?;
         self.connection
-            .until_answered(&connection, connection.request(method.name(), args, &outgoing)?.response())
+            .until_answered(&connection, connection.request(self.calls.name(method), args, &outgoing)?.response())
             .await
     }
 }
