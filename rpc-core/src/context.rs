@@ -151,7 +151,7 @@ impl LazyContext {
 pub struct Outgoing<'a> {
     /// What is left of the call's time when it is sent.
     pub time_left: Duration,
-    /// Whether the caller set this time. It need not travel if it is only the client's [default](crate::DEFAULT_TIMEOUT).
+    /// Whether the context has a deadline. Without one, this time is the client's own, which need not travel.
     pub is_timed: bool,
     /// The metadata, which is empty for a context that was received.
     pub metadata: &'a Metadata,
@@ -161,10 +161,10 @@ pub struct Outgoing<'a> {
 
 impl<'a> Outgoing<'a> {
     /// What is sent of `cx` when `time_left` is left of the call.
-    pub fn new(cx: &'a Context, time_left: Duration, is_timed: bool) -> Self {
+    pub fn new(cx: &'a Context, time_left: Duration) -> Self {
         let metadata = if cx.is_received { Metadata::EMPTY } else { &cx.metadata };
         let trace = cx.trace.as_ref().map(Trace::child);
-        Self { time_left, is_timed: is_timed || cx.deadline.is_some(), metadata, trace }
+        Self { time_left, is_timed: cx.deadline.is_some(), metadata, trace }
     }
 
     /// What is left of the call's time in milliseconds, at least one, if the caller set it.
@@ -197,13 +197,13 @@ mod tests {
     fn what_was_received_is_not_sent_on() {
         let cx = received();
         let time = Duration::from_secs(3);
-        let sent = Outgoing::new(&cx, time, false);
+        let sent = Outgoing::new(&cx, time);
         assert!(sent.metadata.is_empty() && sent.is_timed);
         let (before, after) = (cx.trace.as_ref().unwrap(), sent.trace.unwrap());
         assert_eq!(before.trace_id(), after.trace_id());
         assert_ne!(before.span_id(), after.span_id());
         let child = cx.child().metadata("tenant", "7").unwrap();
-        let sent = Outgoing::new(&child, time, false);
+        let sent = Outgoing::new(&child, time);
         assert_eq!(sent.metadata.iter().collect::<Vec<_>>(), [("tenant", "7")]);
         assert_eq!(child.deadline, cx.deadline);
     }

@@ -18,7 +18,7 @@ use crate::{
 /// Calls `method` with `args`, an array (by position) or an object (by name).
 pub async fn call<S: Service>(service: &S, method: &str, args: Value) -> Result<Value> {
     let cx = Context::new();
-    let mut call = MemoryCall::new(args, Outgoing::new(&cx, DEFAULT_TIMEOUT, false));
+    let mut call = MemoryCall::new(args, Outgoing::new(&cx, DEFAULT_TIMEOUT));
     service.dispatch(service.services().find(method)?, &mut call).await
 }
 
@@ -51,7 +51,7 @@ impl<S: Service> Caller for Client<S> {
         let args = serde_json::to_value(args).map_err(RpcError::internal)?;
         let served = pin!(async {
             let time_left = time_for(DEFAULT_TIMEOUT, cx);
-            let call = MemoryCall::new(args, Outgoing::new(cx, time_left, false));
+            let call = MemoryCall::new(args, Outgoing::new(cx, time_left));
             let services = self.service.services();
             // A method of another service may have the same index.
             let own = services.at_path(method.path()).ok_or_else(|| services.unknown(method.name()))?;

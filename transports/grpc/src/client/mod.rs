@@ -97,7 +97,8 @@ impl Caller for Client {
         cx: &Context,
         args: &A,
     ) -> Result<R> {
-        let outgoing = Outgoing::new(cx, time_for(self.timeout, cx), true);
+        // gRPC clients send their timeout in any case.
+        let outgoing = Outgoing { is_timed: true, ..Outgoing::new(cx, time_for(self.timeout, cx)) };
         let exchange = pin!(self.exchange(method, outgoing, args));
         response_within(self.timeout, cx, self.connection.url(), method, exchange).await
     }

@@ -69,7 +69,7 @@ impl Calls {
         let time = time_for(timeout, cx);
         let call = pin!(async {
             let _slot = self.slots.take(method).await?;
-            call(Outgoing::new(cx, time.saturating_sub(start.elapsed()), self.timeout.is_some())).await
+            call(Outgoing::new(cx, time.saturating_sub(start.elapsed()))).await
         });
         response_within(timeout, cx, &self.server, method, call).await
     }

@@ -149,7 +149,7 @@ mod tests {
         let trace = Trace::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", Some("a=b")).unwrap();
         let sent = Context::new().metadata("tenant", "7").unwrap().metadata("tenant", "8").unwrap().trace(trace);
         let mut headers = headers("content-type", "text/xml").unwrap();
-        write(&mut headers, &Outgoing::new(&sent, Duration::from_secs(1), true));
+        write(&mut headers, &Outgoing { is_timed: true, ..Outgoing::new(&sent, Duration::from_secs(1)) });
         let mut received = Context::new();
         read(&headers, &mut received).unwrap();
         assert_eq!(received.metadata, sent.metadata);
