@@ -1,6 +1,7 @@
 //! What travels with a call, over every wire: metadata, deadline, trace and cancellation.
 
 use std::{
+    net::SocketAddr,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -13,7 +14,11 @@ use everywire::{
     wire::CancellationToken,
 };
 use serde::{Deserialize, Serialize};
-use tokio::sync::Notify;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::Notify,
+};
 
 use crate::harness::{Wires, broker, on_every_wire, soon};
 
@@ -156,7 +161,7 @@ async fn metadata_deadline_and_trace_travel_on_every_wire() {
 #[tokio::test(flavor = "multi_thread")]
 async fn metadata_has_an_end_on_every_wire() {
     let wires = Wires::serve(HopsService::new(Probe::default())).await;
-    let cx = Context::new().metadata("long", &"x".repeat(Metadata::MAX_BYTES - 4)).unwrap();
+    let cx = Context::new().metadata("long", &"x".repeat(Metadata::MAX_BYTES - 36)).unwrap();
     on_every_wire!(wires, |wire, caller| {
         let client = HopsClient::new(caller);
         let outcome = client.seen(&cx).await;
@@ -198,6 +203,44 @@ async fn a_call_whose_deadline_has_passed_does_not_run() {
         assert_eq!(error.code(), Code::DeadlineExceeded, "{wire}: {error}");
     });
     assert_eq!(probe.0.calls.load(Relaxed), 0);
+}
+
+/// The response to a raw request over HTTP/1, on a connection that stays open meanwhile.
+async fn posted(address: SocketAddr, header: &str, body: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let length = body.len();
+    let request = format!("POST / HTTP/1.1\r\nHost: localhost\r\n{header}Content-Length: {length}\r\n\r\n{body}");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut response = Vec::new();
+    while !String::from_utf8_lossy(&response).contains("deadline") {
+        let read = soon(header, stream.read_buf(&mut response)).await.unwrap();
+        assert!(read > 0, "{header}: {}", String::from_utf8_lossy(&response));
+    }
+    String::from_utf8(response).unwrap()
+}
+
+/// The server itself ends the calls of clients that leave their connections open.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_ends_calls_at_their_deadlines_by_itself() {
+    const XML: &str = "<methodCall><methodName>wait</methodName></methodCall>";
+    let json = |members: &str| format!(r#"{{"jsonrpc":"2.0","id":1,"method":"wait"{members}}}"#);
+    let probe = Probe::default();
+    let wires = Wires::serve(HopsService::new(probe.clone())).await;
+    for (address, header, body) in [
+        (wires.xmlrpc, "grpc-timeout: 50m\r\n", XML.to_owned()),
+        (wires.xmlrpc, "connect-timeout-ms: 50\r\n", XML.to_owned()),
+        (wires.jsonrpc, "grpc-timeout: 50000u\r\n", json("")),
+        (wires.jsonrpc, "", json(r#","timeout_ms":50"#)),
+    ] {
+        let begun = Instant::now();
+        let response = posted(address, header, &body).await;
+        assert!(response.contains("wait did not finish by its caller's deadline"), "{header}: {response}");
+        soon(header, probe.0.dropped.notified()).await;
+        let took = probe.0.dropped_at.lock().unwrap().unwrap() - begun;
+        assert!(took >= Duration::from_millis(50) && took < Duration::from_millis(60) + SLACK, "{header}: {took:?}");
+    }
+    let late = posted(wires.jsonrpc, "grpc-timeout: 0n\r\n", &json("")).await;
+    assert!(late.contains("the caller's deadline passed before wait began"), "{late}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

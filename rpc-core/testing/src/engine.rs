@@ -4,9 +4,11 @@ use std::{
     fs,
     io::{self, Write},
     net::TcpListener,
+    ops::Range,
     os::unix::process::CommandExt,
     path::PathBuf,
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU16, Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
@@ -280,9 +282,18 @@ impl Engine {
     }
 }
 
-/// A free port. Another program may take it first, but hardly within a test.
+/// A free port. Another program may take it first, but hardly within a test: it is none of those that the system gives to whoever
+/// binds port 0 or connects (Linux has 32768 and up by default), and each process begins elsewhere.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    const PORTS: Range<u16> = 10_000..32_768;
+    let start = std::process::id().wrapping_mul(7_919);
+    PORTS
+        .map(|_| NEXT.fetch_add(1, Relaxed))
+        .map(|number| start.wrapping_add(number.into()) % u32::from(PORTS.end - PORTS.start))
+        .map(|offset| PORTS.start + u16::try_from(offset).unwrap())
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .unwrap()
 }
 
 impl Drop for Engine {
