@@ -132,8 +132,16 @@ impl<'de, E: Error> Deserializer<'de> for Absent<E> {
         visitor.visit_none()
     }
 
+    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
+        visitor.visit_unit()
+    }
+
+    fn deserialize_unit_struct<V: Visitor<'de>>(self, _name: &'static str, visitor: V) -> Result<V::Value, E> {
+        visitor.visit_unit()
+    }
+
     forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf
         newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
     }
 }
@@ -225,6 +233,19 @@ mod tests {
         serde_json::from_str::<Arguments<Wait>>(json).map(|arguments| arguments.0).or_else(|_| {
             decode_again::<Arguments<Wait>>(&mut serde_json::Deserializer::from_str(json)).map(|again| again.0)
         })
+    }
+
+    #[test]
+    fn an_argument_that_is_a_unit_may_be_left_out() {
+        #[derive(Debug, PartialEq, Deserialize)]
+        struct Units((), ());
+        #[derive(Debug, PartialEq, Deserialize)]
+        struct Named {
+            unit: (),
+        }
+        let read = serde_json::from_str::<Arguments<Named>>("[]").map(|arguments| arguments.0);
+        assert_eq!(read.unwrap(), Named { unit: () });
+        assert!(serde_json::from_str::<Units>("[]").is_err(), "elsewhere it may not");
     }
 
     #[test]

@@ -34,6 +34,9 @@ mod model;
 /// - `CalculatorClient<C: Caller>`, which implements `Calculator` itself over any wire
 /// - `CalculatorService::descriptor()`: names, types and documentation
 ///
+/// If clients are built from a `.proto`, commit it and let a test call `everywire::grpc::assert_proto(CalculatorService::descriptor(),
+/// "api.proto")`: it fails if anything but appended methods and fields has changed.
+///
 /// The whole expansion of this trait stands in `rpc-core/tests/expanded/calculator.rs`.
 ///
 /// # Parameters

@@ -96,7 +96,7 @@ impl Method {
 
     /// The names, as serde announces them, of the service's enums of which a variant carries something. A format that writes
     /// these unlike enums of plain variants needs to know them, since serde shows it only the variant that it writes.
-    pub fn enums_with_data(&self) -> &[String] {
+    pub fn enums_with_data(&self) -> &Arc<[String]> {
         &self.enums_with_data
     }
 

@@ -74,4 +74,5 @@ pub use client::Client;
 pub use codec::{Codec, Error, from_slice, to_vec};
 #[doc(hidden)]
 pub use loopback::Loopback;
+pub use schema::assert_proto;
 pub use server::Server;

@@ -92,7 +92,7 @@ struct Nested {
     numbers: Page<u32>,
     rests: Page<Row>,
     wide: (i128, Vec<u128>, Option<u128>),
-    letters: BTreeMap<char, Nothing>,
+    letters: BTreeMap<char, u8>,
     nothing: Nothing,
     tree: Tree,
 }
@@ -266,7 +266,7 @@ fn another_implementation_reads_types_in_each_other() {
         numbers: Page { items: vec![0, 1] },
         rests: Page { items: vec![Row(vec![]), Row(vec![0.5])] },
         wide: (i128::MIN, vec![0, u128::MAX], Some(0)),
-        letters: [('a', Nothing), ('ß', Nothing)].into(),
+        letters: [('a', 0), ('ß', 1)].into(),
         nothing: Nothing,
         tree: Tree(vec![Tree(vec![Tree(vec![])]), Tree(vec![])]),
     };

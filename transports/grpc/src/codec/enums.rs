@@ -1,6 +1,9 @@
 //! Which enums are messages.
 
-use std::ops::{Deref, DerefMut};
+use std::{
+    ops::{Deref, DerefMut},
+    sync::Arc,
+};
 
 use everywire_core::{
     descriptor::shape::{Shape, Types},
@@ -17,15 +20,15 @@ use super::error::{Error, Result, TOO_DEEP};
 ///
 /// [`Method::enums_with_data`]: everywire_core::descriptor::Method::enums_with_data
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Enums<'a>(&'a [String]);
+pub(crate) struct Enums<'a>(Option<&'a Arc<[String]>>);
 
 impl<'a> Enums<'a> {
-    pub(crate) fn new(names: &'a [String]) -> Self {
-        Self(names)
+    pub(crate) fn new(names: &'a Arc<[String]>) -> Self {
+        Self(Some(names))
     }
 
     pub(super) fn have_data(self, name: &str) -> bool {
-        self.0.iter().any(|with_data| with_data == name)
+        self.0.is_some_and(|names| names.iter().any(|with_data| with_data == name))
     }
 }
 
@@ -42,24 +45,24 @@ impl<'a> Enums<'a> {
 /// ```
 #[derive(Debug, Clone)]
 pub struct Codec {
-    enums: Vec<String>,
+    enums: Arc<[String]>,
 }
 
 impl Codec {
     /// Finds the enums inside `T`. An error if `T` decodes from self-describing formats only.
     pub fn of<T: Serialize + DeserializeOwned>() -> Result<Self> {
         let (_, types): (Shape, Types) = Shape::of::<T>().map_err(serde::de::Error::custom)?;
-        Ok(Self { enums: everywire_core::descriptor::shape::enums_with_data(&types) })
+        Ok(Self { enums: everywire_core::descriptor::shape::enums_with_data(&types).into() })
     }
 
     /// Writes `value` as a message.
     pub fn to_vec<T: Serialize + ?Sized>(&self, value: &T) -> Result<Vec<u8>> {
-        super::ser::to_vec_with(value, Enums(&self.enums))
+        super::ser::to_vec_with(value, Enums::new(&self.enums))
     }
 
     /// Reads a message of at most 64 levels.
     pub fn from_slice<T: DeserializeOwned>(&self, bytes: &[u8]) -> Result<T> {
-        super::de::read(super::Message::new(bytes, Scope { depth: super::de::DEPTH, enums: Enums(&self.enums) }))
+        super::de::read(super::Message::new(bytes, Scope { depth: super::de::DEPTH, enums: Enums::new(&self.enums) }))
     }
 }
 
@@ -72,6 +75,7 @@ pub(crate) struct Scope<'a> {
 }
 
 impl Scope<'_> {
+    #[inline]
     pub(super) fn deeper(self) -> Result<Self, Error> {
         Ok(Self { depth: self.depth.checked_sub(1).ok_or(TOO_DEEP)?, ..self })
     }
@@ -93,12 +97,14 @@ impl<'a> Output<'a> {
 impl<'a> Deref for Output<'a> {
     type Target = MessageBuffer<'a>;
 
+    #[inline]
     fn deref(&self) -> &MessageBuffer<'a> {
         &self.buffer
     }
 }
 
 impl DerefMut for Output<'_> {
+    #[inline]
     fn deref_mut(&mut self) -> &mut Self::Target {
         &mut self.buffer
     }

@@ -2,7 +2,10 @@
 
 use everywire_core::wire::MessageBuffer;
 
-use super::error::{Error, Result, TOO_DEEP};
+use super::{
+    enums::Scope,
+    error::{Error, Result, TOO_DEEP},
+};
 
 /// How the value of a record is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,8 +149,8 @@ pub(super) struct Records<'a> {
     rest: &'a [u8],
     number: u32,
     wire: Wire,
-    /// How deep groups may nest.
-    depth: usize,
+    /// Groups nest at most as deep as messages may.
+    pub(super) scope: Scope<'a>,
     /// Whether one field is read from records in any order, and not each field from records in order.
     any_order: bool,
 }
@@ -156,21 +159,32 @@ pub(super) struct Records<'a> {
 const END: u32 = u32::MAX;
 
 impl<'a> Records<'a> {
-    /// The records of `message`, in which groups nest at most `depth` levels.
-    pub(super) fn new(message: &'a [u8], depth: usize) -> Result<Self> {
-        let mut records = Self::of_one_field(message, depth);
+    /// The records of `message`.
+    pub(super) fn new(message: &'a [u8], scope: Scope<'a>) -> Result<Self> {
+        let mut records = Self::of_one_field(message, scope);
         records.any_order = false;
         records.advance()?;
         Ok(records)
     }
 
     /// The records of `message`, of which one field is read, so that they may come in any order. Reads nothing yet.
-    pub(super) fn of_one_field(message: &'a [u8], depth: usize) -> Self {
-        Self { whole: message, rest: message, number: 0, wire: Wire::Start, depth, any_order: true }
+    pub(super) fn of_one_field(message: &'a [u8], scope: Scope<'a>) -> Self {
+        Self { whole: message, rest: message, number: 0, wire: Wire::Start, scope, any_order: true }
     }
 
     /// The wire type of the current record, if it belongs to the field `number`; records of lower numbers are skipped.
+    #[inline]
     pub(super) fn find(&mut self, number: u32) -> Result<Option<Wire>> {
+        if self.number == number {
+            return Ok(Some(self.wire));
+        }
+        if self.number > number && !self.any_order {
+            return Ok(None);
+        }
+        self.seek(number)
+    }
+
+    fn seek(&mut self, number: u32) -> Result<Option<Wire>> {
         while self.number != number {
             if self.number > number && (!self.any_order || self.number == END) {
                 return Ok(None);
@@ -206,7 +220,7 @@ impl<'a> Records<'a> {
     }
 
     fn skip(&mut self) -> Result<()> {
-        skip_value(&mut self.rest, self.number, self.wire, self.depth)?;
+        skip_value(&mut self.rest, self.number, self.wire, self.scope.depth)?;
         self.advance()
     }
 
@@ -232,8 +246,8 @@ impl<'a> Records<'a> {
 
 /// Whether the records of `message` come in the order of their numbers, as every known encoder writes them.
 /// It reads every record, so a message that it accepts is whole.
-pub(super) fn is_ordered(message: &[u8], depth: usize) -> Result<bool> {
-    let mut records = Records::new(message, depth)?;
+pub(super) fn is_ordered(message: &[u8], scope: Scope<'_>) -> Result<bool> {
+    let mut records = Records::new(message, scope)?;
     let mut ordered = true;
     while records.number != END {
         let before = records.number;
@@ -245,8 +259,8 @@ pub(super) fn is_ordered(message: &[u8], depth: usize) -> Result<bool> {
 
 /// The member of a `oneof` that `message` sets, and the records from the first that counts: the last member wins, and a
 /// message that occurs several times in a row merges. `members` is the highest number of a member.
-pub(super) fn last_member(message: &[u8], members: u32, depth: usize) -> Result<Option<(u32, &[u8])>> {
-    let mut records = Records::new(message, depth)?;
+pub(super) fn last_member<'a>(message: &'a [u8], members: u32, scope: Scope<'a>) -> Result<Option<(u32, &'a [u8])>> {
+    let mut records = Records::new(message, scope)?;
     let mut last: Option<(u32, &[u8])> = None;
     while records.number != END {
         if records.number <= members && last.is_none_or(|(number, _)| number != records.number) {
@@ -258,9 +272,9 @@ pub(super) fn last_member(message: &[u8], members: u32, depth: usize) -> Result<
 }
 
 /// The records of `message` in the order of their numbers; those of one number stay as they were.
-pub(super) fn ordered(message: &[u8], depth: usize) -> Result<Vec<u8>> {
+pub(super) fn ordered(message: &[u8], scope: Scope<'_>) -> Result<Vec<u8>> {
     let mut found = Vec::new();
-    let mut records = Records::new(message, depth)?;
+    let mut records = Records::new(message, scope)?;
     while records.number != END {
         let (number, whole) = (records.number, records.whole);
         records.skip()?;

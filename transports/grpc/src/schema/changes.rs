@@ -9,8 +9,12 @@ use prost_types::{DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, Fi
 /// Names count: renaming a field changes nothing on the wire, but breaks the source of a client. To compare with a committed
 /// `.proto`, compile it to a `FileDescriptorSet` first, for example with protoc or the crate protox.
 pub fn breaking_changes(old: &FileDescriptorSet, new: &FileDescriptorSet) -> Vec<String> {
-    let new = promises(new);
-    let broken = promises(old).into_iter().filter_map(|(element, was)| match new.get(&element) {
+    broken(promises(old), &promises(new))
+}
+
+/// What `old` promises, by where it is, and `new` does not keep.
+pub(super) fn broken(old: BTreeMap<String, String>, new: &BTreeMap<String, String>) -> Vec<String> {
+    let broken = old.into_iter().filter_map(|(element, was)| match new.get(&element) {
         None => Some(format!("{element} was `{was}` and is gone")),
         Some(is) if *is != was => Some(format!("{element} was `{was}` and is now `{is}`")),
         Some(_) => None,

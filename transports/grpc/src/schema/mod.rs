@@ -3,10 +3,11 @@
 //! Both come from one model, a `FileDescriptorProto` with its comments, so that they can't disagree. A method `add` takes
 //! `AddRequest`, whose fields are the arguments. It returns the reply if that is a struct, and otherwise `AddReply` with the
 //! reply as field `value`. Fields are numbered in the order of declaration, so a service that is in use may only append;
-//! [`breaking_changes`] finds any other change.
+//! [`breaking_changes`] finds any other change, and [`assert_proto`] does so in a test for a file that you commit.
 
 mod changes;
 mod comments;
+mod committed;
 mod members;
 mod model;
 mod names;
@@ -14,6 +15,7 @@ mod print;
 mod types;
 
 pub use changes::breaking_changes;
+pub use committed::assert_proto;
 use everywire_core::{Result, RpcError, descriptor::ServiceDescriptor};
 use prost_types::{FileDescriptorProto, FileDescriptorSet};
 

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, marker::PhantomData};
 
-use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Error as _, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 
 use super::super::{
     enums::Scope,
@@ -33,17 +33,17 @@ impl<'a> Message<'a> {
         Self { role: Role::Argument, ..Self::new(bytes, scope) }
     }
 
-    /// The bytes in the order of their fields, with groups of at most `depth` levels.
-    fn in_order(self, depth: usize) -> Result<Cow<'a, [u8]>> {
+    /// The bytes in the order of their fields.
+    fn in_order(self, scope: Scope<'a>) -> Result<Cow<'a, [u8]>> {
         let bytes = self.bytes;
-        Ok(if is_ordered(bytes, depth)? { Cow::Borrowed(bytes) } else { Cow::Owned(ordered(bytes, depth)?) })
+        Ok(if is_ordered(bytes, scope)? { Cow::Borrowed(bytes) } else { Cow::Owned(ordered(bytes, scope)?) })
     }
 
     pub(super) fn fields<'de, V: Visitor<'de>>(self, count: usize, visitor: V) -> Result<V::Value> {
         let scope = self.scope.deeper()?;
-        let bytes = self.in_order(scope.depth)?;
-        let records = Records::new(&bytes, scope.depth)?;
-        visitor.visit_seq(Fields { records, number: 0, count, scope, role: self.role })
+        let bytes = self.in_order(scope)?;
+        let records = Records::new(&bytes, scope)?;
+        visitor.visit_seq(Fields { records, number: 0, count, role: self.role })
     }
 
     /// Hands field `number` to `read`.
@@ -53,8 +53,8 @@ impl<'a> Message<'a> {
         role: Role,
         read: impl for<'r, 'm> FnOnce(Field<'r, 'm>) -> Result<T>,
     ) -> Result<T> {
-        let mut records = Records::of_one_field(self.bytes, self.scope.depth);
-        read(Field { records: &mut records, number, scope: self.scope, role })
+        let mut records = Records::of_one_field(self.bytes, self.scope);
+        read(Field { records: &mut records, number, role })
     }
 }
 
@@ -74,8 +74,8 @@ impl<'a, P: Position<'a>> At<'a, P> {
 
     /// Reads a message without looking at what is in it.
     pub(super) fn empty(mut self) -> Result<()> {
-        let depth = self.0.scope().depth;
-        is_ordered(self.0.payload(Ok)?, depth).map(|_ordered| ())
+        let scope = self.0.scope();
+        is_ordered(self.0.payload(Ok)?, scope).map(|_ordered| ())
     }
 
     /// Hands the field of an `Option` or a map to `read`: the position itself, or, where proto3 has neither, field 1 of the
@@ -120,7 +120,6 @@ pub(super) trait Position<'a>: Sized {
 pub(super) struct Field<'r, 'a> {
     pub(super) records: &'r mut Records<'a>,
     pub(super) number: u32,
-    pub(super) scope: Scope<'a>,
     pub(super) role: Role,
 }
 
@@ -145,9 +144,9 @@ impl<'a> Field<'_, 'a> {
         }
         // Each occurrence must be a message by itself.
         if let Cow::Borrowed(first) = merged {
-            is_ordered(first, self.scope.depth)?;
+            is_ordered(first, self.records.scope)?;
         }
-        is_ordered(next, self.scope.depth)?;
+        is_ordered(next, self.records.scope)?;
         let mut merged = merged.into_owned();
         merged.extend_from_slice(next);
         Ok(Cow::Owned(merged))
@@ -192,10 +191,16 @@ impl<'a> Position<'a> for Field<'_, 'a> {
 
     fn list<'de, V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value> {
         if self.role != Role::Single {
-            return visitor.visit_seq(Elements { field: self, packed: &[], undecided: false, ended: false });
+            return visitor.visit_seq(Elements {
+                field: self,
+                packed: &[],
+                bytes: &[],
+                form: Form::Records,
+                ended: false,
+            });
         }
         let (bytes, message) = self.undecided()?;
-        wrapped(bytes, &message, self.scope, visitor)
+        wrapped(bytes, &message, self.records.scope, visitor)
     }
 
     fn field(&mut self) -> Option<Field<'_, 'a>> {
@@ -203,15 +208,15 @@ impl<'a> Position<'a> for Field<'_, 'a> {
     }
 
     fn scope(&self) -> Scope<'a> {
-        self.scope
+        self.records.scope
     }
 }
 
 /// Reads a list in a record of its own, which is `bytes` or a `message`.
 fn wrapped<'de, V: Visitor<'de>>(bytes: &[u8], message: &[u8], scope: Scope<'_>, visitor: V) -> Result<V::Value> {
-    let mut records = Records::of_one_field(message, scope.depth);
-    let field = Field { records: &mut records, number: 1, scope, role: Role::Plain };
-    visitor.visit_seq(Elements { field, packed: bytes, undecided: true, ended: false })
+    let mut records = Records::of_one_field(message, scope);
+    let field = Field { records: &mut records, number: 1, role: Role::Plain };
+    visitor.visit_seq(Elements { field, packed: &[], bytes, form: Form::Undecided, ended: false })
 }
 
 pub(super) fn text(bytes: &[u8]) -> Result<&str> {
@@ -222,32 +227,65 @@ pub(super) fn text(bytes: &[u8]) -> Result<&str> {
 pub(super) struct Elements<'r, 'a> {
     pub(super) field: Field<'r, 'a>,
     pub(super) packed: &'a [u8],
-    /// Whether the list is in a record of its own and no element has told yet what that is: `packed` if the elements are
-    /// bytes, and otherwise the message of `field`.
-    pub(super) undecided: bool,
+    /// Of a list of bytes, or of one that is undecided.
+    pub(super) bytes: &'a [u8],
+    pub(super) form: Form,
     pub(super) ended: bool,
+}
+
+/// What the elements of a list are read from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// The records of a field, and what is packed in one.
+    Records,
+    /// A record of the list's own: bytes or a message, which the first element tells.
+    Undecided,
+    /// Bytes.
+    Bytes,
 }
 
 impl<'de> SeqAccess<'de> for Elements<'_, '_> {
     type Error = Error;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>> {
-        if self.packed.is_empty() && self.is_over()? {
-            return Ok(None);
+        if self.packed.is_empty() {
+            if self.form == Form::Bytes {
+                return self.next_byte().map(|byte| seed.deserialize(byte.into_deserializer())).transpose();
+            }
+            if self.is_over()? {
+                return Ok(None);
+            }
         }
         let before = self.left();
         match seed.deserialize(At::new(Element(self))) {
             Err(_) if self.ended => Ok(None),
-            Ok(_) if self.left() == before => Err(NO_PROGRESS),
+            Ok(_) if self.left() == before && self.form != Form::Bytes => Err(NO_PROGRESS),
             element => element.map(Some),
+        }
+    }
+
+    /// Known for bytes only. What begins with the tag of field 1 is more likely a message.
+    fn size_hint(&self) -> Option<usize> {
+        match self.bytes.first() {
+            Some(0x08..0x10) | None => None,
+            Some(_) => Some(self.bytes.len()),
         }
     }
 }
 
 impl Elements<'_, '_> {
+    fn next_byte(&mut self) -> Option<u8> {
+        let (byte, rest) = self.bytes.split_first()?;
+        self.bytes = rest;
+        Some(*byte)
+    }
+
     /// Whether no record is left. While the list is undecided, only that of an empty record is certain.
     fn is_over(&mut self) -> Result<bool> {
-        if self.undecided { Ok(self.field.records.left() == 0) } else { Ok(self.field.find()?.is_none()) }
+        if self.form == Form::Undecided {
+            return Ok(self.field.records.left() == 0);
+        }
+        Ok(self.field.find()?.is_none())
     }
 
     fn left(&self) -> (usize, usize) {
@@ -256,10 +294,10 @@ impl Elements<'_, '_> {
 
     /// The next record. The list has ended if there is none, which shows this late after an empty packed record.
     fn record(&mut self) -> Result<Wire> {
-        if self.undecided {
-            self.undecided = false;
-            self.packed = &[];
-            self.field.scope = self.field.scope.deeper()?;
+        if self.form == Form::Undecided {
+            self.form = Form::Records;
+            self.bytes = &[];
+            self.field.records.scope = self.field.records.scope.deeper()?;
         }
         let found = self.field.find()?;
         self.ended = found.is_none();
@@ -271,7 +309,7 @@ pub(super) struct Element<'e, 'r, 'a>(&'e mut Elements<'r, 'a>);
 
 impl<'a> Position<'a> for Element<'_, '_, 'a> {
     fn number(&mut self, wire: Wire) -> Result<u64> {
-        while self.0.packed.is_empty() || self.0.undecided {
+        while self.0.packed.is_empty() {
             if self.0.record()? != Wire::Len {
                 return self.0.field.records.number(wire);
             }
@@ -281,15 +319,16 @@ impl<'a> Position<'a> for Element<'_, '_, 'a> {
     }
 
     fn byte(&mut self) -> Result<u64> {
-        if self.0.packed.is_empty() && !self.0.undecided {
-            self.0.packed = self.0.field.payload(Ok)?;
+        if self.0.form == Form::Records {
+            self.0.bytes = match std::mem::take(&mut self.0.packed) {
+                [] => self.0.field.payload(Ok)?,
+                rest => rest,
+            };
         }
-        let Some((byte, rest)) = self.0.packed.split_first() else {
-            self.0.ended = true;
-            return Err(LIST_ENDED);
-        };
-        self.0.packed = rest;
-        Ok((*byte).into())
+        self.0.form = Form::Bytes;
+        let byte = self.0.next_byte();
+        self.0.ended = byte.is_none();
+        byte.map(u64::from).ok_or(LIST_ENDED)
     }
 
     fn payload<T: Default>(&mut self, read: fn(&'a [u8]) -> Result<T>) -> Result<T> {
@@ -311,7 +350,7 @@ impl<'a> Position<'a> for Element<'_, '_, 'a> {
     }
 
     fn scope(&self) -> Scope<'a> {
-        self.0.field.scope
+        self.0.field.records.scope
     }
 }
 
@@ -323,7 +362,7 @@ pub(super) struct Entries<'r, 'a> {
 
 impl Entries<'_, '_> {
     fn part<'de, T: DeserializeSeed<'de>>(&self, number: u32, role: Role, seed: T) -> Result<T::Value> {
-        let entry = Message::new(self.entry, self.field.scope);
+        let entry = Message::new(self.entry, self.field.records.scope);
         entry.field(number, role, |field| seed.deserialize(At::new(field)))
     }
 }
@@ -349,7 +388,6 @@ pub(super) struct Fields<'a> {
     pub(super) records: Records<'a>,
     pub(super) number: u32,
     pub(super) count: usize,
-    pub(super) scope: Scope<'a>,
     pub(super) role: Role,
 }
 
@@ -362,7 +400,7 @@ impl<'de> SeqAccess<'de> for Fields<'_> {
         }
         self.count -= 1;
         self.number += 1;
-        let field = Field { records: &mut self.records, number: self.number, scope: self.scope, role: self.role };
+        let field = Field { records: &mut self.records, number: self.number, role: self.role };
         seed.deserialize(At::new(field)).map(Some)
     }
 

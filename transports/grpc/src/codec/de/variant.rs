@@ -4,7 +4,6 @@ use serde::de::{DeserializeSeed, EnumAccess, IntoDeserializer, VariantAccess, Vi
 
 use super::{
     super::{
-        enums::Scope,
         error::{ABSENT_VARIANT, Error, Result},
         wire::{Records, last_member},
     },
@@ -16,9 +15,9 @@ impl Message<'_> {
     pub(super) fn variant<'de, V: Visitor<'de>>(self, count: usize, visitor: V) -> Result<V::Value> {
         let scope = self.scope.deeper()?;
         let members = u32::try_from(count).unwrap_or(u32::MAX);
-        let (number, rest) = last_member(self.bytes, members, scope.depth)?.ok_or(ABSENT_VARIANT)?;
-        let records = Records::of_one_field(rest, scope.depth);
-        visitor.visit_enum(Variant { records, number, scope })
+        let (number, rest) = last_member(self.bytes, members, scope)?.ok_or(ABSENT_VARIANT)?;
+        let records = Records::of_one_field(rest, scope);
+        visitor.visit_enum(Variant { records, number })
     }
 }
 
@@ -26,12 +25,11 @@ impl Message<'_> {
 struct Variant<'a> {
     records: Records<'a>,
     number: u32,
-    scope: Scope<'a>,
 }
 
 impl<'a> Variant<'a> {
     fn content(&mut self) -> At<'a, Field<'_, 'a>> {
-        At::new(Field { records: &mut self.records, number: self.number, scope: self.scope, role: Role::Single })
+        At::new(Field { records: &mut self.records, number: self.number, role: Role::Single })
     }
 }
 

@@ -219,11 +219,10 @@ impl Position for Element<'_> {
     }
 
     fn byte(self, out: &mut MessageBuffer<'_>, byte: u8) -> Result<()> {
-        if self.wrapped {
-            out.push(byte);
-        } else {
-            self.put_packed(out, |out| out.push(byte));
+        if !self.wrapped {
+            self.packed.get_or_insert_with(|| Open::new(out, self.number));
         }
+        out.push(byte);
         Ok(())
     }
 }
