@@ -4,7 +4,10 @@ mod extensions;
 mod metadata;
 mod trace;
 
-use std::time::{Duration, Instant};
+use std::{
+    borrow::Cow,
+    time::{Duration, Instant},
+};
 
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -59,9 +62,7 @@ impl Context {
     /// Sets the deadline to `timeout` from now, unless it is earlier already.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        // A time beyond the end of the clock is no deadline.
-        let deadline = Instant::now().checked_add(timeout);
-        self.deadline = [self.deadline, deadline].into_iter().flatten().min();
+        self.deadline = [self.deadline, deadline_after(timeout)].into_iter().flatten().min();
         self
     }
 
@@ -112,6 +113,24 @@ impl Context {
         }
     }
 
+    /// Reads what came with a call from its names and values: `traceparent` and `tracestate`, and everything else as
+    /// [metadata](Metadata::receive). An error if there is more metadata than may travel. For authors of wires.
+    pub fn receive<'a>(&mut self, entries: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<()> {
+        let (mut parents, mut states) = (Vec::new(), Vec::new());
+        for (name, value) in entries {
+            match name {
+                Trace::PARENT => parents.push(value),
+                Trace::STATE => states.push(value),
+                _ => self.metadata.receive(name, value)?,
+            }
+        }
+        // W3C Trace Context, sections 3.2.1 and 3.3.1: there is one parent, and several states are one list.
+        if let [parent] = parents[..] {
+            self.trace = Trace::parse(parent, Some(&states.join(",")));
+        }
+        Ok(())
+    }
+
     /// Marks `self`, which a layer made of the received context `of`, as received too.
     pub(crate) fn received_as(self, of: &Self) -> Self {
         let peer = self.peer.or_else(|| of.peer.clone());
@@ -149,28 +168,50 @@ impl LazyContext {
 /// What a client sends of a context. For authors of wires.
 #[derive(Debug, Clone)]
 pub struct Outgoing<'a> {
-    /// What is left of the call's time when it is sent.
-    pub time_left: Duration,
-    /// Whether the context has a deadline. Without one, this time is the client's own, which need not travel.
-    pub is_timed: bool,
-    /// The metadata, which is empty for a context that was received.
-    pub metadata: &'a Metadata,
-    /// The trace, with a new span.
-    pub trace: Option<Trace>,
+    cx: &'a Context,
+    end: Option<Instant>,
+    trace: Option<Trace>,
 }
 
 impl<'a> Outgoing<'a> {
-    /// What is sent of `cx` when `time_left` is left of the call.
-    pub fn new(cx: &'a Context, time_left: Duration) -> Self {
-        let metadata = if cx.is_received { Metadata::EMPTY } else { &cx.metadata };
-        let trace = cx.trace.as_ref().map(Trace::child);
-        Self { time_left, is_timed: cx.deadline.is_some(), metadata, trace }
+    /// What is sent of `cx` by a call that begins now and may take `timeout`. The trace gets a new span.
+    pub fn new(cx: &'a Context, timeout: Duration) -> Self {
+        let end = [cx.deadline, deadline_after(timeout)].into_iter().flatten().min();
+        Self { cx, end, trace: cx.trace.as_ref().map(Trace::child) }
     }
 
-    /// What is left of the call's time in milliseconds, at least one, if the caller set it.
+    /// What is left of the call's time. If the context has no deadline this is the client's own limit, which need not travel.
+    pub fn time_left(&self) -> Duration {
+        self.end.map_or(Duration::MAX, |end| end.saturating_duration_since(Instant::now()))
+    }
+
+    /// What is left of the call's time, if the context has a deadline.
+    pub fn timeout(&self) -> Option<Duration> {
+        self.cx.deadline.map(|_| self.time_left())
+    }
+
+    /// The same in milliseconds, at least one.
     pub fn timeout_ms(&self) -> Option<u64> {
-        let ms = u64::try_from(self.time_left.as_millis()).unwrap_or(u64::MAX);
-        self.is_timed.then_some(ms.max(1))
+        self.timeout().map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1))
+    }
+
+    /// The trace.
+    pub fn trace(&self) -> Option<&Trace> {
+        self.trace.as_ref()
+    }
+
+    /// The metadata, which is empty for a context that was received.
+    pub fn metadata(&self) -> &'a Metadata {
+        if self.cx.is_received { Metadata::EMPTY } else { &self.cx.metadata }
+    }
+
+    /// The trace and the metadata as names and values; [`Context::receive`] reads them.
+    pub fn entries(&self) -> impl Iterator<Item = (&str, Cow<'_, str>)> {
+        let trace = self.trace().into_iter().flat_map(|trace| {
+            let state = trace.state().map(|state| (Trace::STATE, state.into()));
+            [(Trace::PARENT, trace.to_string().into())].into_iter().chain(state)
+        });
+        trace.chain(self.metadata().iter().map(|(name, value)| (name, value.into())))
     }
 }
 
@@ -198,14 +239,41 @@ mod tests {
         let cx = received();
         let time = Duration::from_secs(3);
         let sent = Outgoing::new(&cx, time);
-        assert!(sent.metadata.is_empty() && sent.is_timed);
-        let (before, after) = (cx.trace.as_ref().unwrap(), sent.trace.unwrap());
+        assert!(sent.metadata().is_empty() && sent.timeout().is_some());
+        let (before, after) = (cx.trace.as_ref().unwrap(), sent.trace().unwrap());
         assert_eq!(before.trace_id(), after.trace_id());
         assert_ne!(before.span_id(), after.span_id());
         let child = cx.child().metadata("tenant", "7").unwrap();
         let sent = Outgoing::new(&child, time);
-        assert_eq!(sent.metadata.iter().collect::<Vec<_>>(), [("tenant", "7")]);
+        assert_eq!(sent.metadata().iter().collect::<Vec<_>>(), [("tenant", "7")]);
         assert_eq!(child.deadline, cx.deadline);
+    }
+
+    #[test]
+    fn a_trace_has_one_parent_and_several_states() {
+        let (one, other) = (Trace::start().to_string(), Trace::start().to_string());
+        let read = |entries: &[(&'static str, &'static str)], parents: &[&str]| {
+            let parents = parents.iter().map(|parent| (Trace::PARENT, *parent));
+            let mut cx = Context::new();
+            cx.receive(entries.iter().copied().chain(parents)).unwrap();
+            cx.trace
+        };
+        let trace = read(&[(Trace::STATE, "a=1"), ("tenant", "7"), (Trace::STATE, "b=2")], &[&one]).unwrap();
+        assert_eq!((trace.to_string(), trace.state()), (one.clone(), Some("a=1,b=2")));
+        assert_eq!(read(&[], &[&one]).unwrap().state(), None);
+        assert_eq!(read(&[(Trace::STATE, "a=1")], &[]), None);
+        assert_eq!(read(&[], &[&one, &other]), None);
+    }
+
+    #[test]
+    fn what_is_sent_can_be_received() {
+        let cx = Context::new().metadata("tenant", "7").unwrap().metadata("tenant", "8").unwrap().trace(Trace::start());
+        let sent = Outgoing::new(&cx, Duration::from_secs(1));
+        let entries: Vec<_> = sent.entries().collect();
+        let mut received = Context::new();
+        received.receive(entries.iter().map(|(name, value)| (*name, &**value))).unwrap();
+        assert_eq!((&received.metadata, received.trace.as_ref()), (&cx.metadata, sent.trace()));
+        assert!(sent.timeout().is_none() && sent.time_left() <= Duration::from_secs(1));
     }
 
     #[test]

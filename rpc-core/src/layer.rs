@@ -64,8 +64,9 @@ where
     async fn dispatch<T: Call>(&self, method: &'static Method, call: &mut T) -> T::Reply {
         let checked = async {
             let received = call.context()?.clone();
-            let checked = (self.check)(received.clone(), method).await?;
-            *call.context()? = checked.received_as(&received);
+            let checked = (self.check)(received, method).await?;
+            let context = call.context()?;
+            *context = checked.received_as(context);
             Ok(())
         };
         match caught(method, checked).await {

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     arguments::decode_again,
-    client::{Caller, DEFAULT_TIMEOUT, response_within, time_for},
+    client::{Caller, DEFAULT_TIMEOUT, response_within},
     context::{Context, LazyContext, Metadata, Outgoing, Trace, deadline_after},
     descriptor::Method,
     error::{Result, RpcError},
@@ -18,7 +18,7 @@ use crate::{
 /// Calls `method` with `args`, an array (by position) or an object (by name).
 pub async fn call<S: Service>(service: &S, method: &str, args: Value) -> Result<Value> {
     let cx = Context::new();
-    let mut call = MemoryCall::new(args, Outgoing::new(&cx, DEFAULT_TIMEOUT));
+    let mut call = MemoryCall::new(args, &Outgoing::new(&cx, DEFAULT_TIMEOUT));
     service.dispatch(service.services().find(method)?, &mut call).await
 }
 
@@ -50,8 +50,7 @@ impl<S: Service> Caller for Client<S> {
     ) -> Result<R> {
         let args = serde_json::to_value(args).map_err(RpcError::internal)?;
         let served = pin!(async {
-            let time_left = time_for(DEFAULT_TIMEOUT, cx);
-            let call = MemoryCall::new(args, Outgoing::new(cx, time_left));
+            let call = MemoryCall::new(args, &Outgoing::new(cx, DEFAULT_TIMEOUT));
             let services = self.service.services();
             // A method of another service may have the same index.
             let own = services.at_path(method.path()).ok_or_else(|| services.unknown(method.name()))?;
@@ -71,9 +70,10 @@ struct MemoryCall {
 }
 
 impl MemoryCall {
-    fn new(args: Value, Outgoing { time_left, is_timed, metadata, trace }: Outgoing<'_>) -> Self {
-        let deadline = if is_timed { deadline_after(time_left) } else { None };
-        Self { args, deadline, metadata: metadata.clone(), trace, context: LazyContext::default() }
+    fn new(args: Value, outgoing: &Outgoing<'_>) -> Self {
+        let deadline = outgoing.timeout().and_then(deadline_after);
+        let (metadata, trace) = (outgoing.metadata().clone(), outgoing.trace().cloned());
+        Self { args, deadline, metadata, trace, context: LazyContext::default() }
     }
 }
 

@@ -52,7 +52,7 @@ impl Trace {
         let flags = u8::try_from(hex(&fields[53..LENGTH])?).ok()?;
         let can_travel =
             |state: &&str| state.len() <= STATE_BYTES && state.bytes().all(|byte| matches!(byte, b' '..=b'~'));
-        let state = state.filter(can_travel).map(Into::into);
+        let state = state.filter(|state| !state.is_empty()).filter(can_travel).map(Into::into);
         (id != 0 && span != 0).then_some(Self { id, span, flags, state })
     }
 

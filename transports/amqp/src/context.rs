@@ -6,7 +6,7 @@ use std::{
 };
 
 use everywire_core::{
-    Budget, Context, Peer, Result, Service, Trace,
+    Budget, Context, Peer, Result, Service,
     wire::{Outgoing, deadline_after},
 };
 use everywire_json::Endpoint;
@@ -46,10 +46,7 @@ impl<S: Service> Endpoint for Message<'_, S> {
 
     fn read_context(&self, cx: &mut Context) -> Result<()> {
         let Some(headers) = self.delivery.properties.headers() else { return Ok(()) };
-        let find = |name: &str| headers.inner().get(name).and_then(text);
-        cx.trace = find(Trace::PARENT).and_then(|parent| Trace::parse(parent, find(Trace::STATE)));
-        let entries = headers.inner().iter().filter_map(|(name, value)| Some((name.as_str(), text(value)?)));
-        entries.into_iter().try_for_each(|(name, value)| cx.metadata.receive(name, value))
+        cx.receive(headers.inner().iter().filter_map(|(name, value)| Some((name.as_str(), text(value)?))))
     }
 }
 
@@ -71,13 +68,8 @@ pub(crate) fn deadline(properties: &BasicProperties) -> Option<Instant> {
 /// Trace and metadata as headers, if there are any. Of several entries with one name, the last is sent.
 pub(crate) fn headers(outgoing: &Outgoing<'_>) -> Option<FieldTable> {
     let mut table = FieldTable::default();
-    let mut insert = |name: &str, value: &str| {
-        table.insert(name.into(), AMQPValue::LongString(value.into()));
-    };
-    if let Some(trace) = &outgoing.trace {
-        insert(Trace::PARENT, &trace.to_string());
-        trace.state().into_iter().for_each(|state| insert(Trace::STATE, state));
+    for (name, value) in outgoing.entries() {
+        table.insert(name.into(), AMQPValue::LongString((*value).into()));
     }
-    outgoing.metadata.iter().for_each(|(name, value)| insert(name, value));
     (!table.inner().is_empty()).then_some(table)
 }

@@ -17,7 +17,7 @@ pub(crate) const DIRECT_REPLY_TO: &str = "amq.rabbitmq.reply-to";
 
 /// The properties of the request with this `number`. It waits in the queue for as long as the call has time.
 pub(crate) fn request(number: u64, outgoing: &Outgoing<'_>) -> BasicProperties {
-    let millis = u32::try_from(outgoing.time_left.as_millis()).unwrap_or(u32::MAX);
+    let millis = u32::try_from(outgoing.time_left().as_millis()).unwrap_or(u32::MAX);
     let properties = BasicProperties::default()
         .with_content_type(CONTENT_TYPE.into())
         .with_correlation_id(number.to_string().into())

@@ -1,6 +1,6 @@
 //! Answers one request: by a method of the service, or by health or reflection.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use everywire_core::{
     Budget, Peer, Result, RpcError, Service,
@@ -53,26 +53,18 @@ impl<S: Service> Router<S> {
         }
         let path = request.uri().path();
         let answer = match self.service.services().at_path(path) {
-            Some(method) => {
-                let deadline = context::deadline(request.headers());
-                self.call(method, deadline, request).await
-            }
+            Some(method) => self.call(method, request).await,
             None => self.answer_other(request).await,
         };
         answer.unwrap_or_else(|error| status::response(&error))
     }
 
     /// Runs `method` until its deadline.
-    async fn call(
-        &self,
-        method: &'static Method,
-        deadline: Result<Option<Instant>>,
-        request: Request<Incoming>,
-    ) -> Result<Response<Body>> {
+    async fn call(&self, method: &'static Method, request: Request<Incoming>) -> Result<Response<Body>> {
         if self.stop.is_cancelled() {
             return Err(RpcError::unavailable("the server is shutting down"));
         }
-        let (deadline, budget) = (deadline?, &self.budget);
+        let (deadline, budget) = (context::deadline(request.headers())?, &self.budget);
         let (head, body) = request.into_parts();
         let headers = head.headers;
         let encoding = Encoding::of(&headers);

@@ -73,7 +73,6 @@ trait Demo {
 }
 
 /// What is inside something else.
-#[expect(clippy::zero_sized_map_values, reason = "a user may have such a map")]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 struct Nested {
     rows: Vec<Vec<f64>>,

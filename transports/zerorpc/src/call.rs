@@ -25,6 +25,13 @@ pub(crate) struct ReplyTo {
     pub(crate) channel: ChannelId,
 }
 
+impl ReplyTo {
+    /// Whether events of the peer in `envelope` are in this channel if they name `channel`.
+    pub(crate) fn is(&self, envelope: &Envelope, channel: &[u8]) -> bool {
+        self.channel.as_bytes() == channel && self.envelope == *envelope
+    }
+}
+
 /// One request.
 pub(crate) struct Request {
     /// The id of the reply.

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, time::Duration};
 
-use everywire_core::{Context, Result, RpcError, Trace, wire::Outgoing};
+use everywire_core::{Context, Result, RpcError, wire::Outgoing};
 
 use crate::msgpack::{Reader, get_value, put_text};
 
@@ -29,14 +29,8 @@ impl Entry<'_> {
 
 /// What is sent of a context. Of several entries with one name, Python reads the last.
 pub(crate) fn entries<'a>(outgoing: &'a Outgoing<'_>) -> Vec<(&'a str, Entry<'a>)> {
-    let mut entries = Vec::new();
-    entries.extend(outgoing.timeout_ms().map(|time| (TIMEOUT, Entry::Number(time))));
-    if let Some(trace) = &outgoing.trace {
-        entries.push((Trace::PARENT, Entry::Text(trace.to_string().into())));
-        entries.extend(trace.state().map(|state| (Trace::STATE, Entry::Text(state.into()))));
-    }
-    entries.extend(outgoing.metadata.iter().map(|(name, value)| (name, Entry::Text(value.into()))));
-    entries
+    let time = outgoing.timeout_ms().map(|time| (TIMEOUT, Entry::Number(time)));
+    time.into_iter().chain(outgoing.entries().map(|(name, value)| (name, Entry::Text(value)))).collect()
 }
 
 /// The longest header whose metadata is read. That of a call within the limits of metadata is shorter.
@@ -58,19 +52,9 @@ pub(crate) fn timeout(header: &[u8]) -> Option<Duration> {
 
 /// Reads trace and metadata from `header`, a map as MessagePack or nothing. Values that are not text are left out.
 pub(crate) fn read(header: &[u8], cx: &mut Context) -> Result<()> {
-    let (mut parent, mut state) = (None, None);
     let mut reader = Reader::new(header);
-    for _ in 0..reader.map().unwrap_or(0) {
-        let (Some(key), Some(value)) = (reader.value(), reader.value()) else { break };
-        let (Some(name), Some(text)) = (text(key), text(value)) else { continue };
-        match name {
-            Trace::PARENT => parent = Some(text),
-            Trace::STATE => state = Some(text),
-            _ => cx.metadata.receive(name, text)?,
-        }
-    }
-    cx.trace = parent.and_then(|parent| Trace::parse(parent, state));
-    Ok(())
+    let entries = (0..reader.map().unwrap_or(0)).map_while(|_| Some((reader.value()?, reader.value()?)));
+    cx.receive(entries.filter_map(|(name, value)| Some((text(name)?, text(value)?))))
 }
 
 fn text(value: &[u8]) -> Option<&str> {

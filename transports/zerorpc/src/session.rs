@@ -114,13 +114,12 @@ fn around(event: &Event) -> Option<Box<Around>> {
 
 /// Ends the call of a channel whose caller no longer wants its reply.
 fn cancel(envelope: &Envelope, channel: &[u8], peer: &mut Peer<'_, impl Session<Channel = Channel>>) {
-    peer.retain(|Channel { reply_to, .. }, _| reply_to.channel.as_bytes() != channel || reply_to.envelope != *envelope);
+    peer.retain(|open, _| !open.reply_to.is(envelope, channel));
 }
 
 /// Notes an event in an open channel: a heartbeat, or credit for further replies.
 fn heard(envelope: &Envelope, channel: &[u8], peer: &mut Peer<'_, impl Session<Channel = Channel>>) {
-    let is_it = |open: &ReplyTo| open.channel.as_bytes() == channel && open.envelope == *envelope;
-    if let Some(open) = peer.channels().find(|open| is_it(&open.reply_to)) {
+    if let Some(open) = peer.channels().find(|open| open.reply_to.is(envelope, channel)) {
         open.missed = 0;
     }
 }

@@ -2,10 +2,7 @@
 
 mod connection;
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use everywire_core::{Caller, Context, Result, descriptor::Method, wire::Outgoing};
 use everywire_net::{Calls, Reconnecting};
@@ -79,14 +76,10 @@ impl Client {
         args: &A,
         outgoing: Outgoing<'_>,
     ) -> Result<Vec<u8>> {
-        let connecting = Instant::now();
         let queue = queue_name(self.queue.as_deref().unwrap_or_else(|| service(method)))?;
         let connection = self.connection().await?;
         let number = connection.number();
         let body = everywire_json::request(self.calls.name(method), args, number)?;
-        // Connecting took a part of the call's time.
-        let time_left = outgoing.time_left.saturating_sub(connecting.elapsed());
-        let outgoing = Outgoing { time_left, ..outgoing };
         self.connection.until_answered(&connection, connection.exchange(&queue, number, &body, &outgoing)).await
     }
 }

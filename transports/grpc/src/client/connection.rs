@@ -87,7 +87,8 @@ fn request(method: &'static Method, outgoing: &Outgoing<'_>, message: Bytes) -> 
     let headers = request.headers_mut();
     headers.insert(TE, HeaderValue::from_static("trailers"));
     headers.insert(CONTENT_TYPE, envelope::CONTENT_TYPE);
-    context::write(headers, outgoing);
+    // gRPC clients send their timeout in any case.
+    context::write(headers, outgoing, Some(outgoing.time_left()));
     request
 }
 

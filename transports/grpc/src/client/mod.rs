@@ -8,7 +8,7 @@ use bytes::Bytes;
 use everywire_core::{
     Budget, Caller, Code, Context, DEFAULT_TIMEOUT, Limits, Result, RpcError,
     descriptor::Method,
-    wire::{Outgoing, response_within, time_for},
+    wire::{Outgoing, response_within},
 };
 use everywire_net::without_user_info;
 use http::{Response, Uri};
@@ -97,8 +97,7 @@ impl Caller for Client {
         cx: &Context,
         args: &A,
     ) -> Result<R> {
-        // gRPC clients send their timeout in any case.
-        let outgoing = Outgoing { is_timed: true, ..Outgoing::new(cx, time_for(self.timeout, cx)) };
+        let outgoing = Outgoing::new(cx, self.timeout);
         let exchange = pin!(self.exchange(method, outgoing, args));
         response_within(self.timeout, cx, self.connection.url(), method, exchange).await
     }

@@ -116,29 +116,16 @@ async fn run<E: Endpoint>(endpoint: &E, request: Result<Request<'_>, InvalidRequ
         Ok(request) => request,
         Err(InvalidRequest { id, fault }) => return answer.put_error(id, &fault.object()),
     };
-    let (start, params) = (answer.len(), params.unwrap_or("[]"));
+    let params = params.unwrap_or("[]");
     if let (Some(calls), None, cancel::METHOD) = (endpoint.cancellable(), id, &*method) {
         return calls.cancel(params);
     }
-    let service = endpoint.service();
-    let deadline = match (&members, endpoint.deadline()) {
-        (Some(members), deadline) => [members.deadline, deadline].into_iter().flatten().min(),
-        (None, deadline) => deadline,
-    };
-    let mut call = JsonCall {
-        endpoint,
-        id,
-        params,
-        members,
-        deadline,
-        context: LazyContext::default(),
-        answer,
-        start,
-        budget: endpoint.budget(),
-    };
+    let mut call =
+        JsonCall { endpoint, id, params, members, context: LazyContext::default(), start: answer.len(), answer };
     if let Some(outcome) = endpoint.answer_itself(&method) {
         return call.reply(outcome);
     }
+    let service = endpoint.service();
     let method = match service.services().find(&method) {
         Ok(method) => method,
         Err(unknown) => return call.reply::<()>(Err(unknown)),
@@ -164,12 +151,10 @@ struct JsonCall<'a, 'b, E> {
     /// The text of the arguments.
     params: &'a str,
     members: Option<Box<context::Members<'a>>>,
-    deadline: Option<Instant>,
     context: LazyContext,
     answer: &'a mut Answer<'b>,
     /// Where its response begins in the answer.
     start: usize,
-    budget: &'a Arc<Budget>,
 }
 
 impl<E> JsonCall<'_, '_, E> {
@@ -183,8 +168,9 @@ impl<E: Endpoint> Call for JsonCall<'_, '_, E> {
     type Reply = ();
 
     fn args<A: DeserializeOwned>(&mut self) -> Result<A> {
-        if is_deeper(self.params, self.budget.limits().depth) {
-            return Err(self.budget.exceeded(Limit::Depth, "the arguments nest too deep"));
+        let budget = self.endpoint.budget();
+        if is_deeper(self.params, budget.limits().depth) {
+            return Err(budget.exceeded(Limit::Depth, "the arguments nest too deep"));
         }
         serde_json::from_str(self.params)
             .or_else(|_| decode_again(&mut serde_json::Deserializer::from_str(self.params)))
@@ -196,13 +182,15 @@ impl<E: Endpoint> Call for JsonCall<'_, '_, E> {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        self.deadline
+        let own = self.members.as_ref().and_then(|members| members.deadline);
+        [own, self.endpoint.deadline()].into_iter().flatten().min()
     }
 
     fn context(&mut self) -> Result<&mut Context> {
-        let Self { endpoint, members, deadline, context, .. } = self;
+        let deadline = self.deadline();
+        let Self { endpoint, members, context, .. } = self;
         context.get(endpoint.peer(), |cx| {
-            cx.deadline = *deadline;
+            cx.deadline = deadline;
             endpoint.read_context(cx)?;
             members.as_ref().map_or(Ok(()), |members| members.read(cx, endpoint.takes_metadata()))
         })

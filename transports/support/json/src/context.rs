@@ -97,14 +97,14 @@ pub(crate) fn write<S: SerializeMap>(outgoing: &Outgoing<'_>, request: &mut S) -
     if let Some(time) = outgoing.timeout_ms() {
         request.serialize_entry("timeout_ms", &time)?;
     }
-    if let Some(trace) = &outgoing.trace {
+    if let Some(trace) = outgoing.trace() {
         request.serialize_entry(Trace::PARENT, &trace.to_string())?;
         if let Some(state) = trace.state() {
             request.serialize_entry(Trace::STATE, state)?;
         }
     }
-    if !outgoing.metadata.is_empty() {
-        request.serialize_entry("meta", &Meta(outgoing.metadata))?;
+    if !outgoing.metadata().is_empty() {
+        request.serialize_entry("meta", &Meta(outgoing.metadata()))?;
     }
     Ok(())
 }
@@ -118,6 +118,9 @@ pub fn members(outgoing: &Outgoing<'_>) -> String {
             write(self.0, &mut members)?;
             members.end()
         }
+    }
+    if outgoing.timeout().is_none() && outgoing.trace().is_none() && outgoing.metadata().is_empty() {
+        return String::new();
     }
     let object = serde_json::to_string(&All(outgoing)).expect("texts and a number can be written");
     object[1..object.len() - 1].to_owned()

@@ -1,15 +1,11 @@
 //! How a client makes its calls.
 
-use std::{
-    pin::pin,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use everywire_core::{
     Context, DEFAULT_TIMEOUT, Result,
     descriptor::Method,
-    wire::{CallSlots, Outgoing, response_within, time_for},
+    wire::{CallSlots, Outgoing, response_within},
 };
 
 /// How many calls a client makes at a time, and how long each may take. Clones share the slots.
@@ -65,11 +61,10 @@ impl Calls {
         F: Future<Output = Result<T>>,
     {
         let timeout = self.timeout.unwrap_or(DEFAULT_TIMEOUT);
-        let start = Instant::now();
-        let time = time_for(timeout, cx);
+        let outgoing = Outgoing::new(cx, timeout);
         let call = pin!(async {
             let _slot = self.slots.take(method).await?;
-            call(Outgoing::new(cx, time.saturating_sub(start.elapsed()))).await
+            call(outgoing).await
         });
         response_within(timeout, cx, &self.server, method, call).await
     }

@@ -3,16 +3,13 @@
 use std::time::{Duration, Instant};
 
 use everywire_core::{
-    Context, Result, RpcError, Trace,
+    Context, Result, RpcError,
     wire::{Outgoing, deadline_after},
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// The time left for a call, as gRPC writes it: at most eight digits and a unit.
 const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
-
-const TRACE_PARENT: HeaderName = HeaderName::from_static(Trace::PARENT);
-const TRACE_STATE: HeaderName = HeaderName::from_static(Trace::STATE);
 
 /// When the caller no longer wants the reply, if the headers say so: gRPC's `grpc-timeout`, or `connect-timeout-ms` of the Connect
 /// protocol, whichever comes first. The time counts from now.
@@ -75,28 +72,16 @@ pub fn timeout_header(time: Duration) -> HeaderValue {
 
 /// Reads trace and metadata. An error if there is more metadata than may travel.
 pub fn read(headers: &HeaderMap, cx: &mut Context) -> Result<()> {
-    let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-    cx.trace = text(&TRACE_PARENT).and_then(|parent| Trace::parse(parent, text(&TRACE_STATE)));
-    headers
-        .iter()
-        .filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)))
-        .try_for_each(|(name, value)| cx.metadata.receive(name, value))
+    cx.receive(headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?))))
 }
 
-/// Adds what is sent of a context to the headers of a request.
-pub fn write(headers: &mut HeaderMap, outgoing: &Outgoing<'_>) {
-    if outgoing.is_timed {
-        headers.insert(TIMEOUT, timeout_header(outgoing.time_left));
-    }
-    if let Some(trace) = &outgoing.trace {
-        headers.extend(HeaderValue::try_from(trace.to_string()).ok().map(|parent| (TRACE_PARENT, parent)));
-        let state = trace.state().and_then(|state| HeaderValue::from_str(state).ok());
-        headers.extend(state.map(|state| (TRACE_STATE, state)));
-    }
+/// Adds what is sent of a context to the headers of a request, and how much `time` its caller gives it.
+pub fn write(headers: &mut HeaderMap, outgoing: &Outgoing<'_>, time: Option<Duration>) {
+    headers.extend(time.map(|time| (TIMEOUT, timeout_header(time))));
     // A call's own credentials take the place of those of the client.
-    outgoing.metadata.iter().for_each(|(name, _)| drop(headers.remove(name)));
-    for (name, value) in outgoing.metadata.iter() {
-        let entry = HeaderName::try_from(name).ok().zip(HeaderValue::from_str(value).ok());
+    outgoing.metadata().iter().for_each(|(name, _)| drop(headers.remove(name)));
+    for (name, value) in outgoing.entries() {
+        let entry = HeaderName::try_from(name).ok().zip(HeaderValue::from_str(&value).ok());
         if let Some((name, value)) = entry {
             headers.append(name, value);
         }
@@ -106,7 +91,7 @@ pub fn write(headers: &mut HeaderMap, outgoing: &Outgoing<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use everywire_core::Code;
+    use everywire_core::{Code, Trace};
 
     fn headers(name: &'static str, value: &str) -> Option<HeaderMap> {
         let value = HeaderValue::from_str(value).ok()?;
@@ -149,13 +134,14 @@ mod tests {
         let trace = Trace::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", Some("a=b")).unwrap();
         let sent = Context::new().metadata("tenant", "7").unwrap().metadata("tenant", "8").unwrap().trace(trace);
         let mut headers = headers("content-type", "text/xml").unwrap();
-        write(&mut headers, &Outgoing { is_timed: true, ..Outgoing::new(&sent, Duration::from_secs(1)) });
+        let time = Duration::from_secs(1);
+        write(&mut headers, &Outgoing::new(&sent, time), Some(time));
         let mut received = Context::new();
         read(&headers, &mut received).unwrap();
         assert_eq!(received.metadata, sent.metadata);
         let (trace, sent) = (received.trace.unwrap(), sent.trace.unwrap());
         assert_eq!((trace.trace_id(), trace.state()), (sent.trace_id(), sent.state()));
         assert_ne!(trace.span_id(), sent.span_id());
-        assert_eq!(timeout(&headers), Ok(Some(Duration::from_secs(1))));
+        assert_eq!(timeout(&headers), Ok(Some(time)));
     }
 }

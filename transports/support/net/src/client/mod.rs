@@ -101,7 +101,7 @@ impl Http1Client {
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.target.path.clone();
         *request.headers_mut() = self.headers.clone();
-        context::write(request.headers_mut(), outgoing);
+        context::write(request.headers_mut(), outgoing, outgoing.timeout());
         request
     }
 

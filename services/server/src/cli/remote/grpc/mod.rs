@@ -28,8 +28,7 @@ pub(in crate::cli) async fn open(location: &Location, options: &Options) -> Resu
 /// Calls a method whose request and reply are one message each.
 pub(in crate::cli) async fn call(server: &Grpc, method: &MethodDescriptor, arguments: Arguments) -> Result<Value> {
     let request = message::request(method, arguments)?;
-    let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
-    message::reply(method, &server.call(&path, request).await?)
+    message::reply(method, &server.call(&format!("/{}", schema::path(method)), request).await?)
 }
 
 #[cfg(test)]
