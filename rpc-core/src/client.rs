@@ -86,7 +86,7 @@ pub async fn response_within<R>(
     }
 }
 
-/// The time for a call: what `cx` leaves of `timeout`. For the clients of wires.
-pub fn time_for(timeout: Duration, cx: &Context) -> Duration {
+/// The time for a call: what `cx` leaves of `timeout`.
+fn time_for(timeout: Duration, cx: &Context) -> Duration {
     cx.time_left().map_or(timeout, |left| left.min(timeout))
 }

@@ -20,6 +20,7 @@ mod listener;
 pub mod memory;
 mod message_buffer;
 mod offload;
+mod outcome;
 mod protocol;
 mod server;
 mod service;
@@ -49,7 +50,7 @@ pub mod wire {
     pub use crate::{
         arguments::decode_again,
         budget::{FREE_BYTES, Reservation},
-        client::{CallSlots, response_within, time_for},
+        client::{CallSlots, response_within},
         connection::Connection,
         context::{LazyContext, Outgoing, deadline_after},
         error::fault_number,
@@ -74,6 +75,7 @@ pub mod __private {
         client::Caller,
         context::Context,
         descriptor::{Method, ServiceDescriptor, Services},
-        service::{Call, Outcome, Service, foreign_method, invoke, invoke_with_context},
+        outcome::{Argument, Outcome, Returned},
+        service::{Call, Service, foreign_method, invoke, invoke_with_context},
     };
 }

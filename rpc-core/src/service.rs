@@ -1,11 +1,6 @@
 //! The server side of one service, and one request to it.
 
-use std::{
-    any::Any,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-    time::Instant,
-};
+use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
 use futures_util::FutureExt;
 use serde::{Serialize, de::DeserializeOwned};
@@ -15,8 +10,8 @@ use crate::{
     context::Context,
     descriptor::{Method, Services},
     error::{Code, Result, RpcError},
-    offload::{LONG_BYTES, offload, offload_if},
-    weight::is_heavier,
+    offload::offload,
+    outcome::Outcome,
 };
 
 /// Methods that can be called by name. `#[service]` writes it for a trait.
@@ -76,35 +71,20 @@ pub trait Call: Send {
     fn reply<R: Serialize>(&mut self, outcome: Result<R>) -> Self::Reply;
 }
 
-/// What a method returns: [`Result<T>`](crate::Result), under any alias.
-#[diagnostic::on_unimplemented(
-    message = "a service's method returns `everywire::Result<T>`, not `{Self}`",
-    label = "not an `everywire::Result`",
-    note = "every remote call can fail, so the error belongs to the signature"
-)]
-pub trait Outcome {
-    /// The `T`.
-    type Reply;
-}
-
-impl<T> Outcome for Result<T> {
-    type Reply = T;
-}
-
 /// Runs one method: decodes its arguments, calls it and encodes the outcome. Called by generated code.
-pub async fn invoke<C, A, R, F>(method: &Method, call: &mut C, run: impl FnOnce(A) -> F + Send) -> C::Reply
+pub async fn invoke<C, A, O, F>(method: &Method, call: &mut C, run: impl FnOnce(A) -> F + Send) -> C::Reply
 where
     C: Call,
     A: DeserializeOwned + Send,
-    R: Serialize,
-    F: Future<Output = Result<R>> + Send,
+    O: Outcome,
+    F: Future<Output = O> + Send,
 {
-    let outcome = caught(method, async { run(args(method, call)?).await }).await;
-    reply(method, call, outcome)
+    let outcome = caught(method, async { Ok(run(args(method, call)?).await) }).await;
+    send(outcome, method, call)
 }
 
 /// Runs one method that takes the context of its call. Called by generated code.
-pub async fn invoke_with_context<C, A, R, F>(
+pub async fn invoke_with_context<C, A, O, F>(
     method: &Method,
     call: &mut C,
     run: impl FnOnce(A, Context) -> F + Send,
@@ -112,15 +92,23 @@ pub async fn invoke_with_context<C, A, R, F>(
 where
     C: Call,
     A: DeserializeOwned + Send,
-    R: Serialize,
-    F: Future<Output = Result<R>> + Send,
+    O: Outcome,
+    F: Future<Output = O> + Send,
 {
     let running = async {
         let args = args(method, call)?;
-        run(args, call.context()?.clone()).await
+        Ok(run(args, call.context()?.clone()).await)
     };
     let outcome = caught(method, running).await;
-    reply(method, call, outcome)
+    send(outcome, method, call)
+}
+
+/// Has `call` encode what a method returned, or why it did not run to its end.
+fn send<C: Call>(outcome: Result<impl Outcome>, method: &Method, call: &mut C) -> C::Reply {
+    match outcome {
+        Ok(outcome) => outcome.send(method, call),
+        Err(error) => call.reply::<()>(Err(error)),
+    }
 }
 
 fn args<C: Call, A: DeserializeOwned>(method: &Method, call: &mut C) -> Result<A> {
@@ -132,17 +120,6 @@ fn args<C: Call, A: DeserializeOwned>(method: &Method, call: &mut C) -> Result<A
 pub(crate) async fn caught<T>(method: &Method, running: impl Future<Output = Result<T>>) -> Result<T> {
     let outcome = AssertUnwindSafe(running).catch_unwind().await;
     outcome.unwrap_or_else(|panic| Err(panicked(method, panic.as_ref())))
-}
-
-/// Has `call` encode the outcome of a method.
-fn reply<C: Call, R: Serialize>(method: &Method, call: &mut C, outcome: Result<R>) -> C::Reply {
-    // The reply's own `Serialize` may panic too.
-    let encode = || {
-        let long = outcome.as_ref().is_ok_and(|reply| is_heavier(reply, LONG_BYTES));
-        offload_if(long, || call.reply(outcome))
-    };
-    catch_unwind(AssertUnwindSafe(encode))
-        .unwrap_or_else(|panic| call.reply::<()>(Err(panicked(method, panic.as_ref()))))
 }
 
 /// Replies to a call of another service's method, which no wire makes. Called by generated code.
@@ -158,7 +135,7 @@ fn explain(method: &Method, error: RpcError) -> RpcError {
     RpcError::invalid_argument(format!("{}; usage: {}", error.message(), method.signature()))
 }
 
-fn panicked(method: &Method, panic: &(dyn Any + Send)) -> RpcError {
+pub(crate) fn panicked(method: &Method, panic: &(dyn Any + Send)) -> RpcError {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
     RpcError::internal(format_args!("{} panicked: {text}", method.path()))

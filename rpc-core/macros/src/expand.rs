@@ -1,7 +1,7 @@
 //! Turns a [`Service`] into tokens: one function per generated item.
 
 use proc_macro2::{Literal, TokenStream};
-use quote::{ToTokens, quote, quote_spanned};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::{GenericArgument, Path, PathArguments, Type, parse2, spanned::Spanned};
 
 use crate::model::{self, Argument, Method, Parameters, Service, docs, plain};
@@ -11,8 +11,8 @@ pub(crate) fn service(parameters: TokenStream, item: TokenStream) -> TokenStream
         Ok((parameters, (service, None))) => expand(&parameters, &service),
         Ok((parameters, (service, Some(errors)))) => {
             let errors = errors.into_compile_error();
-            let outcomes = check_outcomes(&parameters.krate, &service);
-            quote! { #errors #outcomes }
+            let checks = checks(&parameters.krate, &service);
+            quote!(#errors const _: () = { #checks };)
         }
         Err(error) => error.into_compile_error(),
     }
@@ -22,6 +22,7 @@ pub(crate) fn service(parameters: TokenStream, item: TokenStream) -> TokenStream
 fn expand(parameters: &Parameters, service: &Service) -> TokenStream {
     let krate = &parameters.krate;
     let declared = declared_trait(service);
+    let checks = checks(krate, service);
     let service_struct = service_struct(service);
     let client_struct = client_struct(krate, service);
     let arguments = service.methods.iter().map(|method| arguments_struct(krate, method));
@@ -33,6 +34,7 @@ fn expand(parameters: &Parameters, service: &Service) -> TokenStream {
         #service_struct
         #client_struct
         const _: () = {
+            #checks
             #(#arguments)*
             #descriptor
             #service_impl
@@ -115,15 +117,17 @@ fn client_struct(krate: &Path, service: &Service) -> TokenStream {
     }
 }
 
+/// Generic, so that a type that serde can't read is reported where it is used, and not for each step of reading it.
 fn arguments_struct(krate: &Path, method: &Method) -> TokenStream {
     let name = method.arguments_name();
-    let fields = typed_arguments(method);
+    let fields = method.arguments.iter().map(|argument| &argument.name);
+    let types: Vec<_> = (0..method.arguments.len()).map(|index| format_ident!("T{index}")).collect();
     let serde = quote!(#krate::__private::serde).to_string().replace(' ', "");
     quote! {
         #[derive(#krate::__private::serde::Serialize, #krate::__private::serde::Deserialize)]
         #[serde(crate = #serde, deny_unknown_fields)]
-        struct #name {
-            #fields
+        struct #name<#(#types),*> {
+            #(#fields: #types),*
         }
     }
 }
@@ -201,27 +205,20 @@ fn dispatch_arm(krate: &Path, index: usize, method: &Method) -> TokenStream {
     let index = Literal::usize_unsuffixed(index);
     let (name, arguments_name) = (&method.name, method.arguments_name());
     let names: Vec<_> = method.arguments.iter().map(|argument| &argument.name).collect();
-    if let Some(Argument { name: cx, .. }) = &method.context {
-        return quote! {
-            #index => {
-                #krate::__private::invoke_with_context(
-                    method,
-                    call,
-                    |#arguments_name { #(#names),* }, #cx| async move { self.inner.#name(&#cx, #(#names),*).await },
-                )
-                .await
-            }
-        };
-    }
-    quote! {
-        #index => {
-            #krate::__private::invoke(
+    let invoke = match &method.context {
+        None => quote! {
+            invoke(method, call, |#arguments_name { #(#names),* }| self.inner.#name(#(#names),*))
+        },
+        Some(Argument { name: cx, .. }) => quote! {
+            invoke_with_context(
                 method,
                 call,
-                |#arguments_name { #(#names),* }| self.inner.#name(#(#names),*),
+                |#arguments_name { #(#names),* }, #cx| async move { self.inner.#name(&#cx, #(#names),*).await },
             )
-            .await
-        }
+        },
+    };
+    quote! {
+        #index => #krate::__private::#invoke.await,
     }
 }
 
@@ -236,7 +233,8 @@ fn client_impl(krate: &Path, service: &Service) -> TokenStream {
         let cx = method.context.as_ref().map_or_else(|| quote!(&self.context), |cx| cx.name.to_token_stream());
         quote! {
             async fn #name(&self, #arguments) -> #outcome {
-                self.caller.call(&__DESCRIPTOR.methods()[#index], #cx, &#arguments_name { #(#names),* }).await
+                let __method = &__DESCRIPTOR.methods()[#index];
+                <#outcome as #krate::__private::Outcome>::ask(&self.caller, __method, #cx, &#arguments_name { #(#names),* }).await
             }
         }
     });
@@ -247,14 +245,17 @@ fn client_impl(krate: &Path, service: &Service) -> TokenStream {
     }
 }
 
-/// Lets the compiler judge the return types although nothing else is generated, so that one build shows every error.
-fn check_outcomes(krate: &Path, service: &Service) -> TokenStream {
-    let replies = service.methods.iter().map(|method| reply_type(krate, &method.outcome));
-    quote! {
-        const _: fn() = || {
-            #(let _: ::core::option::Option<#replies> = ::core::option::Option::None;)*
-        };
-    }
+/// Items that say of each type in the trait whether it can be there, before the compiler says why the rest can't be compiled.
+fn checks(krate: &Path, service: &Service) -> TokenStream {
+    let checks = service.methods.iter().map(|Method { arguments, outcome, .. }| {
+        let arguments = arguments.iter().map(|Argument { r#type, .. }| {
+            quote_spanned!(r#type.span()=> const _: __private::Argument<#r#type> = __private::Argument::CHECKED;)
+        });
+        let outcome =
+            quote_spanned!(outcome.span()=> const _: __private::Returned<#outcome> = __private::Returned::CHECKED;);
+        quote!(#(#arguments)* #outcome)
+    });
+    quote!(use #krate::__private; #(#checks)*)
 }
 
 /// The parameters after `&self`: the context, if there is one, and the arguments.
@@ -310,6 +311,8 @@ mod tests {
                     async fn add(&self, a: i64, b: i64) -> Result<i64>;
                     /// Adds any number of integers, and `start` if it is there.
                     async fn sum(&self, numbers: Vec<i64>, start: Option<i64>) -> Result<i64>;
+                    /// The milliseconds until the call's deadline, if it has one.
+                    async fn time_left(&self, cx: &Context) -> Result<Option<u64>>;
                 }
             },
         );

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings, schema_for};
-use serde::{Serialize, de::DeserializeOwned};
+use schemars::{SchemaGenerator, generate::SchemaSettings, schema_for};
 use serde_json::Map;
 
 use super::{
@@ -11,6 +10,7 @@ use super::{
     service::ServiceDescriptor,
     shape::{Shape, Types, enums_with_data},
 };
+use crate::outcome::Value;
 
 impl ServiceDescriptor {
     /// Starts the descriptor of the service `name` in `package`.
@@ -90,7 +90,7 @@ impl Builder {
     }
 
     /// Describes `T` and keeps the named types inside it.
-    fn describe<T: Serialize + DeserializeOwned + JsonSchema>(&mut self, rust: &'static str) -> Type {
+    fn describe<T: Value>(&mut self, rust: &'static str) -> Type {
         let shape = Shape::of::<T>().or_else(|_| Shape::with_samples::<T>(schema_for!(T).as_value()));
         let shape = shape.and_then(|(shape, types)| self.keep(types).map(|()| shape));
         Type { rust, shape, schema: self.schemas.subschema_for::<T>() }
@@ -126,18 +126,14 @@ impl MethodBuilder<'_> {
 
     /// Adds the next argument; `rust` is its type as the source has it.
     #[must_use]
-    pub fn argument<T: Serialize + DeserializeOwned + JsonSchema>(
-        mut self,
-        name: &'static str,
-        rust: &'static str,
-    ) -> Self {
+    pub fn argument<T: Value>(mut self, name: &'static str, rust: &'static str) -> Self {
         let r#type = self.service.describe::<T>(rust);
         self.arguments.push(Argument { name, r#type });
         self
     }
 
     /// Sets the reply and adds the method to the service.
-    pub fn reply<T: Serialize + DeserializeOwned + JsonSchema>(self, rust: &'static str) {
+    pub fn reply<T: Value>(self, rust: &'static str) {
         let Self { service, name, camel_name, docs, idempotent, waits, arguments } = self;
         let reply = service.describe::<T>(rust);
         let arguments_text: Vec<_> =
@@ -182,7 +178,7 @@ mod tests {
 
     #[test]
     fn the_instances_of_a_generic_type_have_schemas_of_their_own() {
-        #[derive(Serialize, serde::Deserialize, JsonSchema)]
+        #[derive(serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
         struct Page<T> {
             items: Vec<T>,
         }

@@ -13,6 +13,13 @@ pub trait Calculator: ::core::marker::Send + ::core::marker::Sync + 'static {
         numbers: Vec<i64>,
         start: Option<i64>,
     ) -> impl ::core::future::Future<Output = Result<i64>> + ::core::marker::Send;
+    /// The milliseconds until the call's deadline, if it has one.
+    fn time_left(
+        &self,
+        cx: &Context,
+    ) -> impl ::core::future::Future<
+        Output = Result<Option<u64>>,
+    > + ::core::marker::Send;
 }
 /// [`Calculator`] as a service: what a server mounts on its wires.
 #[allow(dead_code)]
@@ -56,24 +63,38 @@ impl<C> CalculatorClient<C> {
     }
 }
 const _: () = {
+    use ::everywire_core::__private;
+    const _: __private::Argument<i64> = __private::Argument::CHECKED;
+    const _: __private::Argument<i64> = __private::Argument::CHECKED;
+    const _: __private::Returned<Result<i64>> = __private::Returned::CHECKED;
+    const _: __private::Argument<Vec<i64>> = __private::Argument::CHECKED;
+    const _: __private::Argument<Option<i64>> = __private::Argument::CHECKED;
+    const _: __private::Returned<Result<i64>> = __private::Returned::CHECKED;
+    const _: __private::Returned<Result<Option<u64>>> = __private::Returned::CHECKED;
     #[derive(
         ::everywire_core::__private::serde::Serialize,
         ::everywire_core::__private::serde::Deserialize
     )]
     #[serde(crate = "::everywire_core::__private::serde", deny_unknown_fields)]
-    struct __AddArguments {
-        a: i64,
-        b: i64,
+    struct __AddArguments<T0, T1> {
+        a: T0,
+        b: T1,
     }
     #[derive(
         ::everywire_core::__private::serde::Serialize,
         ::everywire_core::__private::serde::Deserialize
     )]
     #[serde(crate = "::everywire_core::__private::serde", deny_unknown_fields)]
-    struct __SumArguments {
-        numbers: Vec<i64>,
-        start: Option<i64>,
+    struct __SumArguments<T0, T1> {
+        numbers: T0,
+        start: T1,
     }
+    #[derive(
+        ::everywire_core::__private::serde::Serialize,
+        ::everywire_core::__private::serde::Deserialize
+    )]
+    #[serde(crate = "::everywire_core::__private::serde", deny_unknown_fields)]
+    struct __TimeLeftArguments {}
     static __DESCRIPTOR: ::std::sync::LazyLock<
         ::everywire_core::__private::ServiceDescriptor,
     > = ::std::sync::LazyLock::new(|| {
@@ -102,6 +123,15 @@ const _: () = {
             .reply::<
                 <Result<i64> as ::everywire_core::__private::Outcome>::Reply,
             >("i64");
+        service
+            .method(
+                "time_left",
+                "TimeLeft",
+                "The milliseconds until the call's deadline, if it has one.",
+            )
+            .reply::<
+                <Result<Option<u64>> as ::everywire_core::__private::Outcome>::Reply,
+            >("Option<u64>");
         service.build()
     });
     #[allow(dead_code)]
@@ -145,6 +175,16 @@ const _: () = {
                         )
                         .await
                 }
+                2 => {
+                    ::everywire_core::__private::invoke_with_context(
+                            method,
+                            call,
+                            |__TimeLeftArguments {}, cx| async move {
+                                self.inner.time_left(&cx).await
+                            },
+                        )
+                        .await
+                }
                 _ => {
                     ::everywire_core::__private::foreign_method(
                         self.services(),
@@ -158,20 +198,38 @@ const _: () = {
     impl<__Caller: ::everywire_core::__private::Caller> Calculator
     for CalculatorClient<__Caller> {
         async fn add(&self, a: i64, b: i64) -> Result<i64> {
-            self.caller
-                .call(
-                    &__DESCRIPTOR.methods()[0],
+            let __method = &__DESCRIPTOR.methods()[0];
+            <Result<
+                i64,
+            > as ::everywire_core::__private::Outcome>::ask(
+                    &self.caller,
+                    __method,
                     &self.context,
                     &__AddArguments { a, b },
                 )
                 .await
         }
         async fn sum(&self, numbers: Vec<i64>, start: Option<i64>) -> Result<i64> {
-            self.caller
-                .call(
-                    &__DESCRIPTOR.methods()[1],
+            let __method = &__DESCRIPTOR.methods()[1];
+            <Result<
+                i64,
+            > as ::everywire_core::__private::Outcome>::ask(
+                    &self.caller,
+                    __method,
                     &self.context,
                     &__SumArguments { numbers, start },
+                )
+                .await
+        }
+        async fn time_left(&self, cx: &Context) -> Result<Option<u64>> {
+            let __method = &__DESCRIPTOR.methods()[2];
+            <Result<
+                Option<u64>,
+            > as ::everywire_core::__private::Outcome>::ask(
+                    &self.caller,
+                    __method,
+                    cx,
+                    &__TimeLeftArguments {},
                 )
                 .await
         }

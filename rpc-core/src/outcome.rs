@@ -1,0 +1,95 @@
+//! The types in the methods of a service's trait: what they take and what they return.
+
+use std::{
+    marker::PhantomData,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
+
+use schemars::JsonSchema;
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{
+    client::Caller,
+    context::Context,
+    descriptor::Method,
+    error::Result,
+    offload::{LONG_BYTES, offload_if},
+    service::{Call, panicked},
+    weight::is_heavier,
+};
+
+/// An argument of a method, or what it replies: a type of serde that has a schema.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` can't be an argument or a reply: it needs `Serialize`, `Deserialize` and `JsonSchema`",
+    label = "can't travel",
+    note = "a type of your own has them with #[derive(serde::Serialize, serde::Deserialize, schemars::JsonSchema)]",
+    note = "those of other crates often have features called `serde` and `schemars1`"
+)]
+pub trait Value: Serialize + DeserializeOwned + JsonSchema {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Serialize + DeserializeOwned + JsonSchema> Value for T {}
+
+/// Compiles if `T` can be an argument.
+#[derive(Debug)]
+pub struct Argument<T: Value>(PhantomData<T>);
+
+impl<T: Value> Argument<T> {
+    /// The check.
+    pub const CHECKED: Self = Self(PhantomData);
+}
+
+/// Compiles if `T` can be what a method returns.
+#[derive(Debug)]
+pub struct Returned<T: Outcome>(PhantomData<T>);
+
+impl<T: Outcome> Returned<T> {
+    /// The check.
+    pub const CHECKED: Self = Self(PhantomData);
+}
+
+/// What a method returns: [`Result<T>`](crate::Result), under any alias. It knows how a server sends it, and how a client gets it.
+#[diagnostic::on_unimplemented(
+    message = "a method returns `everywire::Result<T>`, where `T` is `Serialize`, `Deserialize` and `JsonSchema`; this is `{Self}`",
+    label = "can't be returned",
+    note = "every remote call can fail, so the error is a part of the signature, and always `everywire::RpcError`"
+)]
+pub trait Outcome: Sized {
+    /// The `T`.
+    type Reply;
+
+    /// Has `call`, a call of `method`, encode this.
+    fn send<C: Call>(self, method: &Method, call: &mut C) -> C::Reply;
+
+    /// Calls `method` through `caller`.
+    fn ask<C: Caller, A: Serialize + Send + Sync>(
+        caller: &C,
+        method: &'static Method,
+        cx: &Context,
+        args: &A,
+    ) -> impl Future<Output = Self> + Send;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: Value> Outcome for Result<T> {
+    type Reply = T;
+
+    fn send<C: Call>(self, method: &Method, call: &mut C) -> C::Reply {
+        // The reply's own `Serialize` may panic.
+        let encode = || {
+            let long = self.as_ref().is_ok_and(|reply| is_heavier(reply, LONG_BYTES));
+            offload_if(long, || call.reply(self))
+        };
+        catch_unwind(AssertUnwindSafe(encode))
+            .unwrap_or_else(|panic| call.reply::<()>(Err(panicked(method, panic.as_ref()))))
+    }
+
+    fn ask<C: Caller, A: Serialize + Send + Sync>(
+        caller: &C,
+        method: &'static Method,
+        cx: &Context,
+        args: &A,
+    ) -> impl Future<Output = Self> + Send {
+        caller.call(method, cx, args)
+    }
+}
