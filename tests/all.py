@@ -1,0 +1,81 @@
+#!/usr/bin/env python3
+"""Runs the tests of the workspace as `cargo test` does, but two programs at a time: most of them wait for engines and brokers.
+
+    tests/all.py ARGUMENT…
+
+builds with these arguments of `cargo test`, and runs every test program of the workspace and the examples in its documentation.
+"""
+
+import concurrent.futures
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+
+CARGO = os.environ.get("CARGO", "cargo")
+AT_A_TIME = 2
+# Far more than the longest takes on a busy machine.
+MOST_SECONDS = 1200
+# They take longest, so they start first. The order changes nothing else.
+LONGEST = ["locks", "engines", "everywire", "backends", "abuse", "ids", "limiter"]
+
+
+def built(arguments):
+    """Builds all tests and returns the programs: each with the package it belongs to."""
+    words = [CARGO, "test", *arguments, "--no-run", "--message-format", "json-render-diagnostics"]
+    build = subprocess.run(words, stdout=subprocess.PIPE, check=True)
+    messages = map(json.loads, build.stdout.splitlines())
+    return [message for message in messages if message.get("executable") and message["profile"]["test"]]
+
+
+def environment(package):
+    """What Cargo tells the tests of a package."""
+    libraries = subprocess.run(["rustc", "--print", "target-libdir"], stdout=subprocess.PIPE, check=True, text=True).stdout
+    return os.environ | {
+        "CARGO": CARGO,
+        "CARGO_MANIFEST_DIR": str(package),
+        "CARGO_PKG_NAME": json.loads(subprocess.check_output([CARGO, "read-manifest"], cwd=package))["name"],
+        "LD_LIBRARY_PATH": libraries.strip(),
+    }
+
+
+def program(message):
+    """The words that run a test program, its folder and what it is called here."""
+    package = pathlib.Path(message["manifest_path"]).parent
+    name = f"{message['target']['name']} ({package.relative_to(pathlib.Path.cwd())})"
+    return [message["executable"]], package, name
+
+
+def run(words, folder, name, env):
+    """Runs one program to its end and prints what it says in one piece. Returns whether it succeeded."""
+    begin = time.monotonic()
+    # A file, because a server that a test leaves behind would keep a pipe open.
+    with tempfile.TemporaryFile() as output:
+        try:
+            ended = subprocess.run(words, cwd=folder, env=env, stdout=output, stderr=output, timeout=MOST_SECONDS)
+            end = f"exit code {ended.returncode}"
+        except subprocess.TimeoutExpired:
+            end = "no end"
+        output.seek(0)
+        text = output.read().decode(errors="replace").strip()
+    print(f"\n-- {name}: {end} after {time.monotonic() - begin:.0f} s\n{text}", flush=True)
+    return end == "exit code 0"
+
+
+def main(arguments):
+    programs = [program(message) for message in built(arguments)]
+    programs.sort(key=lambda it: next((n for n, long in enumerate(LONGEST) if it[2].startswith(f"{long} ")), len(LONGEST)))
+    jobs = [(words, folder, name, environment(folder)) for words, folder, name in programs]
+    jobs.append(([CARGO, "test", *arguments, "--doc"], pathlib.Path.cwd(), "the examples in the documentation", os.environ))
+    with concurrent.futures.ThreadPoolExecutor(AT_A_TIME) as pool:
+        succeeded = list(pool.map(lambda job: run(*job), jobs))
+    failed = [job[2] for job, success in zip(jobs, succeeded) if not success]
+    print(f"\n{len(jobs) - len(failed)} of {len(jobs)} test programs succeeded")
+    if failed:
+        sys.exit("error: these failed: " + ", ".join(failed))
+
+
+main(sys.argv[1:])
