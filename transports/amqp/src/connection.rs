@@ -19,6 +19,7 @@ use tokio::{
 use crate::{
     broker::{Broker, CONNECT_TIME},
     callers::Callers,
+    cancel::Cancellable,
     context::{self, Message},
     envelope,
     queue::Queue,
@@ -37,6 +38,7 @@ pub(crate) struct Subscription {
     queue: Arc<Queue>,
     requests: Requests,
     replies: Replies,
+    cancellable: Arc<Cancellable>,
 }
 
 impl Subscription {
@@ -49,11 +51,12 @@ impl Subscription {
     ) -> Result<Self> {
         let opened = async {
             let queue = Arc::new(Queue::open(broker.clone(), connection, queue, prefetch).await?);
-            let replies = Replies::open(&queue.connection).await;
+            let cancellable = Arc::<Cancellable>::default();
+            let replies = Replies::open(&queue.connection, Arc::clone(&cancellable)).await;
             let replies =
                 replies.map_err(|error| broker.failed("send replies (to the exchange amq.default)", &error))?;
             let requests = Requests::consume(Arc::clone(&queue)).await?;
-            Ok(Self { queue, requests, replies })
+            Ok(Self { queue, requests, replies, cancellable })
         };
         timeout(CONNECT_TIME, opened).await.unwrap_or_else(|_| Err(broker.closed("no reply within 5 s")))
     }
@@ -66,6 +69,7 @@ struct Connection<S> {
     queue: Arc<Queue>,
     replies: Replies,
     callers: Callers,
+    cancellable: Arc<Cancellable>,
     /// Permits for calls that are acknowledged early because they take long, not because their method waits. As many as
     /// `calls_in_flight`.
     long_calls: Semaphore,
@@ -78,7 +82,7 @@ pub(crate) async fn serve<S: Service>(
     budget: Arc<Budget>,
     shutdown: &CancellationToken,
 ) -> Result<()> {
-    let Subscription { queue, mut requests, replies } = subscription;
+    let Subscription { queue, mut requests, replies, cancellable } = subscription;
     let connection = Arc::new(Connection {
         service: Arc::new(PerConnection::new(service, Waiting::new(&budget))),
         long_calls: Semaphore::new(budget.limits().calls_in_flight.min(Semaphore::MAX_PERMITS)),
@@ -86,6 +90,7 @@ pub(crate) async fn serve<S: Service>(
         queue,
         replies,
         callers: Callers::default(),
+        cancellable,
     });
     let mut calls = JoinSet::new();
     let looking = connection.callers.look(&connection.queue.connection);
@@ -138,6 +143,7 @@ impl<S: Service> Connection<S> {
             reply = self.reply(&delivered, &delivery) => reply,
             failed = self.acknowledge_early(&delivered, &receipt) => return failed,
             () = self.callers.gone(caller) => None,
+            () = self.cancellable.cancelled(&delivery.properties) => None,
         };
         if let (Some(caller), Some(reply)) = (caller, reply) {
             self.replies.send(&self.queue.connection, caller, &reply, envelope::reply_to(&delivery)).await?;
