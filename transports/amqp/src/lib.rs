@@ -67,7 +67,8 @@
 //! request again, with the flag `redelivered`: to another server, or to the same one when it is back. What then happens to
 //! it is the method's choice:
 //! - One that is not idempotent **never runs twice for one message**. A message with the flag may have run, or may only
-//!   have waited beside one that ran, so it is rejected with `ABORTED` and does not run.
+//!   have waited beside one that ran, so it is rejected with `ABORTED` and does not run
+//!   ([`AtMostOnce`](everywire_core::layer::AtMostOnce)).
 //! - One that is marked `#[idempotent]` runs again, so that its caller gets a reply after all.
 //!
 //! A request that is acknowledged early, as described [above](#calls-that-wait), is never delivered again, not even if its
@@ -109,6 +110,7 @@
 //! Specifications: [AMQP 0-9-1](https://www.rabbitmq.com/amqp-0-9-1-reference), [direct
 //! reply-to](https://www.rabbitmq.com/docs/direct-reply-to), [JSON-RPC 2.0](https://www.jsonrpc.org/specification).
 
+mod acknowledgement;
 mod broker;
 mod callers;
 mod cancel;
@@ -119,7 +121,6 @@ mod envelope;
 mod fault;
 mod outage;
 mod queue;
-mod redelivery;
 mod replies;
 mod requests;
 mod server;
