@@ -19,10 +19,11 @@
 //!
 //! # The order
 //! A call passes, from the outside to the inside:
-//! 1. the count of the calls of its connection that [wait](crate::wire::Waiting);
-//! 2. [`Limited`]: the number of calls, the time that a call may take, its caller's deadline, the end of a shutdown;
-//! 3. the layers that were added with [`Server::layer`](crate::Server::layer), the last one first;
-//! 4. the decoding of the arguments, and the method.
+//! 1. [`AtMostOnce`], on a wire that may deliver a request again;
+//! 2. the count of the calls of its connection that [wait](crate::wire::Waiting);
+//! 3. [`Limited`]: the number of calls, the time that a call may take, its caller's deadline, the end of a shutdown;
+//! 4. the layers that were added with [`Server::layer`](crate::Server::layer), the last one first;
+//! 5. the decoding of the arguments, and the method.
 //!
 //! # Clients
 //! A layer around a client is a [`Caller`](crate::Caller) that has another one inside.
@@ -36,7 +37,7 @@ use crate::{
     service::{Call, Service, caught},
 };
 
-pub use crate::limited::Limited;
+pub use crate::{at_most_once::AtMostOnce, limited::Limited};
 
 /// A layer that runs `check` before each call. The call continues with the context that it returns, or is answered with its error.
 ///

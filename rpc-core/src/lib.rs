@@ -6,6 +6,7 @@
 
 mod accept;
 mod arguments;
+mod at_most_once;
 mod both;
 mod budget;
 mod client;

@@ -63,6 +63,12 @@ pub trait Call: Send {
         None
     }
 
+    /// Whether the request may have been at a server before. [`AtMostOnce`](crate::layer::AtMostOnce) asks this. On most wires it
+    /// can't have been.
+    fn is_redelivered(&self) -> bool {
+        false
+    }
+
     /// What travels with the call besides its arguments. Read when somebody asks for the first time, mostly by a
     /// [`LazyContext`](crate::wire::LazyContext); an error if it is over a limit.
     fn context(&mut self) -> Result<&mut Context>;

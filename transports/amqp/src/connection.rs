@@ -5,6 +5,7 @@ use std::{future::pending, sync::Arc, time::Duration};
 use bytes::Bytes;
 use everywire_core::{
     Budget, Limit, Result, Service,
+    layer::AtMostOnce,
     wire::{CancellationToken, PerConnection, Waiting},
 };
 use everywire_json::{answer_at, rejection};
@@ -17,12 +18,13 @@ use tokio::{
 };
 
 use crate::{
+    acknowledgement::{Delivered, Receipt},
     broker::{Broker, CONNECT_TIME},
     callers::Callers,
+    cancel::Cancellable,
     context::{self, Message},
     envelope,
     queue::Queue,
-    redelivery::{Delivered, Receipt},
     replies::Replies,
     requests::Requests,
 };
@@ -37,6 +39,7 @@ pub(crate) struct Subscription {
     queue: Arc<Queue>,
     requests: Requests,
     replies: Replies,
+    cancellable: Arc<Cancellable>,
 }
 
 impl Subscription {
@@ -49,15 +52,19 @@ impl Subscription {
     ) -> Result<Self> {
         let opened = async {
             let queue = Arc::new(Queue::open(broker.clone(), connection, queue, prefetch).await?);
-            let replies = Replies::open(&queue.connection).await;
+            let cancellable = Arc::<Cancellable>::default();
+            let replies = Replies::open(&queue.connection, Arc::clone(&cancellable)).await;
             let replies =
                 replies.map_err(|error| broker.failed("send replies (to the exchange amq.default)", &error))?;
             let requests = Requests::consume(Arc::clone(&queue)).await?;
-            Ok(Self { queue, requests, replies })
+            Ok(Self { queue, requests, replies, cancellable })
         };
         timeout(CONNECT_TIME, opened).await.unwrap_or_else(|_| Err(broker.closed("no reply within 5 s")))
     }
 }
+
+/// The service as the calls of one message reach it. What may have run is rejected first: any other error would say that it has not.
+type ForMessage<S> = AtMostOnce<Delivered<PerConnection<S>>>;
 
 /// What the calls of a connection share.
 struct Connection<S> {
@@ -66,6 +73,7 @@ struct Connection<S> {
     queue: Arc<Queue>,
     replies: Replies,
     callers: Callers,
+    cancellable: Arc<Cancellable>,
     /// Permits for calls that are acknowledged early because they take long, not because their method waits. As many as
     /// `calls_in_flight`.
     long_calls: Semaphore,
@@ -78,7 +86,7 @@ pub(crate) async fn serve<S: Service>(
     budget: Arc<Budget>,
     shutdown: &CancellationToken,
 ) -> Result<()> {
-    let Subscription { queue, mut requests, replies } = subscription;
+    let Subscription { queue, mut requests, replies, cancellable } = subscription;
     let connection = Arc::new(Connection {
         service: Arc::new(PerConnection::new(service, Waiting::new(&budget))),
         long_calls: Semaphore::new(budget.limits().calls_in_flight.min(Semaphore::MAX_PERMITS)),
@@ -86,6 +94,7 @@ pub(crate) async fn serve<S: Service>(
         queue,
         replies,
         callers: Callers::default(),
+        cancellable,
     });
     let mut calls = JoinSet::new();
     let looking = connection.callers.look(&connection.queue.connection);
@@ -136,8 +145,9 @@ impl<S: Service> Connection<S> {
         let reply = tokio::select! {
             biased;
             reply = self.reply(&delivered, &delivery) => reply,
-            failed = self.acknowledge_early(&delivered, &receipt) => return failed,
+            failed = self.acknowledge_early(delivered.get_ref(), &receipt) => return failed,
             () = self.callers.gone(caller) => None,
+            () = self.cancellable.cancelled(&delivery.properties) => None,
         };
         if let (Some(caller), Some(reply)) = (caller, reply) {
             self.replies.send(&self.queue.connection, caller, &reply, envelope::reply_to(&delivery)).await?;
@@ -145,18 +155,17 @@ impl<S: Service> Connection<S> {
         receipt.send().await
     }
 
-    fn delivered(&self, delivery: &Delivery) -> Delivered<PerConnection<S>> {
-        Delivered {
+    fn delivered(&self, delivery: &Delivery) -> ForMessage<S> {
+        AtMostOnce::new(Delivered {
             service: Arc::clone(&self.service),
             budget: Arc::clone(&self.budget),
-            redelivered: delivery.redelivered,
             bytes: delivery.data.len(),
             waits: Notify::new(),
-        }
+        })
     }
 
     /// The body of the reply, if there is to be one.
-    async fn reply(&self, delivered: &Delivered<PerConnection<S>>, delivery: &Delivery) -> Option<Bytes> {
+    async fn reply(&self, delivered: &ForMessage<S>, delivery: &Delivery) -> Option<Bytes> {
         let (length, deadline) = (delivery.data.len(), context::deadline(&delivery.properties));
         if length > self.budget.limits().message_bytes {
             let error = self.budget.exceeded(Limit::MessageBytes, format_args!("a request of {length} bytes"));
@@ -173,11 +182,7 @@ impl<S: Service> Connection<S> {
     }
 
     /// Acknowledges a message once its call waits or has taken long. Completes only if that fails.
-    async fn acknowledge_early(
-        &self,
-        delivered: &Delivered<PerConnection<S>>,
-        receipt: &Receipt<'_>,
-    ) -> lapin::Result<()> {
+    async fn acknowledge_early<T>(&self, delivered: &Delivered<T>, receipt: &Receipt<'_>) -> lapin::Result<()> {
         let mut reservation = self.budget.reserve();
         let _permit = tokio::select! {
             () = delivered.waits.notified() => None,

@@ -44,6 +44,10 @@ impl<S: Service> Endpoint for Message<'_, S> {
         self.deadline
     }
 
+    fn is_redelivered(&self) -> bool {
+        self.delivery.redelivered
+    }
+
     fn read_context(&self, cx: &mut Context) -> Result<()> {
         let Some(headers) = self.delivery.properties.headers() else { return Ok(()) };
         cx.receive(headers.inner().iter().filter_map(|(name, value)| Some((name.as_str(), text(value)?))))

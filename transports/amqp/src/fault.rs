@@ -38,6 +38,11 @@ impl Broker {
         RpcError::unavailable(format!("the connection to the broker at {self} is lost: {reason}"))
     }
 
+    /// The error of a call whose request the broker returned.
+    pub(crate) fn missing(&self, queue: impl fmt::Display) -> RpcError {
+        RpcError::unavailable(format!("there is no queue `{queue}` at {self}: no server has declared it"))
+    }
+
     /// The error of a server that failed to `act`, or whose user has no right to.
     pub(crate) fn failed(&self, act: impl fmt::Display, error: &Error) -> RpcError {
         let code = if is_forbidden(error) { Code::PermissionDenied } else { Code::Unavailable };

@@ -14,12 +14,32 @@
 //! basic.publish  exchange ""  routing key: the request's reply_to
 //!     content_type    application/json
 //!     correlation_id  1
+//!     reply_to        amq.rabbitmq.reply-to
 //! {"jsonrpc":"2.0","id":1,"result":7}
 //! ```
 //! Arguments travel by position or by name; trailing optional ones may be left out. `correlation_id` comes back as it was.
-//! `reply_to` is any queue; a request without it, or without an `id`, runs and gets no reply. `expiration` is the time of
+//! `reply_to` of a request is any queue; a request without it, or without an `id`, runs and gets no reply. `expiration` is the time of
 //! the call in milliseconds: the broker drops what waited for longer, and the server ends what runs for longer. The rest of
 //! the bodies, errors included, stands in [`everywire_json`].
+//!
+//! # Cancellation
+//! `reply_to` of a reply is where the caller can cancel its other calls. The server consumes direct reply-to on the channel of its
+//! replies, so the broker puts the address of that channel there, such as `amq.rabbitmq.reply-to.g1h…`. A reply to a queue has no
+//! `reply_to`. This cancels the call whose request had the correlation id 2:
+//! ```text
+//! basic.publish  exchange ""  routing key: the reply's reply_to
+//!     type            $/cancelRequest
+//!     correlation_id  2
+//!     reply_to        amq.rabbitmq.reply-to
+//! ```
+//! It has no body, and nothing answers it. The server drops the calls of the message with this correlation id and acknowledges the
+//! message. The caller has to use direct reply-to and to cancel on the channel that sent the request: then `reply_to` is the address that the
+//! broker put into the request, which nobody can guess, so nobody cancels the call of another. A server that does
+//! not have the call remembers the last 256 such messages, because a request may still wait in the queue; so a caller that
+//! cancels gives each request a correlation id of its own. Any other message to a server's address is ignored.
+//!
+//! An address lasts as long as its channel. A message to an old one is dropped by the broker. With a broker that has no direct
+//! reply-to, replies have no `reply_to`.
 //!
 //! # What is declared
 //! The server looks for its queue, and declares it if it is missing: durable, and with a bound: `x-max-length` 65,536,
@@ -47,7 +67,8 @@
 //! request again, with the flag `redelivered`: to another server, or to the same one when it is back. What then happens to
 //! it is the method's choice:
 //! - One that is not idempotent **never runs twice for one message**. A message with the flag may have run, or may only
-//!   have waited beside one that ran, so it is rejected with `ABORTED` and does not run.
+//!   have waited beside one that ran, so it is rejected with `ABORTED` and does not run
+//!   ([`AtMostOnce`](everywire_core::layer::AtMostOnce)).
 //! - One that is marked `#[idempotent]` runs again, so that its caller gets a reply after all.
 //!
 //! A request that is acknowledged early, as described [above](#calls-that-wait), is never delivered again, not even if its
@@ -72,7 +93,7 @@
 //! name of a character set there. A reply whose caller is gone is dropped: it is published `mandatory`, so that the server
 //! learns of it; with direct reply-to it is not, since the broker then returns even what it delivered.
 //!
-//! A call that takes long is cancelled once the queue for its reply is gone. The server looks for that queue after 5 s and
+//! A call that takes long is cancelled, too, once the queue for its reply is gone. The server looks for that queue after 5 s and
 //! every 5 s from then on, once for all calls of a caller. A look at a queue that is gone, or that is exclusive to the caller,
 //! is a line in the broker's log, so the server looks at exclusive queues less and less often, down to every 5 min. With direct
 //! reply-to there is no such line while the caller is there.
@@ -89,8 +110,10 @@
 //! Specifications: [AMQP 0-9-1](https://www.rabbitmq.com/amqp-0-9-1-reference), [direct
 //! reply-to](https://www.rabbitmq.com/docs/direct-reply-to), [JSON-RPC 2.0](https://www.jsonrpc.org/specification).
 
+mod acknowledgement;
 mod broker;
 mod callers;
+mod cancel;
 mod client;
 mod connection;
 mod context;
@@ -98,7 +121,6 @@ mod envelope;
 mod fault;
 mod outage;
 mod queue;
-mod redelivery;
 mod replies;
 mod requests;
 mod server;

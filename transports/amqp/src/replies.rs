@@ -2,26 +2,39 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures_util::StreamExt;
 use lapin::{
-    BasicProperties, Channel, Connection, Result,
-    options::{BasicPublishOptions, BasicQosOptions},
-    types::ShortString,
+    BasicProperties, Channel, Connection, Consumer, Result,
+    options::{BasicConsumeOptions, BasicPublishOptions, BasicQosOptions},
+    types::{FieldTable, ShortString},
 };
+use tokio_util::task::AbortOnDropHandle;
 
-use crate::envelope::DIRECT_REPLY_TO;
+use crate::{
+    cancel::Cancellable,
+    envelope::{self, DIRECT_REPLY_TO},
+};
 
 /// Sends replies. The broker closes the channel of a message that it rejects, so replies don't share one with requests.
 pub(crate) struct Replies {
-    channel: Mutex<Arc<Channel>>,
+    channel: Mutex<Arc<ReplyChannel>>,
     /// Held while a new channel is opened.
     opening: tokio::sync::Mutex<()>,
+    calls: Arc<Cancellable>,
+}
+
+/// The channel of replies, and of the cancellations that callers send back.
+struct ReplyChannel {
+    channel: Channel,
+    /// Reads the cancellations. Without it the channel has no address.
+    reader: Option<AbortOnDropHandle<()>>,
 }
 
 impl Replies {
-    /// Opens the channel. An error if the user has no right to send replies.
-    pub(crate) async fn open(connection: &Connection) -> Result<Self> {
-        let channel = open(connection).await?;
-        Ok(Self { channel: Mutex::new(channel), opening: tokio::sync::Mutex::default() })
+    /// Opens the channel, on which `calls` can be cancelled. An error if the user has no right to send replies.
+    pub(crate) async fn open(connection: &Connection, calls: Arc<Cancellable>) -> Result<Self> {
+        let channel = Mutex::new(open(connection, &calls).await?);
+        Ok(Self { channel, opening: tokio::sync::Mutex::default(), calls })
     }
 
     /// Sends a reply to the queue `caller`, and waits until it is sent. If the broker has closed the channel because of an
@@ -42,38 +55,67 @@ impl Replies {
         }
     }
 
-    fn current(&self) -> Arc<Channel> {
+    fn current(&self) -> Arc<ReplyChannel> {
         Arc::clone(&self.channel.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The channel that replaces `closed`: the same one for all calls that find it closed.
-    async fn instead_of(&self, closed: &Arc<Channel>, connection: &Connection) -> Result<Arc<Channel>> {
+    async fn instead_of(&self, closed: &Arc<ReplyChannel>, connection: &Connection) -> Result<Arc<ReplyChannel>> {
         let _opening = self.opening.lock().await;
         let current = self.current();
         if !Arc::ptr_eq(&current, closed) {
             return Ok(current);
         }
         tracing::warn!("AMQP: the broker rejected a reply and closed the channel of replies; opening another");
-        let opened = open(connection).await?;
+        let opened = open(connection, &self.calls).await?;
         *self.channel.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&opened);
         Ok(opened)
     }
 }
 
+/// Opens a channel that has an address for cancellations; or one without, if the broker has no such addresses.
+async fn open(connection: &Connection, calls: &Arc<Cancellable>) -> Result<Arc<ReplyChannel>> {
+    let channel = open_channel(connection).await?;
+    let options = BasicConsumeOptions { no_ack: true, ..Default::default() };
+    let consumed =
+        channel.basic_consume(DIRECT_REPLY_TO.into(), ShortString::default(), options, FieldTable::default());
+    let opened = match consumed.await {
+        Ok(cancellations) => {
+            let reader = tokio::spawn(read(cancellations, Arc::clone(calls)));
+            ReplyChannel { channel, reader: Some(AbortOnDropHandle::new(reader)) }
+        }
+        Err(error) => {
+            tracing::debug!(%error, "callers can't cancel calls: the broker has no direct reply-to");
+            ReplyChannel { channel: open_channel(connection).await?, reader: None }
+        }
+    };
+    Ok(Arc::new(opened))
+}
+
 /// Opens a channel and sends a message to no queue on it. If the broker rejects that, the next request on the channel fails.
-async fn open(connection: &Connection) -> Result<Arc<Channel>> {
+async fn open_channel(connection: &Connection) -> Result<Channel> {
     let channel = connection.create_channel().await?;
     let (nowhere, options) = (ShortString::default(), BasicPublishOptions::default());
     channel.basic_publish(nowhere.clone(), nowhere, options, b"", BasicProperties::default()).await?;
     channel.basic_qos(0, BasicQosOptions::default()).await?;
-    Ok(Arc::new(channel))
+    Ok(channel)
 }
 
-async fn publish(channel: &Channel, caller: &ShortString, reply: &[u8], properties: BasicProperties) -> Result<()> {
-    // The names that the broker makes for direct reply-to begin like this. They are not queues, so it returns a `mandatory`
-    // reply although it has delivered it.
-    let mandatory = !caller.as_str().starts_with(DIRECT_REPLY_TO);
-    let options = BasicPublishOptions { mandatory, ..Default::default() };
+/// Cancels what the messages to the channel's address say, until the channel is closed.
+async fn read(mut cancellations: Consumer, calls: Arc<Cancellable>) {
+    while let Some(Ok(message)) = cancellations.next().await {
+        calls.cancel(&message.properties);
+    }
+}
+
+async fn publish(to: &ReplyChannel, caller: &ShortString, reply: &[u8], mut properties: BasicProperties) -> Result<()> {
+    let ReplyChannel { channel, reader } = to;
+    let is_address = envelope::is_address(caller);
+    if is_address && reader.is_some() {
+        properties = properties.with_reply_to(DIRECT_REPLY_TO.into());
+    }
+    // An address is not a queue, so the broker returns a `mandatory` reply to one although it has delivered it.
+    let options = BasicPublishOptions { mandatory: !is_address, ..Default::default() };
     // lapin sends acknowledgements before messages, so this waits until the reply is sent.
     channel.basic_publish(ShortString::default(), caller.clone(), options, reply, properties).await?;
     // Replies whose callers are gone are returned, and lapin keeps them until they are taken.

@@ -20,6 +20,7 @@ use lapin::{
 use tokio::sync::oneshot;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::cancel::{Canceller, Sender};
 use crate::{
     broker::Broker,
     envelope::{self, DIRECT_REPLY_TO},
@@ -34,14 +35,21 @@ pub(crate) struct Connection {
     channel: Channel,
     last: AtomicU64,
     pending: Arc<PendingCalls>,
+    canceller: Canceller,
     _amqp: lapin::Connection,
-    _reader: AbortOnDropHandle<()>,
+    _reader: Arc<AbortOnDropHandle<()>>,
 }
 
 /// The calls that wait for their responses, by the numbers of their requests. `None` once the connection is lost.
-struct PendingCalls(Mutex<Option<HashMap<u64, Responder>>>);
+pub(super) struct PendingCalls(Mutex<Option<HashMap<u64, Responder>>>);
 
-type Responder = oneshot::Sender<Result<Vec<u8>>>;
+type Responder = oneshot::Sender<Result<Response>>;
+
+pub(super) struct Response {
+    body: Vec<u8>,
+    /// The address of the server, if it takes cancellations.
+    server: Option<ShortString>,
+}
 
 /// One of them, until it is dropped.
 struct Pending<'a> {
@@ -62,13 +70,21 @@ impl Connection {
         let responses = consume.await.map_err(lost)?;
         let pending = Arc::new(PendingCalls(Mutex::new(Some(HashMap::new()))));
         let reader = tokio::spawn(read(responses, Arc::clone(&pending), broker.clone()));
+        let reader = Arc::new(AbortOnDropHandle::new(reader));
+        let canceller = Canceller::new(Sender {
+            broker: broker.clone(),
+            channel: channel.clone(),
+            pending: Arc::clone(&pending),
+            _reader: Arc::clone(&reader),
+        });
         Ok(Self {
             broker: broker.clone(),
             channel,
             last: AtomicU64::new(0),
             pending,
+            canceller,
             _amqp: connection,
-            _reader: AbortOnDropHandle::new(reader),
+            _reader: reader,
         })
     }
 
@@ -97,9 +113,18 @@ impl Connection {
             return Err(RpcError::resource_exhausted(format!("the queue `{queue}` of {} is full", self.broker)));
         }
         if let Some(returned) = confirmation.take_message() {
-            self.pending.deliver(&returned.properties, Err(self.missing(&returned.routing_key)));
+            self.pending.deliver(&returned.properties, Err(self.broker.missing(&returned.routing_key)));
         }
-        response.await.unwrap_or_else(|_| Err(self.broker.closed("closed")))
+        let response = response.await.unwrap_or_else(|_| Err(self.broker.closed("closed")))?;
+        if let Some(server) = response.server {
+            self.canceller.replied(queue, server);
+        }
+        Ok(response.body)
+    }
+
+    /// Cancels the call that sent the request `number` to `queue`. Returns false if no server of the queue is known.
+    pub(crate) fn cancel(&self, queue: &ShortString, number: u64) -> bool {
+        self.canceller.cancel(queue, number)
     }
 
     /// Sends a request and waits until the broker has it.
@@ -114,11 +139,6 @@ impl Connection {
         let options = BasicPublishOptions { mandatory: true, ..Default::default() };
         self.channel.basic_publish(ShortString::default(), queue.clone(), options, body, properties).await?.await
     }
-
-    fn missing(&self, queue: &ShortString) -> RpcError {
-        let text = format!("there is no queue `{queue}` at {}: no server has declared it", self.broker);
-        RpcError::unavailable(text)
-    }
 }
 
 impl PendingCalls {
@@ -126,7 +146,7 @@ impl PendingCalls {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn enter(&self, number: u64) -> Option<(Pending<'_>, oneshot::Receiver<Result<Vec<u8>>>)> {
+    fn enter(&self, number: u64) -> Option<(Pending<'_>, oneshot::Receiver<Result<Response>>)> {
         let (responder, response) = oneshot::channel();
         self.lock().as_mut()?.insert(number, responder);
         Some((Pending { calls: self, number }, response))
@@ -134,7 +154,7 @@ impl PendingCalls {
 
     /// Delivers a response to the call that waits for it: the one with the correlation id among `properties`. A returned
     /// request is found the same way, because lapin hands it to the next call that is confirmed, whichever that is.
-    fn deliver(&self, properties: &BasicProperties, response: Result<Vec<u8>>) {
+    pub(super) fn deliver(&self, properties: &BasicProperties, response: Result<Response>) {
         let responder = envelope::number(properties).and_then(|number| self.lock().as_mut()?.remove(&number));
         if responder.is_none_or(|responder| responder.send(response).is_err()) {
             tracing::debug!("a response arrived for which no call waits");
@@ -156,8 +176,9 @@ async fn read(mut responses: Consumer, pending: Arc<PendingCalls>, broker: Broke
     let lost = loop {
         match responses.next().await {
             Some(Ok(mut response)) => {
+                let server = envelope::server(&response.properties);
                 let body = read_body(&mut response, &budget);
-                pending.deliver(&response.properties, body);
+                pending.deliver(&response.properties, body.map(|body| Response { body, server }));
             }
             Some(Err(error)) => break broker.lost(&error),
             None => break broker.closed("closed"),

@@ -1,5 +1,6 @@
 //! The client: one connection, opened when a call needs it, that carries many calls at a time.
 
+mod cancel;
 mod connection;
 
 use std::{sync::Arc, time::Duration};
@@ -24,8 +25,12 @@ const CALLS: usize = 1_024;
 /// `RESOURCE_EXHAUSTED`. A queue that no server consumes keeps a call until its timeout.
 ///
 /// The time of a call travels with it: the broker drops a request that waited in the queue for longer, and the server ends a
-/// call that runs for longer. If a call is dropped before, its connection takes no new calls and is closed with the last one on
-/// it, at once if there is no other. The server notices that, because it looks for its callers every 5 s.
+/// call that runs for longer.
+///
+/// If a call is dropped before, the client cancels it at the last 16 servers of its queue that have replied on this connection,
+/// and they end it at once. A call at another server of the queue ends with its time. While no server of the queue has replied,
+/// as when the first call is dropped, the connection takes no new calls and is closed with the last one on it, at once if
+/// there is no other. A server notices that, because it looks for its callers every 5 s.
 #[derive(Debug, Clone)]
 pub struct Client {
     broker: Broker,
@@ -80,7 +85,8 @@ impl Client {
         let connection = self.connection().await?;
         let number = connection.number();
         let body = everywire_json::request(self.calls.name(method), args, number)?;
-        self.connection.until_answered(&connection, connection.exchange(&queue, number, &body, &outgoing)).await
+        let exchange = connection.exchange(&queue, number, &body, &outgoing);
+        self.connection.until_answered_or(&connection, exchange, |it| it.cancel(&queue, number)).await
     }
 }
 

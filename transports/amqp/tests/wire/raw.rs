@@ -14,17 +14,21 @@ use serde_json::{Value, json};
 use super::*;
 
 /// A connection without the client.
-struct Raw {
+pub(super) struct Raw {
     connection: Connection,
     channel: Channel,
     /// The queue of answers.
-    answers: ShortString,
-    consumer: Consumer,
+    pub(super) answers: ShortString,
+    pub(super) consumer: Consumer,
+}
+
+pub(super) async fn next(consumer: &mut Consumer) -> Delivery {
+    timeout(DEADLINE, consumer.next()).await.unwrap().unwrap().unwrap()
 }
 
 impl Raw {
     /// With a queue of answers as RabbitMQ's tutorial declares it, or with direct reply-to.
-    async fn connect(url: &str, direct: bool) -> Self {
+    pub(super) async fn connect(url: &str, direct: bool) -> Self {
         let connection = Connection::connect(url, ConnectionProperties::default()).await.unwrap();
         let channel = connection.create_channel().await.unwrap();
         let answers = if direct {
@@ -38,20 +42,28 @@ impl Raw {
         Self { connection, channel, answers, consumer }
     }
 
-    async fn send(&self, queue: &str, body: &[u8], properties: BasicProperties) {
+    pub(super) async fn send(&self, queue: &str, body: &[u8], properties: BasicProperties) {
         let options = BasicPublishOptions::default();
         self.channel.basic_publish("".into(), queue.into(), options, body, properties).await.unwrap();
     }
 
     /// Sends a request and returns its answer.
-    async fn ask(&mut self, queue: &str, body: impl AsRef<[u8]>) -> Delivery {
+    pub(super) async fn ask(&mut self, queue: &str, body: impl AsRef<[u8]>) -> Delivery {
         let properties = BasicProperties::default().with_reply_to(self.answers.clone());
         self.send(queue, body.as_ref(), properties.with_correlation_id("the id".into())).await;
-        timeout(DEADLINE, self.consumer.next()).await.unwrap().unwrap().unwrap()
+        next(&mut self.consumer).await
     }
 
     async fn ask_json(&mut self, queue: &str, body: impl AsRef<[u8]>) -> Value {
         serde_json::from_slice(&self.ask(queue, body).await.data).unwrap()
+    }
+
+    /// Declares a queue of requests, and takes them as a server does.
+    pub(super) async fn requests(&self, queue: &str) -> Consumer {
+        let durable = QueueDeclareOptions::durable();
+        self.channel.queue_declare(queue.into(), durable, FieldTable::default()).await.unwrap();
+        let options = BasicConsumeOptions { no_ack: true, ..Default::default() };
+        self.channel.basic_consume(queue.into(), "".into(), options, FieldTable::default()).await.unwrap()
     }
 
     /// Takes a message as a server does, and dies: the broker has to deliver it once more.
@@ -64,13 +76,17 @@ impl Raw {
         self.connection.close(200, "".into()).await.unwrap();
     }
 
-    async fn messages(&self, queue: &str) -> u32 {
+    pub(super) fn is_closed(&self) -> bool {
+        !self.channel.status().connected()
+    }
+
+    pub(super) async fn messages(&self, queue: &str) -> u32 {
         let options = QueueDeclareOptions::default().passive();
         self.channel.queue_declare(queue.into(), options, FieldTable::default()).await.unwrap().message_count()
     }
 }
 
-const ADD: &str = r#"{"jsonrpc":"2.0","id":1,"method":"add","params":[3, 4]}"#;
+pub(super) const ADD: &str = r#"{"jsonrpc":"2.0","id":1,"method":"add","params":[3, 4]}"#;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_in_bytes() {
@@ -133,14 +149,7 @@ async fn the_client_reads_an_answer_as_its_encoding_says() {
     needs!(RabbitMq);
     let (url, queue) = (&shared_broker().await.url, new_queue());
     let server = Raw::connect(url, true).await;
-    server
-        .channel
-        .queue_declare(queue.clone().into(), QueueDeclareOptions::durable(), FieldTable::default())
-        .await
-        .unwrap();
-    let options = BasicConsumeOptions { no_ack: true, ..Default::default() };
-    let mut requests =
-        server.channel.basic_consume(queue.clone().into(), "".into(), options, FieldTable::default()).await.unwrap();
+    let mut requests = server.requests(&queue).await;
     let client = DemoClient::new(Client::connect(url).await.unwrap().queue(&queue));
     let good = r#"{"jsonrpc":"2.0","id":1,"result":7}"#;
     let cases = [

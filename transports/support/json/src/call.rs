@@ -41,6 +41,11 @@ pub trait Endpoint: Sync {
         None
     }
 
+    /// Whether the carrier may have delivered the message to a server before.
+    fn is_redelivered(&self) -> bool {
+        false
+    }
+
     /// Reads what the carrier says of a call's trace and metadata.
     fn read_context(&self, _cx: &mut Context) -> Result<()> {
         Ok(())
@@ -184,6 +189,10 @@ impl<E: Endpoint> Call for JsonCall<'_, '_, E> {
     fn deadline(&self) -> Option<Instant> {
         let own = self.members.as_ref().and_then(|members| members.deadline);
         [own, self.endpoint.deadline()].into_iter().flatten().min()
+    }
+
+    fn is_redelivered(&self) -> bool {
+        self.endpoint.is_redelivered()
     }
 
     fn context(&mut self) -> Result<&mut Context> {

@@ -81,9 +81,19 @@ impl<C> Reconnecting<C> {
     /// is closed with the last call on it. This is how a server learns of a dropped call where the protocol has no message for
     /// that.
     pub async fn until_answered<T>(&self, connection: &Arc<C>, response: impl Future<Output = T>) -> T {
-        let mut call = Call { reconnecting: self, connection: Some(connection) };
+        self.until_answered_or(connection, response, |_| false).await
+    }
+
+    /// Does the same, unless `cancel` returns that the server is told of the dropped call: then the connection remains in use.
+    pub async fn until_answered_or<T>(
+        &self,
+        connection: &Arc<C>,
+        response: impl Future<Output = T>,
+        cancel: impl FnOnce(&C) -> bool,
+    ) -> T {
+        let mut call = Call { reconnecting: self, connection, cancel: Some(cancel) };
         let response = response.await;
-        call.connection = None;
+        call.cancel = None;
         response
     }
 
@@ -92,18 +102,21 @@ impl<C> Reconnecting<C> {
     }
 }
 
-/// A call. It has no response yet while `connection` is there.
-struct Call<'a, C> {
+/// A call. It has no response yet while `cancel` is there.
+struct Call<'a, C, F: FnOnce(&C) -> bool> {
     reconnecting: &'a Reconnecting<C>,
-    connection: Option<&'a Arc<C>>,
+    connection: &'a Arc<C>,
+    cancel: Option<F>,
 }
 
-impl<C> Drop for Call<'_, C> {
+impl<C, F: FnOnce(&C) -> bool> Drop for Call<'_, C, F> {
     fn drop(&mut self) {
-        let Some(connection) = self.connection else { return };
-        let current = &mut *self.reconnecting.0.connection();
-        // Its last holder closes it, which must not happen under the lock; the call still holds it here.
-        current.take_if(|current| Arc::ptr_eq(current, connection));
+        let Some(cancel) = self.cancel.take() else { return };
+        if !cancel(self.connection) {
+            let current = &mut *self.reconnecting.0.connection();
+            // Its last holder closes it, which must not happen under the lock; the call still holds it here.
+            current.take_if(|current| Arc::ptr_eq(current, self.connection));
+        }
     }
 }
 
@@ -157,11 +170,12 @@ mod tests {
         let second = connection().await.unwrap();
         assert!(!Arc::ptr_eq(&other_call, &second), "the next call opens another");
         assert_eq!(Arc::strong_count(&other_call), 1, "it closes with the other call on it");
-        let late = tokio::time::timeout(
-            Duration::ZERO,
-            reconnecting.until_answered(&other_call, std::future::pending::<()>()),
-        );
+        let never = std::future::pending::<()>;
+        let late = tokio::time::timeout(Duration::ZERO, reconnecting.until_answered(&other_call, never()));
         assert!(late.await.is_err());
         assert!(Arc::ptr_eq(&second, &connection().await.unwrap()), "a call on the old one leaves the new one alone");
+        let told = tokio::time::timeout(Duration::ZERO, reconnecting.until_answered_or(&second, never(), |()| true));
+        assert!(told.await.is_err());
+        assert!(Arc::ptr_eq(&second, &connection().await.unwrap()), "the server knows, so it stays in use");
     }
 }

@@ -1,4 +1,4 @@
-//! One message: the service as its calls may use it, and its acknowledgement.
+//! The acknowledgement of one message, and what its calls hold until then.
 
 use std::sync::{
     Arc,
@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use everywire_core::{
-    Budget, RpcError, Service,
+    Budget, Service,
     descriptor::{Method, Services},
     wire::Call,
 };
@@ -17,8 +17,6 @@ use tokio::sync::Notify;
 pub(crate) struct Delivered<S> {
     pub(crate) service: Arc<S>,
     pub(crate) budget: Arc<Budget>,
-    /// Whether the broker had delivered it before.
-    pub(crate) redelivered: bool,
     /// The length of its body.
     pub(crate) bytes: usize,
     /// Notified when a call of it waits.
@@ -31,10 +29,6 @@ impl<S: Service> Service for Delivered<S> {
     }
 
     async fn dispatch<C: Call>(&self, method: &'static Method, call: &mut C) -> C::Reply {
-        if self.redelivered && !method.is_idempotent() {
-            let text = "the call may have run: the server that had it was lost before its reply; it is not run again";
-            return call.reply::<()>(Err(RpcError::aborted(text)));
-        }
         // Messages whose calls wait are acknowledged, so nothing but this bounds their bytes.
         let mut reservation = self.budget.reserve();
         if method.waits() {

@@ -1,0 +1,72 @@
+//! What layers do with calls, whatever their wire.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use everywire_core::{Code, Context, Result, RpcError, Service, layer::AtMostOnce, wire::Call};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+
+#[everywire_core::service(package = "demo.v1")]
+trait Counter {
+    /// Counts its runs.
+    async fn count(&self) -> Result<u64>;
+    /// Counts too, and says that this does no harm.
+    #[idempotent]
+    async fn count_again(&self) -> Result<u64>;
+}
+
+#[derive(Default)]
+struct Counted(AtomicU64);
+
+impl Counter for Counted {
+    async fn count(&self) -> Result<u64> {
+        Ok(self.0.fetch_add(1, Relaxed) + 1)
+    }
+
+    async fn count_again(&self) -> Result<u64> {
+        self.count().await
+    }
+}
+
+/// A call without arguments, which may have been at a server before.
+struct Delivered {
+    is_redelivered: bool,
+    context: Context,
+}
+
+impl Call for Delivered {
+    type Reply = Result<Value>;
+
+    fn args<A: DeserializeOwned>(&mut self) -> Result<A> {
+        A::deserialize(json!({})).map_err(RpcError::internal)
+    }
+
+    fn is_redelivered(&self) -> bool {
+        self.is_redelivered
+    }
+
+    fn context(&mut self) -> Result<&mut Context> {
+        Ok(&mut self.context)
+    }
+
+    fn reply<R: Serialize>(&mut self, outcome: Result<R>) -> Self::Reply {
+        serde_json::to_value(outcome?).map_err(RpcError::internal)
+    }
+}
+
+#[tokio::test]
+async fn a_redelivered_call_runs_only_if_that_does_no_harm() {
+    let service = AtMostOnce::new(CounterService::new(Counted::default()));
+    let cases = [
+        ("count", false, Ok(json!(1))),
+        ("count", true, Err(Code::Aborted)),
+        ("count_again", true, Ok(json!(2))),
+        ("count", false, Ok(json!(3))),
+    ];
+    for (name, is_redelivered, expected) in cases {
+        let method = service.services().find(name).unwrap();
+        let mut call = Delivered { is_redelivered, context: Context::new() };
+        let reply = service.dispatch(method, &mut call).await;
+        assert_eq!(reply.map_err(|error| error.code()), expected, "{name}, redelivered: {is_redelivered}");
+    }
+}
