@@ -5,13 +5,42 @@ that counts connections, a name for the calls that meet, the folder of interop.p
 It prints what it is, then for each case its name and its error, or null.
 """
 
+import base64
 import importlib.metadata
 import json
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 
 MESSAGE = "no such lock: 锁 <&> 100 %"
 TOGETHER = 4
+DEADLINE_MS = 300
+SOON_MS = 5000
+TOO_LATE = "linger did not finish by its caller's deadline"
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+TRACESTATE = "vendor=x"
+PER_CLIENT = "The headers are those of a client: a call with others has a client of its own."
+
+
+@dataclass
+class Context:
+    """What travels with a call besides its arguments."""
+
+    metadata: dict = field(default_factory=dict)
+    timeout_ms: int | None = None
+    trace: dict = field(default_factory=dict)
+
+    def headers(self):
+        """All of it as headers of HTTP."""
+        deadline = {"grpc-timeout": f"{self.timeout_ms}m"} if self.timeout_ms else {}
+        return {**self.metadata, **deadline, **self.trace}
+
+    def timeout(self):
+        """Of a member or a header that has this name."""
+        return {"timeout_ms": self.timeout_ms} if self.timeout_ms else {}
+
+
+NOTHING = Context()
 
 
 class Fault(Exception):
@@ -31,6 +60,10 @@ class Client:
     """What it is, if it is no package."""
     not_found = (5, MESSAGE)
     """The code and the message of the fault."""
+    too_late = (4, TOO_LATE)
+    """Those of a call whose deadline has passed."""
+    entries = {"tenant": "7 <&>"}
+    """Metadata that is sent. The value of a name that ends in `-bin` is bytes, and base64 in the method."""
     cannot = {}
     """What has to fail: case: (a part of the error, the reason)."""
     notes = {}
@@ -42,6 +75,14 @@ class Client:
 
     def call(self, method, *arguments):
         """The reply, or a Fault."""
+        return self.call_with(NOTHING, method, *arguments)
+
+    def call_with(self, context, method, *arguments):
+        """The same, with a context."""
+        raise NotImplementedError
+
+    def give_up(self, begun, method, *arguments):
+        """Gives up a call, if possible after `begun`, which returns when the call is in its method."""
         raise NotImplementedError
 
     def together(self, calls):
@@ -66,12 +107,12 @@ class JsonRpc(Client):
 
     notes = {"bytes": "JSON has no bytes: they are a list of numbers."}
 
-    def exchange(self, request):
+    def exchange(self, request, context):
         """The text of the response to a text."""
         raise NotImplementedError
 
-    def call(self, method, *arguments):
-        return self.reply(self.exchange(self.request(method, *arguments)))
+    def call_with(self, context, method, *arguments):
+        return self.reply(self.exchange(self.request(method, *arguments), context))
 
     @staticmethod
     def request(method, *arguments, id=1):
@@ -147,6 +188,35 @@ def reuse(client):
     counted.close()
 
 
+def metadata(client):
+    for name, value in client.entries.items():
+        text = base64.b64encode(value).decode() if isinstance(value, bytes) else value
+        same(client.call_with(Context({name: value}), "metadata", name), text)
+        same(client.call("metadata", name), None)
+
+
+def deadline(client):
+    name = f"{NAME} deadline"
+    try:
+        raise ValueError(f"no fault: {client.call_with(Context(timeout_ms=DEADLINE_MS), 'linger', name)}")
+    except Fault as error:
+        same((error.code, error.message), client.too_late)
+    left, lasted = client.call("lingered", name)
+    if not (0 < left <= DEADLINE_MS and lasted < SOON_MS):
+        raise ValueError(f"it lasted {lasted} ms when {left} ms were left")
+
+
+def cancel(client):
+    name = f"{NAME} cancel"
+    type(client)(ADDRESS).give_up(lambda: same(client.call("lingering", name), 1), "linger", name)
+    client.call("lingered", name)
+
+
+def trace(client):
+    context = Context(trace={"traceparent": TRACEPARENT, "tracestate": TRACESTATE})
+    same(client.call_with(context, "trace"), f"{TRACEPARENT} {TRACESTATE}")
+
+
 CASES = {
     "add": add,
     "i64": signed,
@@ -158,6 +228,10 @@ CASES = {
     "fault": fault,
     "concurrent": concurrent,
     "reuse": reuse,
+    "metadata": metadata,
+    "deadline": deadline,
+    "cancel": cancel,
+    "trace": trace,
 }
 
 

@@ -10,6 +10,7 @@ import jsonrpcserver
 
 import json_service
 import service
+from http_call import HttpCall
 
 INTEGER = {"type": "integer"}
 ADD = {
@@ -20,6 +21,15 @@ ADD = {
 }
 TEXT = {"name": "text", "params": [{"name": "value", "schema": {"type": "string"}}]}
 DOCUMENT = {"openrpc": "1.3.2", "info": {"title": "Interop", "version": "1"}, "methods": [ADD, TEXT]}
+
+HEADERS = "The handler leaves its headers to the method."
+NOTES = {
+    **json_service.NOTES,
+    "metadata": HEADERS,
+    "deadline": "The method finds `grpc-timeout` among the headers, and ends by itself.",
+    "cancel": "The method looks at its connection, which everywire's client closes: `recv` with `MSG_PEEK` returns nothing.",
+    "trace": HEADERS,
+}
 
 
 def discover():
@@ -35,6 +45,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self):
         request = self.rfile.read(int(self.headers["content-length"]))
+        service.CALL.set(HttpCall(self))
         response = respond(request.decode()).encode()
         self.send_response(200)
         self.send_header("content-type", "application/json")
@@ -47,5 +58,5 @@ class Handler(BaseHTTPRequestHandler):
 
 
 server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-service.listening(service.python("jsonrpcserver"), server.server_address[1], notes=json_service.NOTES)
+service.listening(service.python("jsonrpcserver"), server.server_address[1], notes=NOTES)
 server.serve_forever()

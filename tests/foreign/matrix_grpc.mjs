@@ -1,6 +1,6 @@
 // Node's @grpc/grpc-js, with our .proto. See cases.mjs.
 
-import { FOLDER, Fault, deep, integers, need, run } from './cases.mjs';
+import { Client, FOLDER, Fault, NOTHING, deep, integers, need, run } from './cases.mjs';
 
 const grpc = need('@grpc/grpc-js');
 const Long = need('long');
@@ -8,9 +8,17 @@ const loaded = need('@grpc/proto-loader').loadSync(`${FOLDER}/interop.proto`, { 
 const { Interop } = grpc.loadPackageDefinition(loaded).interop.v1;
 const EXACT = 'Read as an object of the package long, or with the option `longs: String`; sent as a string.';
 
-class Grpc {
+class Grpc extends Client {
     static library = '@grpc/grpc-js';
-    static notes = { i64: EXACT, u64: EXACT };
+    // The message says how late it is.
+    static tooLate = [4, undefined];
+    static entries = { ...Client.entries, 'key-bin': Buffer.from([0, 1, 255]) };
+    static notes = {
+        i64: EXACT,
+        u64: EXACT,
+        deadline: 'By the option `deadline`, which the client watches too.',
+        cancel: "By the call's `cancel()`.",
+    };
 
     static async connect(address) {
         const client = new Grpc();
@@ -18,16 +26,30 @@ class Grpc {
         return client;
     }
 
-    async call(method, ...args) {
+    /** Starts a call, which can be cancelled; its outcome is for `done`. */
+    start({ metadata, timeoutMs, trace }, method, args, done) {
         const { path, requestType } = Interop.service[method[0].toUpperCase() + method.slice(1)];
         const named = requestType.type.field.map(({ name }, index) => [name, deep(args[index], sent)]);
-        const request = Object.fromEntries(named);
+        const headers = new grpc.Metadata();
+        for (const [name, value] of Object.entries({ ...metadata, ...trace })) headers.set(name, value);
+        const options = timeoutMs ? { deadline: Date.now() + timeoutMs } : {};
+        return this.stub[path.split('/').at(-1)](Object.fromEntries(named), headers, options, done);
+    }
+
+    async callWith(context, method, ...args) {
         const reply = await new Promise((resolve, reject) =>
-            this.stub[path.split('/').at(-1)](request, (error, reply) =>
+            this.start(context, method, args, (error, reply) =>
                 error ? reject(new Fault(error.code, error.details)) : resolve(reply),
             ),
         );
         return integers(deep(reply.value ?? null, received));
+    }
+
+    async giveUp(begun, method, ...args) {
+        const call = this.start(NOTHING, method, args, () => {});
+        await begun();
+        call.cancel();
+        await this.close();
     }
 
     async close() {
