@@ -9,12 +9,12 @@ import pika
 import json_service
 import service
 
-HEADERS = "The properties of the message have `headers`."
+HEADERS = "From the message's property `headers`."
 NOTES = {
     **json_service.NOTES,
     "metadata": HEADERS,
-    "deadline": "The properties of the message have `expiration`; the method ends by itself.",
-    "cancel": "The method asks for the queue of the reply, by declaring it passively, until there is none.",
+    "deadline": "From the message's property `expiration`; the method stops by itself.",
+    "cancel": "The method declares the reply queue passively every 0.2 s until that fails.",
     "trace": HEADERS,
 }
 

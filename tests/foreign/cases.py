@@ -19,7 +19,7 @@ SOON_MS = 5000
 TOO_LATE = "linger did not finish by its caller's deadline"
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 TRACESTATE = "vendor=x"
-PER_CLIENT = "The headers are those of a client: a call with others has a client of its own."
+PER_CLIENT = "Headers belong to a client object; a call with other headers needs its own."
 
 
 @dataclass
@@ -28,6 +28,8 @@ class Context:
 
     metadata: dict = field(default_factory=dict)
     timeout_ms: int | None = None
+    is_watched: bool = False
+    """Whether the library's own timer ends the call too."""
     trace: dict = field(default_factory=dict)
 
     def headers(self):
@@ -36,7 +38,7 @@ class Context:
         return {**self.metadata, **deadline, **self.trace}
 
     def timeout(self):
-        """Of a member or a header that has this name."""
+        """The deadline where its name is `timeout_ms`."""
         return {"timeout_ms": self.timeout_ms} if self.timeout_ms else {}
 
 
@@ -62,6 +64,8 @@ class Client:
     """The code and the message of the fault."""
     too_late = (4, TOO_LATE)
     """Those of a call whose deadline has passed."""
+    watches = False
+    """Whether the library has a timer of its own for deadlines."""
     entries = {"tenant": "7 <&>"}
     """Metadata that is sent. The value of a name that ends in `-bin` is bytes, and base64 in the method."""
     cannot = {}
@@ -196,20 +200,32 @@ def metadata(client):
 
 
 def deadline(client):
-    name = f"{NAME} deadline"
+    same(late(client, Context(timeout_ms=DEADLINE_MS)), client.too_late)
+    if client.watches:
+        # Either timer may be the first.
+        code, _ = late(client, Context(timeout_ms=DEADLINE_MS, is_watched=True))
+        same(code, client.too_late[0])
+
+
+def late(client, context):
+    """The code and the message of a call that outlasts its deadline."""
+    name = f"{NAME} deadline {context.is_watched}"
     try:
-        raise ValueError(f"no fault: {client.call_with(Context(timeout_ms=DEADLINE_MS), 'linger', name)}")
+        raise ValueError(f"no fault: {client.call_with(context, 'linger', name)}")
     except Fault as error:
-        same((error.code, error.message), client.too_late)
+        fault = (error.code, error.message)
     left, lasted = client.call("lingered", name)
     if not (0 < left <= DEADLINE_MS and lasted < SOON_MS):
         raise ValueError(f"it lasted {lasted} ms when {left} ms were left")
+    return fault
 
 
 def cancel(client):
     name = f"{NAME} cancel"
-    type(client)(ADDRESS).give_up(lambda: same(client.call("lingering", name), 1), "linger", name)
+    other = type(client)(ADDRESS)
+    other.give_up(lambda: same(client.call("lingering", name), 1), "linger", name)
     client.call("lingered", name)
+    other.close()  # Not before: its end might end the call.
 
 
 def trace(client):

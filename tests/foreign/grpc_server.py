@@ -13,10 +13,10 @@ pb, pb_grpc = stubs.generate(service.FOLDER)
 interop = service.Interop()
 
 NOTES = {
-    "metadata": "`context.invocation_metadata()`",
-    "deadline": "`context.time_remaining()`, and a function given to `context.add_callback` runs in the end.",
-    "cancel": "A function given to `context.add_callback` runs.",
-    "trace": "`context.invocation_metadata()`",
+    "metadata": "From `context.invocation_metadata()`.",
+    "deadline": "From `context.time_remaining()`; then grpcio runs the callbacks of `context.add_callback`.",
+    "cancel": "grpcio runs the callbacks of `context.add_callback`.",
+    "trace": "From `context.invocation_metadata()`.",
 }
 
 

@@ -3,6 +3,7 @@
 Unlike the one over WebSocket, it describes two of its methods with OpenRPC.
 """
 
+import contextlib
 import functools
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -22,12 +23,12 @@ ADD = {
 TEXT = {"name": "text", "params": [{"name": "value", "schema": {"type": "string"}}]}
 DOCUMENT = {"openrpc": "1.3.2", "info": {"title": "Interop", "version": "1"}, "methods": [ADD, TEXT]}
 
-HEADERS = "The handler leaves its headers to the method."
+HEADERS = "The handler passes its headers to the method."
 NOTES = {
     **json_service.NOTES,
     "metadata": HEADERS,
-    "deadline": "The method finds `grpc-timeout` among the headers, and ends by itself.",
-    "cancel": "The method looks at its connection, which everywire's client closes: `recv` with `MSG_PEEK` returns nothing.",
+    "deadline": "The method reads `grpc-timeout` from the headers and stops by itself.",
+    "cancel": "everywire's client closes the connection; the method sees that `recv` with `MSG_PEEK` returns nothing.",
     "trace": HEADERS,
 }
 
@@ -47,11 +48,13 @@ class Handler(BaseHTTPRequestHandler):
         request = self.rfile.read(int(self.headers["content-length"]))
         service.CALL.set(HttpCall(self))
         response = respond(request.decode()).encode()
-        self.send_response(200)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(response)))
-        self.end_headers()
-        self.wfile.write(response)
+        # A client that gave the call up has closed its connection.
+        with contextlib.suppress(ConnectionError):
+            self.send_response(200)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(response)))
+            self.end_headers()
+            self.wfile.write(response)
 
     def log_message(self, *_):
         pass

@@ -10,8 +10,8 @@ class Amqplib extends Client {
     static library = 'amqplib';
     static notes = {
         ...NOTES,
-        deadline: 'By the property `expiration`.',
-        cancel: 'By closing its connection: the server notices within 5 s.',
+        deadline: 'As the property `expiration`.',
+        cancel: 'By closing the connection; the server notices within 5 s.',
     };
 
     static async connect(address) {
@@ -39,8 +39,10 @@ class Amqplib extends Client {
         await this.close();
     }
 
-    close() {
-        return this.connection.close();
+    async close() {
+        const { connection } = this;
+        this.connection = null;
+        await connection?.close();
     }
 }
 

@@ -10,7 +10,7 @@ class Curl(cases.JsonRpc):
     cannot = {
         "reuse": ("100 connections", "A connection ends with its process; one `curl` with several URLs shares it.")
     }
-    notes = {**cases.JsonRpc.notes, "cancel": "By the end of its process."}
+    notes = {**cases.JsonRpc.notes, "cancel": "By killing the process."}
 
     def __init__(self, address):
         self.url = f"http://{address}"

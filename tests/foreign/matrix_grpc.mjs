@@ -7,16 +7,18 @@ const Long = need('long');
 const loaded = need('@grpc/proto-loader').loadSync(`${FOLDER}/interop.proto`, { keepCase: true, defaults: true });
 const { Interop } = grpc.loadPackageDefinition(loaded).interop.v1;
 const EXACT = 'Read as an object of the package long, or with the option `longs: String`; sent as a string.';
+const LATE =
+    "With the option `deadline` the client's own timer may end the call before the server does; with metadata " +
+    '`grpc-timeout` alone only the server does.';
 
 class Grpc extends Client {
     static library = '@grpc/grpc-js';
-    // The message says how late it is.
-    static tooLate = [4, undefined];
+    static watches = true;
     static entries = { ...Client.entries, 'key-bin': Buffer.from([0, 1, 255]) };
     static notes = {
         i64: EXACT,
         u64: EXACT,
-        deadline: 'By the option `deadline`, which the client watches too.',
+        deadline: LATE,
         cancel: "By the call's `cancel()`.",
     };
 
@@ -27,12 +29,12 @@ class Grpc extends Client {
     }
 
     /** Starts a call, which can be cancelled; its outcome is for `done`. */
-    start({ metadata, timeoutMs, trace }, method, args, done) {
+    start(context, method, args, done) {
         const { path, requestType } = Interop.service[method[0].toUpperCase() + method.slice(1)];
         const named = requestType.type.field.map(({ name }, index) => [name, deep(args[index], sent)]);
         const headers = new grpc.Metadata();
-        for (const [name, value] of Object.entries({ ...metadata, ...trace })) headers.set(name, value);
-        const options = timeoutMs ? { deadline: Date.now() + timeoutMs } : {};
+        for (const [name, value] of Object.entries(context.headers())) headers.set(name, value);
+        const options = context.isWatched ? { deadline: Date.now() + context.timeoutMs } : {};
         return this.stub[path.split('/').at(-1)](Object.fromEntries(named), headers, options, done);
     }
 
@@ -49,7 +51,6 @@ class Grpc extends Client {
         const call = this.start(NOTHING, method, args, () => {});
         await begun();
         call.cancel();
-        await this.close();
     }
 
     async close() {

@@ -11,9 +11,14 @@ pb, pb_grpc = stubs.generate(cases.FOLDER)
 class Grpc(cases.Client):
     library = "grpcio"
     not_found = (grpc.StatusCode.NOT_FOUND, cases.MESSAGE)
-    too_late = (grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded")
+    too_late = (grpc.StatusCode.DEADLINE_EXCEEDED, cases.TOO_LATE)
+    watches = True
     entries = {**cases.Client.entries, "key-bin": b"\x00\x01\xff"}
-    notes = {"deadline": "By the argument `timeout`, which the client watches too.", "cancel": "By the call's `cancel()`."}
+    notes = {
+        "deadline": "With the argument `timeout` the client's own timer may end the call before the server does; "
+        "with metadata `grpc-timeout` alone only the server does.",
+        "cancel": "By the call's `cancel()`.",
+    }
 
     def __init__(self, address):
         # A channel of its own: channels to one address share their connections otherwise.
@@ -23,9 +28,12 @@ class Grpc(cases.Client):
     def start(self, method, *arguments, context=cases.NOTHING):
         request = getattr(pb, f"{method.capitalize()}Request")
         named = dict(zip(request.DESCRIPTOR.fields_by_name, arguments))
-        timeout = context.timeout_ms / 1000 if context.timeout_ms else 30
-        metadata = [*context.metadata.items(), *context.trace.items()]
-        return getattr(self.stub, method.capitalize()).future(request(**named), timeout=timeout, metadata=metadata)
+        timeout = 30
+        headers = context.headers()
+        if context.timeout_ms:
+            # An argument `timeout` takes the place of this header.
+            timeout = context.timeout_ms / 1000 if context.is_watched else None
+        return getattr(self.stub, method.capitalize()).future(request(**named), timeout=timeout, metadata=headers.items())
 
     def call_with(self, context, method, *arguments):
         try:
@@ -37,7 +45,6 @@ class Grpc(cases.Client):
         call = self.start(method, *arguments)
         begun()
         call.cancel()
-        self.close()
 
     def together(self, calls):
         """All on this one channel."""

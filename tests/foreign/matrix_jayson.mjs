@@ -6,7 +6,7 @@ import { Client, Fault, NO_BYTES, deep, integers, need, run } from './cases.mjs'
 
 const jayson = need('jayson');
 const DOUBLES = "jayson reads and writes with JavaScript's `JSON`, whose numbers are doubles: exact up to 2⁵³.";
-const HOOK = 'As headers of the request, which the event `http request` has.';
+const HOOK = 'As headers of the request, set in a listener for the event `http request`.';
 
 class Jayson extends Client {
     static library = 'jayson';
@@ -17,7 +17,7 @@ class Jayson extends Client {
         metadata: HOOK,
         deadline: HOOK,
         trace: HOOK,
-        cancel: 'By destroying the request, which the event `http request` has.',
+        cancel: 'By destroying the request that the event `http request` passes.',
     };
 
     static async connect(address) {
@@ -49,7 +49,6 @@ class Jayson extends Client {
         await begun();
         request.destroy();
         await call;
-        await this.close();
     }
 
     async close() {

@@ -14,8 +14,8 @@ class Pika(cases.JsonRpc):
     library = "pika"
     notes = {
         **cases.JsonRpc.notes,
-        "deadline": "By the property `expiration`.",
-        "cancel": "By closing its connection: the server notices within 5 s.",
+        "deadline": "As the property `expiration`.",
+        "cancel": "By closing the connection; the server notices within 5 s.",
     }
 
     def __init__(self, address):
@@ -58,7 +58,8 @@ class Pika(cases.JsonRpc):
         return [self.reply(self.answer(number)) for number in numbers]
 
     def close(self):
-        self.connection.close()
+        if self.connection.is_open:
+            self.connection.close()
 
 
 cases.run(Pika)

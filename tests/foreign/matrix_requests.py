@@ -7,7 +7,7 @@ import cases
 
 class Requests(cases.JsonRpc):
     library = "requests"
-    notes = {**cases.JsonRpc.notes, "cancel": "By its `timeout`, after which it closes the connection."}
+    notes = {**cases.JsonRpc.notes, "cancel": "By its `timeout`, which closes the connection."}
 
     def __init__(self, address):
         self.url = f"http://{address}"

@@ -10,7 +10,7 @@ class Ws extends Client {
     static library = 'ws';
     static notes = {
         ...NOTES,
-        cancel: 'By a notification `$/cancelRequest`; closing the WebSocket does it too.',
+        cancel: 'By a notification `$/cancelRequest`.',
     };
 
     static async connect(address) {
@@ -36,7 +36,6 @@ class Ws extends Client {
         this.socket.send(JSON.stringify(cancel));
         const error = await cancelled;
         if (!(error instanceof Fault && error.code === -32800)) throw error;
-        await this.close();
     }
 
     async close() {

@@ -27,7 +27,7 @@ class Xmlrpc(cases.Client):
         "metadata": cases.PER_CLIENT,
         "deadline": cases.PER_CLIENT,
         "trace": cases.PER_CLIENT,
-        "cancel": "By a timeout of its connection, which a subclass of `Transport` sets.",
+        "cancel": "By a timeout on its connection, set in a subclass of `Transport`.",
     }
 
     def __init__(self, address):

@@ -8,7 +8,7 @@ import zerorpc
 import cases
 
 HEADER = ContextVar("header", default={})
-MIDDLEWARE = "In the header of the event, by `get_task_context` of a middleware."
+MIDDLEWARE = "In the event's header, added by a middleware's `get_task_context`."
 
 
 class Travels:
@@ -26,7 +26,7 @@ class Zerorpc(cases.Client):
         "metadata": MIDDLEWARE,
         "deadline": MIDDLEWARE,
         "trace": MIDDLEWARE,
-        "cancel": "By its `timeout`, which ends the heartbeats of the call: the server notices within 15 s.",
+        "cancel": "By its `timeout`, which ends the call's heartbeats; the server notices within 15 s.",
     }
 
     def __init__(self, address):

@@ -8,12 +8,12 @@ from websockets.asyncio.server import serve
 import json_service
 import service
 
-MEMBERS = "jsonrpcserver rejects members that it does not know: the server takes them out of the request before."
+MEMBERS = "jsonrpcserver rejects members it does not know, so the server takes them out of the request first."
 NOTES = {
     **json_service.NOTES,
     "metadata": MEMBERS,
-    "deadline": f"{MEMBERS} The method ends by itself.",
-    "cancel": "everywire's client closes the WebSocket, which ends the server's loop over its messages.",
+    "deadline": f"{MEMBERS} The method stops by itself.",
+    "cancel": "everywire's client closes the WebSocket, which ends the server's loop over messages.",
     "trace": MEMBERS,
 }
 

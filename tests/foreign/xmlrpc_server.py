@@ -7,9 +7,9 @@ import service
 from http_call import HttpCall
 
 NARROW = ("int exceeds XML-RPC limits", "`SimpleXMLRPCServer` answers with no integer beyond 32 bits: `OverflowError`.")
-BUSY = "`SimpleXMLRPCServer` runs one call at a time, and does not look at its connection meanwhile."
-HEADERS = "A subclass of `SimpleXMLRPCRequestHandler` leaves its headers to the method."
-DEADLINE = "The method finds `grpc-timeout` among the headers, and ends by itself."
+BUSY = "`SimpleXMLRPCServer` runs one call at a time, and does not watch its connection meanwhile."
+HEADERS = "A subclass of `SimpleXMLRPCRequestHandler` passes the headers to the method."
+DEADLINE = "The method reads `grpc-timeout` from the headers and stops by itself."
 
 
 class Interop(service.Interop):

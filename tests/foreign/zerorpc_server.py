@@ -10,7 +10,7 @@ import zmq  # noqa: E402
 import service  # noqa: E402
 
 
-HEADER = "A middleware's `load_task_context` gets the header of the event."
+HEADER = "A middleware's `load_task_context` receives the event's header."
 
 
 class Travels:
@@ -36,8 +36,8 @@ service.listening(
     notes={
         "fault": "The exception's class is called `NotFound`; one with another name is `UNKNOWN`.",
         "metadata": HEADER,
-        "deadline": f"{HEADER} The method ends by itself.",
-        "cancel": "`LostRemote` is raised in the method about 15 s later, as the heartbeats of the call have ended.",
+        "deadline": f"{HEADER} The method stops by itself.",
+        "cancel": "zerorpc raises `LostRemote` in the method within 15 s, because the call's heartbeats have ended.",
         "trace": HEADER,
     },
 )

@@ -25,11 +25,15 @@ pub(crate) const CASES: [(&str, &str); 14] = [
         "reuse",
         "a hundred consecutive calls share one connection, or where a note says so a pool of at most fifty; a proxy counts them",
     ),
-    ("metadata", "an entry that the client adds to one call arrives in its method and is not there in the next call"),
+    (
+        "metadata",
+        "an entry that the client adds to one call arrives in its method, and is not there in the next call; in gRPC also one of \
+         bytes, under a name that ends in `-bin`",
+    ),
     (
         "deadline",
-        "a call with a deadline of 300 ms to a method that never returns ends with `DEADLINE_EXCEEDED`; the method saw the \
-         deadline and ended. The client's own timeout is 30 s where no note says otherwise",
+        "a call with a deadline of 300 ms to a method that never returns ends with `DEADLINE_EXCEEDED`, and the method sees \
+         the deadline and ends. The error is the server's; only everywire's and gRPC's clients have a timer for it too",
     ),
     ("cancel", "the client gives up a call, and the method ends"),
     ("trace", "the method sees the client's `traceparent` and `tracestate`"),
