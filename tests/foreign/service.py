@@ -103,7 +103,7 @@ class Interop:
         return f"{headers['traceparent']} {headers['tracestate']}" if "traceparent" in headers else None
 
     def linger(self, name):
-        """Ends when its deadline has passed or its caller gives it up; else it has patience for so long."""
+        """Ends when its deadline has passed or its caller gives it up, or by itself when its patience ends."""
         call, lingering, begun = CALL.get(), self._lingering(name), time.monotonic()
         lingering.begun.set()
         seconds = self.patience if call.timeout_ms is None else call.timeout_ms / 1000

@@ -32,7 +32,7 @@ pub(crate) const CASES: [(&str, &str); 14] = [
     ),
     (
         "deadline",
-        "a call with a deadline of 300 ms to a method that never returns ends with `DEADLINE_EXCEEDED`, and the method sees \
+        "a call with a deadline of 300 ms to a method that takes 20 s ends with `DEADLINE_EXCEEDED`, and the method sees \
          the deadline and ends. The error is the server's; only everywire's and gRPC's clients have a timer for it too",
     ),
     ("cancel", "the client gives up a call, and the method ends"),
@@ -40,7 +40,7 @@ pub(crate) const CASES: [(&str, &str); 14] = [
 ];
 
 pub(crate) const TEXTS: [&str; 3] = ["", "größer, Ω, 日本語, עברית", "😀 e\u{301} <&>'\"]]> \\ \n\t"];
-/// The deadline of a call that never returns, in milliseconds.
+/// The deadline of a call that takes longer, in milliseconds.
 const DEADLINE_MS: u32 = 300;
 /// What is well before any other timeout, in milliseconds.
 const SOON_MS: u32 = 5_000;

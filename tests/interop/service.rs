@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashMap,
-    future::pending,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -14,7 +13,7 @@ use everywire::{
 };
 use tokio::{
     sync::{Barrier, watch},
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 /// How many calls meet.
@@ -48,11 +47,11 @@ pub(crate) trait Interop {
     async fn metadata(&self, cx: &Context, name: String) -> Result<Option<String>>;
     /// The trace of this call: `traceparent`, a space, `tracestate`.
     async fn trace(&self, cx: &Context) -> Result<Option<String>>;
-    /// Never returns.
+    /// Fails after 20 s, unless something ends it before.
     async fn linger(&self, cx: &Context, name: String) -> Result<u32>;
     /// Is answered with 1 once a call of `linger` with this name has begun.
     async fn lingering(&self, name: String) -> Result<u32>;
-    /// Is answered once that call has ended, with two times in milliseconds: what was left until its deadline when it began, 0
+    /// Is answered once that call has been ended, with two times in milliseconds: what was left until its deadline when it began, 0
     /// if it had none, and how long it was in the method.
     async fn lingered(&self, name: String) -> Result<Vec<u32>>;
 }
@@ -114,6 +113,9 @@ impl Lingering {
 
 impl Drop for Lingering {
     fn drop(&mut self) {
+        if self.begun.elapsed() >= MEETING_TIME {
+            return; // It ended by itself.
+        }
         let ms = |time: Duration| u32::try_from(time.as_millis()).unwrap();
         let times = vec![self.time_left.map_or(0, ms), ms(self.begun.elapsed())];
         self.stage.send_replace(Stage::Ended(times));
@@ -189,7 +191,8 @@ impl Interop for Mirror {
 
     async fn linger(&self, cx: &Context, name: String) -> Result<u32> {
         let _lingering = Lingering::begin(self.stage(name), cx.time_left());
-        pending().await
+        sleep(MEETING_TIME).await;
+        Err(RpcError::new(Code::Aborted, "nobody ended the call"))
     }
 
     async fn lingering(&self, name: String) -> Result<u32> {
