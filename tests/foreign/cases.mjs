@@ -8,12 +8,51 @@ import { createRequire } from 'node:module';
 export const [ADDRESS, COUNTED, NAME, FOLDER, QUEUE] = process.argv.slice(2);
 export const MESSAGE = 'no such lock: 锁 <&> 100 %';
 const TOGETHER = 4;
+const DEADLINE_MS = 300;
+const SOON_MS = 5000;
+export const TOO_LATE = "linger did not finish by its caller's deadline";
+const TRACEPARENT = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
+const TRACESTATE = 'vendor=x';
 const TEXTS = ['', 'größer, Ω, 日本語, עברית', "😀 e\u0301 <&>'\"]]> \\ \n\t"];
 
 const MODULES = new URL('../../target/node/node_modules/', import.meta.url);
 export const need = createRequire(MODULES);
 
 export const NO_BYTES = 'JSON has no bytes: they are a list of numbers.';
+
+export const PER_CLIENT = 'Headers belong to a client object; a call with other headers needs its own.';
+
+/** What travels with a call besides its arguments, and whether the library's own timer ends the call too. */
+export class Context {
+    constructor({ metadata = {}, timeoutMs, isWatched = false, trace = {} } = {}) {
+        Object.assign(this, { metadata, timeoutMs, isWatched, trace });
+    }
+
+    /** All of it as headers of HTTP. */
+    headers() {
+        return { ...this.metadata, ...(this.timeoutMs && { 'grpc-timeout': `${this.timeoutMs}m` }), ...this.trace };
+    }
+}
+
+export const NOTHING = new Context();
+
+/**
+ * A client of one library. An adapter has `connect(address)`, `callWith(context, method, ...args)`, `close()`, and
+ * `giveUp(begun, method, ...args)`, which gives up a call after `begun()`, when the call is in its method.
+ */
+export class Client {
+    /** The code and the message of the fault, and those of a call whose deadline has passed. */
+    static notFound = [5, MESSAGE];
+    static tooLate = [4, TOO_LATE];
+    /** Whether the library has a timer of its own for deadlines. */
+    static watches = false;
+    /** Metadata that is sent. The value of a name that ends in `-bin` is a buffer, and base64 in the method. */
+    static entries = { tenant: '7 <&>' };
+
+    call(method, ...args) {
+        return this.callWith(NOTHING, method, ...args);
+    }
+}
 
 /** An error of the server, as the library shows it. */
 export class Fault extends Error {
@@ -61,9 +100,14 @@ async function nested(client) {
 }
 
 async function fault(client) {
-    const error = await client.call('fail', MESSAGE).then((reply) => new Error(`no fault: ${reply}`), (error) => error);
+    same(await faultOf(client.call('fail', MESSAGE)), client.constructor.notFound);
+}
+
+/** The code and the message of a call's error. */
+async function faultOf(call) {
+    const error = await call.then((reply) => new Error(`no fault: ${reply}`), (error) => error);
     if (!(error instanceof Fault)) throw error;
-    same([error.code, error.text], client.notFound);
+    return [error.code, error.text];
 }
 
 async function concurrent(client) {
@@ -77,7 +121,60 @@ async function reuse(client) {
     await counted.close();
 }
 
-const CASES = { add, i64: signed, u64: unsigned, optional, text, bytes: blob, nested, fault, concurrent, reuse };
+async function metadata(client) {
+    for (const [name, value] of Object.entries(client.constructor.entries)) {
+        const context = new Context({ metadata: { [name]: value } });
+        const text = Buffer.isBuffer(value) ? value.toString('base64') : value;
+        same(await client.callWith(context, 'metadata', name), text);
+        same(await client.call('metadata', name), null);
+    }
+}
+
+async function deadline(client) {
+    const { tooLate, watches } = client.constructor;
+    same(await late(client, new Context({ timeoutMs: DEADLINE_MS })), tooLate);
+    // Either timer may be the first.
+    if (watches) same((await late(client, new Context({ timeoutMs: DEADLINE_MS, isWatched: true })))[0], tooLate[0]);
+}
+
+/** The code and the message of a call that outlasts its deadline. */
+async function late(client, context) {
+    const name = `${NAME} deadline ${context.isWatched}`;
+    const fault = await faultOf(client.callWith(context, 'linger', name));
+    const [left, lasted] = await client.call('lingered', name);
+    assert.ok(0 < left && left <= DEADLINE_MS && lasted < SOON_MS, `it lasted ${lasted} ms when ${left} ms were left`);
+    return fault;
+}
+
+async function cancel(client) {
+    const name = `${NAME} cancel`;
+    const other = await client.constructor.connect(ADDRESS);
+    await other.giveUp(async () => same(await client.call('lingering', name), 1n), 'linger', name);
+    await client.call('lingered', name);
+    await other.close(); // Not before: its end might end the call.
+}
+
+async function trace(client) {
+    const context = new Context({ trace: { traceparent: TRACEPARENT, tracestate: TRACESTATE } });
+    same(await client.callWith(context, 'trace'), `${TRACEPARENT} ${TRACESTATE}`);
+}
+
+const CASES = {
+    add,
+    i64: signed,
+    u64: unsigned,
+    optional,
+    text,
+    bytes: blob,
+    nested,
+    fault,
+    concurrent,
+    reuse,
+    metadata,
+    deadline,
+    cancel,
+    trace,
+};
 
 function same(got, expected) {
     assert.deepStrictEqual(got, expected);
@@ -113,7 +210,6 @@ export function integers(value) {
 export async function run(kind) {
     const { version } = JSON.parse(readFileSync(new URL(`${kind.library}/package.json`, MODULES)));
     const client = await kind.connect(ADDRESS);
-    client.notFound = kind.notFound ?? [5, MESSAGE];
     const { library, cannot = {}, notes = {} } = kind;
     console.log(JSON.stringify({ name: `Node, ${library} ${version}`, cannot, notes }));
     for (const [name, run] of Object.entries(CASES)) console.log(JSON.stringify([name, await outcome(run, client)]));

@@ -5,13 +5,44 @@ that counts connections, a name for the calls that meet, the folder of interop.p
 It prints what it is, then for each case its name and its error, or null.
 """
 
+import base64
 import importlib.metadata
 import json
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 
 MESSAGE = "no such lock: 锁 <&> 100 %"
 TOGETHER = 4
+DEADLINE_MS = 300
+SOON_MS = 5000
+TOO_LATE = "linger did not finish by its caller's deadline"
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+TRACESTATE = "vendor=x"
+PER_CLIENT = "Headers belong to a client object; a call with other headers needs its own."
+
+
+@dataclass
+class Context:
+    """What travels with a call besides its arguments."""
+
+    metadata: dict = field(default_factory=dict)
+    timeout_ms: int | None = None
+    is_watched: bool = False
+    """Whether the library's own timer ends the call too."""
+    trace: dict = field(default_factory=dict)
+
+    def headers(self):
+        """All of it as headers of HTTP."""
+        deadline = {"grpc-timeout": f"{self.timeout_ms}m"} if self.timeout_ms else {}
+        return {**self.metadata, **deadline, **self.trace}
+
+    def timeout(self):
+        """The deadline where its name is `timeout_ms`."""
+        return {"timeout_ms": self.timeout_ms} if self.timeout_ms else {}
+
+
+NOTHING = Context()
 
 
 class Fault(Exception):
@@ -31,6 +62,12 @@ class Client:
     """What it is, if it is no package."""
     not_found = (5, MESSAGE)
     """The code and the message of the fault."""
+    too_late = (4, TOO_LATE)
+    """Those of a call whose deadline has passed."""
+    watches = False
+    """Whether the library has a timer of its own for deadlines."""
+    entries = {"tenant": "7 <&>"}
+    """Metadata that is sent. The value of a name that ends in `-bin` is bytes, and base64 in the method."""
     cannot = {}
     """What has to fail: case: (a part of the error, the reason)."""
     notes = {}
@@ -42,6 +79,14 @@ class Client:
 
     def call(self, method, *arguments):
         """The reply, or a Fault."""
+        return self.call_with(NOTHING, method, *arguments)
+
+    def call_with(self, context, method, *arguments):
+        """The same, with a context."""
+        raise NotImplementedError
+
+    def give_up(self, begun, method, *arguments):
+        """Gives up a call, if possible after `begun`, which returns when the call is in its method."""
         raise NotImplementedError
 
     def together(self, calls):
@@ -66,12 +111,12 @@ class JsonRpc(Client):
 
     notes = {"bytes": "JSON has no bytes: they are a list of numbers."}
 
-    def exchange(self, request):
+    def exchange(self, request, context):
         """The text of the response to a text."""
         raise NotImplementedError
 
-    def call(self, method, *arguments):
-        return self.reply(self.exchange(self.request(method, *arguments)))
+    def call_with(self, context, method, *arguments):
+        return self.reply(self.exchange(self.request(method, *arguments), context))
 
     @staticmethod
     def request(method, *arguments, id=1):
@@ -147,6 +192,47 @@ def reuse(client):
     counted.close()
 
 
+def metadata(client):
+    for name, value in client.entries.items():
+        text = base64.b64encode(value).decode() if isinstance(value, bytes) else value
+        same(client.call_with(Context({name: value}), "metadata", name), text)
+        same(client.call("metadata", name), None)
+
+
+def deadline(client):
+    same(late(client, Context(timeout_ms=DEADLINE_MS)), client.too_late)
+    if client.watches:
+        # Either timer may be the first.
+        code, _ = late(client, Context(timeout_ms=DEADLINE_MS, is_watched=True))
+        same(code, client.too_late[0])
+
+
+def late(client, context):
+    """The code and the message of a call that outlasts its deadline."""
+    name = f"{NAME} deadline {context.is_watched}"
+    try:
+        raise ValueError(f"no fault: {client.call_with(context, 'linger', name)}")
+    except Fault as error:
+        fault = (error.code, error.message)
+    left, lasted = client.call("lingered", name)
+    if not (0 < left <= DEADLINE_MS and lasted < SOON_MS):
+        raise ValueError(f"it lasted {lasted} ms when {left} ms were left")
+    return fault
+
+
+def cancel(client):
+    name = f"{NAME} cancel"
+    other = type(client)(ADDRESS)
+    other.give_up(lambda: same(client.call("lingering", name), 1), "linger", name)
+    client.call("lingered", name)
+    other.close()  # Not before: its end might end the call.
+
+
+def trace(client):
+    context = Context(trace={"traceparent": TRACEPARENT, "tracestate": TRACESTATE})
+    same(client.call_with(context, "trace"), f"{TRACEPARENT} {TRACESTATE}")
+
+
 CASES = {
     "add": add,
     "i64": signed,
@@ -158,6 +244,10 @@ CASES = {
     "fault": fault,
     "concurrent": concurrent,
     "reuse": reuse,
+    "metadata": metadata,
+    "deadline": deadline,
+    "cancel": cancel,
+    "trace": trace,
 }
 
 

@@ -7,9 +7,10 @@ const EXACT = "With json-bigint: the numbers of JavaScript's own `JSON` are doub
 
 export const NOTES = { i64: EXACT, u64: EXACT, bytes: NO_BYTES };
 
-export function request(id, method, args) {
+/** The text of a request, with what else it has. */
+export function request(id, method, args, members = {}) {
     const params = args.map((value) => (Buffer.isBuffer(value) ? [...value] : value));
-    return JSON64.stringify({ jsonrpc: '2.0', id, method, params });
+    return JSON64.stringify({ jsonrpc: '2.0', id, method, params, ...members });
 }
 
 /** Keeps a promise for each request until its response is there. */

@@ -20,8 +20,8 @@ def method(name):
     def answer(*arguments, **named):
         try:
             return jsonrpcserver.Success(call(*arguments, **named))
-        except service.NotFound as error:
-            return jsonrpcserver.Error(5, str(error), {"code": "NOT_FOUND"})
+        except service.Coded as error:
+            return jsonrpcserver.Error(error.number, str(error), {"code": error.code})
 
     return answer
 

@@ -1,14 +1,18 @@
 // JSON-RPC over AMQP with Node's amqplib. See cases.mjs.
 
-import { QUEUE, need, run } from './cases.mjs';
+import { Client, QUEUE, need, run } from './cases.mjs';
 import { NOTES, Waiting, request } from './exact_json.mjs';
 
 const amqplib = need('amqplib');
 const DIRECT = 'amq.rabbitmq.reply-to';
 
-class Amqplib {
+class Amqplib extends Client {
     static library = 'amqplib';
-    static notes = NOTES;
+    static notes = {
+        ...NOTES,
+        deadline: 'As the property `expiration`.',
+        cancel: 'By closing the connection; the server notices within 5 s.',
+    };
 
     static async connect(address) {
         const client = new Amqplib();
@@ -21,15 +25,24 @@ class Amqplib {
         return client;
     }
 
-    call(method, ...args) {
+    callWith({ metadata, timeoutMs: expiration, trace }, method, ...args) {
         const id = ++this.last;
         const body = Buffer.from(request(id, method, args));
-        this.channel.sendToQueue(QUEUE, body, { replyTo: DIRECT, correlationId: `${id}` });
+        const headers = { ...metadata, ...trace };
+        this.channel.sendToQueue(QUEUE, body, { replyTo: DIRECT, correlationId: `${id}`, expiration, headers });
         return this.waiting.wait(id);
     }
 
-    close() {
-        return this.connection.close();
+    async giveUp(begun, method, ...args) {
+        this.call(method, ...args);
+        await begun();
+        await this.close();
+    }
+
+    async close() {
+        const { connection } = this;
+        this.connection = null;
+        await connection?.close();
     }
 }
 

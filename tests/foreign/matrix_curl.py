@@ -10,14 +10,23 @@ class Curl(cases.JsonRpc):
     cannot = {
         "reuse": ("100 connections", "A connection ends with its process; one `curl` with several URLs shares it.")
     }
+    notes = {**cases.JsonRpc.notes, "cancel": "By killing the process."}
 
     def __init__(self, address):
         self.url = f"http://{address}"
 
-    def exchange(self, request):
-        options = ["--silent", "--show-error", "--header", "content-type: application/json", "--data-binary", "@-"]
-        command = ["curl", *options, self.url]
-        return subprocess.run(command, input=request.encode(), stdout=subprocess.PIPE, check=True).stdout
+    def command(self, request, context=cases.NOTHING):
+        headers = {"content-type": "application/json", **context.headers()}
+        headers = [word for header in headers.items() for word in ("--header", ": ".join(header))]
+        return ["curl", "--silent", "--show-error", *headers, "--data-binary", request, self.url]
+
+    def exchange(self, request, context):
+        return subprocess.run(self.command(request, context), stdout=subprocess.PIPE, check=True).stdout
+
+    def give_up(self, begun, method, *arguments):
+        with subprocess.Popen(self.command(self.request(method, *arguments))) as curl:
+            begun()
+            curl.terminate()
 
 
 cases.run(Curl)

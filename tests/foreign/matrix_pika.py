@@ -12,6 +12,11 @@ DIRECT = "amq.rabbitmq.reply-to"
 
 class Pika(cases.JsonRpc):
     library = "pika"
+    notes = {
+        **cases.JsonRpc.notes,
+        "deadline": "As the property `expiration`.",
+        "cancel": "By closing the connection; the server notices within 5 s.",
+    }
 
     def __init__(self, address):
         self.connection = pika.BlockingConnection(pika.URLParameters(f"amqp://{address}"))
@@ -22,9 +27,15 @@ class Pika(cases.JsonRpc):
     def answered(self, _channel, _method, properties, body):
         self.answers[properties.correlation_id] = body
 
-    def publish(self, request):
+    def publish(self, request, context=cases.NOTHING):
         number = str(uuid.uuid4())
-        properties = pika.BasicProperties(reply_to=DIRECT, correlation_id=number)
+        expiration = str(context.timeout_ms) if context.timeout_ms else None
+        properties = pika.BasicProperties(
+            reply_to=DIRECT,
+            correlation_id=number,
+            expiration=expiration,
+            headers={**context.metadata, **context.trace},
+        )
         self.channel.basic_publish("", cases.QUEUE, request, properties)
         return number
 
@@ -33,8 +44,13 @@ class Pika(cases.JsonRpc):
             self.connection.process_data_events(time_limit=None)
         return self.answers.pop(number)
 
-    def exchange(self, request):
-        return self.answer(self.publish(request))
+    def exchange(self, request, context):
+        return self.answer(self.publish(request, context))
+
+    def give_up(self, begun, method, *arguments):
+        self.publish(self.request(method, *arguments))
+        begun()
+        self.close()
 
     def together(self, calls):
         """All on this one channel."""
@@ -42,7 +58,8 @@ class Pika(cases.JsonRpc):
         return [self.reply(self.answer(number)) for number in numbers]
 
     def close(self):
-        self.connection.close()
+        if self.connection.is_open:
+            self.connection.close()
 
 
 cases.run(Pika)

@@ -1,7 +1,7 @@
 // Node's xmlrpc. See cases.mjs.
 
 import { Agent } from 'node:http';
-import { Fault, MESSAGE, deep, integers, need, run } from './cases.mjs';
+import { Client, Fault, MESSAGE, PER_CLIENT, TOO_LATE, deep, integers, need, run } from './cases.mjs';
 
 const xmlrpc = need('xmlrpc');
 const CustomType = need('xmlrpc/lib/customtype');
@@ -10,9 +10,10 @@ class I8 extends CustomType {
     tagName = 'i8';
 }
 
-class Xmlrpc {
+class Xmlrpc extends Client {
     static library = 'xmlrpc';
     static notFound = [5, `NOT_FOUND: ${MESSAGE}`];
+    static tooLate = [4, `DEADLINE_EXCEEDED: ${TOO_LATE}`];
     static cannot = {
         u64: [
             "Unknown XML-RPC tag 'BIGINTEGER'",
@@ -22,25 +23,43 @@ class Xmlrpc {
     static notes = {
         i64: 'Beyond 32 bits an integer is sent as a `CustomType` with the tag `i8`, and read as a string.',
         reuse: "In the pool of an `http.Agent` that has `keepAlive`, as Node's default agent has it since version 19.",
+        metadata: PER_CLIENT,
+        deadline: PER_CLIENT,
+        trace: PER_CLIENT,
+        cancel: 'By destroying its agent, which closes the connection.',
     };
 
     static async connect(address) {
-        const [host, port] = address.split(':');
         const client = new Xmlrpc();
+        client.address = address;
         client.agent = new Agent({ keepAlive: true });
-        client.client = xmlrpc.createClient({ host, port, path: '/', agent: client.agent });
+        client.client = client.other({});
         return client;
     }
 
-    async call(method, ...args) {
+    other(headers) {
+        const [host, port] = this.address.split(':');
+        return xmlrpc.createClient({ host, port, path: '/', agent: this.agent, headers });
+    }
+
+    async callWith(context, method, ...args) {
+        const headers = context.headers();
+        const client = Object.keys(headers).length ? this.other(headers) : this.client;
         const reply = await new Promise((resolve, reject) =>
-            this.client.methodCall(method, deep(args, sent), (error, reply) => {
+            client.methodCall(method, deep(args, sent), (error, reply) => {
                 if (error?.faultCode) reject(new Fault(error.faultCode, error.faultString));
                 else if (error) reject(error);
                 else resolve(reply);
             }),
         );
         return method === 'int' ? BigInt(reply) : integers(reply);
+    }
+
+    async giveUp(begun, method, ...args) {
+        const call = this.call(method, ...args).catch(() => {});
+        await begun();
+        this.agent.destroy();
+        await call;
     }
 
     async close() {

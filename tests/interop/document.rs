@@ -1,9 +1,9 @@
 //! `docs/interop.md` as text.
 
-use std::fmt::Write;
+use std::{fmt::Write, ops::Range};
 
 use super::{
-    cases::CASES,
+    cases::{CALLS, CASES},
     row::{Cell, Row},
 };
 
@@ -13,6 +13,14 @@ const HEAD: &str = "\
 `cargo test --test everywire interop` tests every cell over real sockets, and fails if this page is out of date; with
 `UPDATE_INTEROP=1` it rewrites the page. `✓`: the case works as listed below; a note says what to keep in mind. `✗`: the
 foreign library can't do it, for the reason in the note. The test tries it all the same, and expects that failure.
+";
+
+const BESIDE: &str = "
+What travels with a call besides its arguments has tables of its own; [context.md](context.md) says how it travels on each wire:
+";
+
+const TRAVELS: &str = "
+What travels with a call:
 ";
 
 const CLIENTS: &str = "
@@ -59,12 +67,13 @@ impl Notes {
         }
     }
 
-    fn table(&mut self, peer: &str, rows: &[Row]) -> String {
-        let cases: Vec<_> = CASES.iter().map(|(case, _)| *case).collect();
+    /// A table of some of the cases.
+    fn table(&mut self, peer: &str, rows: &[Row], columns: Range<usize>) -> String {
+        let cases: Vec<_> = CASES[columns.clone()].iter().map(|(case, _)| *case).collect();
         let mut table =
-            format!("\n| wire | {peer} | {} |\n|---|---|{}\n", cases.join(" | "), ":-:|".repeat(CASES.len()));
+            format!("\n| wire | {peer} | {} |\n|---|---|{}\n", cases.join(" | "), ":-:|".repeat(cases.len()));
         for row in rows {
-            let cells: Vec<_> = row.cells.iter().map(|cell| self.cell(cell)).collect();
+            let cells: Vec<_> = row.cells[columns.clone()].iter().map(|cell| self.cell(cell)).collect();
             writeln!(table, "| {} | {} | {} |", row.wire, row.peer, cells.join(" | ")).unwrap();
         }
         table
@@ -74,10 +83,17 @@ impl Notes {
 /// The whole document.
 pub(crate) fn document(clients: &[Row], servers: &[Row]) -> String {
     let mut notes = Notes::default();
-    let cases: Vec<_> = CASES.iter().map(|(case, shows)| format!("- **{case}**: {shows}\n")).collect();
-    let (clients, servers) = (notes.table("client", clients), notes.table("server", servers));
-    let cases = cases.concat();
-    let mut text = format!("{HEAD}\n{cases}{CLIENTS}{clients}{SERVERS}{servers}{LOCKER}\n");
+    let [calls, travels] = [0..CALLS, CALLS..CASES.len()];
+    let list = |columns: Range<usize>| {
+        CASES[columns].iter().fold(String::new(), |list, (case, shows)| format!("{list}- **{case}**: {shows}\n"))
+    };
+    let lists = format!("{}{BESIDE}\n{}", list(calls.clone()), list(travels.clone()));
+    let mut tables = |peer, rows| {
+        let (calls, travels) = (notes.table(peer, rows, calls.clone()), notes.table(peer, rows, travels.clone()));
+        format!("{calls}{TRAVELS}{travels}")
+    };
+    let (clients, servers) = (tables("client", clients), tables("server", servers));
+    let mut text = format!("{HEAD}\n{lists}{CLIENTS}{clients}{SERVERS}{servers}{LOCKER}\n");
     for (index, note) in notes.0.iter().enumerate() {
         writeln!(text, "[^{}]: {note}", index + 1).unwrap();
     }

@@ -49,11 +49,15 @@ pub(crate) struct Foreign {
 const POOL: usize = 50;
 
 /// What has to be known of our own clients: wire, case and note.
-const OURS: [(&str, &str, &str); 1] = [(
-    "JSON-RPC, HTTP",
-    "reuse",
-    "everywire's client opens another if a call comes before hyper's pool has the last one back: about one in ten does.",
-)];
+const OURS: [(&str, &str, &str); 3] = [
+    (
+        "JSON-RPC, HTTP",
+        "reuse",
+        "everywire's client opens another if a call comes before hyper's pool has the last one back: about one in ten does.",
+    ),
+    ("JSON-RPC, WebSocket", "cancel", "By closing the WebSocket, once no other call is in flight on it."),
+    ("AMQP", "cancel", "[context.md](context.md) says when the server notices."),
+];
 
 /// How each case went; the error's text where it failed.
 type Outcomes = BTreeMap<String, Option<String>>;
@@ -76,7 +80,9 @@ impl Row {
     ) -> Self {
         let mut foreign = foreign.clone();
         let notes = OURS.iter().filter(|(on, ..)| *on == wire);
-        foreign.notes.extend(notes.map(|&(_, case, note)| (case.to_owned(), note.to_owned())));
+        for &(_, case, note) in notes {
+            foreign.notes.entry(case.to_owned()).or_insert_with(|| note.to_owned());
+        }
         let proxy = Proxy::before(server).await;
         let connected = async |address| InteropClient::new(connect(address).await.expect(wire));
         let (client, counted) = (connected(server).await, connected(proxy.address).await);
