@@ -56,11 +56,7 @@ const OURS: [(&str, &str, &str); 3] = [
         "everywire's client opens another if a call comes before hyper's pool has the last one back: about one in ten does.",
     ),
     ("JSON-RPC, WebSocket", "cancel", "By closing the WebSocket, once no other call is in flight on it."),
-    (
-        "AMQP",
-        "cancel",
-        "By closing the connection, once no other call is in flight on it; the server notices within 5 s.",
-    ),
+    ("AMQP", "cancel", "[context.md](context.md) says when the server notices."),
 ];
 
 /// How each case went; the error's text where it failed.
