@@ -268,6 +268,31 @@ async fn a_context_that_is_cancelled_ends_the_call_on_every_wire() {
     });
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dropped_call_ends_beside_another_on_every_wire() {
+    let probe = Probe::default();
+    let wires = Wires::serve(HopsService::new(probe.clone())).await;
+    on_every_wire!(wires, |wire, caller| {
+        let client = HopsClient::new(caller);
+        assert_eq!(client.add(3, 4).await, Ok(7), "{wire}");
+        let wait = async || {
+            let client = client.clone();
+            let waiting = tokio::spawn(async move { client.wait().await });
+            soon(wire, probe.0.begun.notified()).await;
+            waiting
+        };
+        let (other, call) = (wait().await, wait().await);
+        let dropped = Instant::now();
+        call.abort();
+        soon(wire, probe.0.dropped.notified()).await;
+        let took = probe.0.dropped_at.lock().unwrap().unwrap() - dropped;
+        println!("{wire:<12} ended after {took:?}");
+        assert!(took < SLACK && !other.is_finished(), "{wire}: {took:?}");
+        other.abort();
+        soon(wire, probe.0.dropped.notified()).await;
+    });
+}
+
 /// The servers that a chain passes, each over another wire, and back at the first.
 async fn chain(wires: &Wires<HopsService<Probe>>) -> Vec<String> {
     let mut chain: Vec<_> = wires.urls().into_iter().map(|(scheme, address)| format!("{scheme}://{address}")).collect();

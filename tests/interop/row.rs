@@ -55,7 +55,11 @@ const OURS: [(&str, &str, &str); 3] = [
         "reuse",
         "everywire's client opens another if a call comes before hyper's pool has the last one back: about one in ten does.",
     ),
-    ("JSON-RPC, WebSocket", "cancel", "By closing the WebSocket, once no other call is in flight on it."),
+    (
+        "JSON-RPC, WebSocket",
+        "cancel",
+        "By `$/cancelRequest`; it also closes the WebSocket once no other call is in flight on it.",
+    ),
     ("AMQP", "cancel", "[context.md](context.md) says when the server notices."),
 ];
 

@@ -1,6 +1,7 @@
 //! A WebSocket of jsonrpsee, without the timer that its client starts for each call.
 
 use std::{
+    borrow::Cow,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -10,11 +11,12 @@ use everywire_net::{Reconnecting, without_user_info};
 use jsonrpsee_client_transport::ws::{Url, WsTransportClientBuilder};
 use jsonrpsee_core::{
     client::{Error, RawResponse, async_client},
-    middleware::{Request, RpcServiceBuilder, RpcServiceT},
+    middleware::{Notification, Request, RpcServiceBuilder, RpcServiceT},
 };
 use jsonrpsee_ws_client::{PingConfig, WsClient, WsClientBuilder, types::Id};
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
+use tokio::runtime::Handle;
 
 use super::{
     beside::{Beside, Sender},
@@ -63,7 +65,8 @@ impl WebSocket {
         everywire_json::check_request(name, params.get().len() + members.len())?;
         let _kept = connection.beside.keep(id, members);
         let request = Request::borrowed(name, Some(&params), Id::Number(id));
-        let response = self.connection.until_answered(&connection, connection.service.call(request)).await;
+        let response = connection.service.call(request);
+        let response = self.connection.until_answered_or(&connection, response, |open| open.cancel(id)).await;
         Ok(response.map_err(failed)?.into_response())
     }
 
@@ -93,6 +96,21 @@ impl WebSocket {
             .build_with_transport(sender, receiver);
         let service = service.get().ok_or(Error::ServiceDisconnect)?.clone();
         Ok(Open { client, service, beside })
+    }
+}
+
+impl Open {
+    /// Tells the server that nobody waits for the response with this `id`. Returns false: a server that does not know the notification
+    /// ends the call only when the connection is closed.
+    fn cancel(&self, id: u64) -> bool {
+        let (service, params) = (self.service.clone(), everywire_json::cancellation(id));
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(async move {
+                let cancel = Notification::new(everywire_json::CANCEL.into(), Some(Cow::Owned(params)));
+                let _ = service.notification(cancel).await;
+            });
+        }
+        false
     }
 }
 

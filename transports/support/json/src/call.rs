@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use crate::{
     answer::Answer,
-    cancel::{self, Cancellable},
+    cancel::{CANCEL, Cancellable},
     context,
     envelope::{InvalidRequest, Request, Requests, is_deeper},
     fault,
@@ -122,7 +122,7 @@ async fn run<E: Endpoint>(endpoint: &E, request: Result<Request<'_>, InvalidRequ
         Err(InvalidRequest { id, fault }) => return answer.put_error(id, &fault.object()),
     };
     let params = params.unwrap_or("[]");
-    if let (Some(calls), None, cancel::METHOD) = (endpoint.cancellable(), id, &*method) {
+    if let (Some(calls), None, CANCEL) = (endpoint.cancellable(), id, &*method) {
         return calls.cancel(params);
     }
     let mut call =

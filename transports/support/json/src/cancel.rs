@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use crate::{envelope::Request, fault};
 
 /// The name of the notification. Its parameters are `{"id": …}`, with the id of the call.
-pub(crate) const METHOD: &str = "$/cancelRequest";
+pub const CANCEL: &str = "$/cancelRequest";
 
 /// The calls of one connection that its peer can cancel: those that have begun and are not done. They are found by the JSON
 /// text of their ids.
@@ -45,7 +45,7 @@ impl Cancellable {
     /// Cancels the calls with the id in `params`. An id that no call has is ignored: the call may have ended in the meantime.
     pub(crate) fn cancel(&self, params: &str) {
         let Ok(Params { id }) = serde_json::from_str(params) else {
-            return tracing::debug!("{METHOD} without an id");
+            return tracing::debug!("{CANCEL} without an id");
         };
         let from = (id.get().to_owned(), 0);
         let calls = self.calls();
@@ -69,8 +69,8 @@ impl Cancellable {
 /// The JSON text of the id that `message` cancels, if it is this notification.
 pub fn cancelled_by(message: &[u8]) -> Option<&str> {
     // Nearly all messages do not have the name.
-    let text = str::from_utf8(message).ok().filter(|text| text.contains(METHOD))?;
-    let request = Request::read(text).ok().filter(|request| request.id.is_none() && request.method == METHOD)?;
+    let text = str::from_utf8(message).ok().filter(|text| text.contains(CANCEL))?;
+    let request = Request::read(text).ok().filter(|request| request.id.is_none() && request.method == CANCEL)?;
     serde_json::from_str::<Params<'_>>(request.params?).ok().map(|params| params.id.get())
 }
 

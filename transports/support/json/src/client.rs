@@ -31,6 +31,11 @@ pub fn params<A: Serialize>(name: &str, args: &A) -> Result<Box<RawValue>> {
     to_raw_value(args).map_err(|error| unwritable(name, &error))
 }
 
+/// The parameters of the notification [`CANCEL`](crate::CANCEL) that cancels the call with this `id`.
+pub fn cancellation(id: u64) -> Box<RawValue> {
+    RawValue::from_string(format!(r#"{{"id":{id}}}"#)).expect("an object with a number is JSON")
+}
+
 /// Rejects a call of the method `name` whose arguments and other members have so many `bytes`, if its [`request`] would be too long.
 pub fn check_request(name: &str, bytes: usize) -> Result<()> {
     check_length(name, bytes + name.len() + ENVELOPE_BYTES)

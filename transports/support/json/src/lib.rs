@@ -67,8 +67,8 @@ mod schema;
 mod tests;
 
 pub use call::{Endpoint, answer, answer_at};
-pub use cancel::{Cancellable, cancelled_before, cancelled_by};
-pub use client::{check_request, params, reply, request, result_of, unreadable};
+pub use cancel::{CANCEL, Cancellable, cancelled_before, cancelled_by};
+pub use client::{cancellation, check_request, params, reply, request, result_of, unreadable};
 pub use context::members;
 pub use fault::{rejection, reported};
 #[doc(hidden)]
