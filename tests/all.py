@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
-"""Runs the tests of the workspace as `cargo test` does, but two programs at a time: most of them wait for engines and brokers.
+"""Runs the tests of packages as `cargo test` does, but two programs at a time: most of them wait for engines and brokers.
 
     tests/all.py ARGUMENT…
 
-builds with these arguments of `cargo test`, and runs every test program of the workspace and the examples in its documentation.
+The arguments choose packages and features, as those of `cargo test` do. Every test program of these packages runs, and the examples
+in their documentation.
 """
 
 import concurrent.futures
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import tempfile
@@ -38,7 +40,7 @@ def environment(package):
         "CARGO": CARGO,
         "CARGO_MANIFEST_DIR": str(package),
         "CARGO_PKG_NAME": json.loads(subprocess.check_output([CARGO, "read-manifest"], cwd=package))["name"],
-        "LD_LIBRARY_PATH": libraries.strip(),
+        "LD_LIBRARY_PATH": os.pathsep.join(filter(None, [libraries.strip(), os.environ.get("LD_LIBRARY_PATH")])),
     }
 
 
@@ -52,12 +54,13 @@ def program(message):
 def run(words, folder, name, env):
     """Runs one program to its end and prints what it says in one piece. Returns whether it succeeded."""
     begin = time.monotonic()
-    # A file, because a server that a test leaves behind would keep a pipe open.
+    # A file, because a server that a test leaves behind would keep a pipe open. A session, because such servers end with it.
     with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(words, cwd=folder, env=env, stdout=output, stderr=output, start_new_session=True)
         try:
-            ended = subprocess.run(words, cwd=folder, env=env, stdout=output, stderr=output, timeout=MOST_SECONDS)
-            end = f"exit code {ended.returncode}"
+            end = f"exit code {process.wait(MOST_SECONDS)}"
         except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
             end = "no end"
         output.seek(0)
         text = output.read().decode(errors="replace").strip()
@@ -66,7 +69,7 @@ def run(words, folder, name, env):
 
 
 def main(arguments):
-    programs = [program(message) for message in built(arguments)]
+    programs = [program(message) for message in built(arguments)] or sys.exit("error: there are no tests")
     programs.sort(key=lambda it: next((n for n, long in enumerate(LONGEST) if it[2].startswith(f"{long} ")), len(LONGEST)))
     jobs = [(words, folder, name, environment(folder)) for words, folder, name in programs]
     jobs.append(([CARGO, "test", *arguments, "--doc"], pathlib.Path.cwd(), "the examples in the documentation", os.environ))

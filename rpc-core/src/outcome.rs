@@ -21,9 +21,10 @@ use crate::{
 /// An argument of a method, or what it replies: a type of serde that has a schema.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be an argument or a reply: it needs `Serialize`, `Deserialize` and `JsonSchema`",
-    label = "can't travel",
+    label = "not serializable",
     note = "a type of your own has them with #[derive(serde::Serialize, serde::Deserialize, schemars::JsonSchema)]",
-    note = "those of other crates often have features called `serde` and `schemars1`"
+    note = "those of other crates often have features called `serde` and `schemars1`",
+    note = "the context of a call is taken as the first parameter, `cx: &Context`"
 )]
 pub trait Value: Serialize + DeserializeOwned + JsonSchema {}
 
@@ -51,7 +52,8 @@ impl<T: Outcome> Returned<T> {
 /// What a method returns: [`Result<T>`](crate::Result), under any alias. It knows how a server sends it, and how a client gets it.
 #[diagnostic::on_unimplemented(
     message = "a method returns `everywire::Result<T>`, where `T` is `Serialize`, `Deserialize` and `JsonSchema`; this is `{Self}`",
-    label = "can't be returned",
+    label = "not an outcome",
+    note = "a type of your own is serializable with #[derive(serde::Serialize, serde::Deserialize, schemars::JsonSchema)]",
     note = "every remote call can fail, so the error is a part of the signature, and always `everywire::RpcError`"
 )]
 pub trait Outcome: Sized {

@@ -13,7 +13,7 @@ NOTES = {
     **json_service.NOTES,
     "metadata": MEMBERS,
     "deadline": f"{MEMBERS} The method stops by itself.",
-    "cancel": "everywire's client closes the WebSocket, which ends the server's loop over messages.",
+    "cancel": "jsonrpcserver does not know `$/cancelRequest`. everywire's client then closes the WebSocket, which ends the server's loop over messages.",
     "trace": MEMBERS,
 }
 
@@ -34,7 +34,8 @@ async def session(socket):
         service.CALL.set(call)
         response = await asyncio.to_thread(json_service.respond, request)
         running.remove(call)
-        if not call.given_up.is_set():
+        # A notification has no response.
+        if response and not call.given_up.is_set():
             await socket.send(response)
 
     async with asyncio.TaskGroup() as calls:

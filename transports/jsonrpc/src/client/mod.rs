@@ -24,9 +24,9 @@ use self::{connection::Connection, limits::CALLS};
 /// Arguments travel by name. A WebSocket that was lost is opened again by the next call; calls that were in flight on it
 /// are `UNAVAILABLE`, and whether they ran is not known.
 ///
-/// A call that is dropped closes its connection, so that the server cancels it, because JSON-RPC has no message for that. Over a
-/// WebSocket the client sends `$/cancelRequest`, which everywire's servers know. For others the WebSocket takes no new calls and is
-/// closed with the last one on it; until then the dropped call runs on.
+/// A dropped call is cancelled at the server. Over HTTP its connection is closed. Over a WebSocket the client sends `$/cancelRequest`,
+/// which everywire's servers know. Servers that don't know it learn of it when the WebSocket is closed: it is used for no new call,
+/// and closed with the last call on it.
 ///
 /// ```no_run
 /// # async fn connect() -> everywire_core::Result<()> {
