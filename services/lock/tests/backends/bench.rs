@@ -14,8 +14,8 @@ use tokio::{
 
 /// A lease that outlasts every case.
 pub(crate) const LONG: u64 = 60_000;
-/// A lease that a case waits for.
-pub(crate) const SHORT: u64 = 400;
+/// A lease that a case waits for. A tenth of it is the time that Redlock gives a server, which may be starved on a busy machine.
+pub(crate) const SHORT: u64 = 1_000;
 /// Longer than anything takes that should happen at once, on a busy machine.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
