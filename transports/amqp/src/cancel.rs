@@ -4,15 +4,20 @@ use std::{
     collections::{HashMap, VecDeque},
     future::pending,
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use everywire_core::wire::CancellationToken;
 use lapin::{BasicProperties, types::ShortString};
+use tokio::time::Instant;
 
 use crate::envelope;
 
-/// Cancellations whose requests have not arrived, or are answered already.
-const REMEMBERED: usize = 256;
+/// The cancellations that are remembered because no call was there for them: as many as two clients have calls.
+const REMEMBERED: usize = 4_096;
+
+/// How long they are remembered: as long as a request waits in the queue, unless its client sets a longer timeout.
+const REMEMBERED_FOR: Duration = Duration::from_secs(30);
 
 /// The calls of a connection that have begun and are not done. A call is found by the address of its caller, which nobody else knows,
 /// and by its correlation id.
@@ -22,9 +27,16 @@ pub(crate) struct Cancellable(Mutex<Calls>);
 #[derive(Default)]
 struct Calls {
     running: HashMap<CallId, Running>,
-    /// The last cancellations that no call was there for, the latest first. A request waits in the queue, where a cancellation
-    /// overtakes it.
-    early: VecDeque<CallId>,
+    early: Early,
+}
+
+/// The cancellations that no call was there for. A request may still wait in the queue, where a cancellation overtakes it. Most of
+/// these never find their request, because it was answered before or is at another server.
+#[derive(Default)]
+struct Early {
+    arrived: HashMap<CallId, Instant>,
+    /// In the order of arrival. Those whose requests have come are still among them.
+    order: VecDeque<(Instant, CallId)>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -56,30 +68,36 @@ impl CallId {
 }
 
 impl Cancellable {
+    /// Whether the call of `request` was cancelled before the request arrived. True once for each cancellation.
+    pub(crate) fn is_cancelled_early(&self, request: &BasicProperties) -> bool {
+        let mut calls = self.lock();
+        // Nearly always there are none, so nothing is copied.
+        !calls.early.arrived.is_empty() && CallId::of(request).is_some_and(|id| calls.early.take(&id))
+    }
+
     /// Completes once the call of `request` is cancelled.
     pub(crate) async fn cancelled(&self, request: &BasicProperties) {
         let Some(id) = CallId::of(request) else { return pending().await };
         self.enter(id).token.cancelled().await;
     }
 
-    /// Cancels the call that `message` says. Any client may send anything here.
+    /// Cancels the call named by `message`. Any client may send anything here.
     pub(crate) fn cancel(&self, message: &BasicProperties) {
         let Some(id) = CallId::of(message).filter(|_| envelope::is_cancellation(message)) else {
-            return tracing::debug!("a message among the cancellations is none");
+            return tracing::debug!("ignored a message that is not a cancellation");
         };
         let mut calls = self.lock();
         if let Some(running) = calls.running.remove(&id) {
             running.token.cancel();
         } else {
-            calls.early.truncate(REMEMBERED - 1);
-            calls.early.push_front(id);
+            calls.early.remember(id);
         }
     }
 
     fn enter(&self, id: CallId) -> Entry<'_> {
         let mut calls = self.lock();
-        if let Some(early) = calls.early.iter().position(|early| *early == id) {
-            calls.early.remove(early);
+        // The cancellation may have arrived since the request did.
+        if calls.early.take(&id) {
             let token = CancellationToken::new();
             token.cancel();
             return Entry { of: self, id, token };
@@ -93,6 +111,26 @@ impl Cancellable {
 
     fn lock(&self) -> MutexGuard<'_, Calls> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Early {
+    fn remember(&mut self, id: CallId) {
+        let now = Instant::now();
+        self.order.push_back((now, id.clone()));
+        self.arrived.insert(id, now);
+        let is_over = |arrived: Instant| now - arrived >= REMEMBERED_FOR;
+        while self.order.len() > REMEMBERED || self.order.front().is_some_and(|(arrived, _)| is_over(*arrived)) {
+            let Some((arrived, id)) = self.order.pop_front() else { break };
+            // The same call may have been cancelled again.
+            if self.arrived.get(&id) == Some(&arrived) {
+                self.arrived.remove(&id);
+            }
+        }
+    }
+
+    fn take(&mut self, id: &CallId) -> bool {
+        self.arrived.remove(id).is_some_and(|arrived| arrived.elapsed() < REMEMBERED_FOR)
     }
 }
 
@@ -111,6 +149,7 @@ impl Drop for Entry<'_> {
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt;
+    use tokio::time::advance;
 
     use super::*;
 
@@ -119,7 +158,7 @@ mod tests {
     }
 
     fn cancellation(caller: &str, id: &str) -> BasicProperties {
-        properties(caller, id).with_type("$/cancelRequest".into())
+        properties(caller, id).with_type(everywire_json::CANCEL.into())
     }
 
     const ONE: &str = "amq.rabbitmq.reply-to.one";
@@ -138,7 +177,7 @@ mod tests {
             request.clone().with_type("cancel".into()),
             cancellation("replies", "1"),
             cancellation("amq.rabbitmq.reply-to", "1"),
-            BasicProperties::default().with_type("$/cancelRequest".into()).with_reply_to(ONE.into()),
+            BasicProperties::default().with_type(everywire_json::CANCEL.into()).with_reply_to(ONE.into()),
             cancellation(ONE, "2"),
             cancellation(ONE, ""),
         ] {
@@ -162,20 +201,43 @@ mod tests {
         let mut waiting = Box::pin(calls.cancelled(&request));
         assert!(waiting.as_mut().now_or_never().is_none() && calls.lock().running.is_empty());
         calls.cancel(&cancellation("replies", "1"));
-        assert!(waiting.as_mut().now_or_never().is_none() && calls.lock().early.is_empty());
+        assert!(waiting.as_mut().now_or_never().is_none() && calls.lock().early.order.is_empty());
     }
 
     #[test]
     fn a_cancellation_may_come_before_its_request() {
         let calls = Cancellable::default();
-        let cancelled = |id: &str| calls.cancelled(&properties(ONE, id)).now_or_never().is_some();
-        calls.cancel(&cancellation(ONE, "7"));
+        let cancelled = |id: &str| calls.is_cancelled_early(&properties(ONE, id));
+        let cancel = |id: &str| calls.cancel(&cancellation(ONE, id));
+        cancel("7");
+        assert!(!calls.is_cancelled_early(&properties(TWO, "7")) && !cancelled("8"));
         assert!(cancelled("7") && !cancelled("7"), "once");
-        for number in 0..=REMEMBERED {
-            calls.cancel(&cancellation(ONE, &number.to_string()));
-        }
-        assert_eq!(calls.lock().early.len(), REMEMBERED);
-        assert!(!cancelled("0") && cancelled("1") && cancelled(&REMEMBERED.to_string()));
+        cancel("7");
+        assert_eq!(calls.cancelled(&properties(ONE, "7")).now_or_never(), Some(()), "while the call begins");
         assert!(calls.lock().running.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_last_early_cancellations_are_remembered_for_a_time() {
+        let calls = Cancellable::default();
+        let remembered = || {
+            let early = &calls.lock().early;
+            (early.arrived.len(), early.order.len())
+        };
+        let cancelled = |id: &str| calls.is_cancelled_early(&properties(ONE, id));
+        let cancel = |id: &str| calls.cancel(&cancellation(ONE, id));
+        (0..=REMEMBERED).for_each(|number| cancel(&number.to_string()));
+        assert_eq!(remembered(), (REMEMBERED, REMEMBERED));
+        assert!(!cancelled("0") && cancelled("1") && cancelled(&REMEMBERED.to_string()));
+        advance(REMEMBERED_FOR / 2).await;
+        cancel("2");
+        advance(REMEMBERED_FOR / 2).await;
+        assert!(!cancelled("3"), "its time is over");
+        cancel("x");
+        assert_eq!(remembered(), (2, 2));
+        assert!(cancelled("2") && cancelled("x"));
+        advance(REMEMBERED_FOR).await;
+        cancel("y");
+        assert_eq!(remembered(), (1, 1));
     }
 }

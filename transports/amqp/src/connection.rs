@@ -141,6 +141,9 @@ impl<S: Service> Connection<S> {
     async fn answer(&self, delivery: Delivery) -> lapin::Result<()> {
         let caller = delivery.properties.reply_to().as_ref();
         let receipt = Receipt::of(&self.queue.channel, delivery.delivery_tag);
+        if self.cancellable.is_cancelled_early(&delivery.properties) {
+            return receipt.send().await;
+        }
         let delivered = self.delivered(&delivery);
         let reply = tokio::select! {
             biased;

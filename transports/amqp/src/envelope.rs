@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use everywire_core::{Budget, Result, RpcError, wire::Outgoing};
+use everywire_json::CANCEL;
 use everywire_net::{encoding::Encoding, http1::Received};
 use lapin::{BasicProperties, message::Delivery, types::ShortString};
 
@@ -15,9 +16,6 @@ const CONTENT_TYPE: &str = "application/json";
 /// The queue of replies that is not declared: the broker delivers them to the channel that sent the request. In the `reply_to` of a
 /// message, the broker replaces this name by the address of the channel, which has to consume it.
 pub(crate) const DIRECT_REPLY_TO: &str = "amq.rabbitmq.reply-to";
-
-/// The property `type` of a message that cancels a call.
-const CANCELLATION: &str = "$/cancelRequest";
 
 /// The properties of the request with this `number`. It waits in the queue for as long as the call has time.
 pub(crate) fn request(number: u64, outgoing: &Outgoing<'_>) -> BasicProperties {
@@ -47,16 +45,16 @@ pub(crate) fn reply_to(request: &Delivery) -> BasicProperties {
     }
 }
 
-/// The properties of the message that cancels the request with this `number`. It has no body.
+/// The properties of the message that cancels the request with this `number`: its `type` is [`CANCEL`], and it has no body.
 pub(crate) fn cancellation(number: u64) -> BasicProperties {
     BasicProperties::default()
-        .with_type(CANCELLATION.into())
+        .with_type(CANCEL.into())
         .with_correlation_id(number.to_string().into())
         .with_reply_to(DIRECT_REPLY_TO.into())
 }
 
 pub(crate) fn is_cancellation(properties: &BasicProperties) -> bool {
-    properties.kind().as_ref().is_some_and(|kind| kind.as_str() == CANCELLATION)
+    properties.kind().as_ref().is_some_and(|kind| kind.as_str() == CANCEL)
 }
 
 /// Whether a queue is the address of a channel. The broker makes those up, and nobody can guess one.
@@ -64,7 +62,7 @@ pub(crate) fn is_address(queue: &ShortString) -> bool {
     queue.as_str().strip_prefix(DIRECT_REPLY_TO).is_some_and(|rest| rest.starts_with('.'))
 }
 
-/// The address in the reply of a server that takes cancellations.
+/// The address in the reply of a server that accepts cancellations.
 pub(crate) fn server(reply: &BasicProperties) -> Option<ShortString> {
     reply.reply_to().clone().filter(is_address)
 }

@@ -35,8 +35,9 @@
 //! It has no body, and nothing answers it. The server drops the calls of the message with this correlation id and acknowledges the
 //! message. The caller has to use direct reply-to and to cancel on the channel that sent the request: then `reply_to` is the address that the
 //! broker put into the request, which nobody can guess, so nobody cancels the call of another. A server that does
-//! not have the call remembers the last 256 such messages, because a request may still wait in the queue; so a caller that
-//! cancels gives each request a correlation id of its own. Any other message to a server's address is ignored.
+//! not have the call remembers the last 4,096 such messages, each for 30 s, because a request may still wait in the queue: if it
+//! arrives in this time, it is acknowledged and does not run. So a caller that cancels gives each request a correlation id of its own.
+//! Any other message to a server's address is ignored.
 //!
 //! An address lasts as long as its channel. A message to an old one is dropped by the broker. With a broker that has no direct
 //! reply-to, replies have no `reply_to`.

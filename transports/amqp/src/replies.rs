@@ -101,7 +101,7 @@ async fn open_channel(connection: &Connection) -> Result<Channel> {
     Ok(channel)
 }
 
-/// Cancels what the messages to the channel's address say, until the channel is closed.
+/// Cancels the calls named by the messages sent to the channel's address, until the channel is closed.
 async fn read(mut cancellations: Consumer, calls: Arc<Cancellable>) {
     while let Some(Ok(message)) = cancellations.next().await {
         calls.cancel(&message.properties);

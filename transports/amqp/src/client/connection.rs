@@ -47,7 +47,7 @@ type Responder = oneshot::Sender<Result<Response>>;
 
 pub(super) struct Response {
     body: Vec<u8>,
-    /// The address of the server, if it takes cancellations.
+    /// The address of the server, if it accepts cancellations.
     server: Option<ShortString>,
 }
 
@@ -88,9 +88,9 @@ impl Connection {
         })
     }
 
-    /// Whether the connection is still there.
+    /// Whether the connection is still there and can cancel calls.
     pub(crate) fn is_open(&self) -> bool {
-        self.pending.lock().is_some() && self.channel.status().connected()
+        self.pending.lock().is_some() && self.channel.status().connected() && self.canceller.is_running()
     }
 
     /// The number of the next request, for its id.
@@ -122,7 +122,7 @@ impl Connection {
         Ok(response.body)
     }
 
-    /// Cancels the call that sent the request `number` to `queue`. Returns false if no server of the queue is known.
+    /// Cancels the call that sent the request `number` to `queue`. Returns false if its server may not learn of it.
     pub(crate) fn cancel(&self, queue: &ShortString, number: u64) -> bool {
         self.canceller.cancel(queue, number)
     }

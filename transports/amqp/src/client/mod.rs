@@ -27,10 +27,14 @@ const CALLS: usize = 1_024;
 /// The time of a call travels with it: the broker drops a request that waited in the queue for longer, and the server ends a
 /// call that runs for longer.
 ///
-/// If a call is dropped before, the client cancels it at the last 16 servers of its queue that have replied on this connection,
-/// and they end it at once. A call at another server of the queue ends with its time. While no server of the queue has replied,
-/// as when the first call is dropped, the connection takes no new calls and is closed with the last one on it, at once if
-/// there is no other. A server notices that, because it looks for its callers every 5 s.
+/// If a call is dropped before its response arrives, the client cancels it at each server of its queue that has replied on this
+/// connection, and the one that has the call ends it at once. The connection remembers the last 16 servers that replied, for all
+/// queues of the clones that share it. If no server of the queue has replied for 5 s, as when the first call is dropped, the
+/// connection also takes no new calls and is closed with the last one on it, at once if there is no other. A server that the
+/// cancellation did not reach notices that, because it looks for its callers every 5 s.
+///
+/// So a dropped call runs until its deadline if its server has not replied on this connection, or has restarted since, while
+/// a server of the queue replied in the last 5 s.
 #[derive(Debug, Clone)]
 pub struct Client {
     broker: Broker,

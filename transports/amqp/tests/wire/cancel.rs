@@ -1,6 +1,6 @@
 //! Calls whose callers drop them.
 
-use lapin::BasicProperties;
+use lapin::{BasicProperties, Consumer, types::ShortString};
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -12,7 +12,13 @@ use futures_util::StreamExt;
 
 /// How soon a dropped call ends at the server: a few milliseconds, and what a busy machine adds. A server that looks for its callers
 /// needs 5 s.
-const AT_ONCE: Duration = Duration::from_millis(500);
+const AT_ONCE: Duration = Duration::from_secs(3);
+
+/// How long a client takes the address of a server to be its last one.
+const TRUSTED: Duration = Duration::from_secs(5);
+
+/// How long a client tries to send cancellations.
+const SEND_TIME: Duration = Duration::from_secs(5);
 
 impl Running {
     /// Waits until so few calls wait, which takes no time.
@@ -92,20 +98,25 @@ async fn a_thousand_dropped_calls_end_at_once() {
 
 /// The server has as many unacknowledged requests as it may, so a request waits in the queue. Its cancellation doesn't.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_call_that_is_dropped_before_it_begins_ends_as_it_begins() {
+async fn a_call_that_is_dropped_while_it_waits_in_the_queue_does_not_run() {
     needs!(RabbitMq);
     let limits = Limits { calls_in_flight: 1, ..Limits::default() };
     let running = Running::start_at(&shared_broker().await.url, &new_queue(), limits).await;
     let client = running.known().await;
     let raw = Raw::connect(&running.url, false).await;
-    let first = wait(&client);
-    running.waiting(1).await;
-    let second = wait(&client);
-    until("the second waits in the queue", async || raw.messages(&running.queue).await == 1).await;
-    second.abort();
-    assert!(second.await.unwrap_err().is_cancelled());
+    // The first is acknowledged early, because it takes long. No more than one is, so the second keeps others in the queue.
+    let (first, second) = (wait(&client), wait(&client));
+    running.waiting(2).await;
+    let dropped = tokio::spawn({
+        let client = Arc::clone(&client);
+        async move { client.count().await }
+    });
+    until("the request waits in the queue", async || raw.messages(&running.queue).await == 1).await;
+    dropped.abort();
+    assert!(dropped.await.unwrap_err().is_cancelled());
     first.abort();
-    // It stands behind the second in the queue.
+    second.abort();
+    // It stands behind the dropped one in the queue.
     assert_eq!(client.count().await, Ok(1));
     running.waiting_at_once(0).await;
 }
@@ -124,6 +135,26 @@ async fn a_client_learns_the_address_of_another_server() {
     second.waiting(1).await;
     dropped.abort();
     second.waiting_at_once(0).await;
+}
+
+/// The only server of a queue restarts, and has not replied to the client since.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dropped_call_ends_at_a_server_whose_address_the_client_does_not_know() {
+    needs!(RabbitMq);
+    let mut first = Running::start().await;
+    let client = first.known().await;
+    first.stop.cancel();
+    (&mut first.serving).await.unwrap().unwrap();
+    let second = Running::start_at(&first.url, &first.queue, Limits::default()).await;
+    let dropped = wait(&client);
+    second.waiting(1).await;
+    sleep(TRUSTED).await;
+    dropped.abort();
+    let since = Instant::now();
+    second.waiting(0).await;
+    // Its deadline is 25 s away.
+    assert!(since.elapsed() < Duration::from_secs(15), "{:?}", since.elapsed());
+    assert_eq!(client.add(3, 4).await, Ok(7));
 }
 
 /// Other messages of the connection are under way when calls are dropped.
@@ -159,11 +190,14 @@ async fn calls_are_dropped_while_others_begin_and_end() {
     while let Some(ended) = busy.join_next().await {
         ended.unwrap();
     }
+    // Its request is the last one in the queue.
+    assert_eq!(client.count().await, Ok(1));
+    running.waiting_at_once(0).await;
 }
 
 /// The broker closes the channel of a reply that it does not take, and with it the address.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_whose_address_changes_tells_its_callers() {
+async fn a_server_whose_address_changes_notifies_its_callers() {
     needs!(RabbitMq);
     let broker = Broker::start().await;
     let caller = Client::connect(&broker.url).await.unwrap();
@@ -188,34 +222,72 @@ async fn logged(broker: &Broker, text: &str) {
     until(text, async || broker.log().contains(text)).await;
 }
 
-/// A server by hand sees what the client sends.
+/// A server by hand and a client that knows it.
+struct ByHand {
+    raw: Raw,
+    requests: Consumer,
+    client: Arc<DemoClient<Client>>,
+    /// The address of the client.
+    caller: ShortString,
+}
+
+impl ByHand {
+    async fn start(url: &str) -> Self {
+        let (raw, queue) = (Raw::connect(url, true).await, new_queue());
+        let mut requests = raw.requests(&queue).await;
+        let client = Arc::new(DemoClient::new(Client::connect(url).await.unwrap().queue(&queue)));
+        let add = tokio::spawn({
+            let client = Arc::clone(&client);
+            async move { client.add(3, 4).await }
+        });
+        let request = raw::next(&mut requests).await.properties;
+        let caller = request.reply_to().clone().unwrap();
+        let reply = BasicProperties::default().with_correlation_id(request.correlation_id().clone().unwrap());
+        let addressed = reply.with_reply_to("amq.rabbitmq.reply-to".into());
+        raw.send(caller.as_str(), br#"{"jsonrpc":"2.0","id":1,"result":7}"#, addressed).await;
+        assert_eq!(add.await.unwrap(), Ok(7));
+        Self { raw, requests, client, caller }
+    }
+
+    /// A call that waits, and the address of its caller.
+    async fn wait(&mut self) -> (JoinHandle<Result<u64>>, ShortString) {
+        let call = wait(&self.client);
+        let request = raw::next(&mut self.requests).await.properties;
+        (call, request.reply_to().clone().unwrap())
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancellation_in_bytes() {
     needs!(RabbitMq);
-    let (url, queue) = (&shared_broker().await.url, new_queue());
-    let mut server = Raw::connect(url, true).await;
-    let mut requests = server.requests(&queue).await;
-    let client = Arc::new(DemoClient::new(Client::connect(url).await.unwrap().queue(&queue)));
-    let add = tokio::spawn({
-        let client = Arc::clone(&client);
-        async move { client.add(3, 4).await }
-    });
-    let request = raw::next(&mut requests).await.properties;
-    let caller = request.reply_to().clone().unwrap();
-    let reply = BasicProperties::default().with_correlation_id(request.correlation_id().clone().unwrap());
-    let addressed = reply.with_reply_to("amq.rabbitmq.reply-to".into());
-    server.send(caller.as_str(), br#"{"jsonrpc":"2.0","id":1,"result":7}"#, addressed).await;
-    assert_eq!(add.await.unwrap(), Ok(7));
+    let mut server = ByHand::start(&shared_broker().await.url).await;
     for number in ["2", "3"] {
-        let dropped = wait(&client);
-        let request = raw::next(&mut requests).await.properties;
-        assert_eq!(request.reply_to().as_ref(), Some(&caller), "the connection stays in use");
+        let (dropped, caller) = server.wait().await;
+        assert_eq!(caller, server.caller, "the connection stays in use");
         dropped.abort();
-        let cancellation = raw::next(&mut server.consumer).await;
+        let cancellation = raw::next(&mut server.raw.consumer).await;
         let expected = BasicProperties::default().with_type("$/cancelRequest".into());
-        let expected = expected.with_correlation_id(number.into()).with_reply_to(caller.clone());
+        let expected = expected.with_correlation_id(number.into()).with_reply_to(caller);
         assert_eq!((cancellation.properties, &cancellation.data[..]), (expected, &b""[..]));
     }
+}
+
+/// A broker that is short of memory reads nothing more from a connection that has sent a message.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_cannot_send_cancellations_takes_no_more_calls() {
+    needs!(RabbitMq);
+    let broker = Broker::start().await;
+    let mut server = ByHand::start(&broker.url).await;
+    let ((first, _), (second, _)) = (server.wait().await, server.wait().await);
+    broker.ctl(["eval", "rabbit_alarm:set_alarm({{resource_limit, memory, node()}, []})."]);
+    first.abort();
+    raw::next(&mut server.raw.consumer).await;
+    second.abort();
+    sleep(SEND_TIME + Duration::from_secs(1)).await;
+    broker.ctl(["eval", "rabbit_alarm:clear_alarm({resource_limit, memory, node()})."]);
+    let (call, caller) = server.wait().await;
+    assert_ne!(caller, server.caller);
+    call.abort();
 }
 
 /// The cancellation of the call with this id, for the caller that sends it.

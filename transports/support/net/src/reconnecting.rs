@@ -84,7 +84,7 @@ impl<C> Reconnecting<C> {
         self.until_answered_or(connection, response, |_| false).await
     }
 
-    /// Does the same, unless `cancel` returns that the server is told of the dropped call: then the connection remains in use.
+    /// Does the same, unless `cancel` returns that the server is notified of the dropped call: then the connection remains in use.
     pub async fn until_answered_or<T>(
         &self,
         connection: &Arc<C>,
@@ -174,8 +174,9 @@ mod tests {
         let late = tokio::time::timeout(Duration::ZERO, reconnecting.until_answered(&other_call, never()));
         assert!(late.await.is_err());
         assert!(Arc::ptr_eq(&second, &connection().await.unwrap()), "a call on the old one leaves the new one alone");
-        let told = tokio::time::timeout(Duration::ZERO, reconnecting.until_answered_or(&second, never(), |()| true));
-        assert!(told.await.is_err());
-        assert!(Arc::ptr_eq(&second, &connection().await.unwrap()), "the server knows, so it stays in use");
+        let cancelled =
+            tokio::time::timeout(Duration::ZERO, reconnecting.until_answered_or(&second, never(), |()| true));
+        assert!(cancelled.await.is_err());
+        assert!(Arc::ptr_eq(&second, &connection().await.unwrap()), "the server is notified, so it stays in use");
     }
 }
