@@ -2,7 +2,11 @@
 
 use std::{borrow::Cow, marker::PhantomData};
 
-use serde::de::{DeserializeSeed, Error as _, IntoDeserializer, MapAccess, SeqAccess, Visitor};
+use serde::{
+    Deserializer,
+    de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor},
+    forward_to_deserialize_any,
+};
 
 use super::super::{
     enums::Scope,
@@ -250,7 +254,7 @@ impl<'de> SeqAccess<'de> for Elements<'_, '_> {
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>> {
         if self.packed.is_empty() {
             if self.form == Form::Bytes {
-                return self.next_byte().map(|byte| seed.deserialize(byte.into_deserializer())).transpose();
+                return self.next_byte().map(|byte| seed.deserialize(Byte(byte))).transpose();
             }
             if self.is_over()? {
                 return Ok(None);
@@ -302,6 +306,27 @@ impl Elements<'_, '_> {
         let found = self.field.find()?;
         self.ended = found.is_none();
         found.ok_or(LIST_ENDED)
+    }
+}
+
+/// The deserializer of an element of a list of bytes, once the first one has told that they are bytes. serde's own
+/// deserializer of a `u8` hands a newtype's visitor the number, which it does not accept.
+struct Byte(u8);
+
+impl<'de> Deserializer<'de> for Byte {
+    type Error = Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        visitor.visit_u8(self.0)
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _name: &'static str, visitor: V) -> Result<V::Value> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        seq tuple tuple_struct map struct enum identifier ignored_any
     }
 }
 
