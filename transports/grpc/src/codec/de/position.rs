@@ -267,14 +267,6 @@ impl<'de> SeqAccess<'de> for Elements<'_, '_> {
             element => element.map(Some),
         }
     }
-
-    /// Known for bytes only. What begins with the tag of field 1 is more likely a message.
-    fn size_hint(&self) -> Option<usize> {
-        match self.bytes.first() {
-            Some(0x08..0x10) | None => None,
-            Some(_) => Some(self.bytes.len()),
-        }
-    }
 }
 
 impl Elements<'_, '_> {
