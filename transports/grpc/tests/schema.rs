@@ -356,7 +356,7 @@ fn appending_breaks_nothing_and_any_other_change_does() {
     let removed = changed(&|set| drop(message_of(set, "AddRequest").field.pop()));
     assert_eq!(removed, ["field 2 of test.v1.AddRequest was `int64 b` and is gone"]);
     let gone = changed(&|set| drop(set.file[0].service[0].method.remove(2)));
-    assert_eq!(gone, ["/test.v1.Demo/Nothing was `.test.v1.NothingRequest -> .test.v1.NothingReply` and is gone"]);
+    assert_eq!(gone, ["/test.v1.Demo/Nothing was `NothingRequest -> NothingReply` and is gone"]);
     let recoloured = changed(&|set| set.file[0].enum_type[0].value.reverse());
     assert_eq!(recoloured, [""; 0], "only numbers count, not their order");
 }
