@@ -151,6 +151,11 @@ struct Metres(f64);
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(crate = "everywire::serde")]
 #[schemars(crate = "everywire::schemars")]
+struct Level(u8);
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(crate = "everywire::serde")]
+#[schemars(crate = "everywire::schemars")]
 struct Point(i32, i32);
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -235,6 +240,8 @@ types! {
     cube "a list of lists of lists" Vec<Vec<Vec<f64>>> = [vec![vec![], vec![vec![0.5], vec![]]]];
     gaps "a list with gaps" Vec<Option<u32>> = [vec![None, Some(0), Some(7)]];
     lists_of_texts "a list of lists of texts" Vec<Vec<String>> = [vec![vec![], vec![String::new()]]];
+    levels "a list of newtypes of bytes" Vec<Level> = [vec![], vec![Level(0), Level(255)]];
+    maybe_levels "the same or nothing" Option<Vec<Level>> = [None, Some(vec![]), Some(vec![Level(8), Level(0)])];
     queue "a queue" VecDeque<u8> = [[1, 2].into()];
     set "a set" BTreeSet<String> = [["a".to_owned()].into()];
     map "a map" BTreeMap<String, u64> = [[].into(), [("a".into(), 0)].into()];

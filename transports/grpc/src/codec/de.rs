@@ -4,6 +4,7 @@
 //! without a table of what it holds. A message in another order is sorted first. Several occurrences of a
 //! message merge by joining their bytes, which is what merging means.
 
+mod list;
 mod position;
 mod variant;
 

@@ -58,6 +58,9 @@ struct List {
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Unit;
 
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Level(u8);
+
 fn from_slice_within<T: DeserializeOwned>(bytes: &[u8], depth: usize) -> Result<T, Error> {
     read(Message::new(bytes, Scope { depth, enums: Enums::default() }))
 }
@@ -124,6 +127,15 @@ fn lists_and_maps() {
     assert_eq!(from_slice::<Vec<u32>>(&[8, 1, 10, 0, 10, 2, 2, 3, 8, 4]), Ok(vec![1, 2, 3, 4]), "packed and not");
     assert_eq!(from_slice::<Vec<u32>>(&[10, 0]), Ok(vec![]), "an empty packed list");
     assert_eq!(from_slice::<Vec<u8>>(&[10, 2, 1, 2, 10, 1, 3]), Ok(vec![3]), "the last bytes win");
+}
+
+#[test]
+fn newtypes_of_bytes_are_bytes_in_a_list() {
+    let levels = || vec![Level(8), Level(0), Level(255)];
+    golden(&levels(), &[10, 3, 8, 0, 255]);
+    golden(&Some(levels()), &[10, 3, 8, 0, 255]);
+    golden(&vec![levels(), vec![]], &[10, 3, 8, 0, 255, 10, 0]);
+    golden(&vec![Some(Level(1)), None], &[10, 2, 8, 1, 10, 0]);
 }
 
 #[test]

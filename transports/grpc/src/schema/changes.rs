@@ -1,20 +1,28 @@
-//! Finds the changes of a `.proto` that break peers built from an older one.
+//! Finds the changes of a `.proto` that break clients built from an older one.
 
 use std::collections::BTreeMap;
 
-use prost_types::{DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, FileDescriptorSet};
+use prost_types::{
+    DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, FileDescriptorProto, FileDescriptorSet, MessageOptions,
+};
 
-/// What `old` promises and `new` does not keep, a line for each. Empty if `new` only appends.
+use super::print::{field_type, short};
+
+/// What breaks clients built from `old` at a server of `new`, a line for each. Empty if `new` only appends.
 ///
 /// Names count: renaming a field changes nothing on the wire, but breaks the source of a client. To compare with a committed
 /// `.proto`, compile it to a `FileDescriptorSet` first, for example with protoc or the crate protox.
 pub fn breaking_changes(old: &FileDescriptorSet, new: &FileDescriptorSet) -> Vec<String> {
-    broken(promises(old), &promises(new))
+    broken(relied_on(old), &relied_on(new))
 }
 
-/// What `old` promises, by where it is, and `new` does not keep.
-pub(super) fn broken(old: BTreeMap<String, String>, new: &BTreeMap<String, String>) -> Vec<String> {
+/// What clients rely on: how each element is declared, by its name. That of a message or a service says nothing more.
+pub(super) type ReliedOn = BTreeMap<String, String>;
+
+/// The elements of `old` that `new` lacks or declares otherwise.
+pub(super) fn broken(old: ReliedOn, new: &ReliedOn) -> Vec<String> {
     let broken = old.into_iter().filter_map(|(element, was)| match new.get(&element) {
+        None if was.is_empty() => Some(format!("{element} is gone")),
         None => Some(format!("{element} was `{was}` and is gone")),
         Some(is) if *is != was => Some(format!("{element} was `{was}` and is now `{is}`")),
         Some(_) => None,
@@ -22,54 +30,53 @@ pub(super) fn broken(old: BTreeMap<String, String>, new: &BTreeMap<String, Strin
     broken.collect()
 }
 
-/// What peers rely on, by where it is.
-fn promises(set: &FileDescriptorSet) -> BTreeMap<String, String> {
-    let mut promises = BTreeMap::new();
+/// The elements of all files in `set`, with types as a `.proto` writes them.
+pub(super) fn relied_on(set: &FileDescriptorSet) -> ReliedOn {
+    let mut elements = ReliedOn::new();
     for file in &set.file {
         let package = if file.package().is_empty() { String::new() } else { format!("{}.", file.package()) };
         for message in &file.message_type {
-            message_promises(&package, message, &mut promises);
+            add_message(&package, file, message, &mut elements);
         }
         for r#enum in &file.enum_type {
-            enum_promises(&package, r#enum, &mut promises);
+            add_enum(&package, r#enum, &mut elements);
         }
         for service in &file.service {
+            let name = format!("{package}{}", service.name());
             for method in &service.method {
-                let element = format!("/{package}{}/{}", service.name(), method.name());
-                promises.insert(element, format!("{} -> {}", method.input_type(), method.output_type()));
+                let (input, output) = (short(file, method.input_type()), short(file, method.output_type()));
+                elements.insert(format!("/{name}/{}", method.name()), format!("{input} -> {output}"));
             }
+            elements.insert(format!("service {name}"), String::new());
         }
     }
-    promises
+    elements
 }
 
-fn message_promises(prefix: &str, message: &DescriptorProto, promises: &mut BTreeMap<String, String>) {
+fn add_message(prefix: &str, file: &FileDescriptorProto, message: &DescriptorProto, elements: &mut ReliedOn) {
     let name = format!("{prefix}{}", message.name());
     for field in &message.field {
-        promises.insert(format!("field {} of {name}", field.number()), field_promise(field));
+        elements.insert(format!("field {} of {name}", field.number()), declaration(file, message, field));
     }
     let inner = format!("{name}.");
-    message.nested_type.iter().for_each(|nested| message_promises(&inner, nested, promises));
-    message.enum_type.iter().for_each(|nested| enum_promises(&inner, nested, promises));
-    promises.insert(format!("message {name}"), message.name().to_owned());
+    // The entries of a map are in the type of its field.
+    let is_entry = |nested: &&DescriptorProto| nested.options.as_ref().is_some_and(MessageOptions::map_entry);
+    message
+        .nested_type
+        .iter()
+        .filter(|nested| !is_entry(nested))
+        .for_each(|it| add_message(&inner, file, it, elements));
+    message.enum_type.iter().for_each(|nested| add_enum(&inner, nested, elements));
+    elements.insert(format!("message {name}"), String::new());
 }
 
-fn field_promise(field: &FieldDescriptorProto) -> String {
-    let label = match field.oneof_index {
-        _ if field.proto3_optional() => "optional",
-        Some(_) => "oneof",
-        None => field.label().as_str_name(),
-    };
-    let kind = match field.type_name() {
-        "" => field.r#type().as_str_name(),
-        name => name,
-    };
-    let text = format!("{label} {kind} {}", field.name());
-    text.replace("LABEL_OPTIONAL ", "").replace("LABEL_", "").replace("TYPE_", "").to_lowercase()
+fn declaration(file: &FileDescriptorProto, message: &DescriptorProto, field: &FieldDescriptorProto) -> String {
+    let oneof = if field.oneof_index.is_some() && !field.proto3_optional() { "oneof " } else { "" };
+    format!("{oneof}{} {}", field_type(file, message, field), field.name())
 }
 
-fn enum_promises(prefix: &str, r#enum: &EnumDescriptorProto, promises: &mut BTreeMap<String, String>) {
+fn add_enum(prefix: &str, r#enum: &EnumDescriptorProto, elements: &mut ReliedOn) {
     for value in &r#enum.value {
-        promises.insert(format!("value {} of {prefix}{}", value.number(), r#enum.name()), value.name().to_owned());
+        elements.insert(format!("value {} of {prefix}{}", value.number(), r#enum.name()), value.name().to_owned());
     }
 }

@@ -12,6 +12,7 @@ mod members;
 mod model;
 mod names;
 mod print;
+mod read;
 mod types;
 
 pub use changes::breaking_changes;

@@ -111,7 +111,12 @@ fn oneof(message: &DescriptorProto) -> Option<&str> {
     message.oneof_decl.first().filter(|_| in_oneof).map(OneofDescriptorProto::name)
 }
 
-fn field_type(file: &FileDescriptorProto, message: &DescriptorProto, field: &FieldDescriptorProto) -> String {
+/// The type of a field and its label, as in `repeated uint32`.
+pub(super) fn field_type(
+    file: &FileDescriptorProto,
+    message: &DescriptorProto,
+    field: &FieldDescriptorProto,
+) -> String {
     let entry = field.type_name().rsplit('.').next();
     let map = message.nested_type.iter().find(|nested| field.r#type() == Type::Message && Some(nested.name()) == entry);
     if let Some([key, value]) = map.map(|entry| &entry.field[..]) {
@@ -125,18 +130,10 @@ fn field_type(file: &FileDescriptorProto, message: &DescriptorProto, field: &Fie
     format!("{label}{}", value_type(file, field))
 }
 
-fn value_type<'a>(file: &FileDescriptorProto, field: &'a FieldDescriptorProto) -> &'a str {
+fn value_type(file: &FileDescriptorProto, field: &FieldDescriptorProto) -> String {
     match field.r#type() {
-        Type::Bool => "bool",
-        Type::Int32 => "int32",
-        Type::Int64 => "int64",
-        Type::Uint32 => "uint32",
-        Type::Uint64 => "uint64",
-        Type::Float => "float",
-        Type::Double => "double",
-        Type::String => "string",
-        Type::Bytes => "bytes",
-        _ => short(file, field.type_name()),
+        Type::Message | Type::Enum => short(file, field.type_name()).to_owned(),
+        kind => kind.as_str_name().trim_start_matches("TYPE_").to_lowercase(),
     }
 }
 
@@ -147,7 +144,7 @@ fn visible<'a>(file: &FileDescriptorProto, service: &ServiceDescriptorProto, ful
 }
 
 /// The name within the file of a full name such as `.everywire.v1.Permit`.
-fn short<'a>(file: &FileDescriptorProto, name: &'a str) -> &'a str {
+pub(super) fn short<'a>(file: &FileDescriptorProto, name: &'a str) -> &'a str {
     let name = name.trim_start_matches('.');
-    name.strip_prefix(file.package()).map_or(name, |rest| rest.trim_start_matches('.'))
+    name.strip_prefix(file.package()).and_then(|rest| rest.strip_prefix('.')).unwrap_or(name)
 }

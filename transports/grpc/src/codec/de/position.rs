@@ -2,17 +2,16 @@
 
 use std::{borrow::Cow, marker::PhantomData};
 
-use serde::de::{DeserializeSeed, Error as _, IntoDeserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 
-use super::super::{
-    enums::Scope,
-    error::{ABSENT, Error, Result},
-    wire::{Records, Wire, is_ordered, ordered, take_number},
+use super::{
+    super::{
+        enums::Scope,
+        error::{ABSENT, Error, Result},
+        wire::{Records, Wire, is_ordered, ordered},
+    },
+    list::{Elements, wrapped},
 };
-
-const NO_PROGRESS: Error = Error::new("the elements of a list read nothing");
-/// Internal: `Elements` turns it into the end of its list.
-const LIST_ENDED: Error = Error::new("the list has ended");
 
 /// The deserializer of a whole message. A value that is not a message is in its field 1.
 #[derive(Debug, Clone, Copy)]
@@ -191,13 +190,7 @@ impl<'a> Position<'a> for Field<'_, 'a> {
 
     fn list<'de, V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value> {
         if self.role != Role::Single {
-            return visitor.visit_seq(Elements {
-                field: self,
-                packed: &[],
-                bytes: &[],
-                form: Form::Records,
-                ended: false,
-            });
+            return visitor.visit_seq(Elements::of_field(self));
         }
         let (bytes, message) = self.undecided()?;
         wrapped(bytes, &message, self.records.scope, visitor)
@@ -212,146 +205,8 @@ impl<'a> Position<'a> for Field<'_, 'a> {
     }
 }
 
-/// Reads a list in a record of its own, which is `bytes` or a `message`.
-fn wrapped<'de, V: Visitor<'de>>(bytes: &[u8], message: &[u8], scope: Scope<'_>, visitor: V) -> Result<V::Value> {
-    let mut records = Records::of_one_field(message, scope);
-    let field = Field { records: &mut records, number: 1, role: Role::Plain };
-    visitor.visit_seq(Elements { field, packed: &[], bytes, form: Form::Undecided, ended: false })
-}
-
 pub(super) fn text(bytes: &[u8]) -> Result<&str> {
     str::from_utf8(bytes).map_err(Error::custom)
-}
-
-/// The elements of a list: one in each record, or many packed into one.
-pub(super) struct Elements<'r, 'a> {
-    pub(super) field: Field<'r, 'a>,
-    pub(super) packed: &'a [u8],
-    /// Of a list of bytes, or of one that is undecided.
-    pub(super) bytes: &'a [u8],
-    pub(super) form: Form,
-    pub(super) ended: bool,
-}
-
-/// What the elements of a list are read from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
-    /// The records of a field, and what is packed in one.
-    Records,
-    /// A record of the list's own: bytes or a message, which the first element tells.
-    Undecided,
-    /// Bytes.
-    Bytes,
-}
-
-impl<'de> SeqAccess<'de> for Elements<'_, '_> {
-    type Error = Error;
-
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>> {
-        if self.packed.is_empty() {
-            if self.form == Form::Bytes {
-                return self.next_byte().map(|byte| seed.deserialize(byte.into_deserializer())).transpose();
-            }
-            if self.is_over()? {
-                return Ok(None);
-            }
-        }
-        let before = self.left();
-        match seed.deserialize(At::new(Element(self))) {
-            Err(_) if self.ended => Ok(None),
-            Ok(_) if self.left() == before && self.form != Form::Bytes => Err(NO_PROGRESS),
-            element => element.map(Some),
-        }
-    }
-
-    /// Known for bytes only. What begins with the tag of field 1 is more likely a message.
-    fn size_hint(&self) -> Option<usize> {
-        match self.bytes.first() {
-            Some(0x08..0x10) | None => None,
-            Some(_) => Some(self.bytes.len()),
-        }
-    }
-}
-
-impl Elements<'_, '_> {
-    fn next_byte(&mut self) -> Option<u8> {
-        let (byte, rest) = self.bytes.split_first()?;
-        self.bytes = rest;
-        Some(*byte)
-    }
-
-    /// Whether no record is left. While the list is undecided, only that of an empty record is certain.
-    fn is_over(&mut self) -> Result<bool> {
-        if self.form == Form::Undecided {
-            return Ok(self.field.records.left() == 0);
-        }
-        Ok(self.field.find()?.is_none())
-    }
-
-    fn left(&self) -> (usize, usize) {
-        (self.field.records.left(), self.packed.len())
-    }
-
-    /// The next record. The list has ended if there is none, which shows this late after an empty packed record.
-    fn record(&mut self) -> Result<Wire> {
-        if self.form == Form::Undecided {
-            self.form = Form::Records;
-            self.bytes = &[];
-            self.field.records.scope = self.field.records.scope.deeper()?;
-        }
-        let found = self.field.find()?;
-        self.ended = found.is_none();
-        found.ok_or(LIST_ENDED)
-    }
-}
-
-pub(super) struct Element<'e, 'r, 'a>(&'e mut Elements<'r, 'a>);
-
-impl<'a> Position<'a> for Element<'_, '_, 'a> {
-    fn number(&mut self, wire: Wire) -> Result<u64> {
-        while self.0.packed.is_empty() {
-            if self.0.record()? != Wire::Len {
-                return self.0.field.records.number(wire);
-            }
-            self.0.packed = self.0.field.records.payload()?;
-        }
-        take_number(&mut self.0.packed, wire)
-    }
-
-    fn byte(&mut self) -> Result<u64> {
-        if self.0.form == Form::Records {
-            self.0.bytes = match std::mem::take(&mut self.0.packed) {
-                [] => self.0.field.payload(Ok)?,
-                rest => rest,
-            };
-        }
-        self.0.form = Form::Bytes;
-        let byte = self.0.next_byte();
-        self.0.ended = byte.is_none();
-        byte.map(u64::from).ok_or(LIST_ENDED)
-    }
-
-    fn payload<T: Default>(&mut self, read: fn(&'a [u8]) -> Result<T>) -> Result<T> {
-        self.0.record()?;
-        read(self.0.field.records.payload()?)
-    }
-
-    fn message(&mut self) -> Result<Cow<'a, [u8]>> {
-        self.payload(Ok).map(Cow::Borrowed)
-    }
-
-    fn list<'de, V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value> {
-        let bytes: &[u8] = self.payload(Ok)?;
-        wrapped(bytes, bytes, self.scope(), visitor)
-    }
-
-    fn field(&mut self) -> Option<Field<'_, 'a>> {
-        None
-    }
-
-    fn scope(&self) -> Scope<'a> {
-        self.0.field.records.scope
-    }
 }
 
 /// The entries of a map: each is a message of key and value.
