@@ -96,6 +96,7 @@ impl Method {
 
     /// The names, as serde announces them, of the service's enums of which a variant carries something. A format that writes
     /// these unlike enums of plain variants needs to know them, since serde shows it only the variant that it writes.
+    // Not a slice: a reference to an `Arc` has one word in place of two, and a format copies it for each message that it reads.
     pub fn enums_with_data(&self) -> &Arc<[String]> {
         &self.enums_with_data
     }
