@@ -275,13 +275,14 @@ async fn a_dropped_call_ends_beside_another_on_every_wire() {
     on_every_wire!(wires, |wire, caller| {
         let client = HopsClient::new(caller);
         assert_eq!(client.add(3, 4).await, Ok(7), "{wire}");
-        let wait = async || {
+        let begin = || {
             let client = client.clone();
-            let waiting = tokio::spawn(async move { client.wait().await });
-            soon(wire, probe.0.begun.notified()).await;
-            waiting
+            tokio::spawn(async move { client.wait().await })
         };
-        let (other, call) = (wait().await, wait().await);
+        let other = begin();
+        soon(wire, probe.0.begun.notified()).await;
+        let call = begin();
+        soon(wire, probe.0.begun.notified()).await;
         let dropped = Instant::now();
         call.abort();
         soon(wire, probe.0.dropped.notified()).await;

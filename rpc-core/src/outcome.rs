@@ -76,6 +76,7 @@ pub trait Outcome: Sized {
 impl<T: Value> Outcome for Result<T> {
     type Reply = T;
 
+    #[inline]
     fn send<C: Call>(self, method: &Method, call: &mut C) -> C::Reply {
         // The reply's own `Serialize` may panic.
         let encode = || {

@@ -31,6 +31,12 @@ impl Services {
     /// The method with this name. `UNIMPLEMENTED`, listing the known names, if there is none; `INVALID_ARGUMENT`, listing those that
     /// are meant, if there are several.
     pub fn find(&self, name: &str) -> Result<&'static Method> {
+        // Most servers have one service, where no name is ambiguous.
+        if let [only] = self.0[..]
+            && let Some(method) = only.method(name)
+        {
+            return Ok(method);
+        }
         self.only(self.iter(), name).unwrap_or_else(|| self.find_qualified(name))
     }
 
