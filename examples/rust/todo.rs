@@ -79,7 +79,7 @@ async fn authenticate(mut cx: Context, method: &'static Method) -> Result<Contex
     Ok(cx)
 }
 
-/// Logs every call, how long it took, and who made it.
+/// Logs every call that reaches its end, how long it took, and who made it.
 struct Logged<S>(S);
 
 impl<S: Service> Service for Logged<S> {

@@ -16,8 +16,7 @@ async fn main() -> Result<()> {
     let toolkit = ToolkitClient::new(zerorpc::Client::connect(&url).await?);
     common::run(&toolkit, "zerorpc.rs").await?;
 
-    // A dropped call is cancelled on the server too. The protocol has no message for that, so its connection is
-    // closed, and the next call opens another.
+    // A dropped call is cancelled on the server too: the client sends an event of its own, `_ew_cancel`.
     let name = || "zerorpc.rs".to_owned();
     let first = toolkit.lock(name(), 10_000, None, None).await?;
     assert!(first.granted, "{first:?}");

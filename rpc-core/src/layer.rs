@@ -25,6 +25,12 @@
 //! 4. the layers that were added with [`Server::layer`](crate::Server::layer), the last one first;
 //! 5. the decoding of the arguments, and the method.
 //!
+//! A layer does not see the end of a call that is cancelled or whose time is over: its future is dropped then. It sees no call of
+//! a method that does not exist, nor what wires answer themselves, such as introspection, health and reflection.
+//!
+//! Each layer makes the type of the server longer. If the compiler says `queries overflow the depth limit`, put
+//! `#![recursion_limit = "256"]` at the top of your crate.
+//!
 //! # Clients
 //! A layer around a client is a [`Caller`](crate::Caller) that has another one inside.
 

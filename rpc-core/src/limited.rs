@@ -11,9 +11,9 @@ use tokio::time;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    budget::Budget,
+    budget::{Budget, FREE_BYTES, Reservation},
     descriptor::{Method, Services},
-    error::RpcError,
+    error::{self, RpcError},
     limits::Limit,
     service::{Call, Service},
 };
@@ -60,6 +60,13 @@ impl<S> Limited<S> {
     pub fn new(service: Arc<S>, budget: Arc<Budget>, end: CancellationToken) -> Self {
         Self { service, budget, end }
     }
+
+    /// Reserves what `call` keeps while it waits. A connection may have many such calls, so each counts from its first byte.
+    fn keep(&self, call: &impl Call) -> error::Result<Reservation> {
+        let mut reservation = self.budget.reserve();
+        reservation.try_resize(FREE_BYTES + call.header_bytes())?;
+        Ok(reservation)
+    }
 }
 
 impl<S: Service> Service for Limited<S> {
@@ -70,6 +77,10 @@ impl<S: Service> Service for Limited<S> {
     async fn dispatch<C: Call>(&self, method: &'static Method, call: &mut C) -> C::Reply {
         let _permit = match self.budget.start_call(method.waits()) {
             Ok(permit) => permit,
+            Err(rejected) => return call.reply::<()>(Err(rejected)),
+        };
+        let _kept = match method.waits().then(|| self.keep(call)).transpose() {
+            Ok(kept) => kept,
             Err(rejected) => return call.reply::<()>(Err(rejected)),
         };
         let call_time = self.budget.limits().call_time;

@@ -79,7 +79,8 @@ impl<S: Service> Server<S> {
     /// Adds another service. Services come before wires, as layers do; the layers so far are around the others only.
     ///
     /// Each wire serves them all: JSON-RPC, XML-RPC and zerorpc by the [names](Services) `Stock.take`, `demo.v1.Stock.take`, and `take`
-    /// while no other service has such a method; gRPC by path; RabbitMQ with a queue each. A client that sends the bare name of a
+    /// while no other service has such a method; gRPC by path, where services of one package must not share the name of a method or of
+    /// a type; RabbitMQ with a queue each. A client that sends the bare name of a
     /// method that several have gets `INVALID_ARGUMENT`: ours send the whole name once they are `qualified()`.
     #[must_use]
     #[expect(clippy::should_implement_trait, reason = "nobody takes a server for a number")]

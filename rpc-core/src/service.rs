@@ -57,6 +57,12 @@ pub trait Call: Send {
         0
     }
 
+    /// How many bytes besides the arguments the call keeps until it ends, such as its headers. Asked for calls that
+    /// [wait](Method::waits), of which there may be many; they count as [`buffered_bytes`](crate::Limits::buffered_bytes).
+    fn header_bytes(&self) -> usize {
+        0
+    }
+
     /// When the caller no longer wants the reply; none if it did not say. Asked once for each call, so it costs little. Then
     /// the call is ended.
     fn deadline(&self) -> Option<Instant> {

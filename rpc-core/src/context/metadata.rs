@@ -48,6 +48,7 @@ const RESERVED: &[&str] = &[
     "transfer-encoding",
     "upgrade",
     "v",
+    "xmlrpc-",
 ];
 
 impl Metadata {

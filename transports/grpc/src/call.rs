@@ -72,6 +72,10 @@ impl Call for GrpcCall<'_> {
         self.message.as_ref().map_or(0, |message| message.bytes.len())
     }
 
+    fn header_bytes(&self) -> usize {
+        context::bytes(&self.around.headers)
+    }
+
     fn deadline(&self) -> Option<Instant> {
         self.around.deadline
     }

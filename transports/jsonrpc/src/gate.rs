@@ -59,6 +59,11 @@ impl<S: Service> Endpoint for Gate<'_, S> {
         &self.shared.peer
     }
 
+    fn header_bytes(&self) -> usize {
+        // All calls of a WebSocket share the headers of its handshake.
+        if self.calls.is_some() { 0 } else { context::bytes(self.headers) }
+    }
+
     fn deadline(&self) -> Option<Instant> {
         self.deadline
     }

@@ -209,6 +209,10 @@ impl Call for XmlrpcCall<'_> {
         }
     }
 
+    fn header_bytes(&self) -> usize {
+        context::bytes(self.around.headers)
+    }
+
     fn deadline(&self) -> Option<Instant> {
         self.around.deadline
     }

@@ -53,10 +53,10 @@ pub(crate) struct Around {
 }
 
 impl Around {
-    /// What `header` says. The time counts from now.
-    pub(crate) fn new(header: &[u8]) -> Self {
-        let deadline = context::timeout(header).and_then(deadline_after);
-        Self { deadline, header: (header.len() <= context::HEADER_BYTES).then(|| header.into()) }
+    /// What `header` says. The time counts from now. An error if it is not a time.
+    pub(crate) fn new(header: &[u8]) -> Result<Self> {
+        let deadline = context::timeout(header)?.and_then(deadline_after);
+        Ok(Self { deadline, header: (header.len() <= context::HEADER_BYTES).then(|| header.into()) })
     }
 }
 
@@ -108,6 +108,11 @@ impl Call for ZerorpcCall<'_> {
 
     fn args_bytes(&self) -> usize {
         self.request.args.len()
+    }
+
+    fn header_bytes(&self) -> usize {
+        let header = self.request.around.as_ref().and_then(|around| around.header.as_ref());
+        header.map_or(0, |header| header.len())
     }
 
     fn deadline(&self) -> Option<Instant> {

@@ -40,13 +40,20 @@ pub(crate) fn too_long() -> RpcError {
     RpcError::resource_exhausted(format!("the header of a request has at most {HEADER_BYTES} bytes"))
 }
 
-/// How long the caller waits for the reply, if `header` says so.
-pub(crate) fn timeout(header: &[u8]) -> Option<Duration> {
+/// How long the caller waits for the reply, if `header` says so. An error if it is not a time.
+pub(crate) fn timeout(header: &[u8]) -> Result<Option<Duration>> {
+    let Some(value) = timeout_value(header) else { return Ok(None) };
+    let malformed = || RpcError::invalid_argument(format!("`{TIMEOUT}`: expected a number of milliseconds"));
+    // Python's `seconds * 1000` is a float.
+    let ms: Option<f64> = get_value(value, 1).map_err(|_| malformed())?;
+    ms.map(|ms| Duration::try_from_secs_f64(ms / 1e3).map_err(|_| malformed())).transpose()
+}
+
+fn timeout_value(header: &[u8]) -> Option<&[u8]> {
     let mut reader = Reader::new(header);
     (0..reader.map()?).find_map(|_| {
         let (key, value) = (reader.value()?, reader.value()?);
-        let ms = (text(key) == Some(TIMEOUT)).then(|| get_value(value, 1).ok());
-        ms.flatten().map(Duration::from_millis)
+        (text(key) == Some(TIMEOUT)).then_some(value)
     })
 }
 
@@ -59,4 +66,34 @@ pub(crate) fn read(header: &[u8], cx: &mut Context) -> Result<()> {
 
 fn text(value: &[u8]) -> Option<&str> {
     std::str::from_utf8(Reader::new(value).text()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use everywire_core::Code;
+
+    use super::*;
+
+    #[test]
+    fn a_time_is_a_number_of_milliseconds() {
+        let header = |value: &[u8]| [b"\x81\xaatimeout_ms", value].concat();
+        let time = |value: &[u8]| timeout(&header(value));
+        let cases: [(&[u8], Option<Duration>); 5] = [
+            (b"\xcd\x01\xf4", Some(Duration::from_millis(500))),
+            (b"\x00", Some(Duration::ZERO)),
+            (b"\xcb\x40\x8f\x40\0\0\0\0\0", Some(Duration::from_secs(1))),
+            (b"\xca\x3f\0\0\0", Some(Duration::from_micros(500))),
+            (b"\xc0", None),
+        ];
+        for (value, expected) in cases {
+            assert_eq!(time(value), Ok(expected), "{value:x?}");
+        }
+        // -1, -1.5, "5", true, an empty list, NaN and an infinity.
+        for value in
+            [&b"\xff"[..], b"\xca\xbf\xc0\0\0", b"\xa15", b"\xc3", b"\x90", b"\xca\x7f\xc0\0\0", b"\xca\x7f\x80\0\0"]
+        {
+            assert_eq!(time(value).unwrap_err().code(), Code::InvalidArgument, "{value:x?}");
+        }
+        assert_eq!(timeout(b"\x81\xa1a\x01"), Ok(None));
+    }
 }

@@ -107,9 +107,9 @@ where
 }
 
 /// What came with a request besides its arguments.
-fn around(event: &Event) -> Option<Box<Around>> {
+fn around(event: &Event) -> everywire_core::Result<Option<Box<Around>>> {
     let is_usual = event.header.is_empty();
-    (!is_usual).then(|| Box::new(Around::new(event.header)))
+    (!is_usual).then(|| Around::new(event.header).map(Box::new)).transpose()
 }
 
 /// Ends the call of a channel whose caller no longer wants its reply.
@@ -144,9 +144,15 @@ where
                 return None;
             }
         };
+        let around = match around(event) {
+            Ok(around) => around,
+            Err(error) => {
+                peer.output.push(&reply_to.envelope, &self.error(reply_to.channel.as_bytes(), &error));
+                return None;
+            }
+        };
         let args = payload.slice_ref(event.args);
-        let request =
-            Request { id: self.ids.next().1, reply_to: reply_to.clone(), method, args, around: around(event) };
+        let request = Request { id: self.ids.next().1, reply_to: reply_to.clone(), method, args, around };
         Some((Channel { reply_to, missed: 0 }, request))
     }
 }

@@ -92,7 +92,7 @@ fn finished(outcome: Result<ExitCode>, of_error: impl FnOnce(&RpcError) -> ExitC
     outcome.unwrap_or_else(|error| {
         // Room for the last line, however long the log is.
         let _ = Log.flush();
-        say(format_args!("error: {error}"));
+        say(format_args!("error: {}", printable(&error.to_string())));
         of_error(&error)
     })
 }
@@ -108,13 +108,43 @@ fn print(text: impl Display) -> Result<()> {
     }
 }
 
-/// Text of a server without the characters that control a terminal.
+/// Text of a server without the characters that control a terminal or the direction of text.
 fn printable(text: &str) -> String {
-    let is_safe = |character: char| !character.is_control() || character == '\n' || character == '\t';
+    let is_safe = |character: char| matches!(character, '\n' | '\t') || !controls(character);
     text.chars().map(|character| if is_safe(character) { character } else { char::REPLACEMENT_CHARACTER }).collect()
+}
+
+/// A value as JSON. Characters that a terminal would act on are escaped; all of them are in the basic plane.
+fn json_text(value: &impl Display) -> String {
+    let text = value.to_string();
+    let escaped = |character| match character {
+        _ if controls(character) && character != '\n' => format!("\\u{:04x}", u32::from(character)),
+        _ => String::from(character),
+    };
+    if text.chars().any(controls) { text.chars().map(escaped).collect() } else { text }
+}
+
+/// Whether a terminal acts on the character: controls (C0, C1), and those that reorder what is beside them (UAX #9).
+fn controls(character: char) -> bool {
+    character.is_control() || matches!(character, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Names the flag whose value an error is about.
 fn of_flag(flag: &str) -> impl Fn(RpcError) -> RpcError {
     move |error| RpcError::new(error.code(), format!("{flag}: {}", error.message()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_of_a_server_controls_the_terminal() {
+        let hostile = "a\u{1b}]0;owned\u{7}\u{9b}31m\u{202e}b\n\tc";
+        assert_eq!(printable(hostile), "a\u{fffd}]0;owned\u{fffd}\u{fffd}31m\u{fffd}b\n\tc");
+        let value = serde_json::json!({"größe 漢字 😀": hostile});
+        let text = json_text(&value);
+        assert!(!text.chars().any(controls), "{text}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), value);
+    }
 }

@@ -9,7 +9,7 @@ use everywire_toolkit::ToolkitService;
 use serde_json::Value;
 
 use super::{
-    print, printable,
+    json_text, print, printable,
     remote::{self, Location, Options, Plain, Wire, grpc, method},
 };
 
@@ -73,5 +73,6 @@ impl Schema {
 }
 
 fn pretty(document: &Value) -> Result<String> {
-    Ok(serde_json::to_string_pretty(document).map_err(RpcError::internal)? + "\n")
+    let text = serde_json::to_string_pretty(document).map_err(RpcError::internal)?;
+    Ok(json_text(&text) + "\n")
 }

@@ -36,6 +36,11 @@ pub trait Endpoint: Sync {
     /// The caller.
     fn peer(&self) -> &Peer;
 
+    /// How many bytes the carrier keeps for each call besides its message, such as headers.
+    fn header_bytes(&self) -> usize {
+        0
+    }
+
     /// When the carrier says that the caller no longer wants the reply.
     fn deadline(&self) -> Option<Instant> {
         None
@@ -184,6 +189,10 @@ impl<E: Endpoint> Call for JsonCall<'_, '_, E> {
 
     fn args_bytes(&self) -> usize {
         self.params.len()
+    }
+
+    fn header_bytes(&self) -> usize {
+        self.endpoint.header_bytes()
     }
 
     fn deadline(&self) -> Option<Instant> {

@@ -75,6 +75,11 @@ pub fn read(headers: &HeaderMap, cx: &mut Context) -> Result<()> {
     cx.receive(headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?))))
 }
 
+/// How many bytes the headers have.
+pub fn bytes(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum()
+}
+
 /// Adds what is sent of a context to the headers of a request, and how much `time` its caller gives it.
 pub fn write(headers: &mut HeaderMap, outgoing: &Outgoing<'_>, time: Option<Duration>) {
     headers.extend(time.map(|time| (TIMEOUT, timeout_header(time))));

@@ -18,7 +18,7 @@ use tokio::task::block_in_place;
 
 use self::{target::Target, watch::Watch};
 use super::{
-    exit, print,
+    exit, json_text, print,
     remote::{self, Location, Options, method},
     say,
 };
@@ -79,7 +79,7 @@ impl Call {
             say(watch);
         }
         let reply = outcome?;
-        print(format_args!("{reply}\n"))?;
+        print(format_args!("{}\n", json_text(&reply)))?;
         Ok(if target.is_denial(&reply) { exit::DENIED } else { ExitCode::SUCCESS })
     }
 
