@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::StreamExt;
 use lapin::{
-    BasicProperties, Channel, Connection, Consumer, Result,
+    BasicProperties, Channel, Connection, Consumer, Error, ErrorKind, Result,
     options::{BasicConsumeOptions, BasicPublishOptions, BasicQosOptions},
     types::{FieldTable, ShortString},
 };
@@ -14,6 +14,9 @@ use crate::{
     cancel::Cancellable,
     envelope::{self, DIRECT_REPLY_TO},
 };
+
+/// How often a channel is opened until the broker says why it closes it.
+const TRIES: usize = 5;
 
 /// Sends replies. The broker closes the channel of a message that it rejects, so replies don't share one with requests.
 pub(crate) struct Replies {
@@ -92,8 +95,24 @@ async fn open(connection: &Connection, calls: &Arc<Cancellable>) -> Result<Arc<R
     Ok(Arc::new(opened))
 }
 
-/// Opens a channel and sends a message to no queue on it. If the broker rejects that, the next request on the channel fails.
+/// Opens a channel on which the user has the right to send replies; an error with the broker's reason if it has none.
 async fn open_channel(connection: &Connection) -> Result<Channel> {
+    for _ in 1..TRIES {
+        match try_channel(connection).await {
+            // The broker's rejection came before the request that fails with its reason.
+            Err(error) if is_closed(&error) && connection.status().connected() => {}
+            opened => return opened,
+        }
+    }
+    try_channel(connection).await
+}
+
+fn is_closed(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::InvalidChannelState(..))
+}
+
+/// Opens a channel and sends a message to no queue on it. If the broker rejects that, the next request on the channel fails.
+async fn try_channel(connection: &Connection) -> Result<Channel> {
     let channel = connection.create_channel().await?;
     let (nowhere, options) = (ShortString::default(), BasicPublishOptions::default());
     channel.basic_publish(nowhere.clone(), nowhere, options, b"", BasicProperties::default()).await?;
