@@ -121,15 +121,21 @@ async fn a_call_that_is_dropped_while_it_waits_in_the_queue_does_not_run() {
     running.waiting_at_once(0).await;
 }
 
-/// The last server that a client knows is gone, or has another address.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_client_learns_the_address_of_another_server() {
-    needs!(RabbitMq);
+/// A client that knows a server, and the one that has taken its place.
+async fn known_and_restarted() -> (Arc<DemoClient<Client>>, Running) {
     let mut first = Running::start().await;
     let client = first.known().await;
     first.stop.cancel();
     (&mut first.serving).await.unwrap().unwrap();
     let second = Running::start_at(&first.url, &first.queue, Limits::default()).await;
+    (client, second)
+}
+
+/// The last server that a client knows is gone, or has another address.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_learns_the_address_of_another_server() {
+    needs!(RabbitMq);
+    let (client, second) = known_and_restarted().await;
     assert_eq!(client.add(3, 4).await, Ok(7));
     let dropped = wait(&client);
     second.waiting(1).await;
@@ -141,11 +147,7 @@ async fn a_client_learns_the_address_of_another_server() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dropped_call_ends_at_a_server_whose_address_the_client_does_not_know() {
     needs!(RabbitMq);
-    let mut first = Running::start().await;
-    let client = first.known().await;
-    first.stop.cancel();
-    (&mut first.serving).await.unwrap().unwrap();
-    let second = Running::start_at(&first.url, &first.queue, Limits::default()).await;
+    let (client, second) = known_and_restarted().await;
     let dropped = wait(&client);
     second.waiting(1).await;
     sleep(TRUSTED).await;
