@@ -8,6 +8,7 @@ in their documentation.
 """
 
 import concurrent.futures
+import functools
 import json
 import os
 import pathlib
@@ -35,14 +36,20 @@ def built(arguments):
     return [message for message in messages if message.get("executable") and message["profile"]["test"]]
 
 
+@functools.cache
+def libraries():
+    """Where the libraries of the toolchain are."""
+    return subprocess.check_output(["rustc", "--print", "target-libdir"], text=True).strip()
+
+
+@functools.cache
 def environment(package):
     """What Cargo tells the tests of a package."""
-    libraries = subprocess.run(["rustc", "--print", "target-libdir"], stdout=subprocess.PIPE, check=True, text=True).stdout
     return os.environ | {
         "CARGO": CARGO,
         "CARGO_MANIFEST_DIR": str(package),
         "CARGO_PKG_NAME": json.loads(subprocess.check_output([CARGO, "read-manifest"], cwd=package))["name"],
-        "LD_LIBRARY_PATH": os.pathsep.join(filter(None, [libraries.strip(), os.environ.get("LD_LIBRARY_PATH")])),
+        "LD_LIBRARY_PATH": os.pathsep.join(filter(None, [libraries(), os.environ.get("LD_LIBRARY_PATH")])),
     }
 
 
