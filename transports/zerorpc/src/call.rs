@@ -14,7 +14,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     context, envelope,
-    id::{ChannelId, MessageId},
+    id::{ChannelId, MessageIds},
     msgpack::{Reader, deserializer, get_value},
 };
 
@@ -34,8 +34,6 @@ impl ReplyTo {
 
 /// One request.
 pub(crate) struct Request {
-    /// The id of the reply.
-    pub(crate) id: MessageId,
     pub(crate) reply_to: ReplyTo,
     pub(crate) method: &'static Method,
     /// The arguments, as MessagePack; a slice of the read buffer, released as soon as they are decoded.
@@ -60,21 +58,28 @@ impl Around {
     }
 }
 
+/// What the calls of one connection share.
+pub(crate) struct Connection {
+    pub(crate) peer: Peer,
+    pub(crate) budget: Arc<Budget>,
+    /// The ids of its replies.
+    pub(crate) ids: MessageIds,
+}
+
 /// The call of a request.
 pub(crate) struct ZerorpcCall<'a> {
     request: Request,
-    budget: &'a Arc<Budget>,
+    connection: &'a Connection,
     /// Whether the arguments turned out not to be MessagePack.
     unreadable: bool,
     /// Whether they turned out to be too deep.
     too_deep: bool,
-    peer: &'a Peer,
     context: LazyContext,
 }
 
 impl<'a> ZerorpcCall<'a> {
-    pub(crate) fn new(request: Request, peer: &'a Peer, budget: &'a Arc<Budget>) -> Self {
-        Self { request, budget, unreadable: false, too_deep: false, peer, context: LazyContext::default() }
+    pub(crate) fn new(request: Request, connection: &'a Connection) -> Self {
+        Self { request, connection, unreadable: false, too_deep: false, context: LazyContext::default() }
     }
 
     pub(crate) fn method(&self) -> &'static Method {
@@ -93,7 +98,7 @@ impl Call for ZerorpcCall<'_> {
     fn args<A: DeserializeOwned>(&mut self) -> Result<A> {
         let args = std::mem::take(&mut self.request.args);
         // The array or map of the arguments is one more level than their own values have.
-        let limit = self.budget.limits().depth;
+        let limit = self.connection.budget.limits().depth;
         let depth = limit + 1;
         get_value(&args, depth).or_else(|error| {
             if let decode::Error::DepthLimitExceeded = error {
@@ -121,7 +126,7 @@ impl Call for ZerorpcCall<'_> {
 
     fn context(&mut self) -> Result<&mut Context> {
         let around = &self.request.around;
-        self.context.get(self.peer, |cx| {
+        self.context.get(&self.connection.peer, |cx| {
             let Some(around) = around else { return Ok(()) };
             cx.deadline = around.deadline;
             let header = around.header.as_deref().ok_or_else(context::too_long)?;
@@ -130,13 +135,15 @@ impl Call for ZerorpcCall<'_> {
     }
 
     fn reply<R: Serialize>(&mut self, outcome: Result<R>) -> Reply {
-        let Request { id, reply_to, .. } = &self.request;
+        let reply_to = &self.request.reply_to;
+        let Connection { budget, ids, .. } = self.connection;
+        let (_, id) = ids.next();
         let channel = reply_to.channel.as_bytes();
         let body = if self.unreadable {
-            envelope::unreadable(id, channel)
+            envelope::unreadable(&id, channel)
         } else {
-            let encoded = outcome.and_then(|reply| envelope::ok(id, channel, &reply, self.budget));
-            encoded.unwrap_or_else(|error| envelope::err(id, channel, &error, self.budget))
+            let encoded = outcome.and_then(|reply| envelope::ok(&id, channel, &reply, budget));
+            encoded.unwrap_or_else(|error| envelope::err(&id, channel, &error, budget))
         };
         Reply { envelope: reply_to.envelope.clone(), body }
     }

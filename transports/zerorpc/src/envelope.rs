@@ -69,8 +69,9 @@ impl<'a> Event<'a> {
         let header = reader.rest();
         let mut has_others = false;
         for _ in 0..reader.map()? {
-            let (key, value) = (reader.value()?, reader.value()?);
-            match Reader::new(key).text() {
+            let key = reader.text_or_other()?;
+            let value = reader.value()?;
+            match key {
                 Some(b"message_id") => self.message_id = Some(value),
                 Some(b"response_to") => self.response_to = Some(value),
                 Some(b"v") => {}

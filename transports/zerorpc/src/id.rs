@@ -91,13 +91,17 @@ pub(crate) fn id_number(encoded: &[u8]) -> Option<u64> {
     u64::from_str_radix(std::str::from_utf8(id.get(..16)?).ok()?, 16).ok()
 }
 
+/// The sixteen digits of `number`, all at once, as every reply has an id.
 fn hex(number: u64) -> [u8; 16] {
-    let mut digits = [0; 16];
-    for (index, digit) in digits.iter_mut().enumerate() {
-        let nibble = (number >> (60 - 4 * index)) & 0xF;
-        *digit = b"0123456789abcdef"[usize::try_from(nibble).unwrap_or_default()];
+    const EACH_BYTE: u128 = u128::MAX / 0xFF;
+    const fn every_other(bits: u32) -> (u32, u128) {
+        (bits, u128::MAX / ((1 << bits) + 1))
     }
-    digits
+    const EVERY_OTHER: [(u32, u128); 4] = [every_other(32), every_other(16), every_other(8), every_other(4)];
+    // Halves the groups of bits and moves the upper halves up, until each byte has four bits.
+    let digits = EVERY_OTHER.iter().fold(u128::from(number), |bits, (half, mask)| (bits | bits << half) & mask);
+    let letters = ((digits + 6 * EACH_BYTE) >> 4) & EACH_BYTE;
+    (digits + u128::from(b'0') * EACH_BYTE + u128::from(b'a' - b':') * letters).to_be_bytes()
 }
 
 #[cfg(test)]
@@ -112,6 +116,13 @@ mod tests {
         }
         assert!(ChannelId::copy(&[b'x'; 261]).is_none());
         assert_eq!(size_of::<ChannelId>(), 64);
+    }
+
+    #[test]
+    fn digits_are_hexadecimal() {
+        for number in [0, 9, 10, 0x0123_4567_89AB_CDEF, 0xFEDC_BA98_7654_3210, u64::MAX] {
+            assert_eq!(hex(number), *format!("{number:016x}").as_bytes());
+        }
     }
 
     #[test]

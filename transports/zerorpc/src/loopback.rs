@@ -10,7 +10,7 @@ use everywire_zmtp::Envelope;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    call::{ReplyTo, Request, ZerorpcCall},
+    call::{Connection, ReplyTo, Request, ZerorpcCall},
     client::decode,
     envelope::{self, Event},
     id::{ChannelId, MessageIds},
@@ -20,15 +20,15 @@ use crate::{
 /// A client and a server of this wire with neither ZMTP nor a socket between them.
 pub struct Loopback<S> {
     service: Arc<S>,
-    budget: Arc<Budget>,
-    asking: MessageIds,
-    answering: MessageIds,
+    connection: Connection,
+    ids: MessageIds,
 }
 
 impl<S: Service> Loopback<S> {
     /// Calls `service` within the limits of `budget`.
     pub fn new(service: Arc<S>, budget: Arc<Budget>) -> Self {
-        Self { service, budget, asking: MessageIds::new(), answering: MessageIds::new() }
+        let connection = Connection { peer: Peer::LOCAL, budget, ids: MessageIds::new() };
+        Self { service, connection, ids: MessageIds::new() }
     }
 }
 
@@ -39,7 +39,7 @@ impl<S: Service> Caller for Loopback<S> {
         _cx: &Context,
         args: &A,
     ) -> Result<R> {
-        let mut request = MessageBuffer::unbounded(envelope::event(&self.asking.next().1, None, method.name()));
+        let mut request = MessageBuffer::unbounded(envelope::event(&self.ids.next().1, None, method.name()));
         put_args(&mut request, args).map_err(RpcError::internal)?;
         let request = Bytes::from(request.into_vec());
         let unreadable = || RpcError::internal("a request that can't be read");
@@ -47,8 +47,8 @@ impl<S: Service> Caller for Loopback<S> {
         let channel = event.message_id.and_then(ChannelId::copy).ok_or_else(unreadable)?;
         let reply_to = ReplyTo { envelope: Envelope::delimiter(), channel };
         let args = request.slice_ref(event.args);
-        let request = Request { id: self.answering.next().1, reply_to, method, args, around: None };
-        let mut call = ZerorpcCall::new(request, &Peer::LOCAL, &self.budget);
+        let request = Request { reply_to, method, args, around: None };
+        let mut call = ZerorpcCall::new(request, &self.connection);
         let reply = self.service.dispatch(method, &mut call).await;
         decode(method.name(), &reply.body)
     }

@@ -121,6 +121,17 @@ impl<'a> Reader<'a> {
         self.bytes(length)
     }
 
+    /// The next value if it is a string or bytes. Skips it if it is another one.
+    pub(crate) fn text_or_other(&mut self) -> Option<Option<&'a [u8]>> {
+        let mut ahead = *self;
+        let text = ahead.text();
+        match text {
+            Some(_) => *self = ahead,
+            None => drop(self.value()?),
+        }
+        Some(text)
+    }
+
     /// The bytes of one whole value of any type.
     pub(crate) fn value(&mut self) -> Option<&'a [u8]> {
         let start = self.rest;

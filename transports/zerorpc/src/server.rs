@@ -10,7 +10,8 @@ use everywire_core::{
 use everywire_zmtp::{Engine, SocketType};
 
 use crate::{
-    call::{Request, ZerorpcCall},
+    call::{self, Request, ZerorpcCall},
+    id::MessageIds,
     schema,
     session::ZerorpcSession,
 };
@@ -51,15 +52,17 @@ impl Protocol for Server {
     async fn serve<S: Service>(shared: Arc<Shared>, service: S, connection: Connection<impl Io>) -> io::Result<()> {
         let (peer, budget, waiting) =
             (connection.peer.clone(), Arc::clone(&connection.budget), connection.waiting.clone());
+        let calls = call::Connection { peer, budget: Arc::clone(&budget), ids: MessageIds::new() };
         // One count of references per connection: calls of different connections don't contend for it.
-        let context = Arc::new((service, peer, Arc::clone(&budget)));
+        let context = Arc::new((service, calls));
         let dispatch = move |request: Request| {
             let context = Arc::clone(&context);
             async move {
-                let (service, peer, budget) = &*context;
-                let mut call = ZerorpcCall::new(request, peer, budget);
+                let (service, connection) = &*context;
+                let mut call = ZerorpcCall::new(request, connection);
                 let reply = service.dispatch(call.method(), &mut call).await;
                 if call.is_too_deep() {
+                    let call::Connection { peer, budget, .. } = connection;
                     let reason = format_args!("zerorpc: {peer} has sent arguments that nest too deep");
                     budget.record(Limit::Depth, reason);
                 }

@@ -152,7 +152,7 @@ where
             }
         };
         let args = payload.slice_ref(event.args);
-        let request = Request { id: self.ids.next().1, reply_to: reply_to.clone(), method, args, around };
+        let request = Request { reply_to: reply_to.clone(), method, args, around };
         Some((Channel { reply_to, missed: 0 }, request))
     }
 }
