@@ -5,7 +5,7 @@ use std::time::Duration;
 use everywire_net::without_user_info;
 
 use crate::{
-    Caller, Context, Result, RpcError,
+    Caller, Context, Result, RpcError, Streaming,
     descriptor::Method,
     serde::{Serialize, de::DeserializeOwned},
 };
@@ -46,6 +46,17 @@ macro_rules! wires {
             ) -> Result<R> {
                 match &self.0 {
                     $(#[cfg(feature = $feature)] Wire::$wire(client) => client.call(method, cx, args).await,)+
+                }
+            }
+
+            async fn stream<A: Serialize + Send + Sync, R: DeserializeOwned + Send + 'static>(
+                &self,
+                method: &'static Method,
+                cx: &Context,
+                args: &A,
+            ) -> Result<Streaming<R>> {
+                match &self.0 {
+                    $(#[cfg(feature = $feature)] Wire::$wire(client) => client.stream(method, cx, args).await,)+
                 }
             }
         }

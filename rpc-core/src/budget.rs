@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    ops::Deref,
     sync::{
         Arc,
         atomic::{
@@ -36,7 +37,7 @@ pub struct Budget {
     limits: Limits,
     /// Calls in flight, not counting those that wait.
     running: AtomicUsize,
-    waiting: AtomicUsize,
+    waiting: Arc<AtomicUsize>,
     bytes: AtomicUsize,
     /// How often each limit was exceeded.
     met: Vec<Tally>,
@@ -113,11 +114,20 @@ impl Budget {
         Reservation { budget: Arc::clone(self), held: 0 }
     }
 
-    /// Counts a call until its permit is dropped, or rejects it.
-    pub(crate) fn start_call(&self, waits: bool) -> Result<CallPermit<'_>> {
-        let (count, kind) = if waits { (&self.waiting, "waiting calls") } else { (&self.running, "calls in flight") };
-        CallPermit::take(count, self.limits.calls_in_all)
-            .ok_or_else(|| self.exceeded(Limit::CallsInAll, format_args!("the server has too many {kind}")))
+    /// Counts a call that runs until its permit is dropped, or rejects it.
+    pub(crate) fn start_call(&self) -> Result<CallPermit<&AtomicUsize>> {
+        CallPermit::take(&self.running, self.limits.calls_in_all).ok_or_else(|| self.too_many("calls in flight"))
+    }
+
+    /// Does the same with a call that waits.
+    pub(crate) fn start_waiting_call(&self) -> Result<WaitingPermit> {
+        let waiting = Arc::clone(&self.waiting);
+        CallPermit::take(waiting, self.limits.calls_in_all).ok_or_else(|| self.too_many("waiting calls"))
+    }
+
+    #[cold]
+    fn too_many(&self, kind: &str) -> RpcError {
+        self.exceeded(Limit::CallsInAll, format_args!("the server has too many {kind}"))
     }
 }
 
@@ -133,18 +143,22 @@ impl fmt::Display for Budget {
 }
 
 /// One counted call; dropping it takes it off the count.
-pub(crate) struct CallPermit<'a>(&'a AtomicUsize);
+#[derive(Debug)]
+pub(crate) struct CallPermit<C: Deref<Target = AtomicUsize>>(C);
 
-impl<'a> CallPermit<'a> {
+/// That of a call that waits. It may outlive what counts.
+pub(crate) type WaitingPermit = CallPermit<Arc<AtomicUsize>>;
+
+impl<C: Deref<Target = AtomicUsize>> CallPermit<C> {
     /// Counts one more call, unless the count has reached `limit`.
-    pub(crate) fn take(count: &'a AtomicUsize, limit: usize) -> Option<Self> {
+    pub(crate) fn take(count: C, limit: usize) -> Option<Self> {
         let permit = Self(count);
         // A permit over the limit is dropped here, which takes it off the count again.
-        (count.fetch_add(1, AcqRel) < limit).then_some(permit)
+        (permit.0.fetch_add(1, AcqRel) < limit).then_some(permit)
     }
 }
 
-impl Drop for CallPermit<'_> {
+impl<C: Deref<Target = AtomicUsize>> Drop for CallPermit<C> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, AcqRel);
     }

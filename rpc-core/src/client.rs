@@ -3,12 +3,17 @@
 use std::{pin::Pin, time::Duration};
 
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::sleep_until,
+};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     context::Context,
     descriptor::Method,
     error::{Result, RpcError},
+    streaming::Streaming,
 };
 
 /// How long a client waits for a response by default.
@@ -32,6 +37,18 @@ pub trait Caller: Send + Sync + 'static {
         cx: &Context,
         args: &A,
     ) -> impl Future<Output = Result<R>> + Send;
+
+    /// Calls `method` with `args` and waits until its reply of many items begins. Only for a method that [streams](Method::streams).
+    /// Dropping the items ends the call.
+    fn stream<A: Serialize + Send + Sync, R: DeserializeOwned + Send + 'static>(
+        &self,
+        method: &'static Method,
+        _cx: &Context,
+        _args: &A,
+    ) -> impl Future<Output = Result<Streaming<R>>> + Send {
+        let text = format!("{}: this client has no streams", method.name());
+        async { Err(RpcError::unimplemented(text)) }
+    }
 }
 
 /// Limits how many calls a client has in flight; further calls wait for a slot. Calls that [wait](Method::waits) for other
@@ -84,6 +101,17 @@ pub async fn response_within<R>(
         Some(response) => response.unwrap_or_else(|_| late()),
         None => Err(RpcError::cancelled(format!("{}: the caller cancelled the call", method.name()))),
     }
+}
+
+/// The `items` of the response to a call of `method`. They end with `DEADLINE_EXCEEDED` at the deadline of `cx`, and with `CANCELLED` when
+/// it is cancelled. For the clients of wires.
+pub fn items_within<R: 'static>(cx: &Context, method: &'static Method, items: Streaming<R>) -> Streaming<R> {
+    let items = items.until(cx.deadline.map(|deadline| sleep_until(deadline.into())), || {
+        RpcError::deadline_exceeded(format!("{}: the deadline of the call has passed", method.name()))
+    });
+    items.until(cx.cancellation_ref().cloned().map(CancellationToken::cancelled_owned), || {
+        RpcError::cancelled(format!("{}: the caller cancelled the call", method.name()))
+    })
 }
 
 /// The time for a call: what `cx` leaves of `timeout`.

@@ -6,13 +6,14 @@ mod trace;
 
 use std::{
     borrow::Cow,
+    mem,
     time::{Duration, Instant},
 };
 
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::CancellationToken;
 
 pub use self::{extensions::Extensions, metadata::Metadata, trace::Trace};
-use crate::{error::Result, listener::Peer};
+use crate::{error::Result, listener::Peer, streaming::Guards};
 
 /// What travels with a call besides its arguments: its deadline, its trace, its caller and the caller's metadata.
 ///
@@ -49,6 +50,7 @@ pub struct Context {
     /// What layers leave for other layers and for the method. It does not travel.
     pub extensions: Extensions,
     cancellation: Option<CancellationToken>,
+    pub(crate) guards: Guards,
     /// Whether it arrived with a call.
     is_received: bool,
 }
@@ -132,9 +134,9 @@ impl Context {
     }
 
     /// Marks `self`, which a layer made of the received context `of`, as received too.
-    pub(crate) fn received_as(self, of: &Self) -> Self {
+    pub(crate) fn received_as(self, of: &mut Self) -> Self {
         let peer = self.peer.or_else(|| of.peer.clone());
-        Self { peer, is_received: of.is_received, ..self }
+        Self { peer, is_received: of.is_received, guards: mem::take(&mut of.guards), ..self }
     }
 }
 
@@ -147,19 +149,21 @@ impl From<Peer> for Context {
 
 /// The context of one call on a server, made when somebody asks for it. For authors of wires.
 #[derive(Debug, Default)]
-pub struct LazyContext(Option<Box<(Context, DropGuard)>>);
+pub struct LazyContext(Option<Box<Context>>);
 
 impl LazyContext {
     /// The context of a call of `peer`. The first time `read` fills in what came with the call: its deadline, its trace and its
-    /// metadata. When this is dropped, the [cancellation](Context::cancellation) that the context had then is cancelled.
+    /// metadata. When this is dropped, the [cancellation](Context::cancellation) that the context had then is cancelled; after a reply
+    /// of many items at their end.
     pub fn get(&mut self, peer: &Peer, read: impl FnOnce(&mut Context) -> Result<()>) -> Result<&mut Context> {
         match &mut self.0 {
-            Some(made) => Ok(&mut made.0),
+            Some(made) => Ok(made),
             made @ None => {
                 let cancellation = CancellationToken::new();
                 let mut context = Context::from(peer.clone()).cancelled_by(cancellation.clone());
                 read(&mut context)?;
-                Ok(&mut made.insert(Box::new((context, cancellation.drop_guard()))).0)
+                context.guards.cancellation = Some(cancellation.drop_guard());
+                Ok(made.insert(Box::new(context)))
             }
         }
     }

@@ -26,6 +26,7 @@ mod protocol;
 mod server;
 mod service;
 mod socket;
+mod streaming;
 mod tally;
 mod waiting;
 mod weight;
@@ -41,6 +42,7 @@ pub use limits::{Limit, Limits};
 pub use listener::Peer;
 pub use server::{DEFAULT_GRACE, Server, Transport};
 pub use service::Service;
+pub use streaming::{Items, Streaming};
 pub use {schemars, serde};
 
 /// For authors of wires: the traits [`Protocol`](wire::Protocol), [`Listener`](wire::Listener) and [`Call`](wire::Call), the limits
@@ -51,7 +53,7 @@ pub mod wire {
     pub use crate::{
         arguments::decode_again,
         budget::{FREE_BYTES, Reservation},
-        client::{CallSlots, response_within},
+        client::{CallSlots, items_within, response_within},
         connection::Connection,
         context::{LazyContext, Outgoing, deadline_after},
         error::fault_number,
@@ -59,7 +61,7 @@ pub mod wire {
         listener::{Io, Listener, Peer},
         message_buffer::{Encoded, MessageBuffer},
         offload::offload,
-        protocol::Protocol,
+        protocol::{Protocol, check_streams},
         service::Call,
         socket::{LEAST_TAKEN_BYTES, Socket},
         tally::Tally,

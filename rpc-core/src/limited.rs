@@ -6,16 +6,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures_util::future::poll_immediate;
+use futures_util::future::{Either, poll_immediate};
 use tokio::time;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    budget::{Budget, FREE_BYTES, Reservation},
+    budget::{Budget, FREE_BYTES, Reservation, WaitingPermit},
     descriptor::{Method, Services},
     error::{self, RpcError},
     limits::Limit,
     service::{Call, Service},
+    streaming::hold,
 };
 
 /// Why [`run_until`] did not complete.
@@ -61,13 +62,21 @@ impl<S> Limited<S> {
         Self { service, budget, end }
     }
 
-    /// Reserves what `call` keeps while it waits. A connection may have many such calls, so each counts from its first byte.
-    fn keep(&self, call: &impl Call) -> error::Result<Reservation> {
+    /// Counts a call that waits, and reserves what it keeps meanwhile. A connection may have many such calls, so each counts from its
+    /// first byte.
+    fn start_waiting(&self, method: &Method, call: &mut impl Call) -> error::Result<Waits> {
+        let permit = self.budget.start_waiting_call()?;
         let mut reservation = self.budget.reserve();
         reservation.try_resize(FREE_BYTES + call.header_bytes())?;
-        Ok(reservation)
+        if method.streams() {
+            call.context()?.guards.end = Some(self.end.clone());
+        }
+        Ok((hold(permit, method, call)?, reservation))
     }
 }
+
+/// What a call holds while it waits.
+type Waits = (Option<WaitingPermit>, Reservation);
 
 impl<S: Service> Service for Limited<S> {
     fn services(&self) -> &Services {
@@ -75,12 +84,13 @@ impl<S: Service> Service for Limited<S> {
     }
 
     async fn dispatch<C: Call>(&self, method: &'static Method, call: &mut C) -> C::Reply {
-        let _permit = match self.budget.start_call(method.waits()) {
-            Ok(permit) => permit,
-            Err(rejected) => return call.reply::<()>(Err(rejected)),
+        let started = if method.waits() {
+            self.start_waiting(method, call).map(Either::Left)
+        } else {
+            self.budget.start_call().map(Either::Right)
         };
-        let _kept = match method.waits().then(|| self.keep(call)).transpose() {
-            Ok(kept) => kept,
+        let _started = match started {
+            Ok(started) => started,
             Err(rejected) => return call.reply::<()>(Err(rejected)),
         };
         let call_time = self.budget.limits().call_time;

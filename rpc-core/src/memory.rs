@@ -2,24 +2,39 @@
 
 use std::{mem, pin::pin, sync::Arc, time::Instant};
 
+use futures_util::StreamExt;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::{
     arguments::decode_again,
-    client::{Caller, DEFAULT_TIMEOUT, response_within},
+    client::{Caller, DEFAULT_TIMEOUT, items_within, response_within},
     context::{Context, LazyContext, Metadata, Outgoing, Trace, deadline_after},
     descriptor::Method,
     error::{Result, RpcError},
     listener::Peer,
     service::{Call, Service},
+    streaming::Streaming,
 };
 
 /// Calls `method` with `args`, an array (by position) or an object (by name).
 pub async fn call<S: Service>(service: &S, method: &str, args: Value) -> Result<Value> {
     let cx = Context::new();
     let mut call = MemoryCall::new(args, &Outgoing::new(&cx, DEFAULT_TIMEOUT));
-    service.dispatch(service.services().find(method)?, &mut call).await
+    value(service.dispatch(service.services().find(method)?, &mut call).await?)
+}
+
+/// What a call is answered with.
+enum Reply {
+    Value(Value),
+    Items(Streaming<Value>),
+}
+
+fn value(reply: Reply) -> Result<Value> {
+    match reply {
+        Reply::Value(value) => Ok(value),
+        Reply::Items(_) => Err(RpcError::failed_precondition("the method replies with a stream")),
+    }
 }
 
 /// A client of a service in the same process.
@@ -39,15 +54,8 @@ impl<S: Service> Client<S> {
     pub fn new(service: Arc<S>) -> Self {
         Self { service }
     }
-}
 
-impl<S: Service> Caller for Client<S> {
-    async fn call<A: Serialize + Send + Sync, R: DeserializeOwned>(
-        &self,
-        method: &'static Method,
-        cx: &Context,
-        args: &A,
-    ) -> Result<R> {
+    async fn dispatch<A: Serialize + Sync>(&self, method: &'static Method, cx: &Context, args: &A) -> Result<Reply> {
         let args = serde_json::to_value(args).map_err(RpcError::internal)?;
         let served = pin!(async {
             let call = MemoryCall::new(args, &Outgoing::new(cx, DEFAULT_TIMEOUT));
@@ -57,8 +65,36 @@ impl<S: Service> Caller for Client<S> {
             self.service.dispatch(own, &mut { call }).await
         });
         let reply = response_within(DEFAULT_TIMEOUT, cx, "the service", method, served).await;
-        R::deserialize(reply.map_err(RpcError::into_remote)?).map_err(RpcError::internal)
+        reply.map_err(RpcError::into_remote)
     }
+}
+
+impl<S: Service> Caller for Client<S> {
+    async fn call<A: Serialize + Send + Sync, R: DeserializeOwned>(
+        &self,
+        method: &'static Method,
+        cx: &Context,
+        args: &A,
+    ) -> Result<R> {
+        decode(value(self.dispatch(method, cx, args).await?)?)
+    }
+
+    async fn stream<A: Serialize + Send + Sync, R: DeserializeOwned + Send + 'static>(
+        &self,
+        method: &'static Method,
+        cx: &Context,
+        args: &A,
+    ) -> Result<Streaming<R>> {
+        let Reply::Items(items) = self.dispatch(method, cx, args).await? else {
+            return Err(RpcError::internal("one reply in the place of a stream"));
+        };
+        let items = items.map(|item| decode(item.map_err(RpcError::into_remote)?));
+        Ok(items_within(cx, method, Streaming::new(items)))
+    }
+}
+
+fn decode<R: DeserializeOwned>(value: Value) -> Result<R> {
+    R::deserialize(value).map_err(RpcError::internal)
 }
 
 struct MemoryCall {
@@ -78,7 +114,7 @@ impl MemoryCall {
 }
 
 impl Call for MemoryCall {
-    type Reply = Result<Value>;
+    type Reply = Result<Reply>;
 
     fn args<A: DeserializeOwned>(&mut self) -> Result<A> {
         A::deserialize(&self.args).or_else(|_| decode_again(&self.args))
@@ -97,6 +133,11 @@ impl Call for MemoryCall {
     }
 
     fn reply<R: Serialize>(&mut self, outcome: Result<R>) -> Self::Reply {
-        serde_json::to_value(outcome?).map_err(RpcError::internal)
+        serde_json::to_value(outcome?).map(Reply::Value).map_err(RpcError::internal)
+    }
+
+    fn stream<R: Serialize + Send + 'static>(&mut self, items: Streaming<R>) -> Self::Reply {
+        let items = items.map(|item| serde_json::to_value(item?).map_err(RpcError::internal));
+        Ok(Reply::Items(Streaming::new(items)))
     }
 }

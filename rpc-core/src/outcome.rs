@@ -15,6 +15,7 @@ use crate::{
     error::Result,
     offload::{LONG_BYTES, offload_if},
     service::{Call, panicked},
+    streaming::Streaming,
     weight::is_heavier,
 };
 
@@ -49,19 +50,23 @@ impl<T: Outcome> Returned<T> {
     pub const CHECKED: Self = Self(PhantomData);
 }
 
-/// What a method returns: [`Result<T>`](crate::Result), under any alias. It knows how a server sends it, and how a client gets it.
+/// What a method returns: [`Result<T>`](crate::Result) or `Result<Streaming<T>>`, under any alias. It knows how a server sends it, and how a client gets it.
 #[diagnostic::on_unimplemented(
     message = "a method returns `everywire::Result<T>`, where `T` is `Serialize`, `Deserialize` and `JsonSchema`; this is `{Self}`",
     label = "not an outcome",
     note = "a type of your own is serializable with #[derive(serde::Serialize, serde::Deserialize, schemars::JsonSchema)]",
+    note = "a reply of many items is `everywire::Result<Streaming<T>>`",
     note = "every remote call can fail, so the error is a part of the signature, and always `everywire::RpcError`"
 )]
 pub trait Outcome: Sized {
     /// The `T`.
-    type Reply;
+    type Reply: Value;
+
+    /// Whether it is many of them.
+    const STREAMS: bool = false;
 
     /// Has `call`, a call of `method`, encode this.
-    fn send<C: Call>(self, method: &Method, call: &mut C) -> C::Reply;
+    fn send<C: Call>(self, method: &'static Method, call: &mut C) -> C::Reply;
 
     /// Calls `method` through `caller`.
     fn ask<C: Caller, A: Serialize + Send + Sync>(
@@ -77,7 +82,7 @@ impl<T: Value> Outcome for Result<T> {
     type Reply = T;
 
     #[inline]
-    fn send<C: Call>(self, method: &Method, call: &mut C) -> C::Reply {
+    fn send<C: Call>(self, method: &'static Method, call: &mut C) -> C::Reply {
         // The reply's own `Serialize` may panic.
         let encode = || {
             let long = self.as_ref().is_ok_and(|reply| is_heavier(reply, LONG_BYTES));
@@ -94,5 +99,28 @@ impl<T: Value> Outcome for Result<T> {
         args: &A,
     ) -> impl Future<Output = Self> + Send {
         caller.call(method, cx, args)
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: Value + Send + 'static> Outcome for Result<Streaming<T>> {
+    type Reply = T;
+
+    const STREAMS: bool = true;
+
+    fn send<C: Call>(self, method: &'static Method, call: &mut C) -> C::Reply {
+        match self.and_then(|items| Ok(items.served(method, call.context()?))) {
+            Ok(items) => call.stream(items),
+            Err(error) => call.reply::<()>(Err(error)),
+        }
+    }
+
+    fn ask<C: Caller, A: Serialize + Send + Sync>(
+        caller: &C,
+        method: &'static Method,
+        cx: &Context,
+        args: &A,
+    ) -> impl Future<Output = Self> + Send {
+        caller.stream(method, cx, args)
     }
 }

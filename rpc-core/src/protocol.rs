@@ -8,8 +8,8 @@ use crate::{
     accept::serve_connections,
     budget::Budget,
     connection::Connection,
-    descriptor::{ServiceDescriptor, Services},
-    error::Result,
+    descriptor::{Method, ServiceDescriptor, Services},
+    error::{Result, RpcError},
     listener::{Io, Listener},
     server::Transport,
     service::Service,
@@ -37,6 +37,10 @@ pub trait Protocol: Send + 'static {
 
     /// The scheme of its URLs, such as `http`.
     const SCHEME: &'static str;
+
+    /// Whether [`Call::stream`](crate::wire::Call::stream) works on it. A service with a method that [streams](Method::streams) is
+    /// rejected otherwise.
+    const STREAMS: bool = false;
 
     /// What all connections of one listener share.
     type Shared: Send + Sync + 'static;
@@ -66,6 +70,9 @@ impl<L: Listener, P: Protocol> Transport for (L, P) {
     }
 
     fn check(&self, descriptor: &ServiceDescriptor) -> Result<()> {
+        if !P::STREAMS {
+            check_streams(P::NAME, descriptor)?;
+        }
         self.1.check(descriptor)
     }
 
@@ -79,4 +86,16 @@ impl<L: Listener, P: Protocol> Transport for (L, P) {
         serve_connections(P::NAME, listener, &budget, &shutdown, serve).await;
         Ok(())
     }
+}
+
+/// Rejects a service with a method that streams, on `wire`, which has no streams.
+pub fn check_streams(wire: &str, descriptor: &ServiceDescriptor) -> Result<()> {
+    let streams: Vec<_> = descriptor.methods().iter().filter(|method| method.streams()).map(Method::name).collect();
+    if streams.is_empty() {
+        return Ok(());
+    }
+    let (service, streams) = (descriptor.full_name(), streams.join(", "));
+    Err(RpcError::failed_precondition(format!(
+        "{wire} can't carry {service}: it has no streams, and these methods need them: {streams}"
+    )))
 }

@@ -12,6 +12,7 @@ use crate::{
     error::{Code, Result, RpcError},
     offload::offload,
     outcome::Outcome,
+    streaming::Streaming,
 };
 
 /// Methods that can be called by name. `#[service]` writes it for a trait.
@@ -81,10 +82,16 @@ pub trait Call: Send {
 
     /// Encodes the outcome, reply or error. Called once, or again with an error if the first call panicked.
     fn reply<R: Serialize>(&mut self, outcome: Result<R>) -> Self::Reply;
+
+    /// Encodes a reply of many items. Called only on a wire that [has streams](crate::wire::Protocol::STREAMS). The items end by
+    /// themselves at the call's deadline and at the end of the server; drop them when the peer wants no more.
+    fn stream<R: Serialize + Send + 'static>(&mut self, _items: Streaming<R>) -> Self::Reply {
+        self.reply::<()>(Err(RpcError::unimplemented("this wire has no streams")))
+    }
 }
 
 /// Runs one method: decodes its arguments, calls it and encodes the outcome. Called by generated code.
-pub async fn invoke<C, A, O, F>(method: &Method, call: &mut C, run: impl FnOnce(A) -> F + Send) -> C::Reply
+pub async fn invoke<C, A, O, F>(method: &'static Method, call: &mut C, run: impl FnOnce(A) -> F + Send) -> C::Reply
 where
     C: Call,
     A: DeserializeOwned + Send,
@@ -97,7 +104,7 @@ where
 
 /// Runs one method that takes the context of its call. Called by generated code.
 pub async fn invoke_with_context<C, A, O, F>(
-    method: &Method,
+    method: &'static Method,
     call: &mut C,
     run: impl FnOnce(A, Context) -> F + Send,
 ) -> C::Reply
@@ -116,7 +123,7 @@ where
 }
 
 /// Has `call` encode what a method returned, or why it did not run to its end.
-fn send<C: Call>(outcome: Result<impl Outcome>, method: &Method, call: &mut C) -> C::Reply {
+fn send<C: Call>(outcome: Result<impl Outcome>, method: &'static Method, call: &mut C) -> C::Reply {
     match outcome {
         Ok(outcome) => outcome.send(method, call),
         Err(error) => call.reply::<()>(Err(error)),

@@ -6,11 +6,12 @@ use std::sync::{
 };
 
 use crate::{
-    budget::{Budget, CallPermit},
+    budget::{Budget, WaitingPermit},
     descriptor::{Method, Services},
     error::Result,
     limits::Limit,
     service::{Call, Service},
+    streaming::hold,
 };
 
 /// The calls of one connection that [wait](crate::descriptor::Method::waits).
@@ -46,8 +47,8 @@ impl Waiting {
         in_flight.saturating_sub(self.calls())
     }
 
-    fn enter(&self) -> Result<CallPermit<'_>> {
-        CallPermit::take(&self.calls, self.budget.limits().waiting_calls)
+    fn enter(&self) -> Result<WaitingPermit> {
+        WaitingPermit::take(Arc::clone(&self.calls), self.budget.limits().waiting_calls)
             .ok_or_else(|| self.budget.exceeded(Limit::WaitingCalls, "the connection has too many waiting calls"))
     }
 }
@@ -73,8 +74,8 @@ impl<S: Service> Service for PerConnection<S> {
     }
 
     async fn dispatch<C: Call>(&self, method: &'static Method, call: &mut C) -> C::Reply {
-        let permit = method.waits().then(|| self.waiting.enter()).transpose();
-        let _permit = match permit {
+        let permit = method.waits().then(|| self.waiting.enter().and_then(|permit| hold(permit, method, call)));
+        let _permit = match permit.transpose() {
             Ok(permit) => permit,
             Err(rejected) => return call.reply::<()>(Err(rejected)),
         };

@@ -140,7 +140,7 @@ fn descriptor(parameters: &Parameters, service: &Service) -> TokenStream {
     let service_name = service.service_name();
     let name = plain(&service.name);
     let docs_text = docs(&service.attributes);
-    let methods = service.methods.iter().map(|method| described_method(krate, method));
+    let methods = service.methods.iter().map(described_method);
     quote! {
         static __DESCRIPTOR: ::std::sync::LazyLock<#krate::__private::ServiceDescriptor> = ::std::sync::LazyLock::new(|| {
             let mut service = #krate::__private::ServiceDescriptor::builder(#package, #name, #docs_text).version(#version);
@@ -158,7 +158,7 @@ fn descriptor(parameters: &Parameters, service: &Service) -> TokenStream {
     }
 }
 
-fn described_method(krate: &Path, method: &Method) -> TokenStream {
+fn described_method(method: &Method) -> TokenStream {
     let (name, camel_name) = (method.wire_name(), method.camel_name());
     let docs = docs(&method.attributes);
     let idempotent = method.idempotent.then(|| quote!(.idempotent()));
@@ -168,10 +168,10 @@ fn described_method(krate: &Path, method: &Method) -> TokenStream {
         let text = type_text(r#type);
         quote!(.argument::<#r#type>(#name, #text))
     });
-    let reply = reply_type(krate, &method.outcome);
-    let text = type_text(reply_text(&method.outcome));
+    let outcome = &method.outcome;
+    let text = type_text(reply_text(outcome));
     quote! {
-        service.method(#name, #camel_name, #docs) #idempotent #waits #(#arguments)* .reply::<#reply>(#text);
+        service.method(#name, #camel_name, #docs) #idempotent #waits #(#arguments)* .returns::<#outcome>(#text);
     }
 }
 
@@ -269,11 +269,6 @@ fn typed_arguments(method: &Method) -> TokenStream {
     let names = method.arguments.iter().map(|argument| &argument.name);
     let types = method.arguments.iter().map(|argument| &argument.r#type);
     quote!(#(#names: #types),*)
-}
-
-/// The `T` of an outcome `Result<T>`, whatever the alias: the compiler looks it up.
-fn reply_type(krate: &Path, outcome: &Type) -> TokenStream {
-    quote_spanned!(outcome.span()=> <#outcome as #krate::__private::Outcome>::Reply)
 }
 
 /// The `T` of `Result<T>` as people read it. Only for display: nothing is decided by it.

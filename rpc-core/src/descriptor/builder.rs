@@ -10,7 +10,10 @@ use super::{
     service::ServiceDescriptor,
     shape::{Shape, Types, enums_with_data},
 };
-use crate::outcome::Value;
+use crate::{
+    error,
+    outcome::{Outcome, Value},
+};
 
 impl ServiceDescriptor {
     /// Starts the descriptor of the service `name` in `package`.
@@ -56,7 +59,7 @@ pub struct Builder {
     schemas: SchemaGenerator,
 }
 
-/// Collects one method; [`reply`](Self::reply) ends it.
+/// Collects one method; [`reply`](Self::reply) or [`returns`](Self::returns) ends it.
 #[derive(Debug)]
 pub struct MethodBuilder<'a> {
     service: &'a mut Builder,
@@ -132,10 +135,15 @@ impl MethodBuilder<'_> {
         self
     }
 
-    /// Sets the reply and adds the method to the service.
+    /// Sets the type of the reply and adds the method to the service.
     pub fn reply<T: Value>(self, rust: &'static str) {
+        self.returns::<error::Result<T>>(rust);
+    }
+
+    /// Sets what the method returns, a reply or many items, and adds it to the service; `rust` is the `T` of its `Result<T>`.
+    pub fn returns<O: Outcome>(self, rust: &'static str) {
         let Self { service, name, camel_name, docs, idempotent, waits, arguments } = self;
-        let reply = service.describe::<T>(rust);
+        let reply = service.describe::<O::Reply>(rust);
         let arguments_text: Vec<_> =
             arguments.iter().map(|argument| format!("{}: {}", argument.name, argument.r#type.rust)).collect();
         let descriptor = &mut service.descriptor;
@@ -146,7 +154,8 @@ impl MethodBuilder<'_> {
             qualified_name: format!("{}.{name}", descriptor.full_name),
             docs,
             idempotent,
-            waits,
+            waits: waits || O::STREAMS,
+            streams: O::STREAMS,
             signature: format!("{name}({}) -> {}", arguments_text.join(", "), reply.rust),
             arguments,
             reply,

@@ -16,6 +16,7 @@ pub struct Method {
     pub(super) docs: &'static str,
     pub(super) idempotent: bool,
     pub(super) waits: bool,
+    pub(super) streams: bool,
     pub(super) arguments: Vec<Argument>,
     pub(super) reply: Type,
     pub(super) signature: String,
@@ -74,9 +75,15 @@ impl Method {
     }
 
     /// Whether a call may wait for other calls, as one that takes a lock waits for the one that releases it. `#[waits]`
-    /// says so in the trait; such calls are counted as [`waiting_calls`](crate::Limits::waiting_calls).
+    /// says so in the trait; such calls are counted as [`waiting_calls`](crate::Limits::waiting_calls). One that
+    /// [streams](Self::streams) always does.
     pub fn waits(&self) -> bool {
         self.waits
+    }
+
+    /// Whether the reply has many items, each of the type [`reply`](Self::reply): the trait has `Result<Streaming<T>>`.
+    pub fn streams(&self) -> bool {
+        self.streams
     }
 
     /// The arguments in order.
@@ -84,7 +91,7 @@ impl Method {
         &self.arguments
     }
 
-    /// The type of the reply.
+    /// The type of the reply, or of each of its items.
     pub fn reply(&self) -> &Type {
         &self.reply
     }

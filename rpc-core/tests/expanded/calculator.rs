@@ -109,9 +109,7 @@ const _: () = {
             .idempotent()
             .argument::<i64>("a", "i64")
             .argument::<i64>("b", "i64")
-            .reply::<
-                <Result<i64> as ::everywire_core::__private::Outcome>::Reply,
-            >("i64");
+            .returns::<Result<i64>>("i64");
         service
             .method(
                 "sum",
@@ -120,18 +118,14 @@ const _: () = {
             )
             .argument::<Vec<i64>>("numbers", "Vec<i64>")
             .argument::<Option<i64>>("start", "Option<i64>")
-            .reply::<
-                <Result<i64> as ::everywire_core::__private::Outcome>::Reply,
-            >("i64");
+            .returns::<Result<i64>>("i64");
         service
             .method(
                 "time_left",
                 "TimeLeft",
                 "The milliseconds until the call's deadline, if it has one.",
             )
-            .reply::<
-                <Result<Option<u64>> as ::everywire_core::__private::Outcome>::Reply,
-            >("Option<u64>");
+            .returns::<Result<Option<u64>>>("Option<u64>");
         service.build()
     });
     #[allow(dead_code)]

@@ -1,7 +1,6 @@
 //! The bodies of a request and of a response on HTTP/2.
 
 use std::{
-    fmt,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -43,26 +42,31 @@ pub(crate) enum Body {
     Empty,
     /// One message with its prefix; the trailers of success follow.
     Message(Bytes),
-    /// A body of the health or reflection service.
-    Stream(Box<Stream>),
+    /// Many messages and the trailers.
+    Stream(TonicBody),
 }
 
 /// The body of a response of the health or reflection service. It may have no end of its own, such as that of health's
 /// `Watch`; after the shutdown it ends as soon as it has no more messages.
-pub(crate) struct Stream {
+pub(crate) struct Endless {
     inner: TonicBody,
     stopped: Pin<Box<WaitForCancellationFutureOwned>>,
     ended: bool,
     _permit: OwnedSemaphorePermit,
 }
 
-impl Stream {
+impl Endless {
     /// The stream of `inner`, which ends after `stopped`. Holds `permit` until then.
     pub(crate) fn new(inner: TonicBody, stopped: CancellationToken, permit: OwnedSemaphorePermit) -> Self {
         Self { inner, stopped: Box::pin(stopped.cancelled_owned()), ended: false, _permit: permit }
     }
+}
 
-    pub(crate) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+impl HttpBody for Endless {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         if self.ended {
             return Poll::Ready(None);
         }
@@ -74,11 +78,5 @@ impl Stream {
         let mut trailers = HeaderMap::new();
         let added = Status::unavailable("the server is shutting down").add_header(&mut trailers);
         Poll::Ready(Some(added.map(|()| Frame::trailers(trailers))))
-    }
-}
-
-impl fmt::Debug for Stream {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.inner.fmt(f)
     }
 }

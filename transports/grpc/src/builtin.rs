@@ -17,7 +17,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tower::{Service, ServiceExt, util::BoxCloneSyncService};
 
 use crate::{
-    body::{Body, Incoming, Stream},
+    body::{Body, Endless, Incoming},
     compression,
     health::health,
     reflection::{V1ALPHA, from_v1alpha, reflection},
@@ -76,7 +76,7 @@ impl Builtins {
             if inner.is_end_stream() {
                 return Body::Empty;
             }
-            Body::Stream(Box::new(Stream::new(inner, self.stopped.clone(), permit)))
+            Body::Stream(TonicBody::new(Endless::new(inner, self.stopped.clone(), permit)))
         }))
     }
 

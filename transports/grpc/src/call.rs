@@ -3,18 +3,20 @@
 use std::{sync::Arc, time::Instant};
 
 use everywire_core::{
-    Budget, Context, Limit, Peer, Result,
+    Budget, Context, Limit, Peer, Result, Streaming,
     descriptor::Method,
     wire::{Call, LazyContext, decode_again},
 };
 use everywire_net::context;
 use http::{HeaderMap, Response};
 use serde::{Serialize, de::DeserializeOwned};
+use tonic::body::Body as TonicBody;
 
 use crate::{
     body::Body,
     codec::{self, Enums, Scope},
     envelope::{self, Message},
+    items::Items,
     status,
 };
 
@@ -35,12 +37,12 @@ pub(crate) struct Around<'a> {
     /// Whether the client asks for a compressed reply. A short one is not compressed.
     pub(crate) gzip: bool,
     /// The enums with data in the types of the method.
-    pub(crate) enums: Enums<'a>,
+    pub(crate) enums: Enums<'static>,
 }
 
 impl<'a> Around<'a> {
     /// Of a request that arrives without a connection.
-    pub(crate) fn nothing(budget: &'a Arc<Budget>, method: &'a Method) -> Self {
+    pub(crate) fn nothing(budget: &'a Arc<Budget>, method: &'static Method) -> Self {
         let enums = Enums::new(method.enums_with_data());
         Self { headers: HeaderMap::new(), deadline: None, peer: &Peer::LOCAL, budget, gzip: false, enums }
     }
@@ -94,5 +96,10 @@ impl Call for GrpcCall<'_> {
             Ok(message) => envelope::response(message),
             Err(error) => status::response(&error),
         }
+    }
+
+    fn stream<R: Serialize + Send + 'static>(&mut self, items: Streaming<R>) -> Self::Reply {
+        let items = Items::new(items, self.around.enums, self.around.budget);
+        envelope::with_body(Body::Stream(TonicBody::new(items)))
     }
 }

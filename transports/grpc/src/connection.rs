@@ -55,7 +55,7 @@ pub(crate) struct Connection<S, IO> {
     budget: Arc<Budget>,
     /// Calls that have not started. They stay here while the peer leaves its replies unread.
     accepted: VecDeque<Accepted>,
-    /// Calls that wait, and bodies of health and reflection. Dropping the set ends them.
+    /// Calls that wait, and bodies of many messages. Dropping the set ends them.
     tasks: JoinSet<Option<Completed>>,
     send_queue: SendQueue,
     stop: Pin<Box<WaitForCancellationFutureOwned>>,
@@ -187,7 +187,7 @@ impl<S: Service, IO: Io> Connection<S, IO> {
             Body::Empty => respond.send_response(head, true).map(drop),
             Body::Message(message) => self.send_queue.send(respond, head, message),
             Body::Stream(body) => respond.send_response(head, false).map(|stream| {
-                let piping = pipe(*body, stream, Arc::clone(&self.budget), self.router.stop().clone());
+                let piping = pipe(body, stream, Arc::clone(&self.budget), self.router.stop().clone());
                 self.tasks.spawn(async { piping.await.map_or(None, |()| None) });
             }),
         };

@@ -4,7 +4,7 @@
 
 use std::{fmt, future::poll_fn, pin::Pin, sync::Arc, task::Poll};
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use everywire_core::{
     Budget, Limit, Result, RpcError,
     wire::{Encoded, FREE_BYTES, MessageBuffer, Reservation, offload},
@@ -36,15 +36,23 @@ const INITIAL_CAPACITY: usize = 128;
 /// `message`, a request, with its prefix.
 pub(crate) fn frame<T: Serialize>(message: &T, enums: Enums<'_>) -> Result<Bytes, codec::Error> {
     let mut out = Output::new(MessageBuffer::unbounded(empty_prefix()), enums);
-    put_framed(message, &mut out)?;
+    put_framed(message, 0, &mut out)?;
     Ok(out.buffer.into_vec().into())
 }
 
 /// `message`, a reply, with its prefix. An error if it can't be written, or if `budget` has no room for it.
 pub(crate) fn frame_within<T: Serialize>(message: &T, enums: Enums<'_>, budget: &Arc<Budget>) -> Result<Bytes> {
     let mut out = Output::new(MessageBuffer::new(empty_prefix(), budget), enums);
-    put_framed(message, &mut out).map_err(RpcError::internal)?;
+    put_framed(message, 0, &mut out).map_err(RpcError::internal)?;
     Ok(out.buffer.finish()?.into())
+}
+
+/// Appends `message`, an item of a reply, with its prefix. Appends nothing if it can't be written, or if the budget has no room.
+pub(crate) fn put<T: Serialize>(message: &T, out: &mut Output<'_>) -> Result<()> {
+    let start = out.len();
+    out.buffer.extend_from_slice(&[0; PREFIX]);
+    let written = put_framed(message, start, out).map_err(RpcError::internal).and_then(|()| out.buffer.check());
+    written.inspect_err(|_| out.buffer.rewind(start))
 }
 
 fn empty_prefix() -> Vec<u8> {
@@ -53,11 +61,14 @@ fn empty_prefix() -> Vec<u8> {
     prefix
 }
 
-/// Appends `message` to its prefix.
-fn put_framed<T: Serialize>(message: &T, out: &mut Output<'_>) -> Result<(), codec::Error> {
+/// Appends `message` to its prefix, which begins at `start`.
+fn put_framed<T: Serialize>(message: &T, start: usize, out: &mut Output<'_>) -> Result<(), codec::Error> {
     codec::encode(message, out)?;
-    let length = u32::try_from(out.len() - PREFIX).map_err(serde::ser::Error::custom)?;
-    out[1..PREFIX].copy_from_slice(&length.to_be_bytes());
+    let prefix = start..start + PREFIX;
+    let length = u32::try_from(out.len().saturating_sub(prefix.end)).map_err(serde::ser::Error::custom)?;
+    if let Some([_, announced @ ..]) = out.get_mut(prefix) {
+        announced.copy_from_slice(&length.to_be_bytes());
+    }
     Ok(())
 }
 
@@ -147,20 +158,67 @@ impl Received {
 
     /// The message, decompressed with `encoding` if its flag is set.
     pub(crate) fn into_message(self, encoding: Encoding, budget: &Budget) -> Result<Message> {
-        let whole = announced(self.bytes())?.is_some_and(|length| self.bytes().len() == PREFIX + length);
-        let is_compressed = self.bytes().first() == Some(&COMPRESSED);
-        let bytes = if self.joined.is_empty() { self.first } else { self.joined.into() };
-        let mut message = http1::Received { bytes, reservation: self.reservation };
-        if !whole {
+        if announced(self.bytes())?.is_none_or(|length| self.bytes().len() != PREFIX + length) {
             return Err(cardinality());
         }
-        message.bytes.advance(PREFIX);
+        let bytes = if self.joined.is_empty() { self.first } else { self.joined.into() };
+        Message::new(bytes, self.reservation, encoding, budget)
+    }
+}
+
+impl Message {
+    /// The message in `bytes`, which begin with its prefix and count in `reservation`; decompressed with `encoding` if its flag is
+    /// set.
+    fn new(mut bytes: Bytes, reservation: Reservation, encoding: Encoding, budget: &Budget) -> Result<Self> {
+        let is_compressed = bytes.first() == Some(&COMPRESSED);
+        bytes.advance(PREFIX);
+        let mut message = http1::Received { bytes, reservation };
         if is_compressed {
             message = encoding.decode(message, budget)?;
             // A smaller reservation is never rejected.
             let _ = message.reservation.try_resize(message.bytes.len());
         }
-        Ok(Message { bytes: message.bytes, _reservation: message.reservation })
+        Ok(Self { bytes: message.bytes, _reservation: message.reservation })
+    }
+}
+
+/// The messages of a body as it arrives.
+#[derive(Debug)]
+pub(crate) struct Messages {
+    /// What has arrived and was not taken.
+    arrived: BytesMut,
+    reservation: Reservation,
+}
+
+impl Messages {
+    pub(crate) fn new(budget: &Arc<Budget>) -> Self {
+        Self { arrived: BytesMut::new(), reservation: budget.reserve() }
+    }
+
+    /// Appends what has arrived, within `message_bytes` and `buffered_bytes`.
+    pub(crate) fn push(&mut self, data: &[u8], budget: &Budget) -> Result<()> {
+        self.reservation.try_resize(self.arrived.len() + data.len())?;
+        self.arrived.extend_from_slice(data);
+        match announced(&self.arrived)? {
+            Some(length) if length > budget.limits().message_bytes => {
+                Err(budget.exceeded(Limit::MessageBytes, format_args!("a message of {length} bytes")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes the next message if it is whole, decompressed with `encoding` if its flag is set.
+    pub(crate) fn take(&mut self, encoding: Encoding, budget: &Budget) -> Result<Option<Message>> {
+        let length = announced(&self.arrived)?.map(|length| PREFIX + length);
+        let Some(length) = length.filter(|length| *length <= self.arrived.len()) else { return Ok(None) };
+        let bytes = self.arrived.split_to(length).freeze();
+        let reservation = self.reservation.split_off(length);
+        Message::new(bytes, reservation, encoding, budget).map(Some)
+    }
+
+    /// Whether no part of a message has arrived.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.arrived.is_empty()
     }
 }
 
@@ -187,7 +245,12 @@ pub(crate) fn success() -> HeaderMap {
 
 /// The response that carries `message`, which has its prefix.
 pub(crate) fn response(message: Bytes) -> http::Response<Body> {
-    let mut response = http::Response::new(Body::Message(message));
+    with_body(Body::Message(message))
+}
+
+/// The response with this body, which is not empty.
+pub(crate) fn with_body(body: Body) -> http::Response<Body> {
+    let mut response = http::Response::new(body);
     response.headers_mut().insert(http::header::CONTENT_TYPE, CONTENT_TYPE);
     response
 }

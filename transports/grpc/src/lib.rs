@@ -60,6 +60,7 @@ mod envelope;
 pub mod fuzz;
 mod head;
 mod health;
+mod items;
 mod loopback;
 mod pipe;
 mod reflection;

@@ -1,19 +1,19 @@
-//! Sends the streams of the health and reflection services.
+//! Sends the bodies of many messages: replies that are streams, and those of the health and reflection services.
 
-use std::{future::poll_fn, sync::Arc, task::Poll};
+use std::{future::poll_fn, pin::Pin, sync::Arc, task::Poll};
 
 use bytes::Bytes;
 use everywire_core::{Budget, Limit, wire::CancellationToken};
 use h2::{Reason, SendStream};
-use hyper::body::Frame;
+use hyper::body::{Body as _, Frame};
 use tokio::time::sleep;
-use tonic::Status;
+use tonic::{Status, body::Body as TonicBody};
 
-use crate::{body::Stream, clock::DRAIN_TIME, send_queue::Piece};
+use crate::{clock::DRAIN_TIME, send_queue::Piece};
 
 /// Sends `body` as fast as the peer takes it. The peer has `message_time` for each message.
 pub(crate) async fn pipe(
-    mut body: Stream,
+    mut body: TonicBody,
     mut stream: SendStream<Piece>,
     budget: Arc<Budget>,
     stop: CancellationToken,
@@ -51,12 +51,12 @@ async fn late(budget: &Budget, stop: &CancellationToken) {
 
 /// The next frame, or an error if the peer resets the stream first.
 async fn next(
-    body: &mut Stream,
+    body: &mut TonicBody,
     stream: &mut SendStream<Piece>,
 ) -> Result<Option<Result<Frame<Bytes>, Status>>, h2::Error> {
     poll_fn(|cx| match stream.poll_reset(cx) {
         Poll::Ready(reset) => Poll::Ready(Err(reset.map_or_else(|error| error, h2::Error::from))),
-        Poll::Pending => body.poll_frame(cx).map(Ok),
+        Poll::Pending => Pin::new(&mut *body).poll_frame(cx).map(Ok),
     })
     .await
 }

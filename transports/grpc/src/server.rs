@@ -41,6 +41,7 @@ impl Server {
 impl Protocol for Server {
     const NAME: &'static str = "grpc";
     const SCHEME: &'static str = "http";
+    const STREAMS: bool = true;
     type Shared = Shared;
 
     fn check(&self, descriptor: &ServiceDescriptor) -> Result<()> {

@@ -39,12 +39,24 @@ const STRING_VALUE: &str = "type.googleapis.com/google.protobuf.StringValue";
 
 /// The response that carries `error` in its headers.
 pub(crate) fn response(error: &RpcError) -> Response<Body> {
-    let message = &error.message()[..error.message().floor_char_boundary(MESSAGE_BYTES)];
-    let details = error.data().and_then(|data| details(error.code(), message, data)).unwrap_or_default();
-    let mut response = Status::with_details(error.code().number().into(), message, details.into()).into_http();
+    let mut response = status(error).into_http();
     // If the error is about an unknown compression, this lists the known ones.
     response.headers_mut().insert(compression::ACCEPT_ENCODING, compression::ACCEPTED);
     response
+}
+
+/// The trailers of a stream that `error` ends.
+pub(crate) fn trailers(error: &RpcError) -> HeaderMap {
+    let mut trailers = HeaderMap::new();
+    // The values are encoded, so each is a valid header.
+    let _ = status(error).add_header(&mut trailers);
+    trailers
+}
+
+fn status(error: &RpcError) -> Status {
+    let message = &error.message()[..error.message().floor_char_boundary(MESSAGE_BYTES)];
+    let details = error.data().and_then(|data| details(error.code(), message, data)).unwrap_or_default();
+    Status::with_details(error.code().number().into(), message, details.into())
 }
 
 fn details(code: Code, message: &str, data: &Value) -> Option<Vec<u8>> {

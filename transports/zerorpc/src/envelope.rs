@@ -69,12 +69,11 @@ impl<'a> Event<'a> {
         let header = reader.rest();
         let mut has_others = false;
         for _ in 0..reader.map()? {
-            let key = reader.text_or_other()?;
-            let value = reader.value()?;
+            let (key, value) = (reader.text_or_empty()?, reader.value()?);
             match key {
-                Some(b"message_id") => self.message_id = Some(value),
-                Some(b"response_to") => self.response_to = Some(value),
-                Some(b"v") => {}
+                b"message_id" => self.message_id = Some(value),
+                b"response_to" => self.response_to = Some(value),
+                b"v" => {}
                 _ => has_others = true,
             }
         }

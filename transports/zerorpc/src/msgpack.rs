@@ -121,15 +121,16 @@ impl<'a> Reader<'a> {
         self.bytes(length)
     }
 
-    /// The next value if it is a string or bytes. Skips it if it is another one.
-    pub(crate) fn text_or_other(&mut self) -> Option<Option<&'a [u8]>> {
+    /// A string or bytes. Another value is skipped and reads as empty.
+    pub(crate) fn text_or_empty(&mut self) -> Option<&'a [u8]> {
         let mut ahead = *self;
-        let text = ahead.text();
-        match text {
-            Some(_) => *self = ahead,
-            None => drop(self.value()?),
+        match ahead.text() {
+            Some(text) => {
+                *self = ahead;
+                Some(text)
+            }
+            None => self.value().map(|_| &[][..]),
         }
-        Some(text)
     }
 
     /// The bytes of one whole value of any type.

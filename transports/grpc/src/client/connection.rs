@@ -87,8 +87,9 @@ fn request(method: &'static Method, outgoing: &Outgoing<'_>, message: Bytes) -> 
     let headers = request.headers_mut();
     headers.insert(TE, HeaderValue::from_static("trailers"));
     headers.insert(CONTENT_TYPE, envelope::CONTENT_TYPE);
-    // gRPC clients send their timeout in any case.
-    context::write(headers, outgoing, Some(outgoing.time_left()));
+    // gRPC clients send their timeout in any case. That of a stream ends only the wait for its beginning.
+    let timeout = if method.streams() { outgoing.timeout() } else { Some(outgoing.time_left()) };
+    context::write(headers, outgoing, timeout);
     request
 }
 

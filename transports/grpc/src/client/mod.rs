@@ -1,26 +1,28 @@
 //! The client.
 
 mod connection;
+mod messages;
 
 use std::{fmt, pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use everywire_core::{
-    Budget, Caller, Code, Context, DEFAULT_TIMEOUT, Limits, Result, RpcError,
+    Budget, Caller, Code, Context, DEFAULT_TIMEOUT, Limits, Result, RpcError, Streaming,
     descriptor::Method,
-    wire::{Outgoing, response_within},
+    wire::{Outgoing, items_within, response_within},
 };
 use everywire_net::without_user_info;
 use http::{Response, Uri};
 use hyper::body::Body as HttpBody;
 use serde::{Serialize, de::DeserializeOwned};
+use tonic::body::Body as TonicBody;
 
-use self::connection::Connection;
 pub(crate) use self::connection::Whole;
+use self::{connection::Connection, messages::read_items};
 use crate::{
     codec::{self, Enums, Scope},
     compression::Encoding,
-    envelope::{self, Received},
+    envelope::{self, Message, Received},
     head, status,
 };
 
@@ -64,7 +66,8 @@ impl Client {
         self
     }
 
-    /// Sets how long a call may take, connecting included. Default 30 s. The server learns it and cancels late calls.
+    /// Sets how long a call may take, connecting included; of a stream, how long until it begins. Default 30 s. The server learns it and
+    /// cancels late calls.
     #[must_use]
     pub fn timeout(self, timeout: Duration) -> Self {
         Self { timeout, ..self }
@@ -77,16 +80,16 @@ impl Client {
         Self { budget: Budget::new(limits), ..self }
     }
 
-    async fn exchange<A: Serialize, R: DeserializeOwned>(
+    /// Sends a request, and waits for the head of its response.
+    async fn send<A: Serialize>(
         &self,
         method: &'static Method,
         outgoing: Outgoing<'_>,
         args: &A,
-    ) -> Result<R> {
+    ) -> Result<Response<TonicBody>> {
         let message = envelope::frame(args, Enums::new(method.enums_with_data()))
             .map_err(|error| RpcError::invalid_argument(format!("{}: {error}", method.name())))?;
-        let response = self.connection.send(method, &outgoing, message).await?;
-        read_response(method, response, &self.budget).await
+        self.connection.send(method, &outgoing, message).await
     }
 }
 
@@ -98,8 +101,22 @@ impl Caller for Client {
         args: &A,
     ) -> Result<R> {
         let outgoing = Outgoing::new(cx, self.timeout);
-        let exchange = pin!(self.exchange(method, outgoing, args));
+        let exchange = pin!(async {
+            let response = self.send(method, outgoing, args).await?;
+            read_response(method, response, &self.budget).await
+        });
         response_within(self.timeout, cx, self.connection.url(), method, exchange).await
+    }
+
+    async fn stream<A: Serialize + Send + Sync, R: DeserializeOwned + Send + 'static>(
+        &self,
+        method: &'static Method,
+        cx: &Context,
+        args: &A,
+    ) -> Result<Streaming<R>> {
+        let sent = pin!(self.send(method, Outgoing::new(cx, self.timeout), args));
+        let response = response_within(self.timeout, cx, self.connection.url(), method, sent).await?;
+        Ok(items_within(cx, method, read_items(method, response, &self.budget)?))
     }
 }
 
@@ -131,6 +148,10 @@ where
         Encoding::Unknown => RpcError::new(Code::Internal, error.message()),
         _ => error,
     })?;
+    read_message(method, &message, budget)
+}
+
+fn read_message<R: DeserializeOwned>(method: &Method, message: &Message, budget: &Budget) -> Result<R> {
     let scope = Scope { depth: budget.limits().depth, enums: Enums::new(method.enums_with_data()) };
     codec::read(codec::Message::new(&message.bytes, scope))
         .map_err(|error| RpcError::new(Code::Internal, format!("{}: unreadable reply: {error}", method.name())))

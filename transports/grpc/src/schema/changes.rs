@@ -45,7 +45,8 @@ pub(super) fn relied_on(set: &FileDescriptorSet) -> ReliedOn {
             let name = format!("{package}{}", service.name());
             for method in &service.method {
                 let (input, output) = (short(file, method.input_type()), short(file, method.output_type()));
-                elements.insert(format!("/{name}/{}", method.name()), format!("{input} -> {output}"));
+                let stream = if method.server_streaming() { "stream " } else { "" };
+                elements.insert(format!("/{name}/{}", method.name()), format!("{input} -> {stream}{output}"));
             }
             elements.insert(format!("service {name}"), String::new());
         }

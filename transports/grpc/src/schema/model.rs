@@ -77,6 +77,7 @@ impl<'a> Model<'a> {
             name: Some(method.camel_name().to_owned()),
             input_type: Some(self.add_request(method)?),
             output_type: Some(self.add_reply(method)?),
+            server_streaming: method.streams().then_some(true),
             options: method.is_idempotent().then_some(options),
             ..Default::default()
         })

@@ -45,7 +45,8 @@ impl Printer<'_> {
         self.block(path, "service", service.name(), None, service.method.iter(), |file, method| {
             let input = visible(file, service, method.input_type());
             let output = visible(file, service, method.output_type());
-            let rpc = format!("rpc {}({input}) returns ({output})", method.name());
+            let stream = if method.server_streaming() { "stream " } else { "" };
+            let rpc = format!("rpc {}({input}) returns ({stream}{output})", method.name());
             match method.options.as_ref().map(MethodOptions::idempotency_level) {
                 Some(level) => format!("{rpc} {{ option idempotency_level = {}; }}", level.as_str_name()),
                 None => format!("{rpc};"),

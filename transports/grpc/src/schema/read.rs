@@ -69,7 +69,8 @@ impl<'a> File<'a> {
             let (input, rest) = rest.split_once(") returns (")?;
             let (output, end) = rest.split_once(')')?;
             let is_known = end == ";" || end.starts_with(" { option idempotency_level = ");
-            let types = format!("{} -> {}", self.short(input), self.short(output));
+            let (stream, output) = output.split_at(if output.starts_with("stream ") { "stream ".len() } else { 0 });
+            let types = format!("{} -> {stream}{}", self.short(input), self.short(output));
             return is_known.then(|| self.add(format!("/{block}/{name}"), types));
         }
         let (declared, number) = line.strip_suffix(';')?.split_once(" = ")?;

@@ -1,0 +1,363 @@
+//! What a stream promises, the same on every wire that has them.
+
+#![expect(clippy::unwrap_used, reason = "a test fails where its assumption does")]
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use everywire::{
+    Budget, Caller, Code, Context, Limits, Origin, Result, RpcError, Server, Streaming, Tcp, grpc, memory, service,
+    wire::CancellationToken, xmlrpc,
+};
+use everywire_testing::soon;
+use serde_json::json;
+use tokio::{sync::watch, task::JoinHandle, time::sleep};
+
+#[service(package = "probe.v1")]
+trait Numbers {
+    /// The numbers from 0 on.
+    async fn count(&self, to: u64) -> Result<Streaming<u64>>;
+    /// The numbers from 0 on, and then an error.
+    async fn fail(&self, after: u64) -> Result<Streaming<u64>>;
+    /// Fails before it begins.
+    async fn reject(&self) -> Result<Streaming<u64>>;
+    /// One number, and then a panic.
+    async fn panic(&self) -> Result<Streaming<u64>>;
+    /// One number, and no end.
+    async fn wait(&self, cx: &Context) -> Result<Streaming<u64>>;
+    /// Texts of this many bytes, without end.
+    async fn texts(&self, bytes: u32) -> Result<Streaming<String>>;
+    /// Adds.
+    async fn add(&self, a: u64, b: u64) -> Result<u64>;
+}
+
+#[derive(Clone)]
+struct Probe(Arc<State>);
+
+struct State {
+    /// How many streams are open.
+    open: watch::Sender<usize>,
+    made: AtomicU64,
+    cancelled: AtomicUsize,
+}
+
+/// A stream that is open.
+struct Open(Arc<State>);
+
+impl Open {
+    fn new(state: &Arc<State>) -> Self {
+        state.open.send_modify(|open| *open += 1);
+        Self(Arc::clone(state))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.send_modify(|open| *open -= 1);
+    }
+}
+
+impl Probe {
+    fn new() -> Self {
+        let open = watch::Sender::new(0);
+        Self(Arc::new(State { open, made: AtomicU64::new(0), cancelled: AtomicUsize::new(0) }))
+    }
+
+    async fn all_closed(&self) {
+        self.opened(0).await;
+    }
+
+    async fn opened(&self, count: usize) {
+        soon("streams open and close", self.0.open.subscribe().wait_for(|open| *open == count)).await.unwrap();
+    }
+}
+
+fn late() -> RpcError {
+    RpcError::new(Code::Aborted, "enough").with_data(json!({ "at": [1, 2] }))
+}
+
+impl Numbers for Probe {
+    async fn count(&self, to: u64) -> Result<Streaming<u64>> {
+        Ok(Streaming::of(0..to))
+    }
+
+    async fn fail(&self, after: u64) -> Result<Streaming<u64>> {
+        Ok(Streaming::produce(move |items| async move {
+            for number in 0..after {
+                items.send(number).await?;
+            }
+            Err(late())
+        }))
+    }
+
+    async fn reject(&self) -> Result<Streaming<u64>> {
+        Err(late())
+    }
+
+    async fn panic(&self) -> Result<Streaming<u64>> {
+        Ok(Streaming::produce(|items| async move {
+            items.send(0).await?;
+            panic!("as asked")
+        }))
+    }
+
+    async fn wait(&self, cx: &Context) -> Result<Streaming<u64>> {
+        let (open, state, cancellation) = (Open::new(&self.0), Arc::clone(&self.0), cx.cancellation());
+        tokio::spawn(async move {
+            cancellation.cancelled().await;
+            state.cancelled.fetch_add(1, Relaxed);
+        });
+        Ok(Streaming::produce(|items| async move {
+            let _open = open;
+            items.send(7).await?;
+            std::future::pending().await
+        }))
+    }
+
+    async fn texts(&self, bytes: u32) -> Result<Streaming<String>> {
+        let (open, state) = (Open::new(&self.0), Arc::clone(&self.0));
+        Ok(Streaming::produce(move |items| async move {
+            let _open = open;
+            loop {
+                items.send("x".repeat(bytes as usize)).await?;
+                state.made.fetch_add(1, Relaxed);
+            }
+        }))
+    }
+
+    async fn add(&self, a: u64, b: u64) -> Result<u64> {
+        Ok(a + b)
+    }
+}
+
+/// A server on every wire that has streams.
+struct Wires {
+    probe: Probe,
+    budget: Arc<Budget>,
+    grpc: String,
+    stop: CancellationToken,
+    serving: JoinHandle<Result<()>>,
+}
+
+impl Wires {
+    async fn serve() -> Self {
+        Self::serve_within(Limits::default()).await
+    }
+
+    async fn serve_within(limits: Limits) -> Self {
+        let probe = Probe::new();
+        let tcp = Tcp::bind("127.0.0.1:0").await.unwrap();
+        let grpc = format!("grpc://{}", tcp.address());
+        let server = Server::with_limits(NumbersService::new(probe.clone()), limits)
+            .grace(Duration::from_millis(100))
+            .mount((tcp, grpc::Server::new()));
+        let (budget, stop) = (server.budget(), CancellationToken::new());
+        let serving = tokio::spawn(server.serve_until(stop.clone().cancelled_owned()));
+        Self { probe, budget, grpc, stop, serving }
+    }
+
+    fn memory(&self) -> NumbersClient<memory::Client<NumbersService<Probe>>> {
+        NumbersClient::new(memory::Client::new(Arc::new(NumbersService::new(self.probe.clone()))))
+    }
+
+    async fn over(&self, url: &str) -> NumbersClient<everywire::Client> {
+        NumbersClient::new(everywire::connect(url).await.unwrap())
+    }
+
+    /// The URLs of the wires that have streams.
+    fn urls(&self) -> [&str; 1] {
+        [&self.grpc]
+    }
+}
+
+async fn next<T: 'static>(items: &mut Streaming<T>) -> Option<Result<T>> {
+    soon("an item", items.next()).await
+}
+
+/// Reads `items` to the end: how many there were, which have to be the numbers in order, and the error behind them.
+async fn read(mut items: Streaming<u64>) -> (u64, Option<RpcError>) {
+    let mut count = 0;
+    while let Some(item) = next(&mut items).await {
+        match item {
+            Ok(number) => assert_eq!(number, count),
+            Err(error) => {
+                assert_eq!(next(&mut items).await, None, "an error is the last item");
+                return (count, Some(error));
+            }
+        }
+        count += 1;
+    }
+    (count, None)
+}
+
+async fn items_are_in_order(client: &NumbersClient<impl Caller>) {
+    // A million in a release build.
+    let many = if cfg!(debug_assertions) { 100_000 } else { 1_000_000 };
+    for count in [0, 1, 2, 1_000, many] {
+        assert_eq!(read(client.count(count).await.unwrap()).await, (count, None));
+    }
+    assert_eq!(client.add(3, 4).await, Ok(7));
+}
+
+async fn an_error_follows_its_items(client: &NumbersClient<impl Caller>) {
+    for after in [0, 1, 1_000] {
+        let (count, error) = read(client.fail(after).await.unwrap()).await;
+        assert_eq!(count, after);
+        let error = error.unwrap();
+        assert_eq!((error.code(), error.message(), error.data()), (Code::Aborted, "enough", late().data()));
+        assert_eq!(error.origin(), Origin::Remote);
+    }
+    assert_eq!(client.reject().await.unwrap_err().code(), Code::Aborted);
+    let (count, error) = read(client.panic().await.unwrap()).await;
+    assert_eq!((count, error.map(|error| error.code())), (1, Some(Code::Internal)));
+}
+
+async fn a_stream_ends_early(client: &NumbersClient<impl Caller>, probe: &Probe) {
+    // Its reader drops it.
+    let mut items = client.wait(&Context::new()).await.unwrap();
+    assert_eq!(next(&mut items).await, Some(Ok(7)));
+    let cancelled = probe.0.cancelled.load(Relaxed);
+    probe.opened(1).await;
+    assert_eq!(probe.0.cancelled.load(Relaxed), cancelled, "the context lasts as long as the stream");
+    drop(items);
+    probe.all_closed().await;
+    // Its context is cancelled.
+    let token = CancellationToken::new();
+    let mut items = client.wait(&Context::new().cancelled_by(token.clone())).await.unwrap();
+    assert_eq!(next(&mut items).await, Some(Ok(7)));
+    token.cancel();
+    assert_eq!(next(&mut items).await.unwrap().unwrap_err().code(), Code::Cancelled);
+    probe.all_closed().await;
+    // Its deadline passes.
+    let started = Instant::now();
+    let mut items = client.wait(&Context::new().timeout(Duration::from_millis(200))).await.unwrap();
+    assert_eq!(next(&mut items).await, Some(Ok(7)));
+    assert_eq!(next(&mut items).await.unwrap().unwrap_err().code(), Code::DeadlineExceeded);
+    assert!(started.elapsed() >= Duration::from_millis(150), "{:?}", started.elapsed());
+    probe.all_closed().await;
+}
+
+async fn a_slow_reader_slows_the_server(client: &NumbersClient<impl Caller>, probe: &Probe) {
+    const BYTES: u32 = 100_000;
+    let before = probe.0.made.load(Relaxed);
+    let mut items = client.texts(BYTES).await.unwrap();
+    let mut made = 0;
+    // Until nothing more is made.
+    loop {
+        sleep(Duration::from_millis(50)).await;
+        let now = probe.0.made.load(Relaxed) - before;
+        if now == made {
+            break;
+        }
+        made = now;
+    }
+    assert!(made < 200, "{made} items are on the way to somebody who reads none");
+    for _ in 0..300 {
+        assert_eq!(next(&mut items).await.unwrap().unwrap().len(), 100_000);
+    }
+    drop(items);
+    probe.all_closed().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn items_arrive_in_order_and_an_error_behind_them() {
+    let wires = Wires::serve().await;
+    items_are_in_order(&wires.memory()).await;
+    an_error_follows_its_items(&wires.memory()).await;
+    for url in wires.urls() {
+        let client = wires.over(url).await;
+        items_are_in_order(&client).await;
+        an_error_follows_its_items(&client).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_ends_when_nobody_wants_it_any_longer() {
+    let wires = Wires::serve().await;
+    a_stream_ends_early(&wires.memory(), &wires.probe).await;
+    for url in wires.urls() {
+        a_stream_ends_early(&wires.over(url).await, &wires.probe).await;
+        soon(url, async {
+            while wires.budget.calls() > 0 {
+                sleep(Duration::from_millis(1)).await;
+            }
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_sets_the_pace() {
+    let wires = Wires::serve().await;
+    a_slow_reader_slows_the_server(&wires.memory(), &wires.probe).await;
+    for url in wires.urls() {
+        a_slow_reader_slows_the_server(&wires.over(url).await, &wires.probe).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn open_streams_are_calls_that_wait() {
+    let limits = Limits { waiting_calls: 3, calls_in_flight: 1, ..Limits::default() };
+    let wires = Wires::serve_within(limits).await;
+    for url in wires.urls() {
+        let client = wires.over(url).await;
+        let mut open = Vec::new();
+        for _ in 0..3 {
+            open.push(client.wait(&Context::new()).await.unwrap());
+        }
+        assert_eq!(wires.budget.calls(), 3, "{url}");
+        let rejected = client.wait(&Context::new()).await.unwrap_err();
+        assert_eq!(rejected.code(), Code::ResourceExhausted, "{url}: {rejected}");
+        assert_eq!(client.add(3, 4).await, Ok(7), "{url}: streams keep out no other call");
+        drop(open);
+        wires.probe.all_closed().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shutdown_ends_streams_after_the_grace_period() {
+    let wires = Wires::serve().await;
+    let mut open = Vec::new();
+    for url in wires.urls() {
+        let mut items = wires.over(url).await.wait(&Context::new()).await.unwrap();
+        assert_eq!(next(&mut items).await, Some(Ok(7)));
+        open.push((url, items));
+    }
+    wires.stop.cancel();
+    for (url, mut items) in open {
+        let error = next(&mut items).await.unwrap().unwrap_err();
+        assert_eq!((error.code(), error.origin()), (Code::Unavailable, Origin::Remote), "{url}: {error}");
+    }
+    wires.probe.all_closed().await;
+    let cut_off = soon("the server ends", wires.serving).await.unwrap().unwrap_err();
+    assert_eq!(cut_off.code(), Code::DeadlineExceeded);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_gone_is_an_error_and_never_an_end() {
+    let wires = Wires::serve().await;
+    for url in wires.urls() {
+        let mut items = wires.over(url).await.wait(&Context::new()).await.unwrap();
+        assert_eq!(next(&mut items).await, Some(Ok(7)));
+        wires.serving.abort();
+        let error = next(&mut items).await.unwrap().unwrap_err();
+        assert_eq!((error.code(), error.origin()), (Code::Unavailable, Origin::Local), "{url}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_wire_without_streams_rejects_them_by_name() {
+    let tcp = Tcp::bind("127.0.0.1:0").await.unwrap();
+    let server = Server::new(NumbersService::new(Probe::new())).mount((tcp, xmlrpc::Server::new()));
+    let error = server.serve_until(std::future::ready(())).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "FAILED_PRECONDITION: xmlrpc can't carry probe.v1.Numbers: it has no streams, and these methods need them: \
+         count, fail, reject, panic, wait, texts"
+    );
+}

@@ -1,0 +1,72 @@
+//! The body of a response of many items.
+
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use everywire_core::{Budget, Result, Streaming, wire::MessageBuffer};
+use futures_util::StreamExt;
+use http::HeaderMap;
+use hyper::body::{Body as HttpBody, Frame};
+use serde::Serialize;
+
+use crate::{
+    codec::{Enums, Output},
+    envelope, status,
+};
+
+/// When a frame is long enough. Items that are there at the same time share one: some clients take many short frames for an attack.
+const FRAME_BYTES: usize = 16 << 10;
+
+/// Items as messages, and the trailers.
+pub(crate) struct Items<R> {
+    /// None after the last item.
+    rest: Option<Streaming<R>>,
+    trailers: Option<HeaderMap>,
+    enums: Enums<'static>,
+    budget: Arc<Budget>,
+}
+
+impl<R: Serialize + 'static> Items<R> {
+    pub(crate) fn new(items: Streaming<R>, enums: Enums<'static>, budget: &Arc<Budget>) -> Self {
+        Self { rest: Some(items), trailers: None, enums, budget: Arc::clone(budget) }
+    }
+
+    /// Writes the next messages. There are none if the next item is not ready, and at the end.
+    fn next_messages(&mut self, cx: &mut Context<'_>) -> Bytes {
+        let mut out = Output::new(MessageBuffer::new(Vec::new(), &self.budget), self.enums);
+        while let Some(items) = &mut self.rest
+            && out.len() < FRAME_BYTES
+            && let Poll::Ready(item) = items.poll_next_unpin(cx)
+        {
+            let written = item.map(|item| envelope::put(&item?, &mut out));
+            let end = match written {
+                Some(Ok(())) => continue,
+                Some(Err(error)) => status::trailers(&error),
+                None => envelope::success(),
+            };
+            (self.rest, self.trailers) = (None, Some(end));
+        }
+        out.buffer.finish().map(Bytes::from).unwrap_or_default()
+    }
+}
+
+impl<R: Serialize + 'static> HttpBody for Items<R> {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let messages = self.next_messages(cx);
+        if !messages.is_empty() {
+            return Poll::Ready(Some(Ok(Frame::data(messages))));
+        }
+        if self.rest.is_some() {
+            return Poll::Pending;
+        }
+        Poll::Ready(self.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))))
+    }
+}
