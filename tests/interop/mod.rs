@@ -9,6 +9,7 @@ mod proxy;
 mod row;
 mod servers;
 mod service;
+mod streams;
 
 use std::{path::Path, process::Stdio, time::Duration};
 

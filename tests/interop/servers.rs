@@ -151,7 +151,7 @@ async fn errors_of_foreign_servers_are_told_apart_where_their_wire_can() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_of_zerorpc_is_refused_and_harms_no_other_call() {
+async fn a_stream_where_none_is_expected_is_an_error_and_harms_no_other_call() {
     needs!(Foreign);
     use strange::Interop as _;
     let server = Running::start("zerorpc_server.py").await;
@@ -159,7 +159,7 @@ async fn a_stream_of_zerorpc_is_refused_and_harms_no_other_call() {
     for length in [0, 3, 100_000] {
         let error = client.count(length).await.unwrap_err();
         assert_eq!(error.code(), Code::Unimplemented, "{error}");
-        assert_eq!(error.message(), "count responds with a stream, which this client does not read");
+        assert_eq!(error.message(), "count responds with a stream; the trait has to return `Result<Streaming<T>>`");
         let error = client.missing().await.unwrap_err();
         assert_eq!(error.origin(), Origin::Remote, "the server still answers: {error}");
     }

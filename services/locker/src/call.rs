@@ -48,7 +48,7 @@ impl Call for LockerCall {
             tracing::warn!(%error, resource = &*self.resource, "locker says sorry instead of an error");
             false
         });
-        Reply { envelope: self.envelope.clone(), body: if go { YES } else { NO }.to_vec().into() }
+        Reply::new(self.envelope.clone(), if go { YES } else { NO }.to_vec())
     }
 }
 

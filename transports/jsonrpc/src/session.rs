@@ -159,10 +159,11 @@ where
         (self.answer)(Message { bytes, _reservation: reservation }, state.is_draining)
     }
 
-    fn reply(&mut self, (): (), answer: Option<Encoded>, state: &mut State<Self>) {
+    fn reply(&mut self, (): (), answer: Option<Encoded>, state: &mut State<Self>) -> Option<((), BytesMut)> {
         if let Some(answer) = answer {
             put_answer(&mut state.output, answer);
         }
+        None
     }
 
     fn tick_period(&self) -> Duration {

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use everywire_core::{
-    Budget, Context, Peer, Result, RpcError,
+    Budget, Context, Peer, Result, RpcError, Streaming,
     descriptor::Method,
     wire::{Call, LazyContext, deadline_after, decode_again},
 };
@@ -14,6 +14,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     context, envelope,
+    events::{Credit, Events},
     id::{ChannelId, MessageIds},
     msgpack::{Reader, deserializer, get_value},
 };
@@ -40,6 +41,8 @@ pub(crate) struct Request {
     pub(crate) args: Bytes,
     /// What few requests have.
     pub(crate) around: Option<Box<Around>>,
+    /// How many items the peer takes, if the method streams.
+    pub(crate) credit: Option<Arc<Credit>>,
 }
 
 /// What came with a request besides its arguments.
@@ -69,7 +72,7 @@ pub(crate) struct Connection {
 /// The call of a request.
 pub(crate) struct ZerorpcCall<'a> {
     request: Request,
-    connection: &'a Connection,
+    connection: &'a Arc<Connection>,
     /// Whether the arguments turned out not to be MessagePack.
     unreadable: bool,
     /// Whether they turned out to be too deep.
@@ -78,7 +81,7 @@ pub(crate) struct ZerorpcCall<'a> {
 }
 
 impl<'a> ZerorpcCall<'a> {
-    pub(crate) fn new(request: Request, connection: &'a Connection) -> Self {
+    pub(crate) fn new(request: Request, connection: &'a Arc<Connection>) -> Self {
         Self { request, connection, unreadable: false, too_deep: false, context: LazyContext::default() }
     }
 
@@ -136,7 +139,7 @@ impl Call for ZerorpcCall<'_> {
 
     fn reply<R: Serialize>(&mut self, outcome: Result<R>) -> Reply {
         let reply_to = &self.request.reply_to;
-        let Connection { budget, ids, .. } = self.connection;
+        let Connection { budget, ids, .. } = &**self.connection;
         let (_, id) = ids.next();
         let channel = reply_to.channel.as_bytes();
         let body = if self.unreadable {
@@ -145,7 +148,14 @@ impl Call for ZerorpcCall<'_> {
             let encoded = outcome.and_then(|reply| envelope::ok(&id, channel, &reply, budget));
             encoded.unwrap_or_else(|error| envelope::err(&id, channel, &error, budget))
         };
-        Reply { envelope: reply_to.envelope.clone(), body }
+        Reply::new(reply_to.envelope.clone(), body)
+    }
+
+    fn stream<R: Serialize + Send + 'static>(&mut self, items: Streaming<R>) -> Reply {
+        let Request { reply_to: ReplyTo { envelope, channel }, credit, .. } = &self.request;
+        let events =
+            Events::new(items, channel.clone(), credit.clone().unwrap_or_default(), Arc::clone(self.connection));
+        Reply::many(envelope.clone(), events)
     }
 }
 

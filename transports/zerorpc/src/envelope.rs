@@ -16,7 +16,7 @@ use serde::Serialize;
 use crate::{
     context, fault,
     id::MessageId,
-    msgpack::{Reader, put_text, put_value},
+    msgpack::{Reader, get_value, put_text, put_value},
 };
 
 /// An event that came in.
@@ -50,8 +50,12 @@ pub(crate) const HEARTBEAT: &str = "_zpc_hb";
 /// The end of a channel whose caller no longer wants the reply. The protocol has no such event; a server that does not know it
 /// ignores it.
 pub(crate) const CANCEL: &str = "_ew_cancel";
-/// Credit for more replies in a channel. A call has one reply, and credit for it from the start.
+/// Credit for more events in a channel. There is credit for one from the start, and a call that does not stream needs no more.
 pub(crate) const MORE: &str = "_zpc_more";
+/// An item of a stream: the value itself, without an array around it.
+pub(crate) const STREAM: &str = "STREAM";
+/// The end of a stream.
+pub(crate) const STREAM_DONE: &str = "STREAM_DONE";
 
 impl<'a> Event<'a> {
     /// Reads an event.
@@ -62,6 +66,12 @@ impl<'a> Event<'a> {
             Some(()) => Ok(event),
             None => Err(Malformed { message_id: event.message_id }),
         }
+    }
+
+    /// How many more events the peer takes, if this says so: `_zpc_more` and `[number]`.
+    pub(crate) fn granted(&self) -> Option<u32> {
+        let (events,): (u32,) = get_value(self.args, 1).ok().filter(|_| self.name == MORE)?;
+        Some(events)
     }
 
     fn read(&mut self, reader: &mut Reader<'a>) -> Option<()> {
@@ -133,6 +143,18 @@ pub(crate) fn ok<R: Serialize>(id: &MessageId, channel: &[u8], value: &R, budget
     encoded(MessageBuffer::new(start, budget), |out| put_value(out, value))
 }
 
+/// An item of a stream, under the same conditions.
+pub(crate) fn item<R: Serialize>(id: &MessageId, channel: &[u8], value: &R, budget: &Arc<Budget>) -> Result<Encoded> {
+    encoded(MessageBuffer::new(event(id, Some(channel), STREAM), budget), |out| put_value(out, value))
+}
+
+/// The end of a stream.
+pub(crate) fn done(id: &MessageId, channel: &[u8]) -> Vec<u8> {
+    let mut event = event(id, Some(channel), STREAM_DONE);
+    event.push(0xC0);
+    event
+}
+
 /// The reply with a value that is MessagePack already.
 pub(crate) fn ok_encoded(id: &MessageId, channel: &[u8], value: &[u8]) -> Vec<u8> {
     let mut event = event(id, Some(channel), "OK");
@@ -169,6 +191,14 @@ fn encoded(
 pub(crate) fn heartbeat(id: &MessageId, channel: &[u8]) -> Vec<u8> {
     let mut event = event(id, Some(channel), HEARTBEAT);
     event.extend_from_slice(&[0x91, 0]);
+    event
+}
+
+/// Grants credit for so many more events. A server sends one of zero when a stream begins.
+pub(crate) fn more(id: &MessageId, channel: &[u8], events: u32) -> Vec<u8> {
+    let mut event = event(id, Some(channel), MORE);
+    event.extend_from_slice(&[0x91, 0xCE]);
+    event.extend_from_slice(&events.to_be_bytes());
     event
 }
 

@@ -67,6 +67,7 @@ mod call;
 mod client;
 mod context;
 mod envelope;
+mod events;
 mod fault;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]

@@ -20,14 +20,14 @@ use crate::{
 /// A client and a server of this wire with neither ZMTP nor a socket between them.
 pub struct Loopback<S> {
     service: Arc<S>,
-    connection: Connection,
+    connection: Arc<Connection>,
     ids: MessageIds,
 }
 
 impl<S: Service> Loopback<S> {
     /// Calls `service` within the limits of `budget`.
     pub fn new(service: Arc<S>, budget: Arc<Budget>) -> Self {
-        let connection = Connection { peer: Peer::LOCAL, budget, ids: MessageIds::new() };
+        let connection = Arc::new(Connection { peer: Peer::LOCAL, budget, ids: MessageIds::new() });
         Self { service, connection, ids: MessageIds::new() }
     }
 }
@@ -47,9 +47,9 @@ impl<S: Service> Caller for Loopback<S> {
         let channel = event.message_id.and_then(ChannelId::copy).ok_or_else(unreadable)?;
         let reply_to = ReplyTo { envelope: Envelope::delimiter(), channel };
         let args = request.slice_ref(event.args);
-        let request = Request { reply_to, method, args, around: None };
+        let request = Request { reply_to, method, args, around: None, credit: None };
         let mut call = ZerorpcCall::new(request, &self.connection);
         let reply = self.service.dispatch(method, &mut call).await;
-        decode(method.name(), &reply.body)
+        decode(method.name(), reply.body().unwrap_or_default())
     }
 }

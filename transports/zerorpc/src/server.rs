@@ -37,6 +37,7 @@ impl Server {
 impl Protocol for Server {
     const NAME: &'static str = "zerorpc";
     const SCHEME: &'static str = "tcp";
+    const STREAMS: bool = true;
     type Shared = Shared;
 
     /// Rejects types that MessagePack loses or Python can't read: maps with keys other than strings, integers of 128
@@ -54,7 +55,7 @@ impl Protocol for Server {
             (connection.peer.clone(), Arc::clone(&connection.budget), connection.waiting.clone());
         let calls = call::Connection { peer, budget: Arc::clone(&budget), ids: MessageIds::new() };
         // One count of references per connection: calls of different connections don't contend for it.
-        let context = Arc::new((service, calls));
+        let context = Arc::new((service, Arc::new(calls)));
         let dispatch = move |request: Request| {
             let context = Arc::clone(&context);
             async move {
@@ -62,7 +63,7 @@ impl Protocol for Server {
                 let mut call = ZerorpcCall::new(request, connection);
                 let reply = service.dispatch(call.method(), &mut call).await;
                 if call.is_too_deep() {
-                    let call::Connection { peer, budget, .. } = connection;
+                    let call::Connection { peer, budget, .. } = &**connection;
                     let reason = format_args!("zerorpc: {peer} has sent arguments that nest too deep");
                     budget.record(Limit::Depth, reason);
                 }

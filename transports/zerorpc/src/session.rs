@@ -13,6 +13,7 @@ use everywire_zmtp::{Envelope, Peer, Reply, Session, frames::violation};
 use crate::{
     call::{Around, ReplyTo, Request},
     envelope::{self, CANCEL, Event, LOST_AFTER, Malformed, PERIOD},
+    events::Credit,
     id::{ChannelId, MessageIds},
     schema,
 };
@@ -38,6 +39,8 @@ pub(crate) struct Channel {
     reply_to: ReplyTo,
     /// Ticks since an event of the peer arrived in it.
     missed: u8,
+    /// How many items the peer takes, if the method streams.
+    credit: Option<Arc<Credit>>,
 }
 
 impl<D, F> Session for ZerorpcSession<'_, D>
@@ -65,8 +68,8 @@ where
                 cancel(&envelope, channel, peer);
                 return Ok(None);
             }
-            Ok(Event { response_to: Some(channel), .. }) => {
-                heard(&envelope, channel, peer);
+            Ok(event @ Event { response_to: Some(channel), .. }) => {
+                heard(&envelope, channel, event, peer);
                 return Ok(None);
             }
             Ok(Event { message_id, .. }) | Err(Malformed { message_id }) => *message_id,
@@ -117,10 +120,13 @@ fn cancel(envelope: &Envelope, channel: &[u8], peer: &mut Peer<'_, impl Session<
     peer.retain(|open, _| !open.reply_to.is(envelope, channel));
 }
 
-/// Notes an event in an open channel: a heartbeat, or credit for further replies.
-fn heard(envelope: &Envelope, channel: &[u8], peer: &mut Peer<'_, impl Session<Channel = Channel>>) {
+/// Notes an event in an open channel: a heartbeat, or credit for further items.
+fn heard(envelope: &Envelope, channel: &[u8], event: &Event, peer: &mut Peer<'_, impl Session<Channel = Channel>>) {
     if let Some(open) = peer.channels().find(|open| open.reply_to.is(envelope, channel)) {
         open.missed = 0;
+        if let (Some(credit), Some(events)) = (&open.credit, event.granted()) {
+            credit.grant(events);
+        }
     }
 }
 
@@ -152,8 +158,9 @@ where
             }
         };
         let args = payload.slice_ref(event.args);
-        let request = Request { reply_to: reply_to.clone(), method, args, around };
-        Some((Channel { reply_to, missed: 0 }, request))
+        let credit = method.streams().then(Arc::default);
+        let request = Request { reply_to: reply_to.clone(), method, args, around, credit: credit.clone() };
+        Some((Channel { reply_to, missed: 0, credit }, request))
     }
 }
 

@@ -8,11 +8,12 @@ use everywire_core::{
     wire::{self, FREE_BYTES},
 };
 use everywire_net::framed::{self, Framing, State, TakenBy};
+use futures_util::future::Either;
 
 use crate::{
     Envelope, Peer, Reply, Session, SocketType,
     frames::{self, Taken, violation},
-    session::Output,
+    session::{Output, Rest},
 };
 
 /// Frames of one message: a delimiter, a body, and room for proxies on the way.
@@ -73,15 +74,25 @@ impl<S: Session> Zmtp<'_, S> {
         self.message.clear();
         let bytes = std::mem::take(&mut self.message_bytes);
         Ok(match request {
-            Some((channel, request)) => framed::Taken::Message(channel, request, bytes),
+            Some((channel, request)) => framed::Taken::Message(channel, Begin::Request(request), bytes),
             None => framed::Taken::NoCall,
         })
     }
 }
 
+/// What a call begins with.
+pub(crate) enum Begin<R> {
+    Request(R),
+    Rest(Rest),
+}
+
+/// The calls of a connection.
+pub(crate) type Calls<S> =
+    framed::Calls<<S as Session>::Channel, Begin<<S as Session>::Request>, Either<<S as Session>::Call, Rest>>;
+
 impl<S: Session> Framing for Zmtp<'_, S> {
-    type Message = S::Request;
-    type Call = S::Call;
+    type Message = Begin<S::Request>;
+    type Call = Either<S::Call, Rest>;
     type Channel = S::Channel;
     type Error = io::Error;
 
@@ -115,16 +126,25 @@ impl<S: Session> Framing for Zmtp<'_, S> {
         self.session.running(in_flight) >= most
     }
 
-    fn overtakes(&mut self, _request: &S::Request, _state: &mut State<Self>) -> bool {
+    fn overtakes(&mut self, _message: &Self::Message, _state: &mut State<Self>) -> bool {
         false
     }
 
-    fn begin(&mut self, request: S::Request, _state: &mut State<Self>) -> S::Call {
-        self.session.call(request)
+    fn begin(&mut self, message: Self::Message, _state: &mut State<Self>) -> Self::Call {
+        match message {
+            Begin::Request(request) => Either::Left(self.session.call(request)),
+            Begin::Rest(rest) => Either::Right(rest),
+        }
     }
 
-    fn reply(&mut self, _channel: S::Channel, reply: Reply, state: &mut State<Self>) {
-        Output(&mut state.output).reply(reply);
+    fn reply(
+        &mut self,
+        channel: S::Channel,
+        reply: Reply,
+        state: &mut State<Self>,
+    ) -> Option<(S::Channel, Self::Message)> {
+        let rest = Output(&mut state.output).reply(reply)?;
+        Some((channel, Begin::Rest(rest)))
     }
 
     fn tick_period(&self) -> Duration {

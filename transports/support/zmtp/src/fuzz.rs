@@ -191,12 +191,12 @@ impl Session for Echo {
         _peer: &mut Peer<'_, Self>,
     ) -> io::Result<Option<((), Self::Call)>> {
         self.received.fetch_add(1, Relaxed);
-        let reply = Reply { envelope, body: body.concat().into() };
-        let call: Self::Call = Box::pin(async {
-            if reply.body.starts_with(b"y") {
+        let body = body.concat();
+        let call: Self::Call = Box::pin(async move {
+            if body.starts_with(b"y") {
                 yield_now().await;
             }
-            reply
+            Reply::new(envelope, body)
         });
         Ok(Some(((), call)))
     }

@@ -42,7 +42,7 @@
 //!         _peer: &mut Peer<'_, Self>,
 //!     ) -> io::Result<Option<((), Reply)>> {
 //!         let length: usize = body.iter().map(Bytes::len).sum();
-//!         Ok(Some(((), Reply { envelope, body: length.to_string().into_bytes().into() })))
+//!         Ok(Some(((), Reply::new(envelope, length.to_string().into_bytes()))))
 //!     }
 //!
 //!     fn call(&mut self, reply: Reply) -> Ready<Reply> {

@@ -1,12 +1,21 @@
 //! What the user of the engine writes, a [`Session`], and what the engine lends to it, a [`Peer`].
 
-use std::{io, time::Duration};
+use std::{
+    fmt, io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use everywire_core::wire::Encoded;
-use everywire_net::framed::{Calls, SendQueue};
+use everywire_net::framed::SendQueue;
+use futures_util::{Stream, StreamExt, stream::BoxStream};
 
-use crate::frames::{put_frame, put_header, violation};
+use crate::{
+    frames::{put_frame, put_header, violation},
+    framing::Calls,
+};
 
 /// One connection's side of a protocol over ZMTP.
 pub trait Session: Send {
@@ -83,18 +92,57 @@ impl Envelope {
     }
 }
 
-/// The answer of a call: one message.
-#[derive(Debug)]
+/// The reply of a call: one message, or many.
 pub struct Reply {
     /// The envelope of the message that is answered.
-    pub envelope: Envelope,
+    envelope: Envelope,
     /// The only frame after it.
-    pub body: Encoded,
+    body: Option<Encoded>,
+    /// The frames of further messages.
+    rest: Option<BoxStream<'static, Encoded>>,
+}
+
+impl Reply {
+    /// One message of one frame, `body`, after the `envelope` of the message that is answered.
+    pub fn new(envelope: Envelope, body: impl Into<Encoded>) -> Self {
+        Self { envelope, body: Some(body.into()), rest: None }
+    }
+
+    /// A message for each of `bodies`. They are asked for while the peer reads.
+    pub fn many(envelope: Envelope, bodies: impl Stream<Item = Encoded> + Send + 'static) -> Self {
+        Self { envelope, body: None, rest: Some(bodies.boxed()) }
+    }
+
+    /// The frame of the message, if it is one.
+    pub fn body(&self) -> Option<&[u8]> {
+        self.body.as_deref()
+    }
+}
+
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reply").field("envelope", &self.envelope).field("body", &self.body).finish_non_exhaustive()
+    }
+}
+
+/// The messages of a reply that are still to come. As a call, it ends in the next one and the rest of them.
+pub(crate) struct Rest(Option<(Envelope, BoxStream<'static, Encoded>)>);
+
+impl Future for Rest {
+    type Output = Reply;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Reply> {
+        let Some((_, bodies)) = &mut self.0 else { return Poll::Pending };
+        let body = ready!(bodies.poll_next_unpin(cx));
+        let Some((envelope, bodies)) = self.0.take() else { return Poll::Pending };
+        let rest = body.is_some().then_some(bodies);
+        Poll::Ready(Reply { envelope, body, rest })
+    }
 }
 
 /// The connection as its session sees it.
 pub struct Peer<'a, S: Session + ?Sized> {
-    pub(crate) calls: &'a mut Calls<S::Channel, S::Request, S::Call>,
+    pub(crate) calls: &'a mut Calls<S>,
     /// What goes to the peer, besides replies.
     pub output: Output<'a>,
     pub(crate) is_draining: bool,
@@ -135,10 +183,13 @@ impl Output<'_> {
         put_frame(self.0.tail(), body, false);
     }
 
-    /// Sends a reply. A long one is not copied.
-    pub(crate) fn reply(&mut self, Reply { envelope, body }: Reply) {
-        self.0.tail().extend_from_slice(&envelope.frames);
-        put_header(self.0.tail(), body.len(), false);
-        self.0.push(body);
+    /// Sends a reply, and returns what is still to come of it. A long body is not copied.
+    pub(crate) fn reply(&mut self, Reply { envelope, body, rest }: Reply) -> Option<Rest> {
+        if let Some(body) = body {
+            self.0.tail().extend_from_slice(&envelope.frames);
+            put_header(self.0.tail(), body.len(), false);
+            self.0.push(body);
+        }
+        rest.map(|bodies| Rest(Some((envelope, bodies))))
     }
 }

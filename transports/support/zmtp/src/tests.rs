@@ -61,17 +61,16 @@ impl Session for Script {
         let (verb, rest) = body.split_at_checked(5).unwrap_or((&body, &[]));
         let millis = std::str::from_utf8(rest).ok().and_then(|text| text.parse().ok()).unwrap_or_default();
         let running = Arc::clone(&self.running);
-        let reply = Reply { envelope: envelope.clone(), body: body.clone().into() };
+        let reply = Reply::new(envelope.clone(), body.clone());
+        let to = envelope.clone();
         let call: Self::Call = match verb {
             b"close" => return Err(violation("as asked")),
             b"push:" => {
                 peer.output.push(&envelope, rest);
                 return Ok(None);
             }
-            b"long:" => {
-                Box::pin(async move { Reply { body: vec![b'x'; usize::try_from(millis).unwrap()].into(), ..reply } })
-            }
-            b"drain" => Box::pin(async { Reply { body: b"yes".to_vec().into(), ..reply } }),
+            b"long:" => Box::pin(async move { Reply::new(to, vec![b'x'; usize::try_from(millis).unwrap()]) }),
+            b"drain" => Box::pin(async { Reply::new(to, b"yes".to_vec()) }),
             b"yield" => Box::pin(async {
                 tokio::task::yield_now().await;
                 reply

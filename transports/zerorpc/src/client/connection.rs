@@ -5,7 +5,9 @@
 
 use std::{
     collections::HashMap,
+    ops::Deref,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -18,7 +20,7 @@ use futures_util::{FutureExt, StreamExt};
 use serde::Serialize;
 use tokio::{
     net::TcpStream,
-    sync::oneshot,
+    sync::{mpsc, oneshot},
     time::{Instant, MissedTickBehavior, interval_at, timeout},
 };
 use tokio_util::task::AbortOnDropHandle;
@@ -28,7 +30,7 @@ use zeromq::{
 };
 
 use crate::{
-    envelope::{self, Event, HEARTBEAT, LOST_AFTER, MORE, PERIOD},
+    envelope::{self, Event, HEARTBEAT, LOST_AFTER, MORE, PERIOD, STREAM},
     id::{MessageId, MessageIds, id_number},
     positional::put_args,
 };
@@ -44,11 +46,27 @@ pub(crate) struct Connection {
 }
 
 /// A request that was sent. Dropping it cancels the call: its heartbeats end, which the server notices.
-pub(crate) struct Pending<'a> {
-    connection: &'a Connection,
+pub(crate) struct Pending<C: Deref<Target = Connection>> {
+    connection: C,
     number: u64,
+}
+
+/// A call that waits for its response.
+pub(crate) struct PendingResponse<'a> {
+    pending: Pending<&'a Connection>,
     response: oneshot::Receiver<Result<Bytes>>,
 }
+
+/// A call whose response has many events.
+pub(crate) struct PendingEvents {
+    pending: Pending<Arc<Connection>>,
+    events: mpsc::Receiver<Result<Bytes>>,
+    /// How many further events the server may send.
+    granted: u32,
+}
+
+/// How many events of a stream may be on the way or unread, as in Python's client.
+const MOST_GRANTED: u32 = 100;
 
 struct Shared {
     /// Where the server is, for messages.
@@ -66,9 +84,25 @@ struct Open {
 /// The client's side of a call that waits for its response.
 struct Channel {
     id: MessageId,
-    response: oneshot::Sender<Result<Bytes>>,
+    receiver: Receiver,
     /// Ticks since a message of the server arrived in this channel.
     missed: u8,
+}
+
+/// Who waits for what arrives in a channel.
+enum Receiver {
+    Response(oneshot::Sender<Result<Bytes>>),
+    Events(mpsc::Sender<Result<Bytes>>),
+}
+
+impl Receiver {
+    /// Delivers the last event, or why there is none.
+    fn end(self, event: Result<Bytes>) {
+        match self {
+            Self::Response(receiver) => drop(receiver.send(event)),
+            Self::Events(receiver) => drop(receiver.try_send(event)),
+        }
+    }
 }
 
 impl Connection {
@@ -97,32 +131,83 @@ impl Connection {
         self.shared.lock().is_some()
     }
 
-    /// Sends a request.
-    pub(crate) fn request<A: Serialize>(&self, method: &str, args: &A, outgoing: &Outgoing<'_>) -> Result<Pending<'_>> {
+    /// Sends a request that has one response.
+    pub(crate) fn request<A: Serialize>(
+        &self,
+        method: &str,
+        args: &A,
+        outgoing: &Outgoing<'_>,
+    ) -> Result<PendingResponse<'_>> {
+        let (sender, response) = oneshot::channel();
+        let number = self.send(method, args, outgoing, Receiver::Response(sender))?;
+        Ok(PendingResponse { pending: Pending { connection: self, number }, response })
+    }
+
+    /// Sends a request whose response has many events.
+    pub(crate) fn request_events<A: Serialize>(
+        self: Arc<Self>,
+        method: &str,
+        args: &A,
+        outgoing: &Outgoing<'_>,
+    ) -> Result<PendingEvents> {
+        // Beside those that are granted, one may say that the stream has begun, and one that it is lost.
+        let (sender, events) = mpsc::channel(MOST_GRANTED as usize + 2);
+        let number = self.send(method, args, outgoing, Receiver::Events(sender))?;
+        Ok(PendingEvents { pending: Pending { connection: self, number }, events, granted: 1 })
+    }
+
+    /// Sends a request, and returns its number.
+    fn send<A: Serialize>(&self, method: &str, args: &A, outgoing: &Outgoing<'_>, receiver: Receiver) -> Result<u64> {
         let (number, id) = self.ids.next();
         let mut request = MessageBuffer::unbounded(envelope::request(&id, method, outgoing));
         put_args(&mut request, args).map_err(|error| {
             RpcError::invalid_argument(format!("the arguments of {method} can't be written: {error}"))
         })?;
-        let (sender, response) = oneshot::channel();
         let mut open = self.shared.lock();
         let open = open.as_mut().ok_or_else(|| self.shared.lost())?;
         if !open.send(request.into_vec().into()) {
             return Err(self.shared.lost());
         }
-        open.channels.insert(number, Channel { id, response: sender, missed: 0 });
-        Ok(Pending { connection: self, number, response })
+        open.channels.insert(number, Channel { id, receiver, missed: 0 });
+        Ok(number)
     }
 }
 
-impl Pending<'_> {
+impl PendingResponse<'_> {
     /// The payload of the response.
     pub(crate) async fn response(mut self) -> Result<Bytes> {
-        (&mut self.response).await.unwrap_or_else(|_| Err(self.connection.shared.lost()))
+        (&mut self.response).await.unwrap_or_else(|_| Err(self.pending.connection.shared.lost()))
     }
 }
 
-impl Drop for Pending<'_> {
+impl PendingEvents {
+    /// The payload of the next event.
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes>> {
+        let event = ready!(self.events.poll_recv(cx));
+        Poll::Ready(event.unwrap_or_else(|| Err(self.pending.connection.shared.lost())))
+    }
+
+    /// Notes that an item was taken, and grants more of them when half of those that were granted have come.
+    pub(crate) fn taken(&mut self) {
+        self.granted = self.granted.saturating_sub(1);
+        if self.granted < MOST_GRANTED / 2 {
+            self.pending.grant(MOST_GRANTED - self.granted);
+            self.granted = MOST_GRANTED;
+        }
+    }
+}
+
+impl<C: Deref<Target = Connection>> Pending<C> {
+    fn grant(&self, events: u32) {
+        if let Some(open) = self.connection.shared.lock().as_mut()
+            && let Some(&Channel { id, .. }) = open.channels.get(&self.number)
+        {
+            open.send(envelope::more(&self.connection.ids.next().1, &id.encoded(), events).into());
+        }
+    }
+}
+
+impl<C: Deref<Target = Connection>> Drop for Pending<C> {
     fn drop(&mut self) {
         if let Some(open) = self.connection.shared.lock().as_mut()
             && let Some(Channel { id, .. }) = open.channels.remove(&self.number)
@@ -133,6 +218,25 @@ impl Drop for Pending<'_> {
 }
 
 impl Open {
+    /// Notes an event in a channel. Returns who gets it if it is the channel's last one.
+    fn receive(&mut self, number: u64, name: &str, payload: &Bytes) -> Option<Receiver> {
+        let channel = self.channels.get_mut(&number)?;
+        channel.missed = 0;
+        match (name, &channel.receiver) {
+            (STREAM | MORE, Receiver::Events(receiver)) => {
+                if receiver.try_send(Ok(payload.clone())).is_ok() || name == MORE {
+                    return None;
+                }
+                let Channel { id, .. } = self.channels.remove(&number)?;
+                // Its reader gets what has come, and then an error.
+                self.send(envelope::cancel(&id, &id.encoded()).into());
+                None
+            }
+            (HEARTBEAT | MORE, _) => None,
+            _ => self.channels.remove(&number).map(|channel| channel.receiver),
+        }
+    }
+
     /// Puts one message into the crate's queue. Returns false if the connection is lost or the queue is full.
     fn send(&mut self, payload: Bytes) -> bool {
         let mut message = ZmqMessage::from(Bytes::new());
@@ -186,12 +290,8 @@ impl Shared {
         let Some(number) = id_number(channel) else { return };
         let mut open = self.lock();
         let Some(open) = open.as_mut() else { return };
-        if name == HEARTBEAT || name == MORE {
-            if let Some(channel) = open.channels.get_mut(&number) {
-                channel.missed = 0;
-            }
-        } else if let Some(channel) = open.channels.remove(&number) {
-            let _ = channel.response.send(Ok(payload));
+        if let Some(receiver) = open.receive(number, name, &payload) {
+            receiver.end(Ok(payload));
         }
     }
 
@@ -207,7 +307,7 @@ impl Shared {
         });
         for (_, channel) in silent {
             let reason = format!("the zerorpc server at tcp://{} is silent for {:?}", self.address, 2 * PERIOD);
-            let _ = channel.response.send(Err(RpcError::unavailable(reason)));
+            channel.receiver.end(Err(RpcError::unavailable(reason)));
         }
         for id in ids {
             open.send(envelope::heartbeat(&id, &id.encoded()).into());

@@ -1,21 +1,22 @@
 //! The client: one connection, opened when a call needs it, that carries many calls at a time.
 
 mod connection;
+mod items;
 
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use everywire_core::{
-    Caller, Code, Context, Result, RpcError,
+    Caller, Code, Context, Result, RpcError, Streaming,
     descriptor::Method,
-    wire::{Outgoing, decode_again},
+    wire::{Outgoing, decode_again, items_within},
 };
 use everywire_net::{Calls, Reconnecting, without_user_info};
 use serde::{Serialize, de::DeserializeOwned};
 
-use self::connection::Connection;
+use self::{connection::Connection, items::Items};
 use crate::{
-    envelope::Event,
+    envelope::{Event, STREAM, STREAM_DONE},
     fault,
     msgpack::{deserializer, get_value},
 };
@@ -65,7 +66,7 @@ impl Client {
         Self { calls: self.calls.qualified(), ..self }
     }
 
-    /// Sets how long a call may take, connecting included. Default 30 s.
+    /// Sets how long a call may take, connecting included; of a stream, how long until it begins. Default 30 s.
     #[must_use]
     pub fn timeout(self, timeout: Duration) -> Self {
         Self { calls: self.calls.timeout(timeout), ..self }
@@ -93,6 +94,19 @@ impl Caller for Client {
         let payload = self.calls.run(method, cx, |outgoing| self.exchange(method, args, outgoing)).await?;
         decode(method.name(), &payload)
     }
+
+    async fn stream<A: Serialize + Send + Sync, R: DeserializeOwned + Send + 'static>(
+        &self,
+        method: &'static Method,
+        cx: &Context,
+        args: &A,
+    ) -> Result<Streaming<R>> {
+        let begun = self.calls.run(method, cx, |outgoing| async move {
+            let connection = self.connection().await?;
+            Items::begin(method, connection.request_events(self.calls.name(method), args, &outgoing)?).await
+        });
+        Ok(items_within(cx, method, begun.await?.into_stream()))
+    }
 }
 
 /// The reply, or the error, in a response.
@@ -109,9 +123,9 @@ pub(crate) fn decode<R: DeserializeOwned>(method: &str, payload: &[u8]) -> Resul
             },
         },
         "ERR" => Err(fault::read(event.args)),
-        "STREAM" | "STREAM_DONE" => {
-            Err(RpcError::unimplemented(format!("{method} responds with a stream, which this client does not read")))
-        }
+        STREAM | STREAM_DONE => Err(RpcError::unimplemented(format!(
+            "{method} responds with a stream; the trait has to return `Result<Streaming<T>>`"
+        ))),
         _ => Err(unreadable("neither OK nor ERR".to_owned())),
     }
 }

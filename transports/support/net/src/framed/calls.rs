@@ -14,6 +14,8 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 /// messages are held back until others are done.
 pub struct Calls<C, M, F> {
     begun: FuturesUnordered<Begun<C, F>>,
+    /// Those that have replied, and go on with another reply.
+    continued: VecDeque<(C, M)>,
     held: VecDeque<Held<C, M>>,
     held_bytes: usize,
 }
@@ -37,23 +39,25 @@ struct Held<C, M> {
 impl<C, M, F: Future> Calls<C, M, F> {
     /// How many calls have begun.
     pub fn len(&self) -> usize {
-        self.begun.len()
+        self.begun.len() + self.continued.len()
     }
 
     /// Whether no call has begun, and so none is held back either.
     pub fn is_empty(&self) -> bool {
-        self.begun.is_empty()
+        self.begun.is_empty() && self.continued.is_empty()
     }
 
     /// The channels of all calls.
     pub fn channels(&mut self) -> impl Iterator<Item = &mut C> {
         let begun = self.begun.iter_mut().filter_map(|begun| begun.channel.as_mut());
-        begun.chain(self.held.iter_mut().map(|held| &mut held.channel))
+        let continued = self.continued.iter_mut().map(|(channel, _)| channel);
+        begun.chain(continued).chain(self.held.iter_mut().map(|held| &mut held.channel))
     }
 
     /// Cancels the calls for whose channel `keep` is false.
     pub fn retain(&mut self, mut keep: impl FnMut(&mut C) -> bool) {
         self.keep_held(|held| keep(&mut held.channel));
+        self.continued.retain_mut(|(channel, _)| keep(channel));
         let mut all = true;
         for begun in &mut self.begun {
             begun.channel.take_if(|channel| !keep(channel));
@@ -108,6 +112,21 @@ impl<C, M, F: Future> Calls<C, M, F> {
         Some((held.channel, held.message))
     }
 
+    /// Keeps what another reply of a call begins with.
+    pub(super) fn push_continued(&mut self, channel: C, message: M) {
+        self.continued.push_back((channel, message));
+    }
+
+    /// Takes the first call that goes on with another reply.
+    pub(super) fn pop_continued(&mut self) -> Option<(C, M)> {
+        self.continued.pop_front()
+    }
+
+    /// How many calls go on with another reply.
+    pub(super) fn continued(&self) -> usize {
+        self.continued.len()
+    }
+
     /// Keeps a call that has begun and has to wait.
     pub(super) fn push(&mut self, channel: C, call: Pin<Box<Option<F>>>) {
         self.begun.push(Begun { channel: Some(channel), call });
@@ -115,7 +134,7 @@ impl<C, M, F: Future> Calls<C, M, F> {
 
     /// The next reply and its call's channel. While calls wait, the caller is woken at the next one.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<<Begun<C, F> as Future>::Output>> {
-        if self.is_empty() {
+        if self.begun.is_empty() {
             return Poll::Ready(None);
         }
         self.begun.poll_next_unpin(cx)
@@ -138,7 +157,7 @@ impl<C, F: Future> Future for Begun<C, F> {
 
 impl<C, M, F> Default for Calls<C, M, F> {
     fn default() -> Self {
-        Self { begun: FuturesUnordered::new(), held: VecDeque::new(), held_bytes: 0 }
+        Self { begun: FuturesUnordered::new(), continued: VecDeque::new(), held: VecDeque::new(), held_bytes: 0 }
     }
 }
 

@@ -37,6 +37,9 @@ pub struct Connection<'a, IO, F: Framing> {
     tick: TickClock,
 }
 
+/// How many bytes of replies a call of many replies makes before others have their turn.
+const TURN_BYTES: usize = 64 << 10;
+
 /// How a connection ends that is not broken off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
@@ -107,6 +110,11 @@ impl<'a, IO: Io, F: Framing> Connection<'a, IO, F> {
                     return Poll::Ready(Ok(Ended::Drained));
                 }
                 Poll::Pending if self.poll_tick(cx)?.is_ready() => continue,
+                Poll::Pending if self.state.calls.continued() > 0 => {
+                    // Other connections have their turn.
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
                 Poll::Pending => return self.poll_time(cx).map(Err),
             }
             self.count()?;
@@ -115,6 +123,13 @@ impl<'a, IO: Io, F: Framing> Connection<'a, IO, F> {
 
     /// Starts the calls that have arrived, until the end of the input or a limit is reached; true for a limit.
     fn dispatch(&mut self, cx: &mut Context<'_>) -> Result<bool, F::Error> {
+        for _ in 0..self.state.calls.continued() {
+            if !self.output_is_full()
+                && let Some((channel, message)) = self.state.calls.pop_continued()
+            {
+                self.start(channel, message, cx);
+            }
+        }
         while !self.is_full()
             && let Some((channel, message)) = self.state.calls.pop_held()
         {
@@ -151,24 +166,31 @@ impl<'a, IO: Io, F: Framing> Connection<'a, IO, F> {
         self.state.calls.hold(channel, message, bytes);
     }
 
-    /// Polls a new call in place; one that has to wait joins the others.
-    fn start(&mut self, channel: F::Channel, message: F::Message, cx: &mut Context<'_>) {
-        self.place.set(Some(self.framing.begin(message, &mut self.state)));
-        let Some(call) = self.place.as_mut().as_pin_mut() else { return };
-        match call.poll(cx) {
-            Poll::Ready(reply) => {
-                self.place.set(None);
-                self.framing.reply(channel, reply, &mut self.state);
+    /// Polls a new call in place; one that has to wait joins the others. One of many replies makes some of them.
+    fn start(&mut self, mut channel: F::Channel, mut message: F::Message, cx: &mut Context<'_>) {
+        let enough = self.state.output.len() + TURN_BYTES;
+        loop {
+            self.place.set(Some(self.framing.begin(message, &mut self.state)));
+            let Some(call) = self.place.as_mut().as_pin_mut() else { return };
+            let Poll::Ready(reply) = call.poll(cx) else {
+                return self.state.calls.push(channel, std::mem::replace(&mut self.place, Box::pin(None)));
+            };
+            self.place.set(None);
+            let Some(next) = self.framing.reply(channel, reply, &mut self.state) else { return };
+            (channel, message) = next;
+            if self.state.output.len() >= enough {
+                return self.state.calls.push_continued(channel, message);
             }
-            Poll::Pending => self.state.calls.push(channel, std::mem::replace(&mut self.place, Box::pin(None))),
         }
     }
 
     /// Takes the replies of calls that have finished.
     fn collect(&mut self, cx: &mut Context<'_>) -> Result<(), F::Error> {
         while let Poll::Ready(Some(finished)) = self.state.calls.poll_next(cx) {
-            if let Some((channel, reply)) = finished? {
-                self.framing.reply(channel, reply, &mut self.state);
+            if let Some((channel, reply)) = finished?
+                && let Some((channel, message)) = self.framing.reply(channel, reply, &mut self.state)
+            {
+                self.state.calls.push_continued(channel, message);
             }
         }
         Ok(())

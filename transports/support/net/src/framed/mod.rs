@@ -58,8 +58,13 @@ pub trait Framing: Sized {
     /// Begins the call of a message.
     fn begin(&mut self, message: Self::Message, state: &mut State<Self>) -> Self::Call;
 
-    /// Puts a reply into the output.
-    fn reply(&mut self, channel: Self::Channel, reply: <Self::Call as Future>::Output, state: &mut State<Self>);
+    /// Puts a reply into the output. Returns what begins the next call in the channel if more replies follow.
+    fn reply(
+        &mut self,
+        channel: Self::Channel,
+        reply: <Self::Call as Future>::Output,
+        state: &mut State<Self>,
+    ) -> Option<(Self::Channel, Self::Message)>;
 
     /// How often [`tick`](Self::tick) runs; more than zero.
     fn tick_period(&self) -> Duration;

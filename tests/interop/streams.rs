@@ -1,0 +1,119 @@
+//! Streams between everywire and foreign clients and servers.
+
+use std::time::Duration;
+
+use everywire::{Caller, Code, Result, RpcError, Server, Streaming, Tcp, grpc, service, zerorpc};
+use everywire_testing::{needs, soon};
+use tokio::{task::AbortHandle, time::sleep};
+
+use super::{connect, script, servers::Running};
+
+#[service(package = "interop.v1")]
+trait Ticks {
+    /// The numbers from 0 on.
+    async fn count(&self, to: u64) -> Result<Streaming<u64>>;
+    /// The numbers from 0 on, and then an error.
+    async fn fail(&self, after: u64) -> Result<Streaming<u64>>;
+    /// The number of milliseconds, when they are over.
+    async fn silent(&self, time_ms: u64) -> Result<Streaming<u64>>;
+}
+
+struct Clock;
+
+impl Ticks for Clock {
+    async fn count(&self, to: u64) -> Result<Streaming<u64>> {
+        Ok(Streaming::of(0..to))
+    }
+
+    async fn fail(&self, after: u64) -> Result<Streaming<u64>> {
+        Ok(Streaming::produce(move |items| async move {
+            for number in 0..after {
+                items.send(number).await?;
+            }
+            Err(RpcError::aborted("enough"))
+        }))
+    }
+
+    async fn silent(&self, time_ms: u64) -> Result<Streaming<u64>> {
+        Ok(Streaming::produce(move |items| async move {
+            sleep(Duration::from_millis(time_ms)).await;
+            items.send(time_ms).await
+        }))
+    }
+}
+
+/// A server that runs until this is dropped.
+struct Ticking {
+    grpc: u16,
+    zerorpc: u16,
+    task: AbortHandle,
+}
+
+impl Ticking {
+    async fn serve() -> Self {
+        let [first, second] = [Tcp::bind("127.0.0.1:0").await.unwrap(), Tcp::bind("127.0.0.1:0").await.unwrap()];
+        let (grpc, zerorpc) = (first.address().port(), second.address().port());
+        let server = Server::new(TicksService::new(Clock))
+            .mount((first, grpc::Server::new()))
+            .mount((second, zerorpc::Server::new()));
+        let task = tokio::spawn(server.serve_until(std::future::pending())).abort_handle();
+        Self { grpc, zerorpc, task }
+    }
+}
+
+impl Drop for Ticking {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn python_reads_a_stream_over_zerorpc() {
+    needs!(Foreign);
+    let server = Ticking::serve().await;
+    script("zerorpc_streams.py", &[&server.zerorpc.to_string()]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn python_reads_a_stream_over_grpc() {
+    needs!(Foreign);
+    let server = Ticking::serve().await;
+    script("grpc_streams.py", &[&server.grpc.to_string()]).await;
+}
+
+/// Reads the numbers up to `to`; the error behind them, if there is one.
+async fn count(client: &TicksClient<impl Caller>, to: u64) -> Option<RpcError> {
+    let mut items = client.count(to).await.unwrap();
+    for number in 0..to {
+        assert_eq!(soon("an item", items.next()).await, Some(Ok(number)));
+    }
+    soon("the end", items.next()).await.transpose().err()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_generator_of_python_is_a_stream() {
+    needs!(Foreign);
+    let server = Running::start("zerorpc_server.py").await;
+    let client = TicksClient::new(connect::zerorpc(server.address).await.unwrap());
+    for to in [0, 1, 2, 10_000] {
+        assert_eq!(count(&client, to).await, None);
+    }
+    let mut unfinished = client.count(1_000_000).await.unwrap();
+    assert_eq!(soon("an item", unfinished.next()).await, Some(Ok(0)));
+    drop(unfinished);
+    assert_eq!(count(&client, 3).await, None);
+    assert_eq!(client.silent(1).await.unwrap_err().code(), Code::Unimplemented);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_of_grpcio_is_a_stream() {
+    needs!(Foreign);
+    let server = Running::start("grpc_stream_server.py").await;
+    let client = TicksClient::new(connect::grpc(server.address).await.unwrap());
+    for to in [0, 1, 2, 10_000] {
+        assert_eq!(count(&client, to).await, None);
+    }
+    let error = count(&client, 3).await.unwrap();
+    assert_eq!((error.code(), error.message()), (Code::Aborted, "enough"));
+    assert_eq!(client.silent(1).await.unwrap_err().code(), Code::Unimplemented);
+}
