@@ -72,6 +72,11 @@ pub use everywire_zerorpc as zerorpc;
 #[doc = include_str!("../docs/context.md")]
 struct ContextDocument;
 
+/// Does the same with the document about streams.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/streams.md")]
+struct StreamsDocument;
+
 /// Compiles the examples of the README. It is not the documentation of the crate, because its links are relative to the repository.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -84,6 +84,7 @@ impl<IO: Io> Io for Socket<IO> {
 }
 
 impl<IO: Io> AsyncRead for Socket<IO> {
+    #[inline]
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.turn >= TURN_BYTES {
             self.turn = 0;

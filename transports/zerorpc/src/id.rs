@@ -10,7 +10,7 @@ use crate::msgpack::Reader;
 /// The longest id that is kept: 255 bytes, and before them up to five that announce them.
 const ID_BYTES: usize = 260;
 /// An id up to this length is kept without an allocation. Those of all known clients have 34 bytes.
-const SHORT_ID_BYTES: usize = 62;
+const SHORT_ID_BYTES: usize = 46;
 
 /// A channel's id, as MessagePack: a copy, so that a call which waits does not keep the buffer of its whole message.
 #[derive(Debug, Clone)]
@@ -110,12 +110,12 @@ mod tests {
 
     #[test]
     fn an_id_is_kept_as_it_came_up_to_its_limit() {
-        for length in [0, 1, 34, 62, 63, 260] {
+        for length in [0, 1, 34, 46, 47, 260] {
             let id = vec![b'x'; length];
             assert_eq!(ChannelId::copy(&id).expect("short enough").as_bytes(), id);
         }
         assert!(ChannelId::copy(&[b'x'; 261]).is_none());
-        assert_eq!(size_of::<ChannelId>(), 64);
+        assert_eq!(size_of::<ChannelId>(), 48);
     }
 
     #[test]

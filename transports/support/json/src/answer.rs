@@ -54,6 +54,7 @@ impl<'a> Answer<'a> {
     }
 
     /// Appends the response with this result; or with an error if the result can't be written or is over a limit.
+    #[inline]
     pub(crate) fn put_result(&mut self, id: &str, result: &impl Serialize) {
         let start = self.out.len();
         let written = self.write_result(id, result);

@@ -102,6 +102,7 @@ impl<C, M, F: Future> Calls<C, M, F> {
     }
 
     /// Takes the first of the messages that are held back.
+    #[inline]
     pub(super) fn pop_held(&mut self) -> Option<(C, M)> {
         let held = self.held.pop_front()?;
         self.held_bytes -= held.bytes;
@@ -123,6 +124,7 @@ impl<C, M, F: Future> Calls<C, M, F> {
     }
 
     /// How many calls go on with another reply.
+    #[inline]
     pub(super) fn continued(&self) -> usize {
         self.continued.len()
     }
@@ -133,6 +135,7 @@ impl<C, M, F: Future> Calls<C, M, F> {
     }
 
     /// The next reply and its call's channel. While calls wait, the caller is woken at the next one.
+    #[inline]
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<<Begun<C, F> as Future>::Output>> {
         if self.begun.is_empty() {
             return Poll::Ready(None);

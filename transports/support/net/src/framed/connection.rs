@@ -123,12 +123,8 @@ impl<'a, IO: Io, F: Framing> Connection<'a, IO, F> {
 
     /// Starts the calls that have arrived, until the end of the input or a limit is reached; true for a limit.
     fn dispatch(&mut self, cx: &mut Context<'_>) -> Result<bool, F::Error> {
-        for _ in 0..self.state.calls.continued() {
-            if !self.output_is_full()
-                && let Some((channel, message)) = self.state.calls.pop_continued()
-            {
-                self.start(channel, message, cx);
-            }
+        if self.state.calls.continued() > 0 {
+            self.go_on(cx);
         }
         while !self.is_full()
             && let Some((channel, message)) = self.state.calls.pop_held()
@@ -166,20 +162,44 @@ impl<'a, IO: Io, F: Framing> Connection<'a, IO, F> {
         self.state.calls.hold(channel, message, bytes);
     }
 
-    /// Polls a new call in place; one that has to wait joins the others. One of many replies makes some of them.
-    fn start(&mut self, mut channel: F::Channel, mut message: F::Message, cx: &mut Context<'_>) {
-        let enough = self.state.output.len() + TURN_BYTES;
-        loop {
-            self.place.set(Some(self.framing.begin(message, &mut self.state)));
-            let Some(call) = self.place.as_mut().as_pin_mut() else { return };
-            let Poll::Ready(reply) = call.poll(cx) else {
-                return self.state.calls.push(channel, std::mem::replace(&mut self.place, Box::pin(None)));
-            };
-            self.place.set(None);
-            let Some(next) = self.framing.reply(channel, reply, &mut self.state) else { return };
-            (channel, message) = next;
-            if self.state.output.len() >= enough {
-                return self.state.calls.push_continued(channel, message);
+    /// Polls a new call in place; one that has to wait joins the others.
+    fn start(&mut self, channel: F::Channel, message: F::Message, cx: &mut Context<'_>) {
+        if let Some((channel, message)) = self.start_once(channel, message, cx) {
+            self.state.calls.push_continued(channel, message);
+        }
+    }
+
+    /// Does the same, and returns what more replies of the call begin with.
+    fn start_once(
+        &mut self,
+        channel: F::Channel,
+        message: F::Message,
+        cx: &mut Context<'_>,
+    ) -> Option<(F::Channel, F::Message)> {
+        self.place.set(Some(self.framing.begin(message, &mut self.state)));
+        match self.place.as_mut().as_pin_mut()?.poll(cx) {
+            Poll::Ready(reply) => {
+                self.place.set(None);
+                self.framing.reply(channel, reply, &mut self.state)
+            }
+            Poll::Pending => {
+                self.state.calls.push(channel, std::mem::replace(&mut self.place, Box::pin(None)));
+                None
+            }
+        }
+    }
+
+    /// Makes further replies of the calls that have some: of each as many as are there, up to [`TURN_BYTES`].
+    #[cold]
+    fn go_on(&mut self, cx: &mut Context<'_>) {
+        for _ in 0..self.state.calls.continued() {
+            let mut next = if self.output_is_full() { None } else { self.state.calls.pop_continued() };
+            let enough = self.state.output.len() + TURN_BYTES;
+            while let Some((channel, message)) = next.take_if(|_| self.state.output.len() < enough) {
+                next = self.start_once(channel, message, cx);
+            }
+            if let Some((channel, message)) = next {
+                self.state.calls.push_continued(channel, message);
             }
         }
     }
@@ -241,6 +261,7 @@ impl<'a, IO: Io, F: Framing> Connection<'a, IO, F> {
     }
 
     /// Pending, unless a part of a message is older than it may be, or the connection is idle for longer.
+    #[inline]
     fn poll_time(&mut self, cx: &mut Context<'_>) -> Poll<F::Error> {
         let limits = self.limits;
         let (time, limit) = if !self.state.input.is_empty() || self.framing.unfinished().is_some() {
