@@ -11,7 +11,6 @@ use everywire_core::{Result, RpcError};
 use everywire_net::without_user_info;
 use lapin::{
     AsyncTcpStream, Connection, ConnectionProperties,
-    runtime::default_runtime,
     tcp::AMQPUriTcpExt,
     types::ShortString,
     uri::{AMQPScheme, AMQPUri},
@@ -19,6 +18,8 @@ use lapin::{
 use socket2::{SockRef, Socket};
 use tokio::time::timeout;
 use url::{Host, Url};
+
+use crate::stream;
 
 /// How long connecting may take, the handshake included.
 pub(crate) const CONNECT_TIME: Duration = Duration::from_secs(5);
@@ -70,12 +71,12 @@ impl Broker {
     pub(crate) async fn connect(&self, name: &str) -> Result<Connection> {
         let mut handshake = Handshake::default();
         let socket = Arc::clone(&handshake.socket);
-        let runtime = default_runtime().map_err(|error| self.unreachable(&error))?;
+        let runtime = stream::runtime(self.uri.query.frame_max);
         let reactor = runtime.clone();
         let connect = async move |uri: AMQPUri, _| {
             let stream = uri.connect_async(&reactor).await?;
             if let AsyncTcpStream::Plain(stream) = &stream {
-                let copy = SockRef::from(stream.get_ref()).try_clone()?;
+                let copy = SockRef::from(stream.get_ref().get_ref()).try_clone()?;
                 *socket.lock().unwrap_or_else(PoisonError::into_inner) = Some(copy);
             }
             Ok(stream)

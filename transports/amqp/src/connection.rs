@@ -174,6 +174,9 @@ impl<S: Service> Connection<S> {
             let error = self.budget.exceeded(Limit::MessageBytes, format_args!("a request of {length} bytes"));
             return Some(rejection(&error).into());
         }
+        if let Some(error) = envelope::unreadable(&delivery.properties, &self.budget) {
+            return Some(rejection(&error).into());
+        }
         match envelope::decoded(delivery, &self.budget) {
             Ok(body) => {
                 let body = body.as_ref().map_or(&delivery.data[..], |body| &body.bytes);

@@ -3,12 +3,19 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use everywire_core::{Budget, Result, RpcError, wire::Outgoing};
+use everywire_core::{Budget, Limit, Result, RpcError, wire::Outgoing};
 use everywire_json::CANCEL;
 use everywire_net::{encoding::Encoding, http1::Received};
-use lapin::{BasicProperties, message::Delivery, types::ShortString};
+use lapin::{
+    BasicProperties,
+    message::Delivery,
+    types::{AMQPValue, ShortString},
+};
 
-use crate::context;
+use crate::{
+    context,
+    fields::{DEPTH, Flaw, UNREADABLE},
+};
 
 /// The property `content_type` of every message.
 const CONTENT_TYPE: &str = "application/json";
@@ -65,6 +72,22 @@ pub(crate) fn is_address(queue: &ShortString) -> bool {
 /// The address in the reply of a server that accepts cancellations.
 pub(crate) fn server(reply: &BasicProperties) -> Option<ShortString> {
     reply.reply_to().clone().filter(is_address)
+}
+
+/// The error of a message from which something was removed before lapin read it.
+pub(crate) fn unreadable(properties: &BasicProperties, budget: &Budget) -> Option<RpcError> {
+    let AMQPValue::ShortShortUInt(number) = properties.headers().as_ref()?.inner().get(UNREADABLE)? else {
+        return None;
+    };
+    Some(match Flaw::from_number(*number) {
+        Flaw::TooDeep => {
+            let text = format!("the headers nest more than {DEPTH} levels deep");
+            budget.record(Limit::Depth, &text);
+            RpcError::resource_exhausted(text)
+        }
+        Flaw::TooLong => RpcError::resource_exhausted("the properties are longer than a frame"),
+        Flaw::Malformed => RpcError::invalid_argument("the properties are not UTF-8, or a header has an unknown type"),
+    })
 }
 
 /// The decoded body of a message, or `None` if it is not compressed.

@@ -94,6 +94,13 @@
 //! name of a character set there. A reply whose caller is gone is dropped: it is published `mandatory`, so that the server
 //! learns of it; with direct reply-to it is not, since the broker then returns even what it delivered.
 //!
+//! lapin ends the connection at a text that is not UTF-8 and at a frame that is too long, and the process when headers nest too deep. The
+//! broker delivers all of that, and again after a reconnect. So each frame is checked before lapin reads it. A message that lapin
+//! can't read loses its properties except `correlation_id` and `reply_to`, and gets an error: `RESOURCE_EXHAUSTED` if its headers nest
+//! more than 64 levels deep or its properties are longer than a frame, `INVALID_ARGUMENT` for a text or a type. Properties that are
+//! longer than a frame are not kept, so that such a message gets no reply; only the broker makes them so long, as when it adds
+//! `x-death`. In a routing key or a message of the broker, bytes that are not UTF-8 are replaced by `?`.
+//!
 //! A call that takes long is cancelled, too, once the queue for its reply is gone. The server looks for that queue after 5 s and
 //! every 5 s from then on, once for all calls of a caller. A look at a queue that is gone, or that is exclusive to the caller,
 //! is a line in the broker's log, so the server looks at exclusive queues less and less often, down to every 5 min. With direct
@@ -120,11 +127,14 @@ mod connection;
 mod context;
 mod envelope;
 mod fault;
+mod fields;
+mod frames;
 mod outage;
 mod queue;
 mod replies;
 mod requests;
 mod server;
+mod stream;
 
 pub use client::Client;
 pub use server::Server;

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of tests are outside of test functions")]
 
 mod cancel;
+mod hostile;
 mod outage;
 mod raw;
 mod rights;

@@ -16,7 +16,7 @@ use super::*;
 /// A connection without the client.
 pub(super) struct Raw {
     connection: Connection,
-    channel: Channel,
+    pub(super) channel: Channel,
     /// The queue of answers.
     pub(super) answers: ShortString,
     pub(super) consumer: Consumer,
