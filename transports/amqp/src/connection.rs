@@ -24,6 +24,7 @@ use crate::{
     cancel::Cancellable,
     context::{self, Message},
     envelope,
+    probe::Probe,
     queue::Queue,
     replies::Replies,
     requests::Requests,
@@ -53,7 +54,7 @@ impl Subscription {
         let opened = async {
             let queue = Arc::new(Queue::open(broker.clone(), connection, queue, prefetch).await?);
             let cancellable = Arc::<Cancellable>::default();
-            let replies = Replies::open(&queue.connection, Arc::clone(&cancellable)).await;
+            let replies = Replies::open(broker, &queue.connection, Arc::clone(&cancellable)).await;
             let replies =
                 replies.map_err(|error| broker.failed("send replies (to the exchange amq.default)", &error))?;
             let requests = Requests::consume(Arc::clone(&queue)).await?;
@@ -97,7 +98,8 @@ pub(crate) async fn serve<S: Service>(
         cancellable,
     });
     let mut calls = JoinSet::new();
-    let looking = connection.callers.look(&connection.queue.connection);
+    let probe = Probe::new(connection.queue.broker.clone(), "everywire server: long calls");
+    let looking = connection.callers.look(&probe);
     tokio::pin!(looking);
     loop {
         tokio::select! {

@@ -64,9 +64,13 @@ pub(crate) fn is_cancellation(properties: &BasicProperties) -> bool {
     properties.kind().as_ref().is_some_and(|kind| kind.as_str() == CANCEL)
 }
 
-/// Whether a queue is the address of a channel. The broker makes those up, and nobody can guess one.
+/// What follows [`DIRECT_REPLY_TO`] if a queue is the address of a channel. The broker makes those up, and nobody can guess one.
+pub(crate) fn address(queue: &ShortString) -> Option<&str> {
+    queue.as_str().strip_prefix(DIRECT_REPLY_TO)?.strip_prefix('.')
+}
+
 pub(crate) fn is_address(queue: &ShortString) -> bool {
-    queue.as_str().strip_prefix(DIRECT_REPLY_TO).is_some_and(|rest| rest.starts_with('.'))
+    address(queue).is_some()
 }
 
 /// The address in the reply of a server that accepts cancellations.

@@ -106,6 +106,13 @@
 //! is a line in the broker's log, so the server looks at exclusive queues less and less often, down to every 5 min. With direct
 //! reply-to there is no such line while the caller is there.
 //!
+//! Anyone can make up an address of direct reply-to. RabbitMQ 3.10 closes the connection that sends to one which it can't decode, and the
+//! channel that looks for one may wait forever. So before the first reply to callers at a node of the broker, the server sends an empty
+//! message to the channel of one of them, with a key that is not the caller's, on a connection of its own. It drops a reply to an
+//! address that has broken that. It looks for callers on another connection, and a look ends after 2 s. Both are opened when they are
+//! needed. While one is opened again, looks and the first replies to callers at other nodes wait; calls and other replies do not. At
+//! most 16 such replies wait, and more are dropped.
+//!
 //! If the queue of requests is deleted, the server declares it again and goes on; calls in flight get their replies, requests
 //! that were in the queue are lost, and their callers' deadlines pass. The server logs one line when the broker or the queue
 //! goes away, and one when it is back.
@@ -119,6 +126,7 @@
 //! reply-to](https://www.rabbitmq.com/docs/direct-reply-to), [JSON-RPC 2.0](https://www.jsonrpc.org/specification).
 
 mod acknowledgement;
+mod addresses;
 mod broker;
 mod callers;
 mod cancel;
@@ -130,6 +138,7 @@ mod fault;
 mod fields;
 mod frames;
 mod outage;
+mod probe;
 mod queue;
 mod replies;
 mod requests;

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests are outside of test functions")]
 
+mod addresses;
 mod cancel;
 mod hostile;
 mod outage;

@@ -76,6 +76,10 @@ impl Raw {
         self.connection.close(200, "".into()).await.unwrap();
     }
 
+    pub(super) async fn close(self) {
+        self.connection.close(200, "".into()).await.unwrap();
+    }
+
     pub(super) fn is_closed(&self) -> bool {
         !self.channel.status().connected()
     }
