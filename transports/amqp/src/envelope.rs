@@ -9,7 +9,7 @@ use everywire_net::{encoding::Encoding, http1::Received};
 use lapin::{
     BasicProperties,
     message::Delivery,
-    types::{AMQPValue, ShortString},
+    types::{AMQPValue, FieldTable, ShortString},
 };
 
 use crate::{
@@ -76,6 +76,29 @@ pub(crate) fn is_address(queue: &ShortString) -> bool {
 /// The address in the reply of a server that accepts cancellations.
 pub(crate) fn server(reply: &BasicProperties) -> Option<ShortString> {
     reply.reply_to().clone().filter(is_address)
+}
+
+/// How many bytes a message takes: its body as it arrived, and its headers in memory, where a short one takes many times its length in a
+/// frame.
+pub(crate) fn bytes(message: &Delivery) -> usize {
+    message.data.len() + message.properties.headers().as_ref().map_or(0, table_bytes)
+}
+
+fn table_bytes(table: &FieldTable) -> usize {
+    let entry = |(name, value): (&ShortString, _)| size_of::<ShortString>() + name.as_str().len() + value_bytes(value);
+    table.inner().iter().map(entry).sum()
+}
+
+/// Recursion ends here, because headers nest only so deep as [`DEPTH`].
+fn value_bytes(value: &AMQPValue) -> usize {
+    let owned = match value {
+        AMQPValue::LongString(text) => text.len(),
+        AMQPValue::ByteArray(bytes) => bytes.len(),
+        AMQPValue::FieldTable(table) => table_bytes(table),
+        AMQPValue::FieldArray(values) => values.as_slice().iter().map(value_bytes).sum(),
+        _ => 0,
+    };
+    size_of::<AMQPValue>() + owned
 }
 
 /// The error of a message from which something was removed before lapin read it.

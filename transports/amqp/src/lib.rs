@@ -60,7 +60,8 @@
 //! call waits for other calls ([`Method::waits`](everywire_core::descriptor::Method::waits)), or has taken 1 s, is acknowledged at once rather
 //! than after its reply. So however many calls wait, the one that ends their wait is delivered and runs, and no call exceeds
 //! the broker's time for an acknowledgement (`consumer_timeout`, 30 min by default). Calls that wait are bounded by
-//! [`waiting_calls`](everywire_core::Limits::waiting_calls) instead; one more is `RESOURCE_EXHAUSTED`. As many other calls as
+//! [`waiting_calls`](everywire_core::Limits::waiting_calls) instead, and their messages by
+//! [`buffered_bytes`](everywire_core::Limits::buffered_bytes), with bodies and headers; one more is `RESOURCE_EXHAUSTED`. As many other calls as
 //! `calls_in_flight` may be acknowledged early; beyond those, calls that take long stay unacknowledged.
 //!
 //! # At most once, or at least once
