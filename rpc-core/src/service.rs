@@ -58,7 +58,7 @@ pub trait Call: Send {
         0
     }
 
-    /// How many bytes besides the arguments the call keeps until it ends, such as its headers. Asked for calls that
+    /// How many bytes the call keeps until it ends that nothing else counts, such as its headers. Asked for calls that
     /// [wait](Method::waits), of which there may be many; they count as [`buffered_bytes`](crate::Limits::buffered_bytes).
     fn header_bytes(&self) -> usize {
         0

@@ -1,4 +1,4 @@
-//! The acknowledgement of one message, and what its calls hold until then.
+//! The acknowledgement of one message, and which of its calls wait.
 
 use std::sync::{
     Arc,
@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use everywire_core::{
-    Budget, Service,
+    Service,
     descriptor::{Method, Services},
     wire::Call,
 };
@@ -16,9 +16,6 @@ use tokio::sync::Notify;
 /// A service for the calls of one message.
 pub(crate) struct Delivered<S> {
     pub(crate) service: Arc<S>,
-    pub(crate) budget: Arc<Budget>,
-    /// The length of its body.
-    pub(crate) bytes: usize,
     /// Notified when a call of it waits.
     pub(crate) waits: Notify,
 }
@@ -29,12 +26,7 @@ impl<S: Service> Service for Delivered<S> {
     }
 
     async fn dispatch<C: Call>(&self, method: &'static Method, call: &mut C) -> C::Reply {
-        // Messages whose calls wait are acknowledged, so nothing but this bounds their bytes.
-        let mut reservation = self.budget.reserve();
         if method.waits() {
-            if let Err(rejected) = reservation.try_resize(self.bytes) {
-                return call.reply::<()>(Err(rejected));
-            }
             self.waits.notify_one();
         }
         self.service.dispatch(method, call).await

@@ -1,9 +1,9 @@
 //! A connection to the broker.
 
 use std::{
-    fmt, io,
+    fmt, io, mem,
     net::Shutdown,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -11,7 +11,6 @@ use everywire_core::{Result, RpcError};
 use everywire_net::without_user_info;
 use lapin::{
     AsyncTcpStream, Connection, ConnectionProperties,
-    runtime::default_runtime,
     tcp::AMQPUriTcpExt,
     types::ShortString,
     uri::{AMQPScheme, AMQPUri},
@@ -19,6 +18,8 @@ use lapin::{
 use socket2::{SockRef, Socket};
 use tokio::time::timeout;
 use url::{Host, Url};
+
+use crate::stream;
 
 /// How long connecting may take, the handshake included.
 pub(crate) const CONNECT_TIME: Duration = Duration::from_secs(5);
@@ -68,26 +69,28 @@ impl Broker {
 
     /// Connects; `name` is shown by the broker's tools.
     pub(crate) async fn connect(&self, name: &str) -> Result<Connection> {
-        let mut handshake = Handshake::default();
-        let socket = Arc::clone(&handshake.socket);
-        let runtime = default_runtime().map_err(|error| self.unreachable(&error))?;
-        let reactor = runtime.clone();
+        self.connect_with_socket(name).await.map(|(connection, _)| connection)
+    }
+
+    /// Connects, and returns also the socket of the connection.
+    pub(crate) async fn connect_with_socket(&self, name: &str) -> Result<(Connection, ConnectionSocket)> {
+        let socket = ConnectionSocket::default();
+        let runtime = stream::runtime(self.uri.query.frame_max);
+        let (reactor, copy) = (runtime.clone(), socket.clone());
         let connect = async move |uri: AMQPUri, _| {
             let stream = uri.connect_async(&reactor).await?;
             if let AsyncTcpStream::Plain(stream) = &stream {
-                let copy = SockRef::from(stream.get_ref()).try_clone()?;
-                *socket.lock().unwrap_or_else(PoisonError::into_inner) = Some(copy);
+                *copy.lock() = Some(SockRef::from(stream.get_ref().get_ref()).try_clone()?);
             }
             Ok(stream)
         };
         let properties = ConnectionProperties::default().with_connection_name(name.into());
         let connected = Connection::connector(self.uri.clone(), runtime, connect, properties);
-        match timeout(CONNECT_TIME, connected).await {
-            Ok(connected) => {
-                handshake.socket = Arc::default();
-                connected.map_err(|error| self.unreachable(&error))
+        match socket.within(CONNECT_TIME, connected).await {
+            Some(connected) => {
+                connected.map(|connection| (connection, socket)).map_err(|error| self.unreachable(&error))
             }
-            Err(_) => Err(self.unreachable(&io::Error::from(io::ErrorKind::TimedOut).into())),
+            None => Err(self.unreachable(&io::Error::from(io::ErrorKind::TimedOut).into())),
         }
     }
 }
@@ -117,16 +120,31 @@ impl fmt::Debug for Broker {
     }
 }
 
-/// The socket of a handshake, shut down when this is dropped. lapin gives the handshake a thread that waits for as long as the
-/// peer is silent, and only a shutdown of the socket wakes it.
-#[derive(Default)]
-struct Handshake {
-    socket: Arc<Mutex<Option<Socket>>>,
+/// A copy of the socket of a connection, to shut it down. lapin gives each connection a thread that waits for as long as the peer
+/// is silent, and only a shutdown of the socket wakes it.
+#[derive(Clone, Default)]
+pub(crate) struct ConnectionSocket(Arc<Mutex<Option<Socket>>>);
+
+impl ConnectionSocket {
+    /// Runs `exchange`, and shuts the socket down if that takes longer than `time` or is dropped.
+    pub(crate) async fn within<T>(&self, time: Duration, exchange: impl Future<Output = T>) -> Option<T> {
+        let unfinished = Unfinished(self);
+        let output = timeout(time, exchange).await.ok()?;
+        mem::forget(unfinished);
+        Some(output)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Socket>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-impl Drop for Handshake {
+/// An exchange on a connection. Dropping it shuts the socket down.
+struct Unfinished<'a>(&'a ConnectionSocket);
+
+impl Drop for Unfinished<'_> {
     fn drop(&mut self) {
-        if let Some(socket) = self.socket.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some(socket) = self.0.lock().take() {
             // This fails only if the peer has closed the connection already.
             let _ = socket.shutdown(Shutdown::Both);
         }

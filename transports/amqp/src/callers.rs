@@ -8,15 +8,18 @@ use std::{
 };
 
 use everywire_core::wire::CancellationToken;
-use lapin::{Connection, types::ShortString};
+use lapin::types::ShortString;
 use tokio::time::{Instant, sleep};
 
-use crate::queue::{Presence, look};
+use crate::{
+    probe::{Failure, Probe},
+    queue::{Presence, look},
+};
 
 /// How long a call runs before its caller is looked for, and the pause between two looks.
 const PERIOD: Duration = Duration::from_secs(5);
 
-/// The longest pause between two looks that the broker logs as errors. The pauses double up to this.
+/// The longest pause between two looks that the broker logs as errors, or does not answer. The pauses double up to this.
 const LONGEST_PERIOD: Duration = Duration::from_mins(5);
 
 /// How often due callers are looked for.
@@ -54,15 +57,17 @@ impl Callers {
     }
 
     /// Looks for the callers that are due, again and again.
-    pub(crate) async fn look(&self, connection: &Connection) -> ! {
+    pub(crate) async fn look(&self, probe: &Probe) -> ! {
         loop {
             sleep(TICK).await;
             for caller in self.due() {
-                match look(connection, &caller).await {
-                    Ok(presence) => self.found(&caller, &presence),
-                    // Either the connection is lost, which ends the calls as well, or the broker has no channel left.
-                    Err(error) => tracing::debug!(%caller, %error, "a caller can't be looked for"),
-                }
+                let presence = match probe.run(|channel| look(channel, &caller)).await {
+                    Ok(presence) => presence,
+                    // The broker can't read the address, so it didn't make it.
+                    Err(Failure::Closed) => Presence::Missing,
+                    Err(Failure::Unavailable) => Presence::Unknown,
+                };
+                self.found(&caller, &presence);
             }
         }
     }
@@ -96,7 +101,7 @@ impl Callers {
         entry.due = Instant::now() + entry.pause;
         match presence {
             Presence::Here => {}
-            Presence::Locked => entry.pause = LONGEST_PERIOD.min(entry.pause * 2),
+            Presence::Locked | Presence::Unknown => entry.pause = LONGEST_PERIOD.min(entry.pause * 2),
             Presence::Missing => {
                 tracing::debug!(%caller, calls = entry.long_calls, "calls are given up: their caller is gone");
                 entry.gone.cancel();

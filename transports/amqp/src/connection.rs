@@ -24,6 +24,7 @@ use crate::{
     cancel::Cancellable,
     context::{self, Message},
     envelope,
+    probe::Probe,
     queue::Queue,
     replies::Replies,
     requests::Requests,
@@ -53,7 +54,7 @@ impl Subscription {
         let opened = async {
             let queue = Arc::new(Queue::open(broker.clone(), connection, queue, prefetch).await?);
             let cancellable = Arc::<Cancellable>::default();
-            let replies = Replies::open(&queue.connection, Arc::clone(&cancellable)).await;
+            let replies = Replies::open(broker, &queue.connection, Arc::clone(&cancellable)).await;
             let replies =
                 replies.map_err(|error| broker.failed("send replies (to the exchange amq.default)", &error))?;
             let requests = Requests::consume(Arc::clone(&queue)).await?;
@@ -97,7 +98,8 @@ pub(crate) async fn serve<S: Service>(
         cancellable,
     });
     let mut calls = JoinSet::new();
-    let looking = connection.callers.look(&connection.queue.connection);
+    let probe = Probe::new(connection.queue.broker.clone(), "everywire server: long calls");
+    let looking = connection.callers.look(&probe);
     tokio::pin!(looking);
     loop {
         tokio::select! {
@@ -144,11 +146,12 @@ impl<S: Service> Connection<S> {
         if self.cancellable.is_cancelled_early(&delivery.properties) {
             return receipt.send().await;
         }
-        let delivered = self.delivered(&delivery);
+        let service = Delivered { service: Arc::clone(&self.service), waits: Notify::new() };
+        let service = AtMostOnce::new(service);
         let reply = tokio::select! {
             biased;
-            reply = self.reply(&delivered, &delivery) => reply,
-            failed = self.acknowledge_early(delivered.get_ref(), &receipt) => return failed,
+            reply = self.reply(&service, &delivery) => reply,
+            failed = self.acknowledge_early(&service.get_ref().waits, &delivery, &receipt) => return failed,
             () = self.callers.gone(caller) => None,
             () = self.cancellable.cancelled(&delivery.properties) => None,
         };
@@ -158,26 +161,20 @@ impl<S: Service> Connection<S> {
         receipt.send().await
     }
 
-    fn delivered(&self, delivery: &Delivery) -> ForMessage<S> {
-        AtMostOnce::new(Delivered {
-            service: Arc::clone(&self.service),
-            budget: Arc::clone(&self.budget),
-            bytes: delivery.data.len(),
-            waits: Notify::new(),
-        })
-    }
-
     /// The body of the reply, if there is to be one.
-    async fn reply(&self, delivered: &ForMessage<S>, delivery: &Delivery) -> Option<Bytes> {
+    async fn reply(&self, service: &ForMessage<S>, delivery: &Delivery) -> Option<Bytes> {
         let (length, deadline) = (delivery.data.len(), context::deadline(&delivery.properties));
         if length > self.budget.limits().message_bytes {
             let error = self.budget.exceeded(Limit::MessageBytes, format_args!("a request of {length} bytes"));
             return Some(rejection(&error).into());
         }
+        if let Some(error) = envelope::unreadable(&delivery.properties, &self.budget) {
+            return Some(rejection(&error).into());
+        }
         match envelope::decoded(delivery, &self.budget) {
             Ok(body) => {
                 let body = body.as_ref().map_or(&delivery.data[..], |body| &body.bytes);
-                let message = Message { service: delivered, budget: &self.budget, delivery, deadline };
+                let message = Message { service, budget: &self.budget, delivery, deadline };
                 answer_at(&message, body).await.map(Bytes::from)
             }
             Err(error) => Some(rejection(&error).into()),
@@ -185,16 +182,16 @@ impl<S: Service> Connection<S> {
     }
 
     /// Acknowledges a message once its call waits or has taken long. Completes only if that fails.
-    async fn acknowledge_early<T>(&self, delivered: &Delivered<T>, receipt: &Receipt<'_>) -> lapin::Result<()> {
+    async fn acknowledge_early(&self, waits: &Notify, delivery: &Delivery, receipt: &Receipt<'_>) -> lapin::Result<()> {
         let mut reservation = self.budget.reserve();
         let _permit = tokio::select! {
-            () = delivered.waits.notified() => None,
+            () = waits.notified() => None,
             permit = async {
                 sleep(LONG).await;
                 self.long_calls.acquire().await
             } => {
-                // If the budget has no room for its body it stays unacknowledged, so the broker sends fewer requests.
-                if reservation.try_resize(delivered.bytes).is_err() {
+                // If the budget has no room for it, it stays unacknowledged, so the broker sends fewer requests.
+                if reservation.try_resize(envelope::bytes(delivery)).is_err() {
                     return pending().await;
                 }
                 permit.ok()

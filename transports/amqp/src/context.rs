@@ -16,6 +16,8 @@ use lapin::{
     types::{AMQPValue, FieldTable},
 };
 
+use crate::envelope;
+
 /// What the requests in one message are addressed to.
 pub(crate) struct Message<'a, S> {
     pub(crate) service: &'a S,
@@ -38,6 +40,11 @@ impl<S: Service> Endpoint for Message<'_, S> {
     fn peer(&self) -> &Peer {
         static PEER: Peer = Peer::LOCAL.on("amqp");
         &PEER
+    }
+
+    fn header_bytes(&self) -> usize {
+        // The message of a call that waits is acknowledged, so nothing but the budget bounds how many there are.
+        envelope::bytes(self.delivery)
     }
 
     fn deadline(&self) -> Option<Instant> {

@@ -3,12 +3,19 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use everywire_core::{Budget, Result, RpcError, wire::Outgoing};
+use everywire_core::{Budget, Limit, Result, RpcError, wire::Outgoing};
 use everywire_json::CANCEL;
 use everywire_net::{encoding::Encoding, http1::Received};
-use lapin::{BasicProperties, message::Delivery, types::ShortString};
+use lapin::{
+    BasicProperties,
+    message::Delivery,
+    types::{AMQPValue, FieldTable, ShortString},
+};
 
-use crate::context;
+use crate::{
+    context,
+    fields::{DEPTH, Flaw, UNREADABLE},
+};
 
 /// The property `content_type` of every message.
 const CONTENT_TYPE: &str = "application/json";
@@ -57,14 +64,57 @@ pub(crate) fn is_cancellation(properties: &BasicProperties) -> bool {
     properties.kind().as_ref().is_some_and(|kind| kind.as_str() == CANCEL)
 }
 
-/// Whether a queue is the address of a channel. The broker makes those up, and nobody can guess one.
+/// What follows [`DIRECT_REPLY_TO`] if a queue is the address of a channel. The broker makes those up, and nobody can guess one.
+pub(crate) fn address(queue: &ShortString) -> Option<&str> {
+    queue.as_str().strip_prefix(DIRECT_REPLY_TO)?.strip_prefix('.')
+}
+
 pub(crate) fn is_address(queue: &ShortString) -> bool {
-    queue.as_str().strip_prefix(DIRECT_REPLY_TO).is_some_and(|rest| rest.starts_with('.'))
+    address(queue).is_some()
 }
 
 /// The address in the reply of a server that accepts cancellations.
 pub(crate) fn server(reply: &BasicProperties) -> Option<ShortString> {
     reply.reply_to().clone().filter(is_address)
+}
+
+/// How many bytes a message takes: its body as it arrived, and its headers in memory, where a short one takes many times its length in a
+/// frame.
+pub(crate) fn bytes(message: &Delivery) -> usize {
+    message.data.len() + message.properties.headers().as_ref().map_or(0, table_bytes)
+}
+
+fn table_bytes(table: &FieldTable) -> usize {
+    let entry = |(name, value): (&ShortString, _)| size_of::<ShortString>() + name.as_str().len() + value_bytes(value);
+    table.inner().iter().map(entry).sum()
+}
+
+/// Recursion ends here, because headers nest only so deep as [`DEPTH`].
+fn value_bytes(value: &AMQPValue) -> usize {
+    let owned = match value {
+        AMQPValue::LongString(text) => text.len(),
+        AMQPValue::ByteArray(bytes) => bytes.len(),
+        AMQPValue::FieldTable(table) => table_bytes(table),
+        AMQPValue::FieldArray(values) => values.as_slice().iter().map(value_bytes).sum(),
+        _ => 0,
+    };
+    size_of::<AMQPValue>() + owned
+}
+
+/// The error of a message from which something was removed before lapin read it.
+pub(crate) fn unreadable(properties: &BasicProperties, budget: &Budget) -> Option<RpcError> {
+    let AMQPValue::ShortShortUInt(number) = properties.headers().as_ref()?.inner().get(UNREADABLE)? else {
+        return None;
+    };
+    Some(match Flaw::from_number(*number) {
+        Flaw::TooDeep => {
+            let text = format!("the headers nest more than {DEPTH} levels deep");
+            budget.record(Limit::Depth, &text);
+            RpcError::resource_exhausted(text)
+        }
+        Flaw::TooLong => RpcError::resource_exhausted("the properties are longer than a frame"),
+        Flaw::Malformed => RpcError::invalid_argument("the properties are not UTF-8, or a header has an unknown type"),
+    })
 }
 
 /// The decoded body of a message, or `None` if it is not compressed.

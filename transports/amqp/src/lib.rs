@@ -60,7 +60,8 @@
 //! call waits for other calls ([`Method::waits`](everywire_core::descriptor::Method::waits)), or has taken 1 s, is acknowledged at once rather
 //! than after its reply. So however many calls wait, the one that ends their wait is delivered and runs, and no call exceeds
 //! the broker's time for an acknowledgement (`consumer_timeout`, 30 min by default). Calls that wait are bounded by
-//! [`waiting_calls`](everywire_core::Limits::waiting_calls) instead; one more is `RESOURCE_EXHAUSTED`. As many other calls as
+//! [`waiting_calls`](everywire_core::Limits::waiting_calls) instead, and their messages by
+//! [`buffered_bytes`](everywire_core::Limits::buffered_bytes), with bodies and headers; one more is `RESOURCE_EXHAUSTED`. As many other calls as
 //! `calls_in_flight` may be acknowledged early; beyond those, calls that take long stay unacknowledged.
 //!
 //! # At most once, or at least once
@@ -94,10 +95,24 @@
 //! name of a character set there. A reply whose caller is gone is dropped: it is published `mandatory`, so that the server
 //! learns of it; with direct reply-to it is not, since the broker then returns even what it delivered.
 //!
+//! lapin ends the connection at a text that is not UTF-8 and at a frame that is too long, and the process when headers nest too deep. The
+//! broker delivers all of that, and again after a reconnect. So each frame is checked before lapin reads it. A message that lapin
+//! can't read loses its properties except `correlation_id` and `reply_to`, and gets an error: `RESOURCE_EXHAUSTED` if its headers nest
+//! more than 64 levels deep or its properties are longer than a frame, `INVALID_ARGUMENT` for a text or a type. Properties that are
+//! longer than a frame are not kept, so that such a message gets no reply; only the broker makes them so long, as when it adds
+//! `x-death`. In a routing key or a message of the broker, bytes that are not UTF-8 are replaced by `?`.
+//!
 //! A call that takes long is cancelled, too, once the queue for its reply is gone. The server looks for that queue after 5 s and
 //! every 5 s from then on, once for all calls of a caller. A look at a queue that is gone, or that is exclusive to the caller,
 //! is a line in the broker's log, so the server looks at exclusive queues less and less often, down to every 5 min. With direct
 //! reply-to there is no such line while the caller is there.
+//!
+//! Anyone can make up an address of direct reply-to. RabbitMQ 3.10 closes the connection that sends to one which it can't decode, and the
+//! channel that looks for one may wait forever. So before the first reply to callers at a node of the broker, the server sends an empty
+//! message to the channel of one of them, with a key that is not the caller's, on a connection of its own. It drops a reply to an
+//! address that has broken that. It looks for callers on another connection, and a look ends after 2 s. Both are opened when they are
+//! needed. While one is opened again, looks and the first replies to callers at other nodes wait; calls and other replies do not. At
+//! most 16 such replies wait, and more are dropped.
 //!
 //! If the queue of requests is deleted, the server declares it again and goes on; calls in flight get their replies, requests
 //! that were in the queue are lost, and their callers' deadlines pass. The server logs one line when the broker or the queue
@@ -112,6 +127,7 @@
 //! reply-to](https://www.rabbitmq.com/docs/direct-reply-to), [JSON-RPC 2.0](https://www.jsonrpc.org/specification).
 
 mod acknowledgement;
+mod addresses;
 mod broker;
 mod callers;
 mod cancel;
@@ -120,11 +136,15 @@ mod connection;
 mod context;
 mod envelope;
 mod fault;
+mod fields;
+mod frames;
 mod outage;
+mod probe;
 mod queue;
 mod replies;
 mod requests;
 mod server;
+mod stream;
 
 pub use client::Client;
 pub use server::Server;

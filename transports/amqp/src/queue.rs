@@ -32,6 +32,8 @@ pub(crate) enum Presence {
     /// It exists, exclusive to another connection. The broker logs each look at it as an error.
     Locked,
     Missing,
+    /// There was no answer.
+    Unknown,
 }
 
 impl Queue {
@@ -51,7 +53,7 @@ impl Queue {
     /// Begins to consume the queue, and declares it first if it is missing. It looks before it declares, because a user may have
     /// the right to read a queue and not to declare it.
     pub(crate) async fn consume(&self) -> Result<Consumer> {
-        let looked = look(&self.connection, &self.name).await;
+        let looked = async { look(self.connection.create_channel().await?, &self.name).await }.await;
         if looked.map_err(|error| self.failed("look for", &error))? == Presence::Missing {
             let declared = declare(&self.connection, &self.name).await;
             declared.map_err(|error| self.failed("declare the missing", &error))?;
@@ -66,11 +68,10 @@ impl Queue {
     }
 }
 
-/// Whether there is a queue of this name. A name of direct reply-to counts as one while its caller is there. Uses a channel of
+/// Whether there is a queue of this name. A name of direct reply-to counts as one while its caller is there. Takes a channel of
 /// its own, because the broker closes it if there is no such queue.
-pub(crate) async fn look(connection: &Connection, queue: &ShortString) -> lapin::Result<Presence> {
+pub(crate) async fn look(channel: Channel, queue: &ShortString) -> lapin::Result<Presence> {
     use AMQPSoftError::{NOTFOUND, RESOURCELOCKED};
-    let channel = connection.create_channel().await?;
     let passive = QueueDeclareOptions::default().passive();
     match channel.queue_declare(queue.clone(), passive, FieldTable::default()).await {
         Ok(_) => Ok(Presence::Here),

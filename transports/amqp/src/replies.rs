@@ -11,6 +11,8 @@ use lapin::{
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
+    addresses::Addresses,
+    broker::Broker,
     cancel::Cancellable,
     envelope::{self, DIRECT_REPLY_TO},
 };
@@ -24,6 +26,7 @@ pub(crate) struct Replies {
     /// Held while a new channel is opened.
     opening: tokio::sync::Mutex<()>,
     calls: Arc<Cancellable>,
+    addresses: Box<Addresses>,
 }
 
 /// The channel of replies, and of the cancellations that callers send back.
@@ -35,13 +38,14 @@ struct ReplyChannel {
 
 impl Replies {
     /// Opens the channel, on which `calls` can be cancelled. An error if the user has no right to send replies.
-    pub(crate) async fn open(connection: &Connection, calls: Arc<Cancellable>) -> Result<Self> {
+    pub(crate) async fn open(broker: &Broker, connection: &Connection, calls: Arc<Cancellable>) -> Result<Self> {
         let channel = Mutex::new(open(connection, &calls).await?);
-        Ok(Self { channel, opening: tokio::sync::Mutex::default(), calls })
+        let addresses = Box::new(Addresses::new(broker.clone()));
+        Ok(Self { channel, opening: tokio::sync::Mutex::default(), calls, addresses })
     }
 
     /// Sends a reply to the queue `caller`, and waits until it is sent. If the broker has closed the channel because of an
-    /// earlier reply, opens a new one.
+    /// earlier reply, opens a new one. Drops a reply to an address at which the broker would close the connection.
     pub(crate) async fn send(
         &self,
         connection: &Connection,
@@ -49,6 +53,10 @@ impl Replies {
         reply: &[u8],
         properties: BasicProperties,
     ) -> Result<()> {
+        if !self.addresses.is_safe(caller).await {
+            tracing::debug!(%caller, "dropped a reply to an address that may be made up");
+            return Ok(());
+        }
         let channel = self.current();
         match publish(&channel, caller, reply, properties.clone()).await {
             Err(_) if connection.status().connected() => {

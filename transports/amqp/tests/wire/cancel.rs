@@ -31,7 +31,7 @@ impl Running {
     }
 
     /// A client that knows its server.
-    async fn known(&self) -> Arc<DemoClient<Client>> {
+    pub(super) async fn known(&self) -> Arc<DemoClient<Client>> {
         let client = self.client().await;
         assert_eq!(client.add(3, 4).await, Ok(7));
         Arc::new(client)

@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests are outside of test functions")]
 
+mod addresses;
 mod cancel;
+mod hostile;
 mod outage;
 mod raw;
 mod rights;

@@ -16,7 +16,7 @@ use super::*;
 /// A connection without the client.
 pub(super) struct Raw {
     connection: Connection,
-    channel: Channel,
+    pub(super) channel: Channel,
     /// The queue of answers.
     pub(super) answers: ShortString,
     pub(super) consumer: Consumer,
@@ -73,6 +73,10 @@ impl Raw {
             self.channel.basic_consume(queue.into(), "".into(), options, FieldTable::default()).await.unwrap();
         let request = timeout(DEADLINE, requests.next()).await.unwrap().unwrap().unwrap();
         assert!(!request.redelivered);
+        self.connection.close(200, "".into()).await.unwrap();
+    }
+
+    pub(super) async fn close(self) {
         self.connection.close(200, "".into()).await.unwrap();
     }
 

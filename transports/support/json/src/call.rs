@@ -36,7 +36,7 @@ pub trait Endpoint: Sync {
     /// The caller.
     fn peer(&self) -> &Peer;
 
-    /// How many bytes the carrier keeps for each call besides its message, such as headers.
+    /// How many bytes the carrier keeps for each call and counts nowhere else, such as headers.
     fn header_bytes(&self) -> usize {
         0
     }
