@@ -1,5 +1,6 @@
 //! The command line: one file per command.
 
+mod at_file;
 #[cfg(feature = "bench")]
 mod bench;
 mod call;

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{
     json_text, print, printable,
-    remote::{self, Location, Options, Plain, Wire, grpc, method},
+    remote::{self, Location, MetadataFlag, Options, Plain, Wire, grpc, method},
 };
 
 /// Print the schema of `everywire serve`, or of any server
@@ -25,6 +25,8 @@ pub(crate) struct Schema {
     /// Time to wait for the server
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
     timeout: Duration,
+    #[command(flatten)]
+    metadata: MetadataFlag,
 }
 
 #[derive(Debug, Clone)]
@@ -56,7 +58,7 @@ impl Schema {
     }
 
     async fn of_server(&self, url: &str) -> Result<String> {
-        let location = Location::of(url).await?;
+        let location = Location::of(url, self.metadata.context()?).await?;
         let options = Options { timeout: self.timeout, ..Options::default() };
         match location.wire {
             Wire::Grpc => {

@@ -66,7 +66,7 @@ impl Call {
     }
 
     async fn answered(&self) -> Result<ExitCode> {
-        let location = Location::of(&self.url).await?;
+        let location = Location::of(&self.url, self.options.metadata.context()?).await?;
         let Some(name) = &self.method else {
             print(method::list(&remote::methods(location, &self.options).await?))?;
             return Ok(ExitCode::SUCCESS);

@@ -17,7 +17,7 @@ use super::{Arguments, Location, Options};
 
 /// Connects to a server and reads its schema.
 pub(in crate::cli) async fn open(location: &Location, options: &Options) -> Result<(Grpc, Schema)> {
-    let server = Grpc::connect(&location.url, options.timeout).await?;
+    let server = Grpc::connect(location, options.timeout).await?;
     let schema = match &options.proto {
         Some(file) => schema::compile(file, &options.proto_path)?,
         None => reflection::reflected(&server).await?,
