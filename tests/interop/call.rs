@@ -68,6 +68,12 @@ async fn a_service_of_another_program() {
         check_error(&url, &["missing"], 22, "no method `missing`").await;
         if scheme != "xmlrpc" {
             assert_eq!(call(&url, &["add", "b=4", "a=3"]).await.out, "7\n", "{url}");
+            check_error(&url, &["text", "txet=x"], 13, "there is no parameter `txet`; usage: ").await;
+            check_error(&url, &["add", "3", "b=4"], 13, "arguments are all named or all in order; usage: ").await;
+        }
+        for text in [r#""a=b""#, "YQ=="] {
+            let expected = format!("\"{}\"\n", text.trim_matches('"'));
+            assert_eq!(call(&url, &["text", text]).await.out, expected, "{url}");
         }
     }
     let zerorpc = format!("zerorpc://{}", wires.zerorpc);
