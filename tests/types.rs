@@ -86,7 +86,9 @@ fn rejections<T: Serialize + DeserializeOwned + JsonSchema>() -> [Option<String>
     let service = service.build();
     let reason = |checked: Result<()>| {
         let message = checked.err()?.message().to_owned();
-        Some(message.split_once("value: T: ").map_or(message.clone(), |(_, reason)| reason.to_owned()))
+        let places = ["value: T: ", "`PutRequest.value`: "];
+        let reason = places.iter().find_map(|place| message.split_once(place)).map(|(_, reason)| reason.to_owned());
+        Some(reason.unwrap_or(message))
     };
     [
         reason(xmlrpc::Server::new().check(&service)),
@@ -110,6 +112,9 @@ declare! {
     struct Plain { number: u32, text: String, inner: Inner }
     struct Inner { maybe: Option<i64>, list: Vec<String> }
     #[serde(rename_all = "camelCase")] struct Renamed { long_name: u8, other_name: Option<u8> }
+    #[serde(rename_all = "kebab-case")] struct Hyphens { long_name: u8, other_name: Option<u8>, colour: HyphenColour }
+    #[serde(rename_all = "kebab-case")] enum HyphenColour { DarkGreen, LightBlue(u8) }
+    struct At { #[serde(rename = "@id")] id: u8 }
     struct Skipping { first: u8, #[serde(skip_serializing_if = "Option::is_none")] middle: Option<u8>, last: u8 }
     struct Defaulted { #[serde(default)] first: u8, #[serde(default)] second: Vec<u8> }
     struct Bytes { #[serde(with = "serde_bytes")] #[schemars(with = "Vec<u8>")] bytes: Vec<u8> }
@@ -258,6 +263,11 @@ types! {
     array "an array" [f64; 3] = [[0.0, 1.5, -1.0]];
     plain "a struct" Plain = [Plain { number: 0, text: String::new(), inner: inner() }];
     renamed "a struct with renamed fields" Renamed = [Renamed { long_name: 1, other_name: None }];
+    hyphens "a struct with hyphens in its names" Hyphens = [
+        Hyphens { long_name: 1, other_name: Some(0), colour: HyphenColour::DarkGreen },
+        Hyphens { long_name: 0, other_name: None, colour: HyphenColour::LightBlue(1) },
+    ];
+    at "a struct with other signs in its names" At = [At { id: 0 }];
     skipping "a struct with fields left out" Skipping = [Skipping { first: 1, middle: None, last: 2 }];
     defaulted "a struct with defaults" Defaulted = [Defaulted { first: 0, second: vec![] }];
     newtype "a newtype" Metres = [Metres(0.0), Metres(1.5)];
@@ -349,8 +359,16 @@ fn page(rows: &[Row], everywhere: usize) -> String {
     for (number, reason) in (1..).zip(&reasons) {
         let _ = writeln!(page, "{number}. {reason}");
     }
-    page
+    page + NOTES
 }
+
+/// What the table does not say.
+const NOTES: &str = "
+## Names
+
+The names of fields and variants are those of serde on every wire, but a `.proto` file has no `-` in names: over gRPC, `long-name` of
+`rename_all = \"kebab-case\"` is `long_name`. Two fields that would then have one name are an error at mount.
+";
 
 /// The number of a reason.
 fn note(reasons: &mut Vec<String>, reason: &str) -> String {
