@@ -70,7 +70,7 @@ impl<S: Service> Client<S> {
 }
 
 impl<S: Service> Caller for Client<S> {
-    async fn call<A: Serialize + Send + Sync, R: DeserializeOwned>(
+    async fn call<A: Serialize + Send + Sync, R: DeserializeOwned + Send>(
         &self,
         method: &'static Method,
         cx: &Context,

@@ -136,7 +136,7 @@ impl MethodBuilder<'_> {
     }
 
     /// Sets the type of the reply and adds the method to the service.
-    pub fn reply<T: Value>(self, rust: &'static str) {
+    pub fn reply<T: Value + Send>(self, rust: &'static str) {
         self.returns::<error::Result<T>>(rust);
     }
 
