@@ -124,6 +124,7 @@ declare! {
     #[serde(tag = "kind")] enum Internal { A { number: u32 }, B { text: String } }
     #[serde(tag = "kind", content = "data")] enum Adjacent { A(u32), B(String) }
     #[serde(untagged)] enum Untagged { Number(u32), Text(String) }
+    struct Beside { untagged: Untagged, maybe: Option<Option<u8>> }
     struct Flat { name: String, #[serde(flatten)] rest: Rest }
     struct Rest { number: u32 }
     struct Tree { value: u8, branches: Vec<Tree> }
@@ -289,6 +290,7 @@ types! {
     internal "an internally tagged enum" Internal = [Internal::A { number: 0 }, Internal::B { text: "a".into() }];
     adjacent "an adjacently tagged enum" Adjacent = [Adjacent::A(0), Adjacent::B("a".into())];
     untagged "an untagged enum" Untagged = [Untagged::Number(0), Untagged::Text("a".into())];
+    beside "two kinds of nothing beside an untagged enum" Beside = [Beside { untagged: Untagged::Number(0), maybe: Some(None) }];
     flat "a flattened struct" Flat = [Flat { name: "a".into(), rest: Rest { number: 0 } }];
     tree "a recursive struct" Tree = [Tree { value: 0, branches: vec![Tree { value: 1, branches: vec![] }] }];
     expression "a recursive enum" Expression = [
@@ -364,6 +366,21 @@ fn page(rows: &[Row], everywhere: usize) -> String {
 
 /// What the table does not say.
 const NOTES: &str = "
+## What is not checked
+
+What a type does is found by letting it read and write itself, before anything is served. Untagged, internally and adjacently tagged
+enums and structs with `#[serde(flatten)]` decode from self-describing formats only, so what they do stays unseen. gRPC rejects a service
+with such a type. The other wires carry it and check what is beside it: the other fields of the struct around it, those of a struct
+with flattened fields among them, and the other variants of the enum around it. They don't check:
+
+- what is inside such an enum, and inside a flattened field
+- what is behind such a type in a tuple, a tuple struct or a tuple variant
+- a field of a struct with flattened fields whose name is not in its JSON Schema
+
+There, a type that a wire rejects according to the table is accepted, and its values come back changed or not at all: `Some(None)` of an
+`Option<Option<u8>>` as `None`, without an error. `Option<serde_json::Value>` is accepted everywhere but over gRPC, although
+`Some(Value::Null)` comes back as `None`.
+
 ## Names
 
 The names of fields and variants are those of serde on every wire, but a `.proto` file has no `-` in names: over gRPC, `long-name` of
