@@ -5,6 +5,7 @@ mod at_file;
 mod bench;
 mod call;
 mod exit;
+mod folder;
 mod ids;
 mod limiter;
 mod limits;

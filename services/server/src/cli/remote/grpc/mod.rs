@@ -4,7 +4,7 @@ mod client;
 mod codec;
 mod describe;
 mod message;
-mod proto;
+pub(in crate::cli) mod proto;
 mod reflection;
 mod schema;
 
@@ -12,7 +12,7 @@ use everywire::Result;
 use prost_reflect::MethodDescriptor;
 use serde_json::Value;
 
-pub(in crate::cli) use self::{client::Grpc, describe::method as describe, proto::print, schema::Schema};
+pub(in crate::cli) use self::{client::Grpc, describe::method as describe, schema::Schema};
 use super::{Arguments, Location, Options};
 
 /// Connects to a server and reads its schema.
