@@ -366,6 +366,11 @@ fn page(rows: &[Row], everywhere: usize) -> String {
 
 /// What the table does not say.
 const NOTES: &str = "
+## Floats that are no numbers
+
+NaN and the infinities travel over XML-RPC, gRPC and zerorpc. JSON has no word for them: over JSON-RPC and RabbitMQ an argument that has one is
+`INVALID_ARGUMENT` at the client, and a reply `INTERNAL`, and the message says so. No `null` takes their place.
+
 ## What is not checked
 
 What a type does is found by letting it read and write itself, before anything is served. Untagged, internally and adjacently tagged
