@@ -38,7 +38,7 @@ macro_rules! wires {
         }
 
         impl Caller for Client {
-            async fn call<A: Serialize + Send + Sync, R: DeserializeOwned>(
+            async fn call<A: Serialize + Send + Sync, R: DeserializeOwned + Send>(
                 &self,
                 method: &'static Method,
                 cx: &Context,

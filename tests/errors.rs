@@ -11,6 +11,8 @@ pub(crate) trait Failing {
     async fn fail(&self, code: i32, message: String) -> Result<()>;
     /// Panics.
     async fn panic(&self) -> Result<()>;
+    /// Fails with a message and details of this many bytes each.
+    async fn explain(&self, bytes: u32) -> Result<()>;
 }
 
 struct Fails;
@@ -22,6 +24,11 @@ impl Failing for Fails {
 
     async fn panic(&self) -> Result<()> {
         panic!("on purpose")
+    }
+
+    async fn explain(&self, bytes: u32) -> Result<()> {
+        let text = "x".repeat(bytes as usize);
+        Err(RpcError::unavailable(text.clone()).with_details(&text))
     }
 }
 
@@ -52,6 +59,27 @@ async fn every_error_arrives_as_it_was() {
                 let got = (error.code(), error.message(), error.origin());
                 assert_eq!(got, (code, message, Origin::Remote), "{wire}");
             }
+        }
+    });
+}
+
+/// The table of docs/errors.md.
+#[tokio::test(flavor = "multi_thread")]
+async fn details_arrive_where_the_wire_has_a_place_for_them() {
+    let wires = Wires::serve(FailingService::new(Fails)).await;
+    on_every_wire!(wires, |wire, caller| {
+        let client = FailingClient::new(caller);
+        for bytes in [10_u32, 1_000, 2_000, 3_500] {
+            let error = client.explain(bytes).await.unwrap_err();
+            let text = "x".repeat(bytes as usize);
+            let (message, details) = match wire {
+                "xmlrpc" | "zerorpc" => (&*text, None),
+                // The message is in the details once more.
+                "grpc" if bytes >= 2_000 => (&text[..text.len().min(2 << 10)], None),
+                _ => (&*text, Some(text.clone())),
+            };
+            assert_eq!((error.code(), error.message()), (Code::Unavailable, message), "{wire}, {bytes} bytes");
+            assert_eq!(error.details::<String>(), details, "{wire}, {bytes} bytes");
         }
     });
 }

@@ -100,7 +100,7 @@ fn address(example: &str, serving: &Serving, broker: &str) -> Option<String> {
         ("grpc", _) => Some(serving.urls["gRPC"].clone()),
         (wire @ ("zerorpc" | "locker"), _) => Some(serving.urls[wire].clone()),
         ("amqp" | "custom_service", _) => Some(broker.to_owned()),
-        ("custom_wire" | "custom_layer" | "todo", _) => None,
+        ("custom_wire" | "custom_layer" | "client_layer" | "todo", _) => None,
         _ => panic!("examples/{example}: a name that tells no address"),
     }
 }

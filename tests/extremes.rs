@@ -54,6 +54,8 @@ pub(crate) trait Echo {
     async fn uint(&self, value: u64) -> Result<u64>;
     /// A number.
     async fn float(&self, value: f64) -> Result<f64>;
+    /// A quotient, which may be no number.
+    async fn quotient(&self, a: f64, b: f64) -> Result<Vec<Option<f64>>>;
     /// A text.
     async fn text(&self, value: String) -> Result<String>;
     /// Everything.
@@ -79,6 +81,10 @@ impl Echo for Mirror {
 
     async fn float(&self, value: f64) -> Result<f64> {
         Ok(value)
+    }
+
+    async fn quotient(&self, a: f64, b: f64) -> Result<Vec<Option<f64>>> {
+        Ok(vec![None, Some(a / b)])
     }
 
     async fn text(&self, value: String) -> Result<String> {
@@ -171,6 +177,31 @@ async fn numbers() {
             let got = echo.float(value).await.unwrap();
             assert_eq!(got.to_bits(), value.to_bits(), "{wire}: {value}");
         }
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn floats_that_are_no_numbers() {
+    let wires = mirror().await;
+    on_every_wire!(wires, |wire, caller| {
+        let echo = EchoClient::new(caller);
+        let has_words = matches!(wire, "xmlrpc" | "grpc" | "zerorpc");
+        for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            let got = echo.float(value).await.map(f64::to_bits).map_err(|error| error.code());
+            let expected = if has_words { Ok(value.to_bits()) } else { Err(Code::InvalidArgument) };
+            assert_eq!(got, expected, "{wire}: {value}");
+        }
+        for (a, b, reply) in [(1.0, 0.0, f64::INFINITY), (1.0, 2.0, 0.5)] {
+            let got = echo.quotient(a, b).await;
+            if has_words || reply.is_finite() {
+                assert_eq!(got, Ok(vec![None, Some(reply)]), "{wire}");
+            } else {
+                let error = got.unwrap_err();
+                assert_eq!((error.code(), error.origin()), (Code::Internal, Origin::Remote), "{wire}: {error}");
+                assert!(error.message().ends_with("JSON has no NaN and no infinity, and a value is inf"), "{error}");
+            }
+        }
+        assert_eq!(echo.int(7).await, Ok(7), "{wire}");
     });
 }
 

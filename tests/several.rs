@@ -7,7 +7,10 @@ use everywire_testing::needs;
 use serde_json::json;
 use tokio::time::sleep;
 
-use crate::harness::{Wires, broker, on_every_wire, soon};
+use crate::{
+    harness::{Wires, broker, on_every_wire, soon},
+    program::ended,
+};
 
 #[service(package = "shop.v1")]
 trait Stock {
@@ -68,6 +71,31 @@ async fn every_wire_serves_all_services() {
         let (stock, bank) = (StockClient::new(client.clone()), BankClient::new(client));
         assert_eq!((stock.take(1).await, bank.take(1).await), (Ok(2), Ok(101)), "{scheme}: each has its own `take`");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_files_of_a_schema_can_be_used() {
+    let both = Server::new(StockService::new(Shop)).add(BankService::new(Shop)).service();
+    let wires = Wires::serve(both).await;
+    let url = &format!("grpc://{}", wires.grpc);
+    let printed = ended(&["schema", url]).await;
+    for name in ["bank/v1/Bank", "shop/v1/Stock"] {
+        assert!(printed.out.contains(&format!("// File: {name}.proto\n\nsyntax = ")), "{printed:?}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().to_str().unwrap();
+    let written = ended(&["schema", url, "--out", folder]).await;
+    let mut paths: Vec<_> = written.out.lines().collect();
+    paths.sort_unstable();
+    assert_eq!(paths, ["bank/v1/Bank", "shop/v1/Stock"].map(|name| format!("{folder}/{name}.proto")), "{written:?}");
+    for (path, method, reply) in [(paths[0], "balance", "5\n"), (paths[1], "left", "3\n")] {
+        let called = ended(&["call", url, "--proto", path, "--proto-path", folder, method]).await;
+        assert_eq!((called.code, &*called.out), (0, reply), "{path}: {called:?}");
+    }
+    let own = ended(&["schema", "proto", "-o", folder]).await;
+    assert_eq!(own.out, format!("{folder}/everywire/v1/Toolkit.proto\n"), "{own:?}");
+    let json = ended(&["schema", &format!("jsonrpc://{}", wires.jsonrpc), "--out", folder]).await;
+    assert!(json.code == 13 && json.err.contains("--out: only .proto files are written to a folder"), "{json:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

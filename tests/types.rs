@@ -86,7 +86,9 @@ fn rejections<T: Serialize + DeserializeOwned + JsonSchema>() -> [Option<String>
     let service = service.build();
     let reason = |checked: Result<()>| {
         let message = checked.err()?.message().to_owned();
-        Some(message.split_once("value: T: ").map_or(message.clone(), |(_, reason)| reason.to_owned()))
+        let places = ["value: T: ", "`PutRequest.value`: "];
+        let reason = places.iter().find_map(|place| message.split_once(place)).map(|(_, reason)| reason.to_owned());
+        Some(reason.unwrap_or(message))
     };
     [
         reason(xmlrpc::Server::new().check(&service)),
@@ -110,6 +112,9 @@ declare! {
     struct Plain { number: u32, text: String, inner: Inner }
     struct Inner { maybe: Option<i64>, list: Vec<String> }
     #[serde(rename_all = "camelCase")] struct Renamed { long_name: u8, other_name: Option<u8> }
+    #[serde(rename_all = "kebab-case")] struct Hyphens { long_name: u8, other_name: Option<u8>, colour: HyphenColour }
+    #[serde(rename_all = "kebab-case")] enum HyphenColour { DarkGreen, LightBlue(u8) }
+    struct At { #[serde(rename = "@id")] id: u8 }
     struct Skipping { first: u8, #[serde(skip_serializing_if = "Option::is_none")] middle: Option<u8>, last: u8 }
     struct Defaulted { #[serde(default)] first: u8, #[serde(default)] second: Vec<u8> }
     struct Bytes { #[serde(with = "serde_bytes")] #[schemars(with = "Vec<u8>")] bytes: Vec<u8> }
@@ -119,6 +124,7 @@ declare! {
     #[serde(tag = "kind")] enum Internal { A { number: u32 }, B { text: String } }
     #[serde(tag = "kind", content = "data")] enum Adjacent { A(u32), B(String) }
     #[serde(untagged)] enum Untagged { Number(u32), Text(String) }
+    struct Beside { untagged: Untagged, maybe: Option<Option<u8>> }
     struct Flat { name: String, #[serde(flatten)] rest: Rest }
     struct Rest { number: u32 }
     struct Tree { value: u8, branches: Vec<Tree> }
@@ -258,6 +264,11 @@ types! {
     array "an array" [f64; 3] = [[0.0, 1.5, -1.0]];
     plain "a struct" Plain = [Plain { number: 0, text: String::new(), inner: inner() }];
     renamed "a struct with renamed fields" Renamed = [Renamed { long_name: 1, other_name: None }];
+    hyphens "a struct with hyphens in its names" Hyphens = [
+        Hyphens { long_name: 1, other_name: Some(0), colour: HyphenColour::DarkGreen },
+        Hyphens { long_name: 0, other_name: None, colour: HyphenColour::LightBlue(1) },
+    ];
+    at "a struct with other signs in its names" At = [At { id: 0 }];
     skipping "a struct with fields left out" Skipping = [Skipping { first: 1, middle: None, last: 2 }];
     defaulted "a struct with defaults" Defaulted = [Defaulted { first: 0, second: vec![] }];
     newtype "a newtype" Metres = [Metres(0.0), Metres(1.5)];
@@ -279,6 +290,7 @@ types! {
     internal "an internally tagged enum" Internal = [Internal::A { number: 0 }, Internal::B { text: "a".into() }];
     adjacent "an adjacently tagged enum" Adjacent = [Adjacent::A(0), Adjacent::B("a".into())];
     untagged "an untagged enum" Untagged = [Untagged::Number(0), Untagged::Text("a".into())];
+    beside "two kinds of nothing beside an untagged enum" Beside = [Beside { untagged: Untagged::Number(0), maybe: Some(None) }];
     flat "a flattened struct" Flat = [Flat { name: "a".into(), rest: Rest { number: 0 } }];
     tree "a recursive struct" Tree = [Tree { value: 0, branches: vec![Tree { value: 1, branches: vec![] }] }];
     expression "a recursive enum" Expression = [
@@ -349,8 +361,36 @@ fn page(rows: &[Row], everywhere: usize) -> String {
     for (number, reason) in (1..).zip(&reasons) {
         let _ = writeln!(page, "{number}. {reason}");
     }
-    page
+    page + NOTES
 }
+
+/// What the table does not say.
+const NOTES: &str = "
+## Floats that are no numbers
+
+NaN and the infinities travel over XML-RPC, gRPC and zerorpc. JSON has no word for them: over JSON-RPC and RabbitMQ an argument that has one is
+`INVALID_ARGUMENT` at the client, and a reply `INTERNAL`, and the message says so. No `null` takes their place.
+
+## What is not checked
+
+What a type does is found by letting it read and write itself, before anything is served. Untagged, internally and adjacently tagged
+enums and structs with `#[serde(flatten)]` decode from self-describing formats only, so what they do stays unseen. gRPC rejects a service
+with such a type. The other wires carry it and check what is beside it: the other fields of the struct around it, those of a struct
+with flattened fields among them, and the other variants of the enum around it. They don't check:
+
+- what is inside such an enum, and inside a flattened field
+- what is behind such a type in a tuple, a tuple struct or a tuple variant
+- a field of a struct with flattened fields whose name is not in its JSON Schema
+
+There, a type that a wire rejects according to the table is accepted, and its values come back changed or not at all: `Some(None)` of an
+`Option<Option<u8>>` as `None`, without an error. `Option<serde_json::Value>` is accepted everywhere but over gRPC, although
+`Some(Value::Null)` comes back as `None`.
+
+## Names
+
+The names of fields and variants are those of serde on every wire, but a `.proto` file has no `-` in names: over gRPC, `long-name` of
+`rename_all = \"kebab-case\"` is `long_name`. Two fields that would then have one name are an error at mount.
+";
 
 /// The number of a reason.
 fn note(reasons: &mut Vec<String>, reason: &str) -> String {

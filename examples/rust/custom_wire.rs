@@ -80,7 +80,7 @@ impl Caller for LineClient {
     async fn call<A, R>(&self, method: &'static Method, cx: &Context, args: &A) -> Result<R>
     where
         A: Serialize + Sync,
-        R: DeserializeOwned,
+        R: DeserializeOwned + Send,
     {
         let args = serde_json::to_value(args).map_err(RpcError::internal)?;
         let request = to_line(&json!({ "method": method.name(), "args": args }))?;

@@ -21,7 +21,8 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A client of one wire: it carries any method of any service.
 ///
-/// A generated client such as `ToolkitClient<C: Caller>` turns it back into the service's own trait.
+/// A generated client such as `ToolkitClient<C: Caller>` turns it back into the service's own trait. A `Caller` around a `Caller` is
+/// a layer of a client: the repository's `examples/rust/client_layer.rs` tries calls again.
 ///
 /// # Notes for implementers
 /// `args` serializes as a struct whose fields are the arguments, in order and by name; wires with positions use the
@@ -31,7 +32,7 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 /// at the same time. [`Outgoing`](crate::wire::Outgoing) says what of the context travels.
 pub trait Caller: Send + Sync + 'static {
     /// Calls `method` with `args` and waits for its reply. `cx` says until when it is wanted, and what else travels.
-    fn call<A: Serialize + Send + Sync, R: DeserializeOwned>(
+    fn call<A: Serialize + Send + Sync, R: DeserializeOwned + Send>(
         &self,
         method: &'static Method,
         cx: &Context,

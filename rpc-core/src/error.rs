@@ -84,7 +84,8 @@ impl RpcError {
         Self::new(Code::Internal, "internal error; its detail is in the server's log")
     }
 
-    /// Adds data for programs. Not every wire can carry it; the documentation of each says whether it does.
+    /// Adds data for programs. XML-RPC and zerorpc have no place for it, and gRPC for 3 KiB: the repository's
+    /// `docs/errors.md` lists what arrives over which wire.
     #[must_use]
     pub fn with_data(mut self, data: Value) -> Self {
         self.data = Some(Box::new(data));

@@ -14,6 +14,7 @@ mod connection;
 mod context;
 pub mod descriptor;
 mod error;
+mod finite;
 pub mod layer;
 mod limited;
 mod limits;
@@ -57,6 +58,7 @@ pub mod wire {
         connection::Connection,
         context::{LazyContext, Outgoing, deadline_after},
         error::fault_number,
+        finite::{NotFinite, check_finite},
         limited::{Interrupted, run_until},
         listener::{Io, Listener, Peer},
         message_buffer::{Encoded, MessageBuffer},

@@ -11,7 +11,8 @@ use crate::{
     client::{Caller, DEFAULT_TIMEOUT, items_within, response_within},
     context::{Context, LazyContext, Metadata, Outgoing, Trace, deadline_after},
     descriptor::Method,
-    error::{Result, RpcError},
+    error::{Code, Result, RpcError},
+    finite::check_finite,
     listener::Peer,
     service::{Call, Service},
     streaming::Streaming,
@@ -56,6 +57,7 @@ impl<S: Service> Client<S> {
     }
 
     async fn dispatch<A: Serialize + Sync>(&self, method: &'static Method, cx: &Context, args: &A) -> Result<Reply> {
+        check_finite(args).map_err(|error| RpcError::invalid_argument(format!("{}: {error}", method.name())))?;
         let args = serde_json::to_value(args).map_err(RpcError::internal)?;
         let served = pin!(async {
             let call = MemoryCall::new(args, &Outgoing::new(cx, DEFAULT_TIMEOUT));
@@ -70,7 +72,7 @@ impl<S: Service> Client<S> {
 }
 
 impl<S: Service> Caller for Client<S> {
-    async fn call<A: Serialize + Send + Sync, R: DeserializeOwned>(
+    async fn call<A: Serialize + Send + Sync, R: DeserializeOwned + Send>(
         &self,
         method: &'static Method,
         cx: &Context,
@@ -91,6 +93,12 @@ impl<S: Service> Caller for Client<S> {
         let items = items.map(|item| decode(item.map_err(RpcError::into_remote)?));
         Ok(items_within(cx, method, Streaming::new(items)))
     }
+}
+
+/// A reply as JSON. What JSON has no word for is an error.
+fn to_value(reply: &impl Serialize) -> Result<Value> {
+    check_finite(reply).map_err(|error| RpcError::new(Code::Internal, format!("the reply: {error}")))?;
+    serde_json::to_value(reply).map_err(RpcError::internal)
 }
 
 fn decode<R: DeserializeOwned>(value: Value) -> Result<R> {
@@ -133,11 +141,10 @@ impl Call for MemoryCall {
     }
 
     fn reply<R: Serialize>(&mut self, outcome: Result<R>) -> Self::Reply {
-        serde_json::to_value(outcome?).map(Reply::Value).map_err(RpcError::internal)
+        to_value(&outcome?).map(Reply::Value)
     }
 
     fn stream<R: Serialize + Send + 'static>(&mut self, items: Streaming<R>) -> Self::Reply {
-        let items = items.map(|item| serde_json::to_value(item?).map_err(RpcError::internal));
-        Ok(Reply::Items(Streaming::new(items)))
+        Ok(Reply::Items(Streaming::new(items.map(|item| to_value(&item?)))))
     }
 }

@@ -52,7 +52,7 @@ impl<T: Outcome> Returned<T> {
 
 /// What a method returns: [`Result<T>`](crate::Result) or `Result<Streaming<T>>`, under any alias. It knows how a server sends it, and how a client gets it.
 #[diagnostic::on_unimplemented(
-    message = "a method returns `everywire::Result<T>`, where `T` is `Serialize`, `Deserialize` and `JsonSchema`; this is `{Self}`",
+    message = "a method returns `everywire::Result<T>`, where `T` is `Send`, `Serialize`, `Deserialize` and `JsonSchema`; this is `{Self}`",
     label = "not an outcome",
     note = "a type of your own is serializable with #[derive(serde::Serialize, serde::Deserialize, schemars::JsonSchema)]",
     note = "a reply of many items is `everywire::Result<Streaming<T>>`",
@@ -78,7 +78,7 @@ pub trait Outcome: Sized {
 }
 
 #[diagnostic::do_not_recommend]
-impl<T: Value> Outcome for Result<T> {
+impl<T: Value + Send> Outcome for Result<T> {
     type Reply = T;
 
     #[inline]

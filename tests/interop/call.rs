@@ -1,6 +1,8 @@
 //! `everywire call` and `everywire schema` against foreign servers.
 
-use everywire_testing::needs;
+use everywire::{Context, Result, RpcError, descriptor::Method, layer};
+use everywire_testing::{needs, needs::Need};
+use everywire_toolkit::ToolkitService;
 use serde_json::{Value, json};
 
 use super::{
@@ -8,6 +10,7 @@ use super::{
     service::{InteropService, Mirror},
 };
 use crate::{
+    contract::embedded,
     harness::{Wires, broker},
     program::{Ended, ended},
 };
@@ -65,10 +68,63 @@ async fn a_service_of_another_program() {
         check_error(&url, &["missing"], 22, "no method `missing`").await;
         if scheme != "xmlrpc" {
             assert_eq!(call(&url, &["add", "b=4", "a=3"]).await.out, "7\n", "{url}");
+            check_error(&url, &["text", "txet=x"], 13, "there is no parameter `txet`; usage: ").await;
+            check_error(&url, &["add", "3", "b=4"], 13, "arguments are all named or all in order; usage: ").await;
+        }
+        for text in [r#""a=b""#, "YQ=="] {
+            let expected = format!("\"{}\"\n", text.trim_matches('"'));
+            assert_eq!(call(&url, &["text", text]).await.out, expected, "{url}");
         }
     }
     let zerorpc = format!("zerorpc://{}", wires.zerorpc);
     check_error(&zerorpc, &["add", "b=4"], 13, "argument `a` is missing; usage: add(a, b)").await;
+}
+
+/// Rejects calls without a token.
+async fn guard(cx: Context, method: &'static Method) -> Result<Context> {
+    match cx.metadata.get("authorization") {
+        Some("Bearer secret") => Ok(cx),
+        _ => Err(RpcError::unauthenticated(format!("{} needs a token", method.name()))),
+    }
+}
+
+/// Checks that a call succeeds with the token only, however it is given.
+async fn check_token(url: &str, flags: &[&str]) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    std::fs::write(&file, "Bearer secret\n").unwrap();
+    let from_file = format!("authorization=@{}", file.display());
+    check_error(url, &[flags, &["add", "3", "4"]].concat(), 26, "UNAUTHENTICATED: ").await;
+    for (flag, token) in [
+        ("-H", "authorization=Bearer secret"),
+        ("--metadata", "Authorization: Bearer secret"),
+        ("--metadata", &from_file),
+    ] {
+        let ended = call(url, &[flags, &["-H", "tenant=7", flag, token, "add", "3", "4"]].concat()).await;
+        assert_eq!((ended.code, &*ended.out), (0, "7\n"), "{url} {token}: {}", ended.err);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_wants_a_token_is_called_with_metadata_on_every_wire() {
+    let wires = Wires::serve(layer::before(guard)(InteropService::new(Mirror::default()))).await;
+    for (scheme, address) in wires.urls() {
+        check_token(&format!("{scheme}://{address}"), &[]).await;
+    }
+    if Need::RabbitMq.is_met() {
+        check_token(&broker().await.url, &["--queue", &wires.queue]).await;
+    }
+    let url = format!("jsonrpc://{}", wires.jsonrpc);
+    check_error(&url, &["-H", "Bearer secret", "add", "3", "4"], 13, "--metadata: expected NAME=VALUE or ").await;
+}
+
+/// The program has a client with the types of its own service.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_toolkit_is_called_with_metadata_on_every_wire() {
+    let wires = Wires::serve(layer::before(guard)(ToolkitService::new(embedded()))).await;
+    for (scheme, address) in wires.urls() {
+        check_token(&format!("{scheme}://{address}"), &[]).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -151,6 +207,20 @@ async fn python_grpc_server_by_reflection() {
     check_error(&url, &["add", "1", "2", "3"], 13, "3 arguments are too many; usage: interop.v1.Interop/Add(").await;
     let listing = call(&url, &[]).await;
     assert!(listing.out.starts_with("interop.v1.Interop/Add(a: int64, b: int64) -> int64\n"), "{listing:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn python_grpc_server_whose_reflection_wants_a_token() {
+    needs!(Foreign);
+    let server = Running::start("grpc_guarded_server.py").await;
+    let url = format!("grpc://{}", server.address);
+    check_token(&url, &[]).await;
+    for command in ["call", "schema"] {
+        let with_token = ended(&[command, "-H", "authorization=Bearer secret", &url]).await;
+        assert!(with_token.code == 0 && with_token.out.contains("Add("), "{command}: {with_token:?}");
+        let without = ended(&[command, &url]).await;
+        assert!(without.code == 26 && without.err.contains("UNAUTHENTICATED: no token"), "{command}: {without:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

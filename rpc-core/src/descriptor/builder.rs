@@ -8,7 +8,7 @@ use serde_json::Map;
 use super::{
     method::{Argument, Method, Type},
     service::ServiceDescriptor,
-    shape::{Shape, Types, enums_with_data},
+    shape::{Parts, Shape, Types, enums_with_data},
 };
 use crate::{
     error,
@@ -96,7 +96,8 @@ impl Builder {
     fn describe<T: Value>(&mut self, rust: &'static str) -> Type {
         let shape = Shape::of::<T>().or_else(|_| Shape::with_samples::<T>(schema_for!(T).as_value()));
         let shape = shape.and_then(|(shape, types)| self.keep(types).map(|()| shape));
-        Type { rust, shape, schema: self.schemas.subschema_for::<T>() }
+        let parts = if shape.is_ok() { Parts::default() } else { Parts::of::<T>(schema_for!(T).as_value()) };
+        Type { rust, shape, parts, schema: self.schemas.subschema_for::<T>() }
     }
 
     fn keep(&mut self, types: Types) -> Result<(), String> {
@@ -136,7 +137,7 @@ impl MethodBuilder<'_> {
     }
 
     /// Sets the type of the reply and adds the method to the service.
-    pub fn reply<T: Value>(self, rust: &'static str) {
+    pub fn reply<T: Value + Send>(self, rust: &'static str) {
         self.returns::<error::Result<T>>(rust);
     }
 

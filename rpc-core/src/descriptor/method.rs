@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use schemars::Schema;
 
-use super::shape::Shape;
+use super::shape::{Parts, Shape};
 
 /// One method of a service.
 #[derive(Debug)]
@@ -35,6 +35,7 @@ pub struct Argument {
 pub struct Type {
     pub(super) rust: &'static str,
     pub(super) shape: Result<Shape, String>,
+    pub(super) parts: Parts,
     pub(super) schema: Schema,
 }
 
@@ -140,6 +141,11 @@ impl Type {
     /// The shape, or the reason why the type has none and only self-describing wires carry it.
     pub fn shape(&self) -> Result<&Shape, String> {
         self.shape.as_ref().map_err(Clone::clone)
+    }
+
+    /// What is known of the insides of a type without a shape; nothing of one that has a shape.
+    pub fn parts(&self) -> &Parts {
+        &self.parts
     }
 
     /// The JSON Schema (draft 7).

@@ -67,11 +67,14 @@ impl ServiceDescriptor {
         &self.definitions
     }
 
-    /// Checks every shape inside every argument and reply with `carries`, which looks at one level; a type without a shape
-    /// is fine. For wires that describe themselves: their [`check`](crate::Transport::check) is this.
+    /// Checks every shape inside every argument and reply with `carries`, which looks at one level; of a type without a shape
+    /// those that [can be seen](super::shape::Parts). For wires that describe themselves: their [`check`](crate::Transport::check) is this.
     pub fn check_shapes(&self, wire: &str, carries: impl Fn(&Shape, &Types) -> Result<(), String>) -> Result<()> {
         self.check_types(wire, |r#type, types| {
-            r#type.shape().map_or(Ok(()), |shape| shape.check_each(types, |shape| carries(shape, types)))
+            r#type.shape().map_or_else(
+                |_| r#type.parts().check_each(&carries),
+                |shape| shape.check_each(types, |shape| carries(shape, types)),
+            )
         })
     }
 

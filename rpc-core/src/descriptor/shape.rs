@@ -8,11 +8,13 @@
 mod access;
 mod read;
 mod samples;
+mod survey;
 mod trace;
 mod tracer;
 mod types;
 mod walk;
 mod write;
 
+pub use survey::Parts;
 pub use types::{Container, Field, Shape, Types, Variant, plain_name};
 pub use walk::enums_with_data;

@@ -193,7 +193,7 @@ fn response(data: &[u8]) {
 struct Loopback;
 
 impl Caller for Loopback {
-    async fn call<A: Serialize + Send + Sync, R: DeserializeOwned>(
+    async fn call<A: Serialize + Send + Sync, R: DeserializeOwned + Send>(
         &self,
         method: &'static Method,
         _cx: &everywire_core::Context,

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | code | `grpc-status`, the same number |
 //! | message | `grpc-message`, percent-encoded; cut after 2 KiB, as headers are limited |
-//! | data | `grpc-status-details-bin`: a `google.rpc.Status` whose one detail is a `StringValue` of the JSON text; left out beyond 3 KiB |
+//! | data | `grpc-status-details-bin`: a `google.rpc.Status` whose one detail is a `StringValue` of the JSON text; left out if it and the message are beyond 3 KiB |
 
 use everywire_core::{Code, Result, RpcError};
 use http::{HeaderMap, Response, StatusCode};

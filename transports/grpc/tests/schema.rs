@@ -290,9 +290,69 @@ enum Tagged {
 }
 
 #[derive(Serialize, Deserialize, JsonSchema)]
-struct Hyphen {
+struct At {
+    #[serde(rename = "@id")]
+    id: u8,
+}
+
+/// Two names that are one without hyphens.
+#[derive(Serialize, Deserialize, JsonSchema)]
+struct Clash {
     #[serde(rename = "a-b")]
-    a: u8,
+    hyphen: u8,
+    a_b: u8,
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+enum ClashPlain {
+    #[serde(rename = "a-b")]
+    Hyphen,
+    #[serde(rename = "a_b")]
+    Underscore,
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+enum ClashWithData {
+    #[serde(rename = "a-b")]
+    Hyphen(u8),
+    #[serde(rename = "a_b")]
+    Underscore(u8),
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+struct Kebab {
+    /// How long.
+    long_name: u8,
+    plain_enum: KebabEnum,
+    with_data: KebabData,
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum KebabEnum {
+    DarkGreen,
+}
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case")]
+enum KebabData {
+    LightBlue { some_shade: u8 },
+}
+
+#[test]
+fn hyphens_are_underscores() {
+    let service = taking::<Kebab>();
+    schema::check(&service).unwrap();
+    let text = schema::proto(&service);
+    for line in [
+        "  // How long.\n  uint32 long_name = 1;\n  KebabEnum plain_enum = 2;\n  KebabData with_data = 3;\n",
+        "  KEBAB_ENUM_DARK_GREEN = 0;\n",
+        "    KebabDataLightBlue light_blue = 1;\n",
+        "  uint32 some_shade = 1;\n",
+    ] {
+        assert!(text.contains(line), "{line}\n{text}");
+    }
 }
 
 #[derive(Serialize, Deserialize, JsonSchema)]
@@ -305,7 +365,10 @@ fn what_proto3_can_not_express_is_rejected_with_its_position() {
     #[rustfmt::skip]
     let cases = [
         (taking::<Tagged>(), "self-describing"),
-        (taking::<Hyphen>(), "`a-b` is not a valid name in proto3"),
+        (taking::<At>(), "`PutRequest.value`: `At`: `@id` is not a valid name in proto3; expected ASCII letters, digits and _, and no digit first; rename it"),
+        (taking::<Clash>(), "`Clash.a_b` and another field have the same name in JSON; rename one with serde(rename)"),
+        (taking::<ClashPlain>(), "two variants of ClashPlain are called CLASH_PLAIN_A_B; rename one with serde(rename)"),
+        (taking::<ClashWithData>(), "`ClashWithData.a_b` and another field have the same name in JSON"),
         (taking::<PutRequest>(), "the name PutRequest is taken twice"),
         (taking::<serde_json::Value>(), "grpc can't carry test.v1.Demo.put, value: T: "),
     ];

@@ -28,7 +28,7 @@ impl<S: Service> Loopback<S> {
 }
 
 impl<S: Service> Caller for Loopback<S> {
-    async fn call<A: Serialize + Send + Sync, R: DeserializeOwned>(
+    async fn call<A: Serialize + Send + Sync, R: DeserializeOwned + Send>(
         &self,
         method: &'static Method,
         _cx: &Context,

@@ -152,7 +152,7 @@ fn ask(payload: &[u8]) -> (io::Result<()>, Vec<Bytes>) {
 struct Loopback;
 
 impl Caller for Loopback {
-    async fn call<A: Serialize + Send + Sync, R: DeserializeOwned>(
+    async fn call<A: Serialize + Send + Sync, R: DeserializeOwned + Send>(
         &self,
         method: &'static Method,
         _cx: &everywire_core::Context,

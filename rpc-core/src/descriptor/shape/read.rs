@@ -1,7 +1,7 @@
 //! The reading half of a trace: a deserializer that has no input, gives every type what it asks for, and notes what that
 //! was.
 
-use std::collections::BTreeMap;
+use std::{any::type_name, collections::BTreeMap, rc::Rc};
 
 use serde::{Deserializer, de::Visitor, forward_to_deserialize_any};
 
@@ -11,17 +11,17 @@ use super::{
     types::{Container, Shape, full_name},
 };
 
-const SELF_DESCRIBING: &str = "it decodes from self-describing formats only (flatten, untagged, tag, any value); \
+pub(super) const SELF_DESCRIBING: &str = "it decodes from self-describing formats only (flatten, untagged, tag, any value); \
     use plain structs and externally tagged enums, or carry it as text";
 
 /// Scalars: note the shape, give the sample.
 macro_rules! scalars {
     ($($deserialize:ident $shape:ident $visit:ident $sample:expr;)+) => {
         $(fn $deserialize<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Untraceable> {
-            *self.shape = Some(Shape::$shape);
             let sample: fn(&mut Tracer) -> _ = $sample;
             let value = visitor.$visit(sample(self.tracer))?;
             self.tracer.accepted = true;
+            self.is(Shape::$shape);
             Ok(value)
         })+
     };
@@ -52,8 +52,9 @@ impl<'de> Deserializer<'de> for Reader<'_> {
     }
 
     fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Untraceable> {
-        *self.shape = Some(Shape::Unit);
-        visitor.visit_unit()
+        let value = visitor.visit_unit()?;
+        self.is(Shape::Unit);
+        Ok(value)
     }
 
     fn deserialize_option<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, Untraceable> {
@@ -63,29 +64,37 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         } else {
             visitor.visit_some(self.inner(&mut inner))?
         };
-        *self.shape = Some(Shape::Option(Box::new(inner.unwrap_or(Shape::Unit))));
+        let inner = self.tracer.known(inner);
+        self.is(Shape::Option(Box::new(inner)));
         Ok(value)
     }
 
     fn deserialize_seq<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, Untraceable> {
         let mut element = None;
-        let recursive = self.tracer.is_recursive();
+        let is_empty = self.tracer.is_recursive() || self.tracer.is_closed("[]");
         self.tracer.path.push("[]".to_owned());
         let reader = self.inner(&mut element);
-        let value = visitor.visit_seq(Once { reader: (!recursive).then_some(reader) })?;
+        let value = visitor.visit_seq(Once { reader: (!is_empty).then_some(reader) })?;
         self.tracer.path.pop();
-        *self.shape = Some(Shape::Seq(Box::new(element.unwrap_or(Shape::Unit))));
+        let element = self.tracer.known(element);
+        self.is(Shape::Seq(Box::new(element)));
         Ok(value)
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Untraceable> {
         let (mut key, mut value) = (None, None);
-        let given = self.tracer.is_recursive();
+        let given = self.tracer.is_recursive() || self.tracer.is_closed("{}");
         self.tracer.path.push("{}".to_owned());
+        if self.tracer.is_flat() {
+            return self.flat(visitor);
+        }
         let map = visitor.visit_map(Entry { tracer: self.tracer, given, key: &mut key, value: &mut value })?;
         self.tracer.path.pop();
-        let unknown = |shape: Option<Shape>| Box::new(shape.unwrap_or(Shape::Unit));
-        *self.shape = Some(Shape::Map(unknown(key), unknown(value)));
+        if self.tracer.survey.is_some() && key.is_none() {
+            return Ok(map);
+        }
+        let (key, value) = (self.tracer.known(key), self.tracer.known(value));
+        self.is(Shape::Map(Box::new(key), Box::new(value)));
         Ok(map)
     }
 
@@ -107,7 +116,8 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         self.named(full_name::<V::Value>(name), |tracer| {
             let mut shape = None;
             let value = visitor.visit_newtype_struct(Reader { tracer, shape: &mut shape })?;
-            Ok((value, Container::Newtype(shape.unwrap_or(Shape::Unit))))
+            let inner = tracer.known(shape);
+            Ok((value, Container::Newtype(inner)))
         })
     }
 
@@ -151,7 +161,19 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         })
     }
 
-    fn deserialize_any<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value, Untraceable> {
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Untraceable> {
+        if self.tracer.survey.is_none() {
+            return Err(Untraceable(SELF_DESCRIBING.to_owned()));
+        }
+        let value = self.tracer.any(visitor)?;
+        self.tracer.accepted = true;
+        Ok(value)
+    }
+
+    fn deserialize_identifier<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value, Untraceable> {
+        if self.tracer.path.last().is_some_and(|inside| inside == "{}") {
+            self.tracer.note_flat();
+        }
         Err(Untraceable(SELF_DESCRIBING.to_owned()))
     }
 
@@ -159,5 +181,33 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         true
     }
 
-    forward_to_deserialize_any! { identifier ignored_any }
+    forward_to_deserialize_any! { ignored_any }
+}
+
+impl Reader<'_> {
+    /// Reads a struct with flattened fields. The JSON Schema has the names of those that are its own, among others.
+    fn flat<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Untraceable> {
+        self.tracer.open.push(type_name::<V::Value>().to_owned());
+        let samples = Rc::clone(&self.tracer.samples);
+        let names: Vec<&str> = samples.names.iter().map(String::as_str).collect();
+        let names = if self.tracer.is_recursive() { &[] } else { &names[..] };
+        let (value, _) = self.tracer.fields_by_name(names, visitor)?;
+        self.tracer.open.pop();
+        self.tracer.path.pop();
+        Ok(value)
+    }
+}
+
+impl Tracer {
+    /// Gives a type that reads any value one of each kind, until it accepts one.
+    fn any<'de, V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, Untraceable> {
+        match self.sample(6) {
+            0 => visitor.visit_unit(),
+            1 => visitor.visit_bool(false),
+            2 => visitor.visit_u64(0),
+            3 => visitor.visit_string(String::new()),
+            4 => visitor.visit_seq(Once { reader: None }),
+            _ => visitor.visit_map(Entry { tracer: self, given: true, key: &mut None, value: &mut None }),
+        }
+    }
 }

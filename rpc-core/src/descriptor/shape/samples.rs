@@ -28,8 +28,10 @@ const NUMBERS: [i64; 6] = [1, 2, 10, 100, 2000, -1];
 /// How many lengths of bytes are tried.
 pub(super) const LENGTHS: usize = 65;
 
-/// Texts and numbers in the order in which they are tried.
+/// Texts and numbers in the order in which they are tried, and the names of fields.
+#[derive(Default)]
 pub(super) struct Samples {
+    pub(super) names: Vec<String>,
     pub(super) texts: Vec<String>,
     pub(super) numbers: Vec<Number>,
 }
@@ -37,7 +39,7 @@ pub(super) struct Samples {
 impl Samples {
     /// First zero values, then what `schema` says, then what is likely.
     pub(super) fn new(schema: &Value) -> Self {
-        let mut samples = Self { texts: vec![String::new()], numbers: vec![0.into()] };
+        let mut samples = Self { names: vec![], texts: vec![String::new()], numbers: vec![0.into()] };
         samples.add_schema(schema);
         samples.texts.extend(FORMATS.iter().map(|(_, text)| (*text).to_owned()));
         samples.texts.extend(TEXTS.iter().map(|text| (*text).to_owned()));
@@ -59,6 +61,10 @@ impl Samples {
         match keyword {
             "examples" | "example" | "default" | "const" | "enum" | "minimum" | "maximum" | "multipleOf" => {
                 self.add(value);
+            }
+            "properties" => {
+                self.names.extend(value.as_object().into_iter().flat_map(|properties| properties.keys().cloned()));
+                self.add_schema(value);
             }
             "exclusiveMinimum" => self.add_beside(value, 1),
             "exclusiveMaximum" => self.add_beside(value, -1),

@@ -56,8 +56,10 @@ fn read_all<T: DeserializeOwned>(mut tracer: Tracer) -> Result<Traced<T>, String
             first = place.clone() + &reason;
             at = Some(place);
         }
-        let Some(next) = tracer.next_sample() else { break };
-        tracer = next;
+        if !tracer.next_sample() {
+            break;
+        }
+        tracer = tracer.again();
     }
     Err(first)
 }

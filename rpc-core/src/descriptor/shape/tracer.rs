@@ -1,7 +1,7 @@
 //! What reading a type has shown so far.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fmt,
     rc::Rc,
 };
@@ -10,11 +10,12 @@ use serde::de;
 
 use super::{
     samples::{LENGTHS, Samples, whole},
+    survey::{Survey, UNSEEN},
     types::{Container, Shape, Types, Variant},
 };
 
 pub(super) struct Tracer {
-    samples: Rc<Samples>,
+    pub(super) samples: Rc<Samples>,
     /// How many samples were rejected at each place.
     rejected: HashMap<String, usize>,
     /// The places of the samples in this round, and how many there are for each.
@@ -28,6 +29,8 @@ pub(super) struct Tracer {
     pub(super) open: Vec<String>,
     /// Fields and elements from the outermost type to here; left as it is where an error ends the reading.
     pub(super) path: Vec<String>,
+    /// What is found of a type that can't be traced as a whole.
+    pub(super) survey: Option<Survey>,
 }
 
 #[derive(Default)]
@@ -38,22 +41,39 @@ pub(super) struct Enum {
     /// The variant that was finished first: it holds no other value of the same enum.
     leaf: Option<u32>,
     variants: BTreeMap<u32, Variant>,
+    /// The variants that a survey leaves out.
+    closed: BTreeSet<u32>,
 }
 
 impl Enum {
     pub(super) fn is_complete(&self) -> bool {
-        self.variants.len() == self.names.len()
+        (0..).zip(self.names).all(|(index, _)| self.is_seen(index))
+    }
+
+    fn is_seen(&self, index: u32) -> bool {
+        self.variants.contains_key(&index) || self.closed.contains(&index)
+    }
+
+    /// How many variants need not be read again.
+    pub(super) fn seen(&self) -> usize {
+        self.variants.len() + self.closed.len()
     }
 }
 
 impl Tracer {
     pub(super) fn new(samples: Samples) -> Self {
-        Self::with(Rc::new(samples), HashMap::new())
+        let (rejected, given, accepted, round, types, enums, open, path, survey) = Default::default();
+        Self { samples: Rc::new(samples), rejected, given, accepted, round, types, enums, open, path, survey }
     }
 
-    fn with(samples: Rc<Samples>, rejected: HashMap<String, usize>) -> Self {
-        let (given, accepted, round, types, enums, open, path) = Default::default();
-        Self { samples, rejected, given, accepted, round, types, enums, open, path }
+    /// Begins anew. A survey goes on with what it has seen of enums.
+    pub(super) fn again(self) -> Self {
+        let Self { samples, rejected, survey, .. } = self;
+        let (round, mut enums) = if survey.is_some() { (self.round, self.enums) } else { Default::default() };
+        for found in enums.values_mut() {
+            found.begun = 0;
+        }
+        Self { samples, rejected, round, enums, survey, ..Self::new(Samples::default()) }
     }
 
     /// Begins the next round.
@@ -61,25 +81,25 @@ impl Tracer {
         self.given.clear();
     }
 
-    /// Begins anew with other samples, or returns `None` if none are left. A type may reject a value only after it has read
-    /// all of it. Then the samples inside it change like the digits of a counter.
-    pub(super) fn next_sample(mut self) -> Option<Self> {
+    /// Chooses other samples for the next reading, or returns false if none are left. A type may reject a value only after it has
+    /// read all of it. Then the samples inside it change like the digits of a counter.
+    pub(super) fn next_sample(&mut self) -> bool {
         while let Some((place, count)) = self.given.pop() {
             let rejected = self.rejected.entry(place.clone()).or_default();
             *rejected += 1;
             if *rejected < count {
-                return Some(Self::with(self.samples, self.rejected));
+                return true;
             }
             if !self.accepted {
-                return None;
+                return false;
             }
             self.rejected.remove(&place);
         }
-        None
+        false
     }
 
     /// Which of `count` samples to give here.
-    fn sample(&mut self, count: usize) -> usize {
+    pub(super) fn sample(&mut self, count: usize) -> usize {
         let place = self.path.concat();
         let index = self.rejected.get(&place).copied().unwrap_or(0);
         self.given.push((place, count));
@@ -119,6 +139,11 @@ impl Tracer {
         self.open.iter().enumerate().any(|(at, name)| self.open[..at].contains(name))
     }
 
+    /// The shape inside another, or what stands for one that was not asked for.
+    pub(super) fn known(&self, shape: Option<Shape>) -> Shape {
+        shape.unwrap_or(if self.survey.is_some() { UNSEEN } else { Shape::Unit })
+    }
+
     pub(super) fn place(&self) -> String {
         let path = self.path.concat();
         if path.is_empty() { path } else { path + ": " }
@@ -126,6 +151,9 @@ impl Tracer {
 
     /// Keeps what a name stands for; of an enum only that it is one, since [`Enum`] collects its variants.
     pub(super) fn keep(&mut self, name: &str, container: Container) -> Result<(), Untraceable> {
+        if self.note_type(name, &container) {
+            return Ok(());
+        }
         let clashes = self.types.get(name).is_some_and(|before| *before != container);
         if clashes {
             return Err(Untraceable(format!("two different types are called `{name}`; rename one with serde(rename)")));
@@ -158,8 +186,16 @@ impl Tracer {
     /// The variant of `name` to read next.
     pub(super) fn choose(&mut self, name: &str, names: &'static [&'static str]) -> u32 {
         let recursive = self.is_recursive();
+        let is_survey = self.survey.is_some();
+        let closed = (0..).zip(names).filter(|(_, name)| self.is_closed(&format!("::{name}")));
+        let closed: Vec<u32> = closed.map(|(index, _)| index).collect();
         let found = self.enums.entry(name.to_owned()).or_default();
         found.names = names;
+        found.closed.extend(closed);
+        // A survey begins anew after each failure.
+        while is_survey && found.begun < u32::try_from(names.len()).unwrap_or(u32::MAX) && found.is_seen(found.begun) {
+            found.begun += 1;
+        }
         let count = u32::try_from(names.len()).unwrap_or(u32::MAX);
         match found.leaf {
             Some(leaf) if recursive => leaf,
@@ -168,7 +204,11 @@ impl Tracer {
                 found.begun - 1
             }
             // A variant read before may still hold an enum that is not complete.
-            _ => u32::try_from(self.round).unwrap_or(0) % count.max(1),
+            _ => {
+                let round = u32::try_from(self.round).unwrap_or(0);
+                let mut others = (0..count).map(|offset| (round % count + offset) % count);
+                others.find(|index| !found.closed.contains(index)).unwrap_or(0)
+            }
         }
     }
 }
@@ -205,6 +245,12 @@ impl Reader<'_> {
         Reader { tracer: self.tracer, shape }
     }
 
+    /// Says what was read.
+    pub(super) fn is(self, shape: Shape) {
+        self.tracer.note(&shape);
+        *self.shape = Some(shape);
+    }
+
     /// Reads the inside of the named type `name` with `read`.
     pub(super) fn named<V>(
         self,
@@ -226,7 +272,7 @@ impl Reader<'_> {
         if self.tracer.open.is_empty() {
             self.tracer.path.clear();
         }
-        *self.shape = Some(Shape::Named(name));
+        self.is(Shape::Named(name));
         Ok(value)
     }
 }

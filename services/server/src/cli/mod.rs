@@ -1,9 +1,11 @@
 //! The command line: one file per command.
 
+mod at_file;
 #[cfg(feature = "bench")]
 mod bench;
 mod call;
 mod exit;
+mod folder;
 mod ids;
 mod limiter;
 mod limits;

@@ -1,6 +1,6 @@
 //! Finds out which wire serves at an `http://` URL: servers print such URLs for XML-RPC, JSON-RPC and gRPC.
 
-use everywire::{Result, RpcError};
+use everywire::{Metadata, Result, RpcError};
 use everywire_net::{Address, without_user_info};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -12,8 +12,9 @@ const NO_MESSAGE: &str = "?";
 /// The most bytes that are read of a response's head.
 const MOST_BYTES: u64 = 16 * 1024;
 
-/// The scheme of the wire at `location`, which is `HOST:PORT` and perhaps a path: `xmlrpc`, `jsonrpc` or `grpc`.
-pub(crate) async fn scheme_at(location: &str) -> Result<&'static str> {
+/// The scheme of the wire at `location`, which is `HOST:PORT` and perhaps a path: `xmlrpc`, `jsonrpc` or `grpc`. A server may answer
+/// only who sends the `metadata`.
+pub(crate) async fn scheme_at(location: &str, metadata: &Metadata) -> Result<&'static str> {
     let (authority, path) = location.split_once('/').unwrap_or((location, ""));
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
     let address: Address = host.parse().map_err(|_| {
@@ -22,9 +23,10 @@ pub(crate) async fn scheme_at(location: &str) -> Result<&'static str> {
     })?;
     let unreachable = |error| RpcError::unavailable(format!("can't connect to {address}: {error}"));
     let mut stream = TcpStream::connect(address.host_and_port()).await.map_err(unreachable)?;
+    let metadata: String = metadata.iter().flat_map(|(name, value)| [name, ": ", value, "\r\n"]).collect();
     let request = format!(
         "POST /{path} HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
-         Connection: close\r\n\r\n{NO_MESSAGE}",
+         Connection: close\r\n{metadata}\r\n{NO_MESSAGE}",
         NO_MESSAGE.len()
     );
     stream.write_all(request.as_bytes()).await.map_err(unreachable)?;
@@ -77,5 +79,25 @@ mod tests {
         ] {
             assert_eq!(scheme_of(head), expected, "{}", head.escape_ascii());
         }
+    }
+
+    #[tokio::test]
+    async fn the_question_carries_metadata() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let location = listener.local_addr().unwrap().to_string();
+        let answered = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(NO_MESSAGE.as_bytes()) {
+                stream.read_buf(&mut request).await.unwrap();
+            }
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\n\r\n").await.unwrap();
+            String::from_utf8(request).unwrap()
+        };
+        let mut metadata = Metadata::default();
+        metadata.insert("authorization", "Bearer secret").unwrap();
+        let (scheme, request) = tokio::join!(scheme_at(&location, &metadata), answered);
+        assert_eq!(scheme, Ok("xmlrpc"));
+        assert!(request.contains("\r\nauthorization: Bearer secret\r\n\r\n?"), "{request}");
     }
 }

@@ -95,7 +95,7 @@ impl Client {
 }
 
 impl Caller for Client {
-    async fn call<A: Serialize + Send + Sync, R: DeserializeOwned>(
+    async fn call<A: Serialize + Send + Sync, R: DeserializeOwned + Send>(
         &self,
         method: &'static Method,
         cx: &Context,

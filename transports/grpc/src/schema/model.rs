@@ -16,7 +16,7 @@ use prost_types::{
 use super::{
     comments::{Comments, ENUM, MEMBER, MESSAGE, SERVICE},
     members::{Member, Value, entry, fields, map_entry, tuple},
-    names::{camel_case, identifier, json_name, type_name, upper_case},
+    names::{camel_case, field_name, identifier, json_name, type_name, upper_case},
     types::{Content, FieldType, Label, field_type, is_unit, single_type},
 };
 
@@ -172,11 +172,14 @@ impl<'a> Model<'a> {
     /// Adds the next field to a message.
     fn add_member(&mut self, message: usize, member: Member<'a>) -> Result<()> {
         let Member { name, value } = member;
-        identifier(&name)?;
+        let name = field_name(&name);
         let parent = self.file.message_type[message].name().to_owned();
+        identifier(&name).map_err(|reason| format!("`{parent}`: {reason}"))?;
         let json = Some(json_name(&name));
         if self.file.message_type[message].field.iter().any(|field| field.json_name == json) {
-            return Err(format!("`{parent}.{name}` and another field have the same name in JSON"));
+            return Err(format!(
+                "`{parent}.{name}` and another field have the same name in JSON; rename one with serde(rename)"
+            ));
         }
         let field = self.add_value(message, &name, value).map_err(|reason| format!("`{parent}.{name}`: {reason}"))?;
         let fields = &mut self.file.message_type[message].field;
@@ -245,7 +248,10 @@ impl<'a> Model<'a> {
         for (&index, variant) in variants {
             let value = enum_value(&type_name, index, variant)?;
             if values.iter().any(|other| other.name() == value.name()) {
-                return Err(format!("two variants of {name} are called {}", value.name()));
+                return Err(format!(
+                    "two variants of {name} are called {}; rename one with serde(rename)",
+                    value.name()
+                ));
             }
             self.comments.add_variant(&[path[0], path[1], MEMBER, number(values.len())], name, &variant.name);
             values.push(value);

@@ -6,7 +6,11 @@ pub(super) fn identifier(name: &str) -> Result<(), String> {
     if first && characters.all(|rest| rest.is_ascii_alphanumeric() || rest == '_') {
         Ok(())
     } else {
-        Err(format!("`{}` is not a valid name in proto3; expected ASCII letters, digits and _", name.escape_debug()))
+        let name = name.escape_debug();
+        Err(format!(
+            "`{name}` is not a valid name in proto3; expected ASCII letters, digits and _, and no digit first; rename it \
+             with serde(rename)"
+        ))
     }
 }
 
@@ -26,6 +30,11 @@ pub(super) fn type_name(name: &str) -> String {
         inside = character.is_alphanumeric() || character == '_';
     }
     message
+}
+
+/// `by-name` as `by_name`. Messages carry numbers and no names, so nothing is lost; two names that become one are an error.
+pub(super) fn field_name(name: &str) -> String {
+    name.replace('-', "_")
 }
 
 /// `by_name` as `ByName`.
@@ -50,8 +59,9 @@ pub(super) fn json_name(name: &str) -> String {
     json
 }
 
-/// `LightBlue` as `LIGHT_BLUE`.
+/// `LightBlue` and `light-blue` as `LIGHT_BLUE`.
 pub(super) fn upper_case(name: &str) -> String {
+    let name = field_name(name);
     let mut upper = String::new();
     let mut before = '_';
     let mut characters = name.chars().peekable();
@@ -78,7 +88,13 @@ mod tests {
 
     #[test]
     fn names_follow_the_style_guide() {
-        for (name, upper) in [("Red", "RED"), ("LightBlue", "LIGHT_BLUE"), ("HTTPServer", "HTTP_SERVER"), ("A", "A")] {
+        for (name, upper) in [
+            ("Red", "RED"),
+            ("LightBlue", "LIGHT_BLUE"),
+            ("HTTPServer", "HTTP_SERVER"),
+            ("A", "A"),
+            ("light-blue", "LIGHT_BLUE"),
+        ] {
             assert_eq!(upper_case(name), upper);
         }
         assert_eq!(upper_case("already_snake_2"), "ALREADY_SNAKE_2");

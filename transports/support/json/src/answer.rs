@@ -3,12 +3,15 @@
 use std::{io, sync::Arc};
 
 use everywire_core::{
-    Budget, Limit, RpcError,
-    wire::{Encoded, MessageBuffer},
+    Budget, Code, Limit, RpcError,
+    wire::{Encoded, MessageBuffer, NotFinite},
 };
 use serde::Serialize;
 
-use crate::fault;
+use crate::{
+    fault,
+    write::{check, write},
+};
 
 /// The capacity that an answer begins with. Most answers fit.
 const ORDINARY_BYTES: usize = 128;
@@ -58,7 +61,8 @@ impl<'a> Answer<'a> {
     pub(crate) fn put_result(&mut self, id: &str, result: &impl Serialize) {
         let start = self.out.len();
         let written = self.write_result(id, result);
-        let outcome = self.out.check().and_then(|()| written.map_err(|error| self.unwritten(&error)));
+        let written = self.out.check().and_then(|()| written.map_err(|error| self.unwritten(&error)));
+        let outcome = written.and_then(|has_null| check(has_null, result).map_err(|error| lossy(&error)));
         if let Err(error) = outcome {
             self.out.rewind(start);
             self.put_error(Some(id), &fault::object(&error));
@@ -79,14 +83,15 @@ impl<'a> Answer<'a> {
         }
     }
 
-    fn write_result(&mut self, id: &str, result: &impl Serialize) -> serde_json::Result<()> {
+    /// Returns whether the result has a `null`.
+    fn write_result(&mut self, id: &str, result: &impl Serialize) -> serde_json::Result<bool> {
         let out = &mut self.out;
         out.extend_from_slice(comma(out));
         out.extend_from_slice(br#"{"jsonrpc":"2.0","id":"#);
         out.extend_from_slice(id.as_bytes());
         out.extend_from_slice(br#","result":"#);
         let limit = self.budget.limits().message_bytes;
-        let written = serde_json::to_writer(Limited { out, limit }, result);
+        let written = write(Limited { out, limit }, result);
         out.push(b'}');
         written
     }
@@ -98,6 +103,11 @@ impl<'a> Answer<'a> {
             RpcError::internal(format_args!("the reply can't be written as JSON: {error}"))
         }
     }
+}
+
+/// The error for a reply of which something would be lost. It tells the caller what, since no other wire has this limit.
+fn lossy(error: &NotFinite) -> RpcError {
+    RpcError::new(Code::Internal, format!("the reply can't be written as JSON: {error}"))
 }
 
 /// What stands between the next response and the one before it in a batch.

@@ -6,7 +6,11 @@ use everywire_core::{Code, Limits, Result, RpcError, wire::decode_again};
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 use serde_json::value::{RawValue, to_raw_value};
 
-use crate::{envelope::without_mark, fault::reported};
+use crate::{
+    envelope::without_mark,
+    fault::reported,
+    write::{check, write},
+};
 
 /// Bytes that a request takes besides its method's name and its arguments, at most.
 const ENVELOPE_BYTES: usize = 80;
@@ -21,14 +25,18 @@ pub fn request<A: Serialize>(name: &str, args: &A, id: u64) -> Result<Vec<u8>> {
         params: &'a A,
     }
     let call = Call { jsonrpc: "2.0", id, method: name, params: args };
-    let request = serde_json::to_vec(&call).map_err(|error| unwritable(name, &error))?;
+    let mut request = Vec::new();
+    let has_null = write(&mut request, &call).map_err(|error| unwritable(name, &error))?;
+    check(has_null, args).map_err(|error| unwritable(name, &error))?;
     check_length(name, request.len())?;
     Ok(request)
 }
 
 /// The arguments in a [`request`], for a library that writes what stands around them.
 pub fn params<A: Serialize>(name: &str, args: &A) -> Result<Box<RawValue>> {
-    to_raw_value(args).map_err(|error| unwritable(name, &error))
+    let params = to_raw_value(args).map_err(|error| unwritable(name, &error))?;
+    check(params.get().contains("null"), args).map_err(|error| unwritable(name, &error))?;
+    Ok(params)
 }
 
 /// The parameters of the notification [`CANCEL`](crate::CANCEL) that cancels the call with this `id`.
@@ -41,7 +49,7 @@ pub fn check_request(name: &str, bytes: usize) -> Result<()> {
     check_length(name, bytes + name.len() + ENVELOPE_BYTES)
 }
 
-fn unwritable(method: &str, error: &serde_json::Error) -> RpcError {
+fn unwritable(method: &str, error: &impl Display) -> RpcError {
     RpcError::invalid_argument(format!("the arguments of {method} can't be written as JSON: {error}"))
 }
 

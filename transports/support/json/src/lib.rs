@@ -47,7 +47,7 @@
 //! # Numbers
 //! Integers are exact over the whole of `i64` and `u64`, although many JavaScript clients round beyond 2^53. A number with a
 //! point or an exponent is read as an integer if it is whole and below 2^53, as `3.0` and `1e3` are. JSON has no
-//! infinite numbers: an infinity or a NaN becomes `null`.
+//! infinite numbers: an infinity or a NaN is an error of its sender. In a reply it is `INTERNAL`, in arguments `INVALID_ARGUMENT`.
 //!
 //! Specification: [JSON-RPC 2.0](https://www.jsonrpc.org/specification).
 
@@ -65,6 +65,7 @@ mod loopback;
 mod schema;
 #[cfg(test)]
 mod tests;
+mod write;
 
 pub use call::{Endpoint, answer, answer_at};
 pub use cancel::{CANCEL, Cancellable, cancelled_before, cancelled_by};

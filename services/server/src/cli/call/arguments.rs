@@ -1,25 +1,20 @@
 //! From the words of the command line to the arguments of a call.
 
-use std::{
-    fs::File,
-    io::{Read, stdin},
-};
-
-use everywire::{Limits, Result, RpcError};
+use everywire::{Result, RpcError};
 use serde_json::{Map, Value};
 
-use crate::cli::remote::{
-    Arguments,
-    method::{Method, Parameter},
+use crate::cli::{
+    at_file,
+    remote::{
+        Arguments,
+        method::{Method, Parameter},
+    },
 };
-
-/// The word that reads standard input.
-const STANDARD_INPUT: &str = "-";
 
 /// Reads `words` as the arguments of `method`, in order or as `NAME=VALUE`. On a wire without names, `has_names` is false, and
 /// names that the method is known to have become positions.
 pub(super) fn read(words: &[String], method: &Method, has_names: bool) -> Result<Arguments> {
-    let Some(named) = named(words, method, has_names) else {
+    let Some(named) = named(words, method, has_names)? else {
         let values = positional(words, method)?;
         return Ok(if method.only_by_name { by_name(values, method) } else { Arguments::Positional(values) });
     };
@@ -33,14 +28,34 @@ pub(super) fn read(words: &[String], method: &Method, has_names: bool) -> Result
     if has_names { Ok(Arguments::Named(arguments)) } else { in_order(arguments, method).map(Arguments::Positional) }
 }
 
-/// The names and values, if every word is `NAME=VALUE` with a name that the method has. If its parameters are not known, any
-/// name will do on a wire that has names.
-fn named<'a>(words: &'a [String], method: &Method, has_names: bool) -> Option<Vec<(&'a str, &'a str)>> {
-    let is_name = |name: &str| {
-        if method.is_described { method.parameter(name).is_some() } else { has_names && is_identifier(name) }
-    };
-    let named = words.iter().map(|word| word.split_once('=').filter(|(name, _)| is_name(name)));
-    named.collect::<Option<Vec<_>>>().filter(|named| !named.is_empty())
+/// The names and values, if the words are `NAME=VALUE`. If the parameters are known, one such word is enough for all to be names of
+/// theirs. Otherwise all words have to be of this form, on a wire that has names.
+fn named<'a>(words: &'a [String], method: &Method, has_names: bool) -> Result<Option<Vec<(&'a str, &'a str)>>> {
+    let pairs: Vec<_> = words.iter().map(|word| name_and_value(word, method)).collect();
+    if method.has_names() {
+        let mut names = pairs.iter().flatten().map(|(name, _)| *name);
+        if let Some(name) = names.find(|name| method.parameter(name).is_none()) {
+            return Err(misnamed(&format!("there is no parameter `{name}`"), method));
+        }
+        if pairs.contains(&None) && pairs.iter().any(Option::is_some) {
+            return Err(misnamed("arguments are all named or all in order", method));
+        }
+    } else if method.is_described || !has_names {
+        return Ok(None);
+    }
+    Ok(pairs.into_iter().collect::<Option<Vec<_>>>().filter(|named| !named.is_empty()))
+}
+
+/// Splits `NAME=VALUE`. What looks like base64 is a value, unless the method has a parameter of that name.
+fn name_and_value<'a>(word: &'a str, method: &Method) -> Option<(&'a str, &'a str)> {
+    let (name, value) = word.split_once('=')?;
+    let is_padding = method.has_names() && matches!(value, "" | "=") && method.parameter(name).is_none();
+    (is_identifier(name) && !is_padding).then_some((name, value))
+}
+
+fn misnamed(reason: &str, method: &Method) -> RpcError {
+    let hint = r#"a text such as a=b is written in JSON, as "a=b""#;
+    RpcError::invalid_argument(format!("{reason}; usage: {}; {hint}", method.signature()))
 }
 
 fn is_identifier(name: &str) -> bool {
@@ -81,38 +96,21 @@ fn missing(name: &str, method: &Method) -> RpcError {
     RpcError::invalid_argument(format!("argument `{name}` is missing; usage: {}", method.signature()))
 }
 
-/// The value of one word: of a file for `@FILE`, else its own. `@@` stands for `@`.
+/// The value of one word, which may be in a file.
 fn value(parameter: Option<&Parameter>, word: &str) -> Result<Value> {
-    Ok(match word.strip_prefix('@') {
-        Some(word) if word.starts_with('@') => text_or_json(parameter, word),
-        Some(file) => text_or_json(parameter, &contents(file)?),
-        None => text_or_json(parameter, word),
-    })
+    Ok(text_or_json(parameter, &at_file::value(word)?))
 }
 
-/// A value is taken as text if the method expects text, and as JSON otherwise. What is not JSON is text.
+/// A string in JSON is text. Otherwise, a value is taken as text if the method expects text, and as JSON if it does not. What is
+/// not JSON is text.
 fn text_or_json(parameter: Option<&Parameter>, text: &str) -> Value {
+    let json = serde_json::from_str(text).unwrap_or_else(|_| Value::from(text));
     match parameter {
-        Some(parameter) if parameter.is_text && !(parameter.is_optional && text == "null") => Value::from(text),
-        _ => serde_json::from_str(text).unwrap_or_else(|_| Value::from(text)),
+        Some(parameter) if parameter.is_text && !json.is_string() && !(parameter.is_optional && json.is_null()) => {
+            Value::from(text)
+        }
+        _ => json,
     }
-}
-
-/// The text of a file, within the size that a message may have.
-fn contents(file: &str) -> Result<String> {
-    let unreadable = |reason: &dyn std::fmt::Display| RpcError::invalid_argument(format!("`@{file}`: {reason}"));
-    let input: Box<dyn Read> = match file {
-        STANDARD_INPUT => Box::new(stdin().lock()),
-        file => Box::new(File::open(file).map_err(|error| unreadable(&error))?),
-    };
-    let most = Limits::default().message_bytes;
-    let mut text = String::new();
-    // One byte more than allowed shows that there is more.
-    input.take(most as u64 + 1).read_to_string(&mut text).map_err(|error| unreadable(&error))?;
-    if text.len() > most {
-        return Err(unreadable(&format_args!("more than {most} bytes")));
-    }
-    Ok(text)
 }
 
 #[cfg(test)]
@@ -151,7 +149,10 @@ mod tests {
             (&["7", "1000"], json!(["7", 1000])),
             (&["job", "1000", "null", "17"], json!(["job", 1000, null, "17"])),
             (&["ttl_ms=5", "name=a=b"], json!({"ttl_ms": 5, "name": "a=b"})),
-            (&["name=a", "5"], json!(["name=a", 5])),
+            (&[r#""name=a""#, "5"], json!(["name=a", 5])),
+            (&["c2VjcmV0==", "5"], json!(["c2VjcmV0==", 5])),
+            (&[r#"name="7""#], json!({"name": "7"})),
+            (&["https://a?b=c", "5"], json!(["https://a?b=c", 5])),
             (&["job", "soon"], json!(["job", "soon"])),
             (&["@@job", "5"], json!(["@job", 5])),
             (&[], json!([])),
@@ -159,6 +160,27 @@ mod tests {
         for (given, expected) in cases {
             check(given, &lock(), true, expected);
         }
+    }
+
+    #[test]
+    fn a_name_that_the_method_does_not_have_is_an_error() {
+        for has_names in [true, false] {
+            for (given, expected) in [
+                (
+                    &["job", "1000", "waits_ms=5"][..],
+                    "there is no parameter `waits_ms`; usage: lock(name: String, ttl_ms: ",
+                ),
+                (&["nmae=job", "ttl_ms=5"], "there is no parameter `nmae`; usage: "),
+                (&["a=b", "5"], "there is no parameter `a`; usage: "),
+                (&["name=job", "5"], "arguments are all named or all in order; usage: "),
+            ] {
+                let error = read(&words(given), &lock(), has_names).unwrap_err();
+                assert!(error.message().starts_with(expected), "{given:?}: {error}");
+                assert!(error.message().ends_with(r#"; a text such as a=b is written in JSON, as "a=b""#), "{error}");
+            }
+        }
+        let unnamed = Method { parameters: vec![Parameter { is_text: true, ..Parameter::default() }], ..lock() };
+        check(&["a=b"], &unnamed, false, &json!(["a=b"]));
     }
 
     #[test]
@@ -200,9 +222,7 @@ mod tests {
         check(&[&file("json", b"{\"a\": [1]}\n")], &unknown, true, &json!([{"a": [1]}]));
         check(&[&file("text", b"no JSON\n")], &unknown, true, &json!(["no JSON\n"]));
         check(&[&format!("name={}", file("seven", b"7"))], &lock(), true, &json!({"name": "7"}));
-        for bad in ["@/no/such/file", &file("bytes", b"\xFF"), &file("long", &vec![b' '; (8 << 20) + 1])] {
-            let error = read(&words(&[bad]), &unknown, true).unwrap_err();
-            assert!(error.message().starts_with(&format!("`{bad}`: ")), "{error}");
-        }
+        let error = read(&words(&["@/no/such/file"]), &unknown, true).unwrap_err();
+        assert!(error.message().starts_with("`@/no/such/file`: "), "{error}");
     }
 }

@@ -54,7 +54,11 @@ fn notes() -> String {
 const VALUES: &str = "\
 Values:
   A word is a value in JSON if it can be read as one, and text otherwise. Where
-  the server says that it wants text, the word is the text. `@@` stands for `@`.
+  the server says that it wants text, the word is the text. A JSON string is a
+  text in any case: '\"7\"' is 7. `@@` stands for `@`.
+  NAME=VALUE names an argument. Where the server says which parameters there
+  are, NAME is one of them, and arguments are all named or all in order. A text
+  such as a=b is then a JSON string, '\"a=b\"', or has its name: text=a=b.
   On gRPC, one JSON object may be the whole request. In replies, bytes are in
   base64.
 ";
@@ -66,7 +70,7 @@ impl Call {
     }
 
     async fn answered(&self) -> Result<ExitCode> {
-        let location = Location::of(&self.url).await?;
+        let location = Location::of(&self.url, self.options.metadata.context()?).await?;
         let Some(name) = &self.method else {
             print(method::list(&remote::methods(location, &self.options).await?))?;
             return Ok(ExitCode::SUCCESS);

@@ -1,6 +1,6 @@
 //! What is called: a method, and a connection to a server that has it.
 
-use everywire::{Client, Result};
+use everywire::{Client, Context, Result};
 use everywire_toolkit::ToolkitService;
 use prost_reflect::MethodDescriptor;
 use serde_json::Value;
@@ -16,7 +16,7 @@ pub(super) struct Target {
 
 enum Server {
     /// Serves the toolkit, whose types this program has.
-    Toolkit(Client),
+    Toolkit(Client, Context),
     Plain(Plain),
     Grpc(grpc::Grpc, MethodDescriptor),
 }
@@ -51,15 +51,16 @@ impl Target {
         };
         if is_toolkit && options.proto.is_none() {
             let client = everywire::connect(&location.url).await?.timeout(options.timeout);
+            let client = (client, location.context);
             return Ok(Self::toolkit(client, found.as_ref().map_or(name, MethodDescriptor::name)));
         }
         let method = found?;
         Ok(Self { method: grpc::describe(&method), server: Server::Grpc(server, method) })
     }
 
-    fn toolkit(client: Client, name: &str) -> Self {
+    fn toolkit((client, context): (Client, Context), name: &str) -> Self {
         let method = toolkit::method(name).map_or_else(|| Method::named(name), Method::of);
-        Self { method, server: Server::Toolkit(client) }
+        Self { method, server: Server::Toolkit(client, context) }
     }
 
     /// What is known of the method.
@@ -71,13 +72,13 @@ impl Target {
     pub(super) fn has_names(&self) -> bool {
         match &self.server {
             Server::Plain(server) => server.wire().has_names(),
-            Server::Toolkit(_) | Server::Grpc(..) => true,
+            Server::Toolkit(..) | Server::Grpc(..) => true,
         }
     }
 
     pub(super) async fn call(&self, arguments: Arguments) -> Result<Value> {
         match &self.server {
-            Server::Toolkit(client) => toolkit::call(client.clone(), &self.method.name, arguments).await,
+            Server::Toolkit(client, cx) => toolkit::call(client.clone(), cx, &self.method.name, arguments).await,
             Server::Plain(server) => server.call(&self.method.name, &arguments).await,
             Server::Grpc(server, method) => grpc::call(server, method, arguments).await,
         }
@@ -85,6 +86,6 @@ impl Target {
 
     /// Whether a reply says that the caller did not get what it asked for.
     pub(super) fn is_denial(&self, reply: &Value) -> bool {
-        matches!(self.server, Server::Toolkit(_)) && toolkit::is_denial(reply)
+        matches!(self.server, Server::Toolkit(..)) && toolkit::is_denial(reply)
     }
 }

@@ -1,6 +1,6 @@
-//! Where a server is, and which wire it serves there.
+//! Where a server is, which wire it serves there, and what calls of it carry.
 
-use everywire::{Result, RpcError};
+use everywire::{Context, Result, RpcError};
 use everywire_net::without_user_info;
 
 use crate::cli::probe;
@@ -49,19 +49,21 @@ impl Wire {
 pub(in crate::cli) struct Location {
     pub(in crate::cli) url: String,
     pub(in crate::cli) wire: Wire,
+    /// What every call of the server carries.
+    pub(in crate::cli) context: Context,
 }
 
 impl Location {
     /// Reads a URL of [`everywire::connect`], or one that a server prints. An `http://` server is asked which wire it serves.
-    pub(in crate::cli) async fn of(url: &str) -> Result<Self> {
+    pub(in crate::cli) async fn of(url: &str, context: Context) -> Result<Self> {
         // A server at `*` listens on every address, loopback included.
         let url = url.replacen("://*", "://127.0.0.1", 1);
         let url = match url.strip_prefix("http://") {
-            Some(location) => format!("{}://{location}", probe::scheme_at(location).await?),
+            Some(location) => format!("{}://{location}", probe::scheme_at(location, &context.metadata).await?),
             None => url,
         };
         let wire = url.split_once("://").and_then(|(scheme, _)| Wire::of_scheme(scheme));
-        wire.ok_or_else(|| malformed(&url)).map(|wire| Self { url, wire })
+        wire.ok_or_else(|| malformed(&url)).map(|wire| Self { url, wire, context })
     }
 
     /// The URL for messages: without the user's name and password.

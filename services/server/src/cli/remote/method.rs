@@ -66,6 +66,11 @@ impl Method {
         names.eq(method.arguments().iter().map(|argument| Some(argument.name())))
     }
 
+    /// Whether the parameters and their names are known.
+    pub(in crate::cli) fn has_names(&self) -> bool {
+        !self.parameters.is_empty() && self.parameters.iter().all(|parameter| parameter.name.is_some())
+    }
+
     /// The parameter with this name.
     pub(in crate::cli) fn parameter(&self, name: &str) -> Option<&Parameter> {
         self.parameters.iter().find(|parameter| parameter.name.as_deref() == Some(name))

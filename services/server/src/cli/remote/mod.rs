@@ -5,6 +5,7 @@
 
 pub(super) mod grpc;
 mod location;
+mod metadata;
 pub(super) mod method;
 mod openrpc;
 mod options;
@@ -22,6 +23,7 @@ use serde_json::Value;
 use self::method::Method;
 pub(super) use self::{
     location::{Location, Wire},
+    metadata::MetadataFlag,
     options::Options,
     plain::{Arguments, Plain},
 };

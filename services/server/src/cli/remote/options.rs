@@ -4,12 +4,16 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 
+use super::metadata::MetadataFlag;
+
 /// How a server is reached, and where its schema is.
 #[derive(Debug, Clone, Default, Args)]
 pub(in crate::cli) struct Options {
     /// Time to wait for the response
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
     pub(in crate::cli) timeout: Duration,
+    #[command(flatten)]
+    pub(in crate::cli) metadata: MetadataFlag,
     /// The schema of a gRPC server, instead of its reflection
     #[arg(long, value_name = "FILE")]
     pub(in crate::cli) proto: Option<PathBuf>,

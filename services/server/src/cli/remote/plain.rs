@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use everywire::{
-    Caller, Client, Code, Result, RpcError,
+    Caller, Client, Code, Context, Result, RpcError,
     descriptor::{Method, ServiceDescriptor},
 };
 use serde::{
@@ -51,9 +51,9 @@ impl Plain {
         self.location.wire
     }
 
-    /// The client, for callers that know the service.
-    pub(in crate::cli) fn into_client(self) -> Client {
-        self.client
+    /// The client, for callers that know the service, and what their calls carry.
+    pub(in crate::cli) fn into_client(self) -> (Client, Context) {
+        (self.client, self.location.context)
     }
 
     /// Calls the method `name`.
@@ -64,7 +64,7 @@ impl Plain {
     /// Calls `method`, which [`Self::method`] returned.
     async fn run(&self, method: &'static Method, arguments: &Arguments) -> Result<Value> {
         let arguments = OnWire { wire: self.wire(), arguments };
-        self.client.call(method, &everywire::Context::new(), &arguments).await.map(|Reply(reply)| reply)
+        self.client.call(method, &self.location.context, &arguments).await.map(|Reply(reply)| reply)
     }
 
     /// The method `name`, checked for this wire. It is never freed, so make one per name.

@@ -2,28 +2,31 @@
 
 use std::{error::Error, time::Duration};
 
-use everywire::{Code, Limits, Result, RpcError, grpc};
+use everywire::{Code, Context, Limits, Result, RpcError, grpc};
 use everywire_net::with_causes;
 use tokio_stream::once;
 use tonic::{
     Request, Status, Streaming,
     client::Grpc as TonicClient,
-    codegen::http::uri::PathAndQuery,
+    codegen::http::{HeaderMap, HeaderName, HeaderValue, uri::PathAndQuery},
+    metadata::MetadataMap,
     transport::{self, Channel, Endpoint},
 };
 
-use super::codec::Bytes;
+use super::{Location, codec::Bytes};
 
 /// A connection to a gRPC server.
 #[derive(Debug, Clone)]
 pub(in crate::cli) struct Grpc {
     client: TonicClient<Channel>,
     timeout: Duration,
+    metadata: MetadataMap,
 }
 
 impl Grpc {
-    /// Connects to the server at `url`, which is `grpc://HOST:PORT`.
-    pub(super) async fn connect(url: &str, timeout: Duration) -> Result<Self> {
+    /// Connects to the server at `location`, whose URL is `grpc://HOST:PORT`.
+    pub(super) async fn connect(location: &Location, timeout: Duration) -> Result<Self> {
+        let url = &location.url;
         // It checks the URL, and connects only when it is called.
         grpc::Client::connect(url).await?;
         let unreachable =
@@ -34,13 +37,13 @@ impl Grpc {
         let client = TonicClient::new(channel)
             .max_decoding_message_size(limits.message_bytes)
             .max_encoding_message_size(limits.message_bytes);
-        Ok(Self { client, timeout })
+        Ok(Self { client, timeout, metadata: metadata(&location.context)? })
     }
 
     /// Calls the method at `path`, such as `/demo.v1.Calculator/Add`, whose request and reply are one message each.
     pub(super) async fn call(&self, path: &str, message: Vec<u8>) -> Result<Vec<u8>> {
         let (mut client, path) = (self.ready().await?, to_path(path)?);
-        let mut request = Request::new(message);
+        let mut request = self.request(message);
         request.set_timeout(self.timeout);
         client.unary(request, path, Bytes).await.map(tonic::Response::into_inner).map_err(|status| error(&status))
     }
@@ -48,8 +51,14 @@ impl Grpc {
     /// Sends one message to a method that streams both ways, and returns the stream of its replies.
     pub(super) async fn ask(&self, path: &str, message: Vec<u8>) -> Result<Streaming<Vec<u8>>> {
         let (mut client, path) = (self.ready().await?, to_path(path)?);
-        let replies = client.streaming(Request::new(once(message)), path, Bytes).await;
+        let replies = client.streaming(self.request(once(message)), path, Bytes).await;
         replies.map(tonic::Response::into_inner).map_err(|status| error(&status))
+    }
+
+    fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        *request.metadata_mut() = self.metadata.clone();
+        request
     }
 
     async fn ready(&self) -> Result<TonicClient<Channel>> {
@@ -57,6 +66,15 @@ impl Grpc {
         client.ready().await.map_err(|error| RpcError::unavailable(with_causes(&error)))?;
         Ok(client)
     }
+}
+
+/// The metadata of a context. Values of names that end in `-bin` are in base64 there, as they are on the wire.
+fn metadata(context: &Context) -> Result<MetadataMap> {
+    let headers = context.metadata.iter().map(|(name, value)| {
+        let invalid = || RpcError::invalid_argument(format!("`{name}` can't be sent as metadata of gRPC"));
+        Ok((name.parse::<HeaderName>().map_err(|_| invalid())?, HeaderValue::from_str(value).map_err(|_| invalid())?))
+    });
+    headers.collect::<Result<HeaderMap>>().map(MetadataMap::from_headers)
 }
 
 fn to_path(path: &str) -> Result<PathAndQuery> {

@@ -4,7 +4,7 @@ mod client;
 mod codec;
 mod describe;
 mod message;
-mod proto;
+pub(in crate::cli) mod proto;
 mod reflection;
 mod schema;
 
@@ -12,12 +12,12 @@ use everywire::Result;
 use prost_reflect::MethodDescriptor;
 use serde_json::Value;
 
-pub(in crate::cli) use self::{client::Grpc, describe::method as describe, proto::print, schema::Schema};
+pub(in crate::cli) use self::{client::Grpc, describe::method as describe, schema::Schema};
 use super::{Arguments, Location, Options};
 
 /// Connects to a server and reads its schema.
 pub(in crate::cli) async fn open(location: &Location, options: &Options) -> Result<(Grpc, Schema)> {
-    let server = Grpc::connect(&location.url, options.timeout).await?;
+    let server = Grpc::connect(location, options.timeout).await?;
     let schema = match &options.proto {
         Some(file) => schema::compile(file, &options.proto_path)?,
         None => reflection::reflected(&server).await?,

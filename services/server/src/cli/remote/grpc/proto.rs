@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use prost_reflect::FileDescriptor;
 
 use super::schema::Schema;
+use crate::cli::printable;
 
 /// Files that every compiler has.
 const KNOWN_BY_ALL: &str = "google/protobuf/";
@@ -16,17 +17,29 @@ const KNOWN_BY_ALL: &str = "google/protobuf/";
 /// The package of services that a server has beside its own, such as health.
 const BUILTIN: &str = "grpc.";
 
-/// The files of the server's services and what they import. Several files stand one after the other, each below its name.
-pub(in crate::cli) fn print(schema: &Schema) -> String {
+/// A file of a schema.
+pub(in crate::cli) struct File {
+    /// As other files import it, such as `shop/v1/Stock.proto`.
+    pub(in crate::cli) name: String,
+    pub(in crate::cli) text: String,
+}
+
+/// The files of the server's services and what they import, each behind those that it imports.
+pub(in crate::cli) fn files(schema: &Schema) -> Vec<File> {
     let mut files = Vec::new();
     let mut seen = BTreeSet::new();
     for method in schema.methods().filter(|method| !method.full_name().starts_with(BUILTIN)) {
         add(method.parent_file(), &mut seen, &mut files);
     }
-    let text = |file: &FileDescriptor| file::print(file.file_descriptor_proto());
-    let headed = |file: &FileDescriptor| format!("// File: {}\n\n{}", file.name(), text(file));
-    match &files[..] {
-        [file] => text(file),
+    let text = |file: &FileDescriptor| printable(&file::print(file.file_descriptor_proto()));
+    files.iter().map(|file| File { name: file.name().to_owned(), text: text(file) }).collect()
+}
+
+/// The files as one text. Several stand one after the other, each below its name.
+pub(in crate::cli) fn print(files: &[File]) -> String {
+    let headed = |file: &File| format!("// File: {}\n\n{}", printable(&file.name), file.text);
+    match files {
+        [file] => file.text.clone(),
         files => files.iter().map(headed).collect::<Vec<_>>().join("\n"),
     }
 }

@@ -5,7 +5,7 @@ use prost_reflect::{MethodDescriptor, prost_types::FileDescriptorProto};
 use serde_json::{Value, json};
 
 use super::{
-    describe, message,
+    describe, message, proto,
     schema::{Schema, compile},
 };
 use crate::cli::remote::Arguments;
@@ -143,7 +143,7 @@ fn a_printed_schema_compiles_to_the_same() {
         FileDescriptorProto { source_code_info: None, ..file.file_descriptor_proto().clone() }
     };
     let schema = compiled(PROTO);
-    let text = super::print(&schema);
+    let text = proto::print(&proto::files(&schema));
     assert!(text.contains("// Things.\nservice Shop {\n  // Puts a thing.\n  rpc Put("), "{text}");
     assert!(text.contains("  // How many.\n  optional fixed64 count = 2;\n"), "{text}");
     assert_eq!(plain(&compiled(&text)), plain(&schema), "{text}");
