@@ -12,11 +12,13 @@ pub(crate) const LONG_BYTES: usize = 64 << 10;
 ///
 /// Work on many bytes may take milliseconds without yielding. Meanwhile another thread takes over the other tasks of this one,
 /// unless the runtime has a single thread.
+#[inline]
 pub fn offload<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
     offload_if(bytes > LONG_BYTES, work)
 }
 
 /// Does the same where the caller knows whether the work is long.
+#[inline]
 pub(crate) fn offload_if<T>(long: bool, work: impl FnOnce() -> T) -> T {
     let has_others = || Handle::try_current().is_ok_and(|handle| handle.runtime_flavor() == RuntimeFlavor::MultiThread);
     if long && has_others() { block_in_place(work) } else { work() }

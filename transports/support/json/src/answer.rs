@@ -84,6 +84,7 @@ impl<'a> Answer<'a> {
     }
 
     /// Returns whether the result has a `null`.
+    #[inline]
     fn write_result(&mut self, id: &str, result: &impl Serialize) -> serde_json::Result<bool> {
         let out = &mut self.out;
         out.extend_from_slice(comma(out));
