@@ -45,9 +45,9 @@ pub use client::{Client, connect};
 pub use everywire_core::__private;
 #[doc(inline)]
 pub use everywire_core::{
-    Both, Budget, Caller, Code, Context, DEFAULT_GRACE, DEFAULT_TIMEOUT, Extensions, Items, Limit, Limits, Metadata,
-    Origin, Peer, Result, RpcError, Server, Service, Streaming, Trace, Transport, descriptor, layer, memory, schemars,
-    serde, service, wire,
+    Both, Budget, Caller, Code, Context, DEFAULT_GRACE, DEFAULT_TIMEOUT, Extensions, ItemSender, Limit, Limits,
+    Metadata, Origin, Peer, Result, RpcError, Server, Service, Streaming, Trace, Transport, descriptor, layer, memory,
+    schemars, serde, service, wire,
 };
 
 #[cfg(feature = "amqp")]

@@ -5,14 +5,20 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
 
 use everywire::{
-    Budget, Caller, Code, Context, Limits, Origin, Result, RpcError, Server, Streaming, Tcp, grpc, memory, service,
-    wire::CancellationToken, xmlrpc, zerorpc,
+    Budget, Caller, Code, Context, Limits, Origin, Result, RpcError, Server, Service, Streaming, Tcp,
+    descriptor::{Method, Services},
+    grpc, memory,
+    schemars::JsonSchema,
+    serde::{Deserialize, Serialize, Serializer},
+    service,
+    wire::{Call, CancellationToken},
+    xmlrpc, zerorpc,
 };
 use everywire_testing::soon;
 use serde_json::json;
@@ -31,9 +37,24 @@ trait Numbers {
     /// One number, and no end.
     async fn wait(&self, cx: &Context) -> Result<Streaming<u64>>;
     /// Texts of this many bytes, without end.
-    async fn texts(&self, bytes: u32) -> Result<Streaming<String>>;
+    async fn texts(&self, cx: &Context, bytes: u32) -> Result<Streaming<String>>;
+    /// One item that can be written, and then one that can't.
+    async fn unwritable(&self) -> Result<Streaming<Unwritable>>;
     /// Adds.
     async fn add(&self, a: u64, b: u64) -> Result<u64>;
+}
+
+/// It panics when it is written, if it is 4711.
+#[derive(Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(crate = "everywire::serde")]
+#[schemars(crate = "everywire::schemars")]
+struct Unwritable(u64);
+
+impl Serialize for Unwritable {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        assert!(self.0 != 4711, "as asked");
+        serializer.serialize_newtype_struct("Unwritable", &self.0)
+    }
 }
 
 #[derive(Clone)]
@@ -43,7 +64,8 @@ struct State {
     /// How many streams are open.
     open: watch::Sender<usize>,
     made: AtomicU64,
-    cancelled: AtomicUsize,
+    /// How many contexts of `wait` have been cancelled.
+    cancelled: watch::Sender<usize>,
 }
 
 /// A stream that is open.
@@ -65,11 +87,17 @@ impl Drop for Open {
 impl Probe {
     fn new() -> Self {
         let open = watch::Sender::new(0);
-        Self(Arc::new(State { open, made: AtomicU64::new(0), cancelled: AtomicUsize::new(0) }))
+        Self(Arc::new(State { open, made: AtomicU64::new(0), cancelled: watch::Sender::new(0) }))
     }
 
     async fn all_closed(&self) {
         self.opened(0).await;
+    }
+
+    /// Waits until so many contexts of `wait` have been cancelled.
+    async fn cancelled(&self, count: usize) {
+        let mut cancelled = self.0.cancelled.subscribe();
+        soon("a stream's end cancels its context", cancelled.wait_for(|cancelled| *cancelled == count)).await.unwrap();
     }
 
     async fn opened(&self, count: usize) {
@@ -110,7 +138,7 @@ impl Numbers for Probe {
         let (open, state, cancellation) = (Open::new(&self.0), Arc::clone(&self.0), cx.cancellation());
         tokio::spawn(async move {
             cancellation.cancelled().await;
-            state.cancelled.fetch_add(1, Relaxed);
+            state.cancelled.send_modify(|cancelled| *cancelled += 1);
         });
         Ok(Streaming::produce(|items| async move {
             let _open = open;
@@ -119,15 +147,19 @@ impl Numbers for Probe {
         }))
     }
 
-    async fn texts(&self, bytes: u32) -> Result<Streaming<String>> {
+    async fn texts(&self, _cx: &Context, bytes: u32) -> Result<Streaming<String>> {
         let (open, state) = (Open::new(&self.0), Arc::clone(&self.0));
         Ok(Streaming::produce(move |items| async move {
             let _open = open;
             loop {
-                items.send("x".repeat(bytes as usize)).await?;
                 state.made.fetch_add(1, Relaxed);
+                items.send("x".repeat(bytes as usize)).await?;
             }
         }))
+    }
+
+    async fn unwritable(&self) -> Result<Streaming<Unwritable>> {
+        Ok(Streaming::of([Unwritable(1), Unwritable(4711)]))
     }
 
     async fn add(&self, a: u64, b: u64) -> Result<u64> {
@@ -219,24 +251,31 @@ async fn an_error_follows_its_items(client: &NumbersClient<impl Caller>) {
     assert_eq!(client.reject().await.unwrap_err().code(), Code::Aborted);
     let (count, error) = read(client.panic().await.unwrap()).await;
     assert_eq!((count, error.map(|error| error.code())), (1, Some(Code::Internal)));
+    let mut items = client.unwritable().await.unwrap();
+    assert_eq!(next(&mut items).await, Some(Ok(Unwritable(1))));
+    assert_eq!(next(&mut items).await.unwrap().unwrap_err().code(), Code::Internal);
+    assert_eq!(client.add(3, 4).await, Ok(7), "other calls on the connection go on");
 }
 
-async fn a_stream_ends_early(client: &NumbersClient<impl Caller>, probe: &Probe) {
+async fn a_stream_ends_early(client: &NumbersClient<impl Caller>, probe: &Probe, in_memory: bool) {
+    let before = *probe.0.cancelled.borrow();
     // Its reader drops it.
     let mut items = client.wait(&Context::new()).await.unwrap();
     assert_eq!(next(&mut items).await, Some(Ok(7)));
-    let cancelled = probe.0.cancelled.load(Relaxed);
     probe.opened(1).await;
-    assert_eq!(probe.0.cancelled.load(Relaxed), cancelled, "the context lasts as long as the stream");
+    assert_eq!(*probe.0.cancelled.borrow(), before, "the context lasts as long as the stream");
     drop(items);
     probe.all_closed().await;
+    probe.cancelled(before + 1).await;
     // Its context is cancelled.
     let token = CancellationToken::new();
     let mut items = client.wait(&Context::new().cancelled_by(token.clone())).await.unwrap();
     assert_eq!(next(&mut items).await, Some(Ok(7)));
     token.cancel();
     assert_eq!(next(&mut items).await.unwrap().unwrap_err().code(), Code::Cancelled);
+    drop(items);
     probe.all_closed().await;
+    probe.cancelled(before + 2).await;
     // Its deadline passes.
     let started = Instant::now();
     let mut items = client.wait(&Context::new().timeout(Duration::from_millis(200))).await.unwrap();
@@ -244,23 +283,36 @@ async fn a_stream_ends_early(client: &NumbersClient<impl Caller>, probe: &Probe)
     assert_eq!(next(&mut items).await.unwrap().unwrap_err().code(), Code::DeadlineExceeded);
     assert!(started.elapsed() >= Duration::from_millis(150), "{:?}", started.elapsed());
     probe.all_closed().await;
+    probe.cancelled(before + 3).await;
+    // Its deadline passes while its reader takes nothing.
+    let items = client.texts(&Context::new().timeout(Duration::from_millis(200)), 100_000).await.unwrap();
+    probe.opened(1).await;
+    if in_memory {
+        drop(items);
+    }
+    probe.all_closed().await;
 }
 
-async fn a_slow_reader_slows_the_server(client: &NumbersClient<impl Caller>, probe: &Probe) {
-    const BYTES: u32 = 100_000;
-    let before = probe.0.made.load(Relaxed);
-    let mut items = client.texts(BYTES).await.unwrap();
-    let mut made = 0;
-    // Until nothing more is made.
-    loop {
-        sleep(Duration::from_millis(50)).await;
-        let now = probe.0.made.load(Relaxed) - before;
-        if now == made {
-            break;
-        }
-        made = now;
+async fn a_slow_reader_slows_the_server(client: &NumbersClient<impl Caller>, probe: &Probe, in_memory: bool) {
+    let (before, counted) = (probe.0.made.load(Relaxed), Arc::clone(&probe.0));
+    let made = || counted.made.load(Relaxed) - before;
+    let mut items = client.texts(&Context::new(), 100_000).await.unwrap();
+    if in_memory {
+        assert_eq!(made(), 0, "nothing is made that nobody asks for");
+    } else {
+        soon("some are made", async {
+            while made() == 0 {
+                sleep(Duration::from_millis(1)).await;
+            }
+        })
+        .await;
     }
-    assert!(made < 200, "{made} items are on the way to somebody who reads none");
+    // Until nothing more is made.
+    let mut last = u64::MAX;
+    while std::mem::replace(&mut last, made()) != made() {
+        sleep(Duration::from_millis(50)).await;
+    }
+    assert!(made() < 200, "{} items are on the way to somebody who reads none", made());
     for _ in 0..300 {
         assert_eq!(next(&mut items).await.unwrap().unwrap().len(), 100_000);
     }
@@ -282,10 +334,12 @@ async fn items_arrive_in_order_and_an_error_behind_them() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_ends_when_nobody_wants_it_any_longer() {
-    let wires = Wires::serve().await;
-    a_stream_ends_early(&wires.memory(), &wires.probe).await;
+    // Over gRPC this limit ends a stream that nobody reads, and no deadline does.
+    let limits = Limits { message_time: Duration::from_secs(1), ..Limits::default() };
+    let wires = Wires::serve_within(limits).await;
+    a_stream_ends_early(&wires.memory(), &wires.probe, true).await;
     for url in wires.urls() {
-        a_stream_ends_early(&wires.over(url).await, &wires.probe).await;
+        a_stream_ends_early(&wires.over(url).await, &wires.probe, false).await;
         soon(url, async {
             while wires.budget.calls() > 0 {
                 sleep(Duration::from_millis(1)).await;
@@ -298,9 +352,9 @@ async fn a_stream_ends_when_nobody_wants_it_any_longer() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_sets_the_pace() {
     let wires = Wires::serve().await;
-    a_slow_reader_slows_the_server(&wires.memory(), &wires.probe).await;
+    a_slow_reader_slows_the_server(&wires.memory(), &wires.probe, true).await;
     for url in wires.urls() {
-        a_slow_reader_slows_the_server(&wires.over(url).await, &wires.probe).await;
+        a_slow_reader_slows_the_server(&wires.over(url).await, &wires.probe, false).await;
     }
 }
 
@@ -323,6 +377,40 @@ async fn open_streams_are_calls_that_wait() {
     }
 }
 
+/// A layer that replaces the context by a clone of it.
+struct Changed<S> {
+    service: S,
+}
+
+impl<S: Service> Service for Changed<S> {
+    fn services(&self) -> &Services {
+        self.service.services()
+    }
+
+    async fn dispatch<C: Call>(&self, method: &'static Method, call: &mut C) -> C::Reply {
+        let cx = call.context().unwrap();
+        *cx = cx.clone().timeout(Duration::from_hours(1));
+        self.service.dispatch(method, call).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_layer_may_replace_the_context_of_a_stream() {
+    let (probe, tcp) = (Probe::new(), Tcp::bind("127.0.0.1:0").await.unwrap());
+    let url = format!("grpc://{}", tcp.address());
+    let server = Server::new(NumbersService::new(probe.clone())).layer(|service| Changed { service });
+    let budget = server.budget();
+    let serving = tokio::spawn(server.mount((tcp, grpc::Server::new())).serve_until(std::future::pending()));
+    let client = NumbersClient::new(everywire::connect(&url).await.unwrap());
+    let mut items = client.wait(&Context::new()).await.unwrap();
+    assert_eq!(next(&mut items).await, Some(Ok(7)));
+    assert_eq!((budget.calls(), *probe.0.cancelled.borrow()), (1, 0));
+    drop(items);
+    probe.all_closed().await;
+    probe.cancelled(1).await;
+    serving.abort();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shutdown_ends_streams_after_the_grace_period() {
     let wires = Wires::serve().await;
@@ -332,12 +420,19 @@ async fn a_shutdown_ends_streams_after_the_grace_period() {
         assert_eq!(next(&mut items).await, Some(Ok(7)));
         open.push((url, items));
     }
+    // Nobody reads these: over zerorpc there is no credit for their end.
+    let mut unread = Vec::new();
+    for url in wires.urls() {
+        unread.push(wires.over(url).await.texts(&Context::new(), 10).await.unwrap());
+    }
+    wires.probe.opened(4).await;
     wires.stop.cancel();
     for (url, mut items) in open {
         let error = next(&mut items).await.unwrap().unwrap_err();
         assert_eq!((error.code(), error.origin()), (Code::Unavailable, Origin::Remote), "{url}: {error}");
     }
     wires.probe.all_closed().await;
+    drop(unread);
     let cut_off = soon("the server ends", wires.serving).await.unwrap().unwrap_err();
     assert_eq!(cut_off.code(), Code::DeadlineExceeded);
 }
@@ -366,6 +461,7 @@ async fn a_wire_without_streams_rejects_them_by_name() {
     assert_eq!(
         error.to_string(),
         "FAILED_PRECONDITION: xmlrpc can't carry probe.v1.Numbers: it has no streams, and these methods need them: \
-         count, fail, reject, panic, wait, texts"
+         count, fail, reject, panic, wait, texts, \
+         unwritable"
     );
 }

@@ -6,14 +6,18 @@ mod trace;
 
 use std::{
     borrow::Cow,
-    mem,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
 use tokio_util::sync::CancellationToken;
 
 pub use self::{extensions::Extensions, metadata::Metadata, trace::Trace};
-use crate::{error::Result, listener::Peer, streaming::Guards};
+use crate::{
+    error::Result,
+    listener::Peer,
+    streaming::{Guards, KnownGuards},
+};
 
 /// What travels with a call besides its arguments: its deadline, its trace, its caller and the caller's metadata.
 ///
@@ -50,7 +54,7 @@ pub struct Context {
     /// What layers leave for other layers and for the method. It does not travel.
     pub extensions: Extensions,
     cancellation: Option<CancellationToken>,
-    pub(crate) guards: Guards,
+    pub(crate) guards: KnownGuards,
     /// Whether it arrived with a call.
     is_received: bool,
 }
@@ -134,9 +138,9 @@ impl Context {
     }
 
     /// Marks `self`, which a layer made of the received context `of`, as received too.
-    pub(crate) fn received_as(self, of: &mut Self) -> Self {
+    pub(crate) fn received_as(self, of: &Self) -> Self {
         let peer = self.peer.or_else(|| of.peer.clone());
-        Self { peer, is_received: of.is_received, guards: mem::take(&mut of.guards), ..self }
+        Self { peer, is_received: of.is_received, guards: of.guards.clone(), ..self }
     }
 }
 
@@ -149,7 +153,7 @@ impl From<Peer> for Context {
 
 /// The context of one call on a server, made when somebody asks for it. For authors of wires.
 #[derive(Debug, Default)]
-pub struct LazyContext(Option<Box<Context>>);
+pub struct LazyContext(Option<Box<(Context, Arc<Mutex<Guards>>)>>);
 
 impl LazyContext {
     /// The context of a call of `peer`. The first time `read` fills in what came with the call: its deadline, its trace and its
@@ -157,13 +161,14 @@ impl LazyContext {
     /// of many items at their end.
     pub fn get(&mut self, peer: &Peer, read: impl FnOnce(&mut Context) -> Result<()>) -> Result<&mut Context> {
         match &mut self.0 {
-            Some(made) => Ok(made),
+            Some(made) => Ok(&mut made.0),
             made @ None => {
                 let cancellation = CancellationToken::new();
                 let mut context = Context::from(peer.clone()).cancelled_by(cancellation.clone());
                 read(&mut context)?;
-                context.guards.cancellation = Some(cancellation.drop_guard());
-                Ok(made.insert(Box::new(context)))
+                let guards = Guards::new(cancellation.drop_guard());
+                context.guards = KnownGuards::of(&guards);
+                Ok(&mut made.insert(Box::new((context, guards))).0)
             }
         }
     }

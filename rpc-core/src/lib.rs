@@ -43,7 +43,7 @@ pub use limits::{Limit, Limits};
 pub use listener::Peer;
 pub use server::{DEFAULT_GRACE, Server, Transport};
 pub use service::Service;
-pub use streaming::{Items, Streaming};
+pub use streaming::{ItemSender, Streaming};
 pub use {schemars, serde};
 
 /// For authors of wires: the traits [`Protocol`](wire::Protocol), [`Listener`](wire::Listener) and [`Call`](wire::Call), the limits
@@ -66,6 +66,7 @@ pub mod wire {
         protocol::{Protocol, check_streams},
         service::Call,
         socket::{LEAST_TAKEN_BYTES, Socket},
+        streaming::encode_item,
         tally::Tally,
         waiting::{PerConnection, Waiting},
     };

@@ -16,7 +16,7 @@ use crate::{
     error::{self, RpcError},
     limits::Limit,
     service::{Call, Service},
-    streaming::hold,
+    streaming::{keep_stream, keep_until_end, past_deadline},
 };
 
 /// Why [`run_until`] did not complete.
@@ -68,15 +68,17 @@ impl<S> Limited<S> {
         let permit = self.budget.start_waiting_call()?;
         let mut reservation = self.budget.reserve();
         reservation.try_resize(FREE_BYTES + call.header_bytes())?;
+        let permit = keep_until_end(permit, method, call)?;
         if method.streams() {
-            call.context()?.guards.end = Some(self.end.clone());
+            keep_stream(reservation, &self.end, call)?;
+            return Ok((None, None));
         }
-        Ok((hold(permit, method, call)?, reservation))
+        Ok((permit, Some(reservation)))
     }
 }
 
 /// What a call holds while it waits.
-type Waits = (Option<WaitingPermit>, Reservation);
+type Waits = (Option<WaitingPermit>, Option<Reservation>);
 
 impl<S: Service> Service for Limited<S> {
     fn services(&self) -> &Services {
@@ -107,9 +109,7 @@ impl<S: Service> Service for Limited<S> {
             }
         };
         let cut_off = match interrupted {
-            Interrupted::TimedOut if left.is_some_and(|left| left <= call_time) => {
-                RpcError::deadline_exceeded(format!("{} did not finish by its caller's deadline", method.name()))
-            }
+            Interrupted::TimedOut if left.is_some_and(|left| left <= call_time) => past_deadline(method),
             Interrupted::TimedOut => {
                 self.budget.exceeded(Limit::CallTime, format_args!("{} was cut off", method.name()))
             }

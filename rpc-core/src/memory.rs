@@ -15,7 +15,7 @@ use crate::{
     finite::check_finite,
     listener::Peer,
     service::{Call, Service},
-    streaming::Streaming,
+    streaming::{Streaming, encode_item},
 };
 
 /// Calls `method` with `args`, an array (by position) or an object (by name).
@@ -96,7 +96,7 @@ impl<S: Service> Caller for Client<S> {
 }
 
 /// A reply as JSON. What JSON has no word for is an error.
-fn to_value(reply: &impl Serialize) -> Result<Value> {
+fn to_value<R: Serialize>(reply: &R) -> Result<Value> {
     check_finite(reply).map_err(|error| RpcError::new(Code::Internal, format!("the reply: {error}")))?;
     serde_json::to_value(reply).map_err(RpcError::internal)
 }
@@ -144,7 +144,8 @@ impl Call for MemoryCall {
         to_value(&outcome?).map(Reply::Value)
     }
 
-    fn stream<R: Serialize + Send + 'static>(&mut self, items: Streaming<R>) -> Self::Reply {
-        Ok(Reply::Items(Streaming::new(items.map(|item| to_value(&item?)))))
+    fn stream<R: Serialize + Send + 'static>(&mut self, method: &'static Method, items: Streaming<R>) -> Self::Reply {
+        let items = items.map(move |item| encode_item(method, &item?, to_value));
+        Ok(Reply::Items(Streaming::new(items)))
     }
 }

@@ -50,7 +50,8 @@ impl<T: Outcome> Returned<T> {
     pub const CHECKED: Self = Self(PhantomData);
 }
 
-/// What a method returns: [`Result<T>`](crate::Result) or `Result<Streaming<T>>`, under any alias. It knows how a server sends it, and how a client gets it.
+/// What a method returns: [`Result<T>`](crate::Result) or `Result<Streaming<T>>`, under any alias. It knows how a server sends it, and
+/// how a client gets it.
 #[diagnostic::on_unimplemented(
     message = "a method returns `everywire::Result<T>`, where `T` is `Send`, `Serialize`, `Deserialize` and `JsonSchema`; this is `{Self}`",
     label = "not an outcome",
@@ -109,8 +110,9 @@ impl<T: Value + Send + 'static> Outcome for Result<Streaming<T>> {
     const STREAMS: bool = true;
 
     fn send<C: Call>(self, method: &'static Method, call: &mut C) -> C::Reply {
-        match self.and_then(|items| Ok(items.served(method, call.context()?))) {
-            Ok(items) => call.stream(items),
+        let deadline = call.deadline();
+        match self.and_then(|items| Ok(items.served(method, deadline, call.context()?))) {
+            Ok(items) => call.stream(method, items),
             Err(error) => call.reply::<()>(Err(error)),
         }
     }

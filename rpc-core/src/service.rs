@@ -83,9 +83,10 @@ pub trait Call: Send {
     /// Encodes the outcome, reply or error. Called once, or again with an error if the first call panicked.
     fn reply<R: Serialize>(&mut self, outcome: Result<R>) -> Self::Reply;
 
-    /// Encodes a reply of many items. Called only on a wire that [has streams](crate::wire::Protocol::STREAMS). The items end by
-    /// themselves at the call's deadline and at the end of the server; drop them when the peer wants no more.
-    fn stream<R: Serialize + Send + 'static>(&mut self, _items: Streaming<R>) -> Self::Reply {
+    /// Encodes the reply to a call of `method` of many items, each by [`encode_item`](crate::wire::encode_item). Called only on a wire that
+    /// [has streams](crate::wire::Protocol::STREAMS). The items end by themselves at the call's deadline and at the end of the server;
+    /// drop them when the peer wants no more.
+    fn stream<R: Serialize + Send + 'static>(&mut self, _method: &'static Method, _items: Streaming<R>) -> Self::Reply {
         self.reply::<()>(Err(RpcError::unimplemented("this wire has no streams")))
     }
 }

@@ -9,12 +9,14 @@ use std::{
 };
 
 use futures_util::{
-    Stream, StreamExt,
+    FutureExt, Stream, StreamExt,
+    future::BoxFuture,
     stream::{self, BoxStream},
 };
 use tokio::sync::mpsc;
 
-pub(crate) use self::served::{Guards, hold};
+pub use self::served::encode_item;
+pub(crate) use self::served::{Guards, KnownGuards, keep_stream, keep_until_end, past_deadline};
 use crate::error::{Result, RpcError};
 
 /// A reply of many items: `async fn watch(&self) -> Result<Streaming<u32>>` in the trait of a service.
@@ -40,12 +42,22 @@ use crate::error::{Result, RpcError};
 /// A server sends a stream until it ends, its caller drops it or disconnects, or the caller's deadline passes. A shutdown ends it with
 /// `UNAVAILABLE` after the grace period. An open stream counts as a call that [waits](crate::descriptor::Method::waits): it is limited
 /// by `waiting_calls` and `calls_in_all`. The limit `call_time` ends when the stream begins.
-pub struct Streaming<T>(Option<BoxStream<'static, Result<T>>>);
+pub struct Streaming<T> {
+    /// None after the last one.
+    items: Option<BoxStream<'static, Result<T>>>,
+    ends: Vec<End>,
+}
+
+/// What ends a stream before its last item, and with which error.
+struct End {
+    moment: BoxFuture<'static, ()>,
+    error: Box<dyn Fn() -> RpcError + Send>,
+}
 
 impl<T: 'static> Streaming<T> {
     /// The items of `items`.
     pub fn new(items: impl Stream<Item = Result<T>> + Send + 'static) -> Self {
-        Self(Some(items.boxed()))
+        Self { items: Some(items.boxed()), ends: Vec::new() }
     }
 
     /// The items of `items`, which are there at once.
@@ -71,13 +83,13 @@ impl<T: 'static> Streaming<T> {
     /// });
     /// # let _: Streaming<u32> = ticks;
     /// ```
-    pub fn produce<F>(make: impl FnOnce(Items<T>) -> F) -> Self
+    pub fn produce<F>(make: impl FnOnce(ItemSender<T>) -> F) -> Self
     where
         T: Send,
         F: Future<Output = Result<()>> + Send + 'static,
     {
         let (sender, mut receiver) = mpsc::channel(1);
-        let mut making = Some(Box::pin(make(Items(sender))));
+        let mut making = Some(Box::pin(make(ItemSender(sender))));
         let mut outcome = Ok(());
         Self::new(stream::poll_fn(move |cx| {
             if let Some(Poll::Ready(made)) = making.as_mut().map(|making| making.as_mut().poll(cx)) {
@@ -90,20 +102,48 @@ impl<T: 'static> Streaming<T> {
         }))
     }
 
+    /// Ends the stream with `error` when `moment` completes, if there is one.
+    pub(crate) fn until<F>(mut self, moment: Option<F>, error: impl Fn() -> RpcError + Send + 'static) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.ends.extend(moment.map(|moment| End { moment: moment.boxed(), error: Box::new(error) }));
+        self
+    }
+
+    /// Ready with the error if the stream is ended before its last item, as by the deadline of its call. For authors of wires, which can't
+    /// always ask for the next item: ask this meanwhile.
+    pub fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<RpcError> {
+        for End { moment, error } in &mut self.ends {
+            if moment.poll_unpin(cx).is_ready() {
+                let error = error();
+                (self.items, self.ends) = (None, Vec::new());
+                return Poll::Ready(error);
+            }
+        }
+        Poll::Pending
+    }
+
     /// The next item; `None` at the end.
     pub async fn next(&mut self) -> Option<Result<T>> {
         StreamExt::next(self).await
     }
 }
 
-impl<T> Stream for Streaming<T> {
+impl<T: 'static> Stream for Streaming<T> {
     type Item = Result<T>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<T>>> {
-        let Some(items) = &mut self.0 else { return Poll::Ready(None) };
-        let polled = items.poll_next_unpin(cx);
+        if self.items.is_none() {
+            return Poll::Ready(None);
+        }
+        // First, because the next item may always be there at once.
+        if let Poll::Ready(error) = self.poll_end(cx) {
+            return Poll::Ready(Some(Err(error)));
+        }
+        let polled = self.items.as_mut().map_or(Poll::Ready(None), |items| items.poll_next_unpin(cx));
         if let Poll::Ready(None | Some(Err(_))) = polled {
-            self.0 = None;
+            (self.items, self.ends) = (None, Vec::new());
         }
         polled
     }
@@ -117,9 +157,9 @@ impl<T> fmt::Debug for Streaming<T> {
 
 /// Where [`Streaming::produce`] takes its items from.
 #[derive(Debug)]
-pub struct Items<T>(mpsc::Sender<T>);
+pub struct ItemSender<T>(mpsc::Sender<T>);
 
-impl<T> Items<T> {
+impl<T> ItemSender<T> {
     /// Sends an item, and waits until it has been taken. `CANCELLED` if nobody takes any more.
     pub async fn send(&self, item: T) -> Result<()> {
         let cancelled = || RpcError::cancelled("nobody takes the items of the stream");

@@ -11,7 +11,7 @@ use crate::{
     error::Result,
     limits::Limit,
     service::{Call, Service},
-    streaming::hold,
+    streaming::keep_until_end,
 };
 
 /// The calls of one connection that [wait](crate::descriptor::Method::waits).
@@ -74,7 +74,8 @@ impl<S: Service> Service for PerConnection<S> {
     }
 
     async fn dispatch<C: Call>(&self, method: &'static Method, call: &mut C) -> C::Reply {
-        let permit = method.waits().then(|| self.waiting.enter().and_then(|permit| hold(permit, method, call)));
+        let permit =
+            method.waits().then(|| self.waiting.enter().and_then(|permit| keep_until_end(permit, method, call)));
         let _permit = match permit.transpose() {
             Ok(permit) => permit,
             Err(rejected) => return call.reply::<()>(Err(rejected)),

@@ -159,7 +159,10 @@ async fn a_stream_where_none_is_expected_is_an_error_and_harms_no_other_call() {
     for length in [0, 3, 100_000] {
         let error = client.count(length).await.unwrap_err();
         assert_eq!(error.code(), Code::Unimplemented, "{error}");
-        assert_eq!(error.message(), "count responds with a stream; the trait has to return `Result<Streaming<T>>`");
+        assert_eq!(
+            error.message(),
+            "count responds with a stream; call it by a method that returns `Result<Streaming<T>>`"
+        );
         let error = client.missing().await.unwrap_err();
         assert_eq!(error.origin(), Origin::Remote, "the server still answers: {error}");
     }

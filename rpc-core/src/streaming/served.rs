@@ -3,80 +3,111 @@
 use std::{
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Mutex, PoisonError, Weak},
     task::Poll,
+    time::Instant,
 };
 
 use futures_util::{StreamExt, stream};
+use serde::Serialize;
 use tokio::time::sleep_until;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::Streaming;
 use crate::{
-    budget::WaitingPermit,
+    budget::{Reservation, WaitingPermit},
     context::Context,
     descriptor::Method,
     error::{Result, RpcError},
+    offload::{LONG_BYTES, offload_if},
     service::{Call, panicked},
+    weight::is_heavier,
 };
 
-/// What lasts until the end of a call: until its reply, or until the end of the stream that is its reply. A clone has nothing of it.
+/// What lasts until the end of a call: until its reply, or until the end of the stream that is its reply.
 #[derive(Debug, Default)]
 pub(crate) struct Guards {
     /// Cancels the context of the call.
-    pub(crate) cancellation: Option<DropGuard>,
+    _cancellation: Option<DropGuard>,
     /// Counts a call that replies with a stream.
-    pub(crate) permits: Vec<WaitingPermit>,
+    permits: Vec<WaitingPermit>,
+    reservation: Option<Reservation>,
     /// Cancelled at the end of the server's grace period.
-    pub(crate) end: Option<CancellationToken>,
+    end: Option<CancellationToken>,
 }
 
-impl Clone for Guards {
-    fn clone(&self) -> Self {
-        Self::default()
+/// The guards of a call as its context knows them. The call owns them, as a clone of the context may outlive it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct KnownGuards(Weak<Mutex<Guards>>);
+
+impl Guards {
+    /// The guards of a call that `cancellation` tells of its end.
+    pub(crate) fn new(cancellation: DropGuard) -> Arc<Mutex<Self>> {
+        Arc::new(Mutex::new(Self { _cancellation: Some(cancellation), ..Self::default() }))
     }
 }
 
-/// Returns `permit`, to be kept until the reply to `call`. If that is a stream, it is kept with it instead.
-pub(crate) fn hold(permit: WaitingPermit, method: &Method, call: &mut impl Call) -> Result<Option<WaitingPermit>> {
+impl KnownGuards {
+    pub(crate) fn of(guards: &Arc<Mutex<Guards>>) -> Self {
+        Self(Arc::downgrade(guards))
+    }
+
+    fn with(&self, change: impl FnOnce(&mut Guards)) {
+        if let Some(guards) = self.0.upgrade() {
+            change(&mut guards.lock().unwrap_or_else(PoisonError::into_inner));
+        }
+    }
+}
+
+/// Returns `permit`, to be kept until the reply to `call`. If that is a stream, it is kept until its end instead.
+pub(crate) fn keep_until_end(
+    permit: WaitingPermit,
+    method: &Method,
+    call: &mut impl Call,
+) -> Result<Option<WaitingPermit>> {
     if !method.streams() {
         return Ok(Some(permit));
     }
-    call.context()?.guards.permits.push(permit);
+    call.context()?.guards.with(|guards| guards.permits.push(permit));
     Ok(None)
 }
 
+/// Keeps the `reservation` of a call that replies with a stream until its end, which comes with `end` at the latest.
+pub(crate) fn keep_stream(reservation: Reservation, end: &CancellationToken, call: &mut impl Call) -> Result<()> {
+    call.context()?.guards.with(|guards| {
+        guards.reservation = Some(reservation);
+        guards.end = Some(end.clone());
+    });
+    Ok(())
+}
+
+/// Has a wire `encode` an item of the stream that `method` replies with. A long one doesn't block other tasks on the worker thread, and a
+/// panic is an `INTERNAL` error. For authors of wires.
+pub fn encode_item<R: Serialize, T>(method: &Method, item: &R, encode: impl FnOnce(&R) -> Result<T>) -> Result<T> {
+    let encoded = catch_unwind(AssertUnwindSafe(|| offload_if(is_heavier(item, LONG_BYTES), || encode(item))));
+    encoded.unwrap_or_else(|panic| Err(panicked(method, panic.as_ref())))
+}
+
+/// The error at the deadline of a call of `method`.
+pub(crate) fn past_deadline(method: &Method) -> RpcError {
+    RpcError::deadline_exceeded(format!("{} did not finish by its caller's deadline", method.name()))
+}
+
 impl<T: 'static> Streaming<T> {
-    /// The items as the reply to a call of `method`, whose context is `cx`: until its deadline, or until the end of the server. A panic
+    /// The items as the reply to a call of `method`, whose context is `cx`: until `deadline`, or until the end of the server. A panic
     /// is an `INTERNAL` error.
-    pub(crate) fn served(mut self, method: &'static Method, cx: &mut Context) -> Self {
-        let guards = mem::take(&mut cx.guards);
+    pub(crate) fn served(mut self, method: &'static Method, deadline: Option<Instant>, cx: &Context) -> Self {
+        let mut guards = Guards::default();
+        cx.guards.with(|known| guards = mem::take(known));
         let end = guards.end.clone();
         let items = Self::new(stream::poll_fn(move |cx| {
             let _until_the_end = &guards;
             catch_unwind(AssertUnwindSafe(|| self.poll_next_unpin(cx)))
                 .unwrap_or_else(|panic| Poll::Ready(Some(Err(panicked(method, panic.as_ref())))))
         }));
-        let items = items.until(cx.deadline.map(|deadline| sleep_until(deadline.into())), || {
-            RpcError::deadline_exceeded(format!("{} did not finish by its caller's deadline", method.name()))
-        });
-        items.until(end.map(CancellationToken::cancelled_owned), || {
+        let deadline = deadline.map(|deadline| sleep_until(deadline.into()));
+        items.until(deadline, move || past_deadline(method)).until(end.map(CancellationToken::cancelled_owned), || {
             RpcError::unavailable("the server shut down before the end of the stream")
         })
-    }
-
-    /// Ends the stream with `error` when `end` completes, if there is one.
-    pub(crate) fn until<E>(mut self, end: Option<E>, error: impl FnOnce() -> RpcError + Send + 'static) -> Self
-    where
-        E: Future<Output = ()> + Send + 'static,
-    {
-        let Some(mut end) = end.map(Box::pin) else { return self };
-        let mut error = Some(error);
-        Self::new(stream::poll_fn(move |cx| {
-            // First, because the next item may always be there at once.
-            if end.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(error.take().map(|error| Err(error())));
-            }
-            self.poll_next_unpin(cx)
-        }))
     }
 }

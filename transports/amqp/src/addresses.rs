@@ -75,7 +75,11 @@ impl Addresses {
     fn known(&self, kind: Vec<u8>) -> Arc<OnceCell<bool>> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= REMEMBERED && !known.contains_key(&kind) {
-            known.clear();
+            // Those of honest callers stay, however many are made up.
+            known.retain(|_, is_safe| is_safe.get() == Some(&true));
+            if known.len() >= REMEMBERED {
+                known.clear();
+            }
         }
         Arc::clone(known.entry(kind).or_default())
     }

@@ -110,7 +110,7 @@
 //! Anyone can make up an address of direct reply-to. RabbitMQ 3.10 closes the connection that sends to one which it can't decode, and the
 //! channel that looks for one may wait forever. So before the first reply to callers at a node of the broker, the server sends an empty
 //! message to the channel of one of them, with a key that is not the caller's, on a connection of its own. It drops a reply to an
-//! address that has broken that. It looks for callers on another connection, and a look ends after 2 s. Both are opened when they are
+//! address that has broken that. It looks for callers on another connection, and a look ends 2 s after that connection is open. Both are opened when they are
 //! needed. While one is opened again, looks and the first replies to callers at other nodes wait; calls and other replies do not. At
 //! most 16 such replies wait, and more are dropped.
 //!

@@ -42,8 +42,10 @@ pub(crate) enum Body {
     Empty,
     /// One message with its prefix; the trailers of success follow.
     Message(Bytes),
-    /// Many messages and the trailers.
-    Stream(TonicBody),
+    /// The items of a reply and the trailers.
+    Items(TonicBody),
+    /// A body of the health or reflection service.
+    Endless(TonicBody),
 }
 
 /// The body of a response of the health or reflection service. It may have no end of its own, such as that of health's

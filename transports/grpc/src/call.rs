@@ -98,8 +98,8 @@ impl Call for GrpcCall<'_> {
         }
     }
 
-    fn stream<R: Serialize + Send + 'static>(&mut self, items: Streaming<R>) -> Self::Reply {
-        let items = Items::new(items, self.around.enums, self.around.budget);
-        envelope::with_body(Body::Stream(TonicBody::new(items)))
+    fn stream<R: Serialize + Send + 'static>(&mut self, method: &'static Method, items: Streaming<R>) -> Self::Reply {
+        let items = Items::new(method, items, self.around.budget);
+        envelope::with_body(Body::Items(TonicBody::new(items)))
     }
 }

@@ -47,12 +47,12 @@ pub(crate) fn frame_within<T: Serialize>(message: &T, enums: Enums<'_>, budget: 
     Ok(out.buffer.finish()?.into())
 }
 
-/// Appends `message`, an item of a reply, with its prefix. Appends nothing if it can't be written, or if the budget has no room.
+/// Appends `message`, an item of a reply, with its prefix. If it can't be written, or if the budget has no room, some of it is there.
 pub(crate) fn put<T: Serialize>(message: &T, out: &mut Output<'_>) -> Result<()> {
     let start = out.len();
     out.buffer.extend_from_slice(&[0; PREFIX]);
-    let written = put_framed(message, start, out).map_err(RpcError::internal).and_then(|()| out.buffer.check());
-    written.inspect_err(|_| out.buffer.rewind(start))
+    put_framed(message, start, out).map_err(RpcError::internal)?;
+    out.buffer.check()
 }
 
 fn empty_prefix() -> Vec<u8> {

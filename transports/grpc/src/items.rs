@@ -8,7 +8,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use everywire_core::{Budget, Result, Streaming, wire::MessageBuffer};
+use everywire_core::{
+    Budget, Result, Streaming,
+    descriptor::Method,
+    wire::{MessageBuffer, encode_item},
+};
 use futures_util::StreamExt;
 use http::HeaderMap;
 use hyper::body::{Body as HttpBody, Frame};
@@ -24,29 +28,34 @@ const FRAME_BYTES: usize = 16 << 10;
 
 /// Items as messages, and the trailers.
 pub(crate) struct Items<R> {
+    method: &'static Method,
     /// None after the last item.
     rest: Option<Streaming<R>>,
     trailers: Option<HeaderMap>,
-    enums: Enums<'static>,
     budget: Arc<Budget>,
 }
 
 impl<R: Serialize + 'static> Items<R> {
-    pub(crate) fn new(items: Streaming<R>, enums: Enums<'static>, budget: &Arc<Budget>) -> Self {
-        Self { rest: Some(items), trailers: None, enums, budget: Arc::clone(budget) }
+    pub(crate) fn new(method: &'static Method, items: Streaming<R>, budget: &Arc<Budget>) -> Self {
+        Self { method, rest: Some(items), trailers: None, budget: Arc::clone(budget) }
     }
 
     /// Writes the next messages. There are none if the next item is not ready, and at the end.
     fn next_messages(&mut self, cx: &mut Context<'_>) -> Bytes {
-        let mut out = Output::new(MessageBuffer::new(Vec::new(), &self.budget), self.enums);
+        let mut out =
+            Output::new(MessageBuffer::new(Vec::new(), &self.budget), Enums::new(self.method.enums_with_data()));
         while let Some(items) = &mut self.rest
             && out.len() < FRAME_BYTES
             && let Poll::Ready(item) = items.poll_next_unpin(cx)
         {
-            let written = item.map(|item| envelope::put(&item?, &mut out));
+            let start = out.len();
+            let written = item.map(|item| encode_item(self.method, &item?, |item| envelope::put(item, &mut out)));
             let end = match written {
                 Some(Ok(())) => continue,
-                Some(Err(error)) => status::trailers(&error),
+                Some(Err(error)) => {
+                    out.buffer.rewind(start);
+                    status::trailers(&error)
+                }
                 None => envelope::success(),
             };
             (self.rest, self.trailers) = (None, Some(end));

@@ -1,6 +1,11 @@
 //! Sends the bodies of many messages: replies that are streams, and those of the health and reflection services.
 
-use std::{future::poll_fn, pin::Pin, sync::Arc, task::Poll};
+use std::{
+    future::{pending, poll_fn},
+    pin::Pin,
+    sync::Arc,
+    task::Poll,
+};
 
 use bytes::Bytes;
 use everywire_core::{Budget, Limit, wire::CancellationToken};
@@ -16,7 +21,7 @@ pub(crate) async fn pipe(
     mut body: TonicBody,
     mut stream: SendStream<Piece>,
     budget: Arc<Budget>,
-    stop: CancellationToken,
+    stop: Option<CancellationToken>,
 ) -> Result<(), h2::Error> {
     while let Some(frame) = next(&mut body, &mut stream).await? {
         let Ok(frame) = frame else {
@@ -30,7 +35,7 @@ pub(crate) async fn pipe(
         let is_late = tokio::select! {
             biased;
             sent = send(message, &mut stream) => sent.map(|()| false)?,
-            () = late(&budget, &stop) => true,
+            () = late(&budget, stop.as_ref()) => true,
         };
         if is_late {
             budget.record(Limit::MessageTime, "a peer did not take its reply");
@@ -41,11 +46,17 @@ pub(crate) async fn pipe(
     stream.send_data(Piece::default(), true)
 }
 
-/// Completes when the time to take a message is over: `message_time`, or [`DRAIN_TIME`] after the shutdown.
-async fn late(budget: &Budget, stop: &CancellationToken) {
+/// Completes when the time to take a message is over: `message_time`, or [`DRAIN_TIME`] after `stop`.
+async fn late(budget: &Budget, stop: Option<&CancellationToken>) {
+    let stopped = async {
+        match stop {
+            Some(stop) => stop.cancelled().await,
+            None => pending().await,
+        }
+    };
     tokio::select! {
         () = sleep(budget.limits().message_time) => {}
-        () = stop.cancelled() => sleep(DRAIN_TIME).await,
+        () = stopped => sleep(DRAIN_TIME).await,
     }
 }
 
@@ -61,7 +72,7 @@ async fn next(
     .await
 }
 
-/// Passes h2 only as much of `message` at a time as the windows allow, so that h2 buffers none of it.
+/// Passes h2 only as much of `message` at a time as the windows allow, so that h2 buffers little of it.
 async fn send(mut message: Bytes, stream: &mut SendStream<Piece>) -> Result<(), h2::Error> {
     while !message.is_empty() {
         stream.reserve_capacity(message.len());

@@ -13,6 +13,9 @@ const WINDOW_BYTES: u32 = 1 << 20;
 /// Calls that a peer may open and reset at once before it counts as an attack (CVE-2023-44487).
 const RESETS: usize = 32;
 
+/// Bytes of a stream that h2 takes before the peer has room for them.
+const SEND_BYTES: usize = 16 << 10;
+
 /// The settings for a connection within `limits`.
 pub(crate) fn builder(limits: &Limits) -> Builder {
     let streams = streams(limits);
@@ -20,6 +23,7 @@ pub(crate) fn builder(limits: &Limits) -> Builder {
     builder
         .initial_window_size(WINDOW_BYTES)
         .initial_connection_window_size(WINDOW_BYTES)
+        .max_send_buffer_size(SEND_BYTES)
         .max_concurrent_streams(u32::try_from(streams).unwrap_or(u32::MAX))
         // Frames that are under way on a rejected stream are no mistake of the peer.
         .max_concurrent_reset_streams(streams)

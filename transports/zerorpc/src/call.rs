@@ -151,10 +151,15 @@ impl Call for ZerorpcCall<'_> {
         Reply::new(reply_to.envelope.clone(), body)
     }
 
-    fn stream<R: Serialize + Send + 'static>(&mut self, items: Streaming<R>) -> Reply {
+    fn stream<R: Serialize + Send + 'static>(&mut self, method: &'static Method, items: Streaming<R>) -> Reply {
         let Request { reply_to: ReplyTo { envelope, channel }, credit, .. } = &self.request;
-        let events =
-            Events::new(items, channel.clone(), credit.clone().unwrap_or_default(), Arc::clone(self.connection));
+        let events = Events::new(
+            method,
+            items,
+            channel.clone(),
+            credit.clone().unwrap_or_default(),
+            Arc::clone(self.connection),
+        );
         Reply::many(envelope.clone(), events)
     }
 }

@@ -9,7 +9,11 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use everywire_core::{Result, Streaming, wire::Encoded};
+use everywire_core::{
+    Result, Streaming,
+    descriptor::Method,
+    wire::{Encoded, encode_item},
+};
 use futures_util::{Stream, StreamExt, task::AtomicWaker};
 use serde::Serialize;
 
@@ -46,6 +50,7 @@ impl Credit {
 /// The events of a stream: `STREAM` with each item, then `STREAM_DONE`, or `ERR` with the error that ends it. The first is a `_zpc_more` of
 /// zero: it tells our client that the stream has begun, and others ignore it.
 pub(crate) struct Events<R> {
+    method: &'static Method,
     /// None after the last event.
     items: Option<Streaming<R>>,
     channel: ChannelId,
@@ -58,12 +63,13 @@ pub(crate) struct Events<R> {
 
 impl<R> Events<R> {
     pub(crate) fn new(
+        method: &'static Method,
         items: Streaming<R>,
         channel: ChannelId,
         credit: Arc<Credit>,
         connection: Arc<Connection>,
     ) -> Self {
-        Self { items: Some(items), channel, credit, has_begun: false, may_send: false, connection }
+        Self { method, items: Some(items), channel, credit, has_begun: false, may_send: false, connection }
     }
 }
 
@@ -72,7 +78,8 @@ impl<R: Serialize> Events<R> {
     fn event(&mut self, item: Option<Result<R>>) -> Encoded {
         let Connection { ids, budget, .. } = &*self.connection;
         let ((_, id), channel) = (ids.next(), self.channel.as_bytes());
-        let event = item.map(|item| envelope::item(&id, channel, &item?, budget));
+        let encode = |item: &R| envelope::item(&id, channel, item, budget);
+        let event = item.map(|item| encode_item(self.method, &item?, encode));
         if !matches!(event, Some(Ok(_))) {
             self.items = None;
         }
@@ -94,11 +101,12 @@ impl<R: Serialize + 'static> Stream for Events<R> {
             return Poll::Ready(Some(envelope::more(&id, this.channel.as_bytes(), 0).into()));
         }
         let Some(items) = &mut this.items else { return Poll::Ready(None) };
-        // Before the item, so that nothing is made that nobody has room for.
-        if !this.may_send {
-            ready!(this.credit.poll_take(cx));
-            this.may_send = true;
+        // Before the item, so that nothing is made that nobody has room for. Only an end that the method does not decide needs none.
+        if !this.may_send && this.credit.poll_take(cx).is_pending() {
+            let error = ready!(items.poll_end(cx));
+            return Poll::Ready(Some(this.event(Some(Err(error)))));
         }
+        this.may_send = true;
         let item = ready!(items.poll_next_unpin(cx));
         this.may_send = false;
         Poll::Ready(Some(this.event(item)))

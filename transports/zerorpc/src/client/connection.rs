@@ -191,19 +191,23 @@ impl PendingEvents {
     pub(crate) fn taken(&mut self) {
         self.granted = self.granted.saturating_sub(1);
         if self.granted < MOST_GRANTED / 2 {
-            self.pending.grant(MOST_GRANTED - self.granted);
+            if !self.pending.grant(MOST_GRANTED - self.granted) {
+                // The server would wait for ever. What has arrived is read, and then the stream is lost.
+                self.events.close();
+            }
             self.granted = MOST_GRANTED;
         }
     }
 }
 
 impl<C: Deref<Target = Connection>> Pending<C> {
-    fn grant(&self, events: u32) {
-        if let Some(open) = self.connection.shared.lock().as_mut()
-            && let Some(&Channel { id, .. }) = open.channels.get(&self.number)
-        {
-            open.send(envelope::more(&self.connection.ids.next().1, &id.encoded(), events).into());
-        }
+    /// Grants the server further events. Returns false if that can't be sent.
+    fn grant(&self, events: u32) -> bool {
+        let mut open = self.connection.shared.lock();
+        let Some(open) = open.as_mut() else { return false };
+        // After its last event a channel needs no credit.
+        let Some(&Channel { id, .. }) = open.channels.get(&self.number) else { return true };
+        open.send(envelope::more(&self.connection.ids.next().1, &id.encoded(), events).into())
     }
 }
 
@@ -233,6 +237,11 @@ impl Open {
                 None
             }
             (HEARTBEAT | MORE, _) => None,
+            (STREAM, Receiver::Response(_)) => {
+                let Channel { id, receiver, .. } = self.channels.remove(&number)?;
+                self.send(envelope::cancel(&id, &id.encoded()).into());
+                Some(receiver)
+            }
             _ => self.channels.remove(&number).map(|channel| channel.receiver),
         }
     }

@@ -6,15 +6,14 @@ use std::{
 };
 
 use bytes::Bytes;
-use everywire_core::{Code, Result, RpcError, Streaming, descriptor::Method, wire::decode_again};
+use everywire_core::{Code, Result, RpcError, Streaming, descriptor::Method};
 use futures_util::stream;
 use serde::de::DeserializeOwned;
 
-use super::{DEPTH, connection::PendingEvents};
+use super::{DEPTH, connection::PendingEvents, decode_value};
 use crate::{
     envelope::{Event, MORE, STREAM, STREAM_DONE},
     fault,
-    msgpack::{deserializer, get_value},
 };
 
 /// A response of many items that has begun.
@@ -44,19 +43,27 @@ impl Items {
     }
 
     fn poll_item<R: DeserializeOwned>(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<R>>> {
-        let payload = match self.next.take() {
-            Some(first) => Ok(first),
-            None => ready!(self.events.poll_next(cx)),
-        };
-        self.events.taken();
-        Poll::Ready(payload.and_then(|payload| self.item(&payload)).transpose())
+        loop {
+            let payload = match self.next.take() {
+                Some(first) => Ok(first),
+                None => ready!(self.events.poll_next(cx)),
+            };
+            // A server may grant us more credit than we need.
+            if let Ok(payload) = &payload
+                && self.event(payload).is_ok_and(|event| event.name == MORE)
+            {
+                continue;
+            }
+            self.events.taken();
+            return Poll::Ready(payload.and_then(|payload| self.item(&payload)).transpose());
+        }
     }
 
     /// The item in an event; `None` for the end.
     fn item<R: DeserializeOwned>(&self, payload: &[u8]) -> Result<Option<R>> {
         let Event { name, args, .. } = self.event(payload)?;
         match name {
-            STREAM => self.read(args).map(Some),
+            STREAM => decode_value(args, DEPTH).map(Some).map_err(|error| self.unreadable(&error.to_string())),
             STREAM_DONE => Ok(None),
             "ERR" => Err(fault::read(args)),
             _ => Err(self.unreadable(&format!("`{}` in a stream", name.escape_debug()))),
@@ -65,13 +72,6 @@ impl Items {
 
     fn event<'a>(&self, payload: &'a [u8]) -> Result<Event<'a>> {
         Event::decode(payload).map_err(|_| self.unreadable("no event"))
-    }
-
-    fn read<R: DeserializeOwned>(&self, value: &[u8]) -> Result<R> {
-        get_value(value, DEPTH).or_else(|error| {
-            let again = decode_again(&mut deserializer(value, DEPTH));
-            again.map_err(|_| self.unreadable(&error.to_string()))
-        })
     }
 
     fn unreadable(&self, reason: &str) -> RpcError {

@@ -12,6 +12,7 @@ use everywire_core::{
     wire::{Outgoing, decode_again, items_within},
 };
 use everywire_net::{Calls, Reconnecting, without_user_info};
+use rmp_serde::decode;
 use serde::{Serialize, de::DeserializeOwned};
 
 use self::{connection::Connection, items::Items};
@@ -115,19 +116,21 @@ pub(crate) fn decode<R: DeserializeOwned>(method: &str, payload: &[u8]) -> Resul
     let event = Event::decode(payload).map_err(|_| unreadable("no event".to_owned()))?;
     match event.name {
         // The array around the value is one more level.
-        "OK" => match get_value::<(R,)>(event.args, DEPTH + 1) {
+        "OK" => match decode_value(event.args, DEPTH + 1) {
             Ok((reply,)) => Ok(reply),
-            Err(error) => match decode_again(&mut deserializer(event.args, DEPTH + 1)) {
-                Ok((reply,)) => Ok(reply),
-                Err(_) => Err(unreadable(error.to_string())),
-            },
+            Err(error) => Err(unreadable(error.to_string())),
         },
         "ERR" => Err(fault::read(event.args)),
         STREAM | STREAM_DONE => Err(RpcError::unimplemented(format!(
-            "{method} responds with a stream; the trait has to return `Result<Streaming<T>>`"
+            "{method} responds with a stream; call it by a method that returns `Result<Streaming<T>>`"
         ))),
         _ => Err(unreadable("neither OK nor ERR".to_owned())),
     }
+}
+
+/// Reads a value, at most so deep.
+fn decode_value<R: DeserializeOwned>(value: &[u8], depth: usize) -> Result<R, decode::Error> {
+    get_value(value, depth).or_else(|error| decode_again(&mut deserializer(value, depth)).map_err(|_| error))
 }
 
 /// Host and port of a URL.

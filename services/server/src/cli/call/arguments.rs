@@ -170,7 +170,7 @@ mod tests {
                     &["job", "1000", "waits_ms=5"][..],
                     "there is no parameter `waits_ms`; usage: lock(name: String, ttl_ms: ",
                 ),
-                (&["nmae=job", "ttl_ms=5"], "there is no parameter `nmae`; usage: "),
+                (&["title=job", "ttl_ms=5"], "there is no parameter `title`; usage: "),
                 (&["a=b", "5"], "there is no parameter `a`; usage: "),
                 (&["name=job", "5"], "arguments are all named or all in order; usage: "),
             ] {

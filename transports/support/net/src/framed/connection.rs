@@ -113,7 +113,7 @@ impl<'a, IO: Io, F: Framing> Connection<'a, IO, F> {
                 Poll::Pending if self.state.calls.continued() > 0 => {
                     // Other connections have their turn.
                     cx.waker().wake_by_ref();
-                    return Poll::Pending;
+                    return self.poll_time(cx).map(Err);
                 }
                 Poll::Pending => return self.poll_time(cx).map(Err),
             }
