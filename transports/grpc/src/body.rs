@@ -6,12 +6,17 @@ use std::{
 };
 
 use bytes::Bytes;
-use h2::RecvStream;
+use h2::{Reason, RecvStream};
 use http::HeaderMap;
 use hyper::body::{Body as HttpBody, Frame};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Sleep, sleep},
+};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::{Status, body::Body as TonicBody};
+
+use crate::clock::DRAIN_TIME;
 
 /// The body of a request.
 pub(crate) struct Incoming(pub(crate) RecvStream);
@@ -35,17 +40,21 @@ impl HttpBody for Incoming {
 }
 
 /// The body of a response.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) enum Body {
     /// None: the headers are the whole response.
     #[default]
     Empty,
     /// One message with its prefix; the trailers of success follow.
     Message(Bytes),
-    /// The items of a reply and the trailers.
-    Items(TonicBody),
-    /// A body of the health or reflection service.
-    Endless(TonicBody),
+    /// Many messages and the trailers.
+    Many(Pin<Box<dyn Messages>>),
+}
+
+/// The messages of a body of many.
+pub(crate) trait Messages: HttpBody<Data = Bytes, Error = Status> + Send {
+    /// Ready if the body has to end although the peer has not taken what is being sent: why.
+    fn poll_end(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Reason>;
 }
 
 /// The body of a response of the health or reflection service. It may have no end of its own, such as that of health's
@@ -53,6 +62,8 @@ pub(crate) enum Body {
 pub(crate) struct Endless {
     inner: TonicBody,
     stopped: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// Runs while the peer does not take a message after that.
+    drain: Option<Pin<Box<Sleep>>>,
     ended: bool,
     _permit: OwnedSemaphorePermit,
 }
@@ -60,7 +71,7 @@ pub(crate) struct Endless {
 impl Endless {
     /// The stream of `inner`, which ends after `stopped`. Holds `permit` until then.
     pub(crate) fn new(inner: TonicBody, stopped: CancellationToken, permit: OwnedSemaphorePermit) -> Self {
-        Self { inner, stopped: Box::pin(stopped.cancelled_owned()), ended: false, _permit: permit }
+        Self { inner, stopped: Box::pin(stopped.cancelled_owned()), drain: None, ended: false, _permit: permit }
     }
 }
 
@@ -80,5 +91,13 @@ impl HttpBody for Endless {
         let mut trailers = HeaderMap::new();
         let added = Status::unavailable("the server is shutting down").add_header(&mut trailers);
         Poll::Ready(Some(added.map(|()| Frame::trailers(trailers))))
+    }
+}
+
+impl Messages for Endless {
+    fn poll_end(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Reason> {
+        ready!(self.stopped.as_mut().poll(cx));
+        let drain = self.drain.get_or_insert_with(|| Box::pin(sleep(DRAIN_TIME)));
+        drain.as_mut().poll(cx).map(|()| Reason::ENHANCE_YOUR_CALM)
     }
 }

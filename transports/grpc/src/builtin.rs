@@ -76,7 +76,7 @@ impl Builtins {
             if inner.is_end_stream() {
                 return Body::Empty;
             }
-            Body::Endless(TonicBody::new(Endless::new(inner, self.stopped.clone(), permit)))
+            Body::Many(Box::pin(Endless::new(inner, self.stopped.clone(), permit)))
         }))
     }
 

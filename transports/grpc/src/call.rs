@@ -10,7 +10,6 @@ use everywire_core::{
 use everywire_net::context;
 use http::{HeaderMap, Response};
 use serde::{Serialize, de::DeserializeOwned};
-use tonic::body::Body as TonicBody;
 
 use crate::{
     body::Body,
@@ -100,6 +99,6 @@ impl Call for GrpcCall<'_> {
 
     fn stream<R: Serialize + Send + 'static>(&mut self, method: &'static Method, items: Streaming<R>) -> Self::Reply {
         let items = Items::new(method, items, self.around.budget);
-        envelope::with_body(Body::Items(TonicBody::new(items)))
+        envelope::with_body(Body::Many(Box::pin(items)))
     }
 }

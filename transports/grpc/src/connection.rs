@@ -17,7 +17,7 @@ use everywire_core::{
     wire::{CancellationToken, Io, Socket},
 };
 use h2::{
-    RecvStream, SendStream,
+    RecvStream,
     server::{self, SendResponse},
 };
 use http::{Request, Response};
@@ -26,7 +26,6 @@ use tokio::{
     time::{Instant, timeout},
 };
 use tokio_util::sync::WaitForCancellationFutureOwned;
-use tonic::body::Body as TonicBody;
 
 use crate::{
     authority::AnyAuthority,
@@ -187,21 +186,14 @@ impl<S: Service, IO: Io> Connection<S, IO> {
         let sent = match body {
             Body::Empty => respond.send_response(head, true).map(drop),
             Body::Message(message) => self.send_queue.send(respond, head, message),
-            Body::Items(body) => respond.send_response(head, false).map(|stream| self.pipe(body, stream, None)),
-            Body::Endless(body) => {
-                let stop = Some(self.router.stop().clone());
-                respond.send_response(head, false).map(|stream| self.pipe(body, stream, stop))
-            }
+            Body::Many(body) => respond.send_response(head, false).map(|stream| {
+                let piping = pipe(body, stream, Arc::clone(&self.budget));
+                self.tasks.spawn(async { piping.await.map_or(None, |()| None) });
+            }),
         };
         if let Err(error) = sent {
             tracing::debug!(%error, "a response could not be sent");
         }
-    }
-
-    /// Sends a body of many messages. After `stop` the peer has little time for them.
-    fn pipe(&mut self, body: TonicBody, stream: SendStream<Piece>, stop: Option<CancellationToken>) {
-        let piping = pipe(body, stream, Arc::clone(&self.budget), stop);
-        self.tasks.spawn(async { piping.await.map_or(None, |()| None) });
     }
 
     fn is_busy(&self) -> bool {

@@ -1,7 +1,6 @@
 //! The body of a response of many items.
 
 use std::{
-    convert::Infallible,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -14,11 +13,14 @@ use everywire_core::{
     wire::{MessageBuffer, encode_item},
 };
 use futures_util::StreamExt;
+use h2::Reason;
 use http::HeaderMap;
 use hyper::body::{Body as HttpBody, Frame};
 use serde::Serialize;
+use tonic::Status;
 
 use crate::{
+    body::Messages,
     codec::{Enums, Output},
     envelope, status,
 };
@@ -66,9 +68,9 @@ impl<R: Serialize + 'static> Items<R> {
 
 impl<R: Serialize + 'static> HttpBody for Items<R> {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = Status;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let messages = self.next_messages(cx);
         if !messages.is_empty() {
             return Poll::Ready(Some(Ok(Frame::data(messages))));
@@ -77,5 +79,13 @@ impl<R: Serialize + 'static> HttpBody for Items<R> {
             return Poll::Pending;
         }
         Poll::Ready(self.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))))
+    }
+}
+
+impl<R: Serialize + 'static> Messages for Items<R> {
+    /// At the deadline of the call, for example.
+    fn poll_end(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Reason> {
+        let Some(items) = &mut self.rest else { return Poll::Pending };
+        items.poll_end(cx).map(|_| Reason::CANCEL)
     }
 }

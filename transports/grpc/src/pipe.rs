@@ -1,27 +1,21 @@
 //! Sends the bodies of many messages: replies that are streams, and those of the health and reflection services.
 
-use std::{
-    future::{pending, poll_fn},
-    pin::Pin,
-    sync::Arc,
-    task::Poll,
-};
+use std::{future::poll_fn, pin::Pin, sync::Arc, task::Poll};
 
 use bytes::Bytes;
-use everywire_core::{Budget, Limit, wire::CancellationToken};
+use everywire_core::{Budget, Limit};
 use h2::{Reason, SendStream};
-use hyper::body::{Body as _, Frame};
+use hyper::body::Frame;
 use tokio::time::sleep;
-use tonic::{Status, body::Body as TonicBody};
+use tonic::Status;
 
-use crate::{clock::DRAIN_TIME, send_queue::Piece};
+use crate::{body::Messages, send_queue::Piece};
 
 /// Sends `body` as fast as the peer takes it. The peer has `message_time` for each message.
 pub(crate) async fn pipe(
-    mut body: TonicBody,
+    mut body: Pin<Box<dyn Messages>>,
     mut stream: SendStream<Piece>,
     budget: Arc<Budget>,
-    stop: Option<CancellationToken>,
 ) -> Result<(), h2::Error> {
     while let Some(frame) = next(&mut body, &mut stream).await? {
         let Ok(frame) = frame else {
@@ -32,42 +26,29 @@ pub(crate) async fn pipe(
             Ok(message) => message,
             Err(frame) => return stream.send_trailers(frame.into_trailers().unwrap_or_default()),
         };
-        let is_late = tokio::select! {
+        let ended = tokio::select! {
             biased;
-            sent = send(message, &mut stream) => sent.map(|()| false)?,
-            () = late(&budget, stop.as_ref()) => true,
+            sent = send(message, &mut stream) => { sent?; continue }
+            reason = poll_fn(|cx| body.as_mut().poll_end(cx)) => reason,
+            () = sleep(budget.limits().message_time) => Reason::ENHANCE_YOUR_CALM,
         };
-        if is_late {
+        if ended == Reason::ENHANCE_YOUR_CALM {
             budget.record(Limit::MessageTime, "a peer did not take its reply");
-            stream.send_reset(Reason::ENHANCE_YOUR_CALM);
-            return Ok(());
         }
+        stream.send_reset(ended);
+        return Ok(());
     }
     stream.send_data(Piece::default(), true)
 }
 
-/// Completes when the time to take a message is over: `message_time`, or [`DRAIN_TIME`] after `stop`.
-async fn late(budget: &Budget, stop: Option<&CancellationToken>) {
-    let stopped = async {
-        match stop {
-            Some(stop) => stop.cancelled().await,
-            None => pending().await,
-        }
-    };
-    tokio::select! {
-        () = sleep(budget.limits().message_time) => {}
-        () = stopped => sleep(DRAIN_TIME).await,
-    }
-}
-
 /// The next frame, or an error if the peer resets the stream first.
 async fn next(
-    body: &mut TonicBody,
+    body: &mut Pin<Box<dyn Messages>>,
     stream: &mut SendStream<Piece>,
 ) -> Result<Option<Result<Frame<Bytes>, Status>>, h2::Error> {
     poll_fn(|cx| match stream.poll_reset(cx) {
         Poll::Ready(reset) => Poll::Ready(Err(reset.map_or_else(|error| error, h2::Error::from))),
-        Poll::Pending => Pin::new(&mut *body).poll_frame(cx).map(Ok),
+        Poll::Pending => body.as_mut().poll_frame(cx).map(Ok),
     })
     .await
 }

@@ -38,10 +38,6 @@ pub(crate) struct Router<S> {
 }
 
 impl<S: Service> Router<S> {
-    pub(crate) fn stop(&self) -> &CancellationToken {
-        &self.stop
-    }
-
     /// Ends the calls of health and reflection, which may have no other end.
     pub(crate) fn stop_builtins(&self) {
         self.shared.builtins.stop();
