@@ -124,6 +124,7 @@ where
 }
 
 /// Has `call` encode what a method returned, or why it did not run to its end.
+#[inline]
 fn send<C: Call>(outcome: Result<impl Outcome>, method: &'static Method, call: &mut C) -> C::Reply {
     match outcome {
         Ok(outcome) => outcome.send(method, call),

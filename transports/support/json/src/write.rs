@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::ser::{Formatter, Serializer};
 
 /// Writes `value` to `out`, and returns whether it has a `null`.
+#[inline]
 pub(crate) fn write(out: impl io::Write, value: &impl Serialize) -> serde_json::Result<bool> {
     let mut has_null = false;
     value.serialize(&mut Serializer::with_formatter(out, NoticesNull(&mut has_null)))?;
