@@ -16,7 +16,7 @@ use crate::{
     error::{self, RpcError},
     limits::Limit,
     service::{Call, Service},
-    streaming::{keep_stream, keep_until_end, past_deadline},
+    streaming::{end_with, keep_until_end, past_deadline},
 };
 
 /// Why [`run_until`] did not complete.
@@ -64,21 +64,18 @@ impl<S> Limited<S> {
 
     /// Counts a call that waits, and reserves what it keeps meanwhile. A connection may have many such calls, so each counts from its
     /// first byte.
-    fn start_waiting(&self, method: &Method, call: &mut impl Call) -> error::Result<Waits> {
+    fn start_waiting(
+        &self,
+        method: &Method,
+        call: &mut impl Call,
+    ) -> error::Result<Option<(WaitingPermit, Reservation)>> {
         let permit = self.budget.start_waiting_call()?;
         let mut reservation = self.budget.reserve();
         reservation.try_resize(FREE_BYTES + call.header_bytes())?;
-        let permit = keep_until_end(permit, method, call)?;
-        if method.streams() {
-            keep_stream(reservation, &self.end, call)?;
-            return Ok((None, None));
-        }
-        Ok((permit, Some(reservation)))
+        end_with(&self.end, method, call)?;
+        keep_until_end((permit, reservation), method, call)
     }
 }
-
-/// What a call holds while it waits.
-type Waits = (Option<WaitingPermit>, Option<Reservation>);
 
 impl<S: Service> Service for Limited<S> {
     fn services(&self) -> &Services {

@@ -1,9 +1,6 @@
 //! The types in the methods of a service's trait: what they take and what they return.
 
-use std::{
-    marker::PhantomData,
-    panic::{AssertUnwindSafe, catch_unwind},
-};
+use std::marker::PhantomData;
 
 use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
@@ -14,7 +11,7 @@ use crate::{
     descriptor::Method,
     error::Result,
     offload::{LONG_BYTES, offload_if},
-    service::{Call, panicked},
+    service::{Call, catch_panic},
     streaming::Streaming,
     weight::is_heavier,
 };
@@ -89,8 +86,7 @@ impl<T: Value + Send> Outcome for Result<T> {
             let long = self.as_ref().is_ok_and(|reply| is_heavier(reply, LONG_BYTES));
             offload_if(long, || call.reply(self))
         };
-        catch_unwind(AssertUnwindSafe(encode))
-            .unwrap_or_else(|panic| call.reply::<()>(Err(panicked(method, panic.as_ref()))))
+        catch_panic(method, encode).unwrap_or_else(|panic| call.reply::<()>(Err(panic)))
     }
 
     fn ask<C: Caller, A: Serialize + Send + Sync>(

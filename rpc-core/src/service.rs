@@ -1,6 +1,11 @@
 //! The server side of one service, and one request to it.
 
-use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Instant};
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Instant,
+};
 
 use futures_util::FutureExt;
 use serde::{Serialize, de::DeserializeOwned};
@@ -156,7 +161,13 @@ fn explain(method: &Method, error: RpcError) -> RpcError {
     RpcError::invalid_argument(format!("{}; usage: {}", error.message(), method.signature()))
 }
 
-pub(crate) fn panicked(method: &Method, panic: &(dyn Any + Send)) -> RpcError {
+/// Runs `f`; a panic in it is an `INTERNAL` error.
+#[inline]
+pub(crate) fn catch_panic<T>(method: &Method, f: impl FnOnce() -> T) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(f)).map_err(|panic| panicked(method, panic.as_ref()))
+}
+
+fn panicked(method: &Method, panic: &(dyn Any + Send)) -> RpcError {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
     RpcError::internal(format_args!("{} panicked: {text}", method.path()))

@@ -16,7 +16,7 @@ use futures_util::{
 use tokio::sync::mpsc;
 
 pub use self::served::encode_item;
-pub(crate) use self::served::{Guards, KnownGuards, keep_stream, keep_until_end, past_deadline};
+pub(crate) use self::served::{Guards, KnownGuards, end_with, keep_until_end, past_deadline};
 use crate::error::{Result, RpcError};
 
 /// A reply of many items: `async fn watch(&self) -> Result<Streaming<u32>>` in the trait of a service.

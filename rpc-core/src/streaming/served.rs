@@ -1,8 +1,8 @@
 //! A stream as a server sends it.
 
 use std::{
+    any::Any,
     mem,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, PoisonError, Weak},
     task::Poll,
     time::Instant,
@@ -15,12 +15,11 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::Streaming;
 use crate::{
-    budget::{Reservation, WaitingPermit},
     context::Context,
     descriptor::Method,
     error::{Result, RpcError},
     offload::{LONG_BYTES, offload_if},
-    service::{Call, panicked},
+    service::{Call, catch_panic},
     weight::is_heavier,
 };
 
@@ -29,9 +28,8 @@ use crate::{
 pub(crate) struct Guards {
     /// Cancels the context of the call.
     _cancellation: Option<DropGuard>,
-    /// Counts a call that replies with a stream.
-    permits: Vec<WaitingPermit>,
-    reservation: Option<Reservation>,
+    /// What a call holds that replies with a stream, such as its permits.
+    held: Vec<Box<dyn Any + Send>>,
     /// Cancelled at the end of the server's grace period.
     end: Option<CancellationToken>,
 }
@@ -59,33 +57,27 @@ impl KnownGuards {
     }
 }
 
-/// Returns `permit`, to be kept until the reply to `call`. If that is a stream, it is kept until its end instead.
-pub(crate) fn keep_until_end(
-    permit: WaitingPermit,
-    method: &Method,
-    call: &mut impl Call,
-) -> Result<Option<WaitingPermit>> {
+/// Returns `held`, to be kept until the reply to `call`. If that is a stream, it is kept until its end instead.
+pub(crate) fn keep_until_end<T: Send + 'static>(held: T, method: &Method, call: &mut impl Call) -> Result<Option<T>> {
     if !method.streams() {
-        return Ok(Some(permit));
+        return Ok(Some(held));
     }
-    call.context()?.guards.with(|guards| guards.permits.push(permit));
+    call.context()?.guards.with(|guards| guards.held.push(Box::new(held)));
     Ok(None)
 }
 
-/// Keeps the `reservation` of a call that replies with a stream until its end, which comes with `end` at the latest.
-pub(crate) fn keep_stream(reservation: Reservation, end: &CancellationToken, call: &mut impl Call) -> Result<()> {
-    call.context()?.guards.with(|guards| {
-        guards.reservation = Some(reservation);
-        guards.end = Some(end.clone());
-    });
+/// Has the stream that is the reply to `call`, if it is one, end with `end`.
+pub(crate) fn end_with(end: &CancellationToken, method: &Method, call: &mut impl Call) -> Result<()> {
+    if method.streams() {
+        call.context()?.guards.with(|guards| guards.end = Some(end.clone()));
+    }
     Ok(())
 }
 
 /// Has a wire `encode` an item of the stream that `method` replies with. A long one doesn't block other tasks on the worker thread, and a
 /// panic is an `INTERNAL` error. For authors of wires.
 pub fn encode_item<R: Serialize, T>(method: &Method, item: &R, encode: impl FnOnce(&R) -> Result<T>) -> Result<T> {
-    let encoded = catch_unwind(AssertUnwindSafe(|| offload_if(is_heavier(item, LONG_BYTES), || encode(item))));
-    encoded.unwrap_or_else(|panic| Err(panicked(method, panic.as_ref())))
+    catch_panic(method, || offload_if(is_heavier(item, LONG_BYTES), || encode(item))).flatten()
 }
 
 /// The error at the deadline of a call of `method`.
@@ -102,8 +94,7 @@ impl<T: 'static> Streaming<T> {
         let end = guards.end.clone();
         let items = Self::new(stream::poll_fn(move |cx| {
             let _until_the_end = &guards;
-            catch_unwind(AssertUnwindSafe(|| self.poll_next_unpin(cx)))
-                .unwrap_or_else(|panic| Poll::Ready(Some(Err(panicked(method, panic.as_ref())))))
+            catch_panic(method, || self.poll_next_unpin(cx)).unwrap_or_else(|panic| Poll::Ready(Some(Err(panic))))
         }));
         let deadline = deadline.map(|deadline| sleep_until(deadline.into()));
         items.until(deadline, move || past_deadline(method)).until(end.map(CancellationToken::cancelled_owned), || {

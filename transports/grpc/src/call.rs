@@ -36,12 +36,12 @@ pub(crate) struct Around<'a> {
     /// Whether the client asks for a compressed reply. A short one is not compressed.
     pub(crate) gzip: bool,
     /// The enums with data in the types of the method.
-    pub(crate) enums: Enums<'static>,
+    pub(crate) enums: Enums<'a>,
 }
 
 impl<'a> Around<'a> {
     /// Of a request that arrives without a connection.
-    pub(crate) fn nothing(budget: &'a Arc<Budget>, method: &'static Method) -> Self {
+    pub(crate) fn nothing(budget: &'a Arc<Budget>, method: &'a Method) -> Self {
         let enums = Enums::new(method.enums_with_data());
         Self { headers: HeaderMap::new(), deadline: None, peer: &Peer::LOCAL, budget, gzip: false, enums }
     }

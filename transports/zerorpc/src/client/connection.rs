@@ -92,7 +92,7 @@ struct Channel {
 /// Who waits for what arrives in a channel.
 enum Receiver {
     Response(oneshot::Sender<Result<Bytes>>),
-    Events(mpsc::Sender<Result<Bytes>>),
+    Events { events: mpsc::Sender<Result<Bytes>>, has_begun: bool },
 }
 
 impl Receiver {
@@ -100,7 +100,7 @@ impl Receiver {
     fn end(self, event: Result<Bytes>) {
         match self {
             Self::Response(receiver) => drop(receiver.send(event)),
-            Self::Events(receiver) => drop(receiver.try_send(event)),
+            Self::Events { events, .. } => drop(events.try_send(event)),
         }
     }
 }
@@ -152,7 +152,7 @@ impl Connection {
     ) -> Result<PendingEvents> {
         // Beside those that are granted, one may say that the stream has begun, and one that it is lost.
         let (sender, events) = mpsc::channel(MOST_GRANTED as usize + 2);
-        let number = self.send(method, args, outgoing, Receiver::Events(sender))?;
+        let number = self.send(method, args, outgoing, Receiver::Events { events: sender, has_begun: false })?;
         Ok(PendingEvents { pending: Pending { connection: self, number }, events, granted: 1 })
     }
 
@@ -226,9 +226,15 @@ impl Open {
     fn receive(&mut self, number: u64, name: &str, payload: &Bytes) -> Option<Receiver> {
         let channel = self.channels.get_mut(&number)?;
         channel.missed = 0;
-        match (name, &channel.receiver) {
-            (STREAM | MORE, Receiver::Events(receiver)) => {
-                if receiver.try_send(Ok(payload.clone())).is_ok() || name == MORE {
+        match (name, &mut channel.receiver) {
+            // Credit tells the reader only that the stream has begun.
+            (MORE, Receiver::Events { events, has_begun: has_begun @ false }) => {
+                *has_begun = events.try_send(Ok(payload.clone())).is_ok();
+                None
+            }
+            (STREAM, Receiver::Events { events, has_begun }) => {
+                *has_begun = true;
+                if events.try_send(Ok(payload.clone())).is_ok() {
                     return None;
                 }
                 let Channel { id, .. } = self.channels.remove(&number)?;

@@ -43,20 +43,12 @@ impl Items {
     }
 
     fn poll_item<R: DeserializeOwned>(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<R>>> {
-        loop {
-            let payload = match self.next.take() {
-                Some(first) => Ok(first),
-                None => ready!(self.events.poll_next(cx)),
-            };
-            // A server may grant us more credit than we need.
-            if let Ok(payload) = &payload
-                && self.event(payload).is_ok_and(|event| event.name == MORE)
-            {
-                continue;
-            }
-            self.events.taken();
-            return Poll::Ready(payload.and_then(|payload| self.item(&payload)).transpose());
-        }
+        let payload = match self.next.take() {
+            Some(first) => Ok(first),
+            None => ready!(self.events.poll_next(cx)),
+        };
+        self.events.taken();
+        Poll::Ready(payload.and_then(|payload| self.item(&payload)).transpose())
     }
 
     /// The item in an event; `None` for the end.

@@ -2,13 +2,13 @@
 
 use std::{error::Error, time::Duration};
 
-use everywire::{Code, Context, Limits, Result, RpcError, grpc};
-use everywire_net::with_causes;
+use everywire::{Code, Limits, Result, RpcError, grpc, wire::Outgoing};
+use everywire_net::{context, with_causes};
 use tokio_stream::once;
 use tonic::{
     Request, Status, Streaming,
     client::Grpc as TonicClient,
-    codegen::http::{HeaderMap, HeaderName, HeaderValue, uri::PathAndQuery},
+    codegen::http::{HeaderMap, uri::PathAndQuery},
     metadata::MetadataMap,
     transport::{self, Channel, Endpoint},
 };
@@ -37,7 +37,9 @@ impl Grpc {
         let client = TonicClient::new(channel)
             .max_decoding_message_size(limits.message_bytes)
             .max_encoding_message_size(limits.message_bytes);
-        Ok(Self { client, timeout, metadata: metadata(&location.context)? })
+        let mut headers = HeaderMap::new();
+        context::write(&mut headers, &Outgoing::new(&location.context, timeout), None);
+        Ok(Self { client, timeout, metadata: MetadataMap::from_headers(headers) })
     }
 
     /// Calls the method at `path`, such as `/demo.v1.Calculator/Add`, whose request and reply are one message each.
@@ -66,15 +68,6 @@ impl Grpc {
         client.ready().await.map_err(|error| RpcError::unavailable(with_causes(&error)))?;
         Ok(client)
     }
-}
-
-/// The metadata of a context. Values of names that end in `-bin` are in base64 there, as they are on the wire.
-fn metadata(context: &Context) -> Result<MetadataMap> {
-    let headers = context.metadata.iter().map(|(name, value)| {
-        let invalid = || RpcError::invalid_argument(format!("`{name}` can't be sent as metadata of gRPC"));
-        Ok((name.parse::<HeaderName>().map_err(|_| invalid())?, HeaderValue::from_str(value).map_err(|_| invalid())?))
-    });
-    headers.collect::<Result<HeaderMap>>().map(MetadataMap::from_headers)
 }
 
 fn to_path(path: &str) -> Result<PathAndQuery> {
