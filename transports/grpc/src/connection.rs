@@ -106,6 +106,7 @@ impl<S: Service, IO: Io> Connection<S, IO> {
     }
 
     /// Reads and writes, then runs the calls. What they send wakes the connection, which then writes it.
+    #[inline]
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), h2::Error>> {
         if !self.is_draining && self.stop.as_mut().poll(cx).is_ready() {
             self.drain();
