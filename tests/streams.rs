@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where its assumption does")]
 
 use std::{
+    io,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -13,11 +14,11 @@ use std::{
 use everywire::{
     Budget, Caller, Code, Context, Limits, Origin, Result, RpcError, Server, Service, Streaming, Tcp,
     descriptor::{Method, Services},
-    grpc, memory,
+    grpc, jsonrpc, memory,
     schemars::JsonSchema,
     serde::{Deserialize, Serialize, Serializer},
     service,
-    wire::{Call, CancellationToken},
+    wire::{Call, CancellationToken, Connection, Io, Protocol},
     xmlrpc, zerorpc,
 };
 use everywire_testing::soon;
@@ -167,12 +168,16 @@ impl Numbers for Probe {
     }
 }
 
+async fn bind() -> Tcp {
+    Tcp::bind("127.0.0.1:0").await.unwrap()
+}
+
 /// A server on every wire that has streams.
 struct Wires {
     probe: Probe,
     budget: Arc<Budget>,
-    grpc: String,
-    zerorpc: String,
+    /// One for each wire that has streams.
+    urls: Vec<String>,
     stop: CancellationToken,
     serving: JoinHandle<Result<()>>,
 }
@@ -184,16 +189,23 @@ impl Wires {
 
     async fn serve_within(limits: Limits) -> Self {
         let probe = Probe::new();
-        let [first, second] = [Tcp::bind("127.0.0.1:0").await.unwrap(), Tcp::bind("127.0.0.1:0").await.unwrap()];
-        let grpc = format!("grpc://{}", first.address());
-        let zerorpc = format!("zerorpc://{}", second.address());
-        let server = Server::with_limits(NumbersService::new(probe.clone()), limits)
-            .grace(Duration::from_millis(100))
-            .mount((first, grpc::Server::new()))
-            .mount((second, zerorpc::Server::new()));
+        let server = Server::with_limits(NumbersService::new(probe.clone()), limits).grace(Duration::from_millis(100));
+        let (grpc, zerorpc, jsonrpc, xmlrpc) = (bind().await, bind().await, bind().await, bind().await);
+        let urls = vec![
+            format!("grpc://{}", grpc.address()),
+            format!("zerorpc://{}", zerorpc.address()),
+            format!("jsonrpc://{}", jsonrpc.address()),
+            format!("ws://{}", jsonrpc.address()),
+            format!("xmlrpc://{}", xmlrpc.address()),
+        ];
+        let server = server
+            .mount((grpc, grpc::Server::new()))
+            .mount((zerorpc, zerorpc::Server::new()))
+            .mount((jsonrpc, jsonrpc::Server::new()))
+            .mount((xmlrpc, xmlrpc::Server::new()));
         let (budget, stop) = (server.budget(), CancellationToken::new());
         let serving = tokio::spawn(server.serve_until(stop.clone().cancelled_owned()));
-        Self { probe, budget, grpc, zerorpc, stop, serving }
+        Self { probe, budget, urls, stop, serving }
     }
 
     fn memory(&self) -> NumbersClient<memory::Client<NumbersService<Probe>>> {
@@ -202,11 +214,6 @@ impl Wires {
 
     async fn over(&self, url: &str) -> NumbersClient<everywire::Client> {
         NumbersClient::new(everywire::connect(url).await.unwrap())
-    }
-
-    /// The URLs of the wires that have streams.
-    fn urls(&self) -> [&str; 2] {
-        [&self.grpc, &self.zerorpc]
     }
 }
 
@@ -325,7 +332,7 @@ async fn items_arrive_in_order_and_an_error_behind_them() {
     let wires = Wires::serve().await;
     items_are_in_order(&wires.memory()).await;
     an_error_follows_its_items(&wires.memory()).await;
-    for url in wires.urls() {
+    for url in &wires.urls {
         let client = wires.over(url).await;
         items_are_in_order(&client).await;
         an_error_follows_its_items(&client).await;
@@ -336,7 +343,7 @@ async fn items_arrive_in_order_and_an_error_behind_them() {
 async fn a_stream_ends_when_nobody_wants_it_any_longer() {
     let wires = Wires::serve().await;
     a_stream_ends_early(&wires.memory(), &wires.probe, true).await;
-    for url in wires.urls() {
+    for url in &wires.urls {
         a_stream_ends_early(&wires.over(url).await, &wires.probe, false).await;
         soon(url, async {
             while wires.budget.calls() > 0 {
@@ -351,7 +358,7 @@ async fn a_stream_ends_when_nobody_wants_it_any_longer() {
 async fn a_reader_sets_the_pace() {
     let wires = Wires::serve().await;
     a_slow_reader_slows_the_server(&wires.memory(), &wires.probe, true).await;
-    for url in wires.urls() {
+    for url in &wires.urls {
         a_slow_reader_slows_the_server(&wires.over(url).await, &wires.probe, false).await;
     }
 }
@@ -360,7 +367,7 @@ async fn a_reader_sets_the_pace() {
 async fn open_streams_are_calls_that_wait() {
     let limits = Limits { waiting_calls: 3, calls_in_flight: 1, ..Limits::default() };
     let wires = Wires::serve_within(limits).await;
-    for url in wires.urls() {
+    for url in &wires.urls {
         let client = wires.over(url).await;
         let mut open = Vec::new();
         for _ in 0..3 {
@@ -413,17 +420,17 @@ async fn a_layer_may_replace_the_context_of_a_stream() {
 async fn a_shutdown_ends_streams_after_the_grace_period() {
     let wires = Wires::serve().await;
     let mut open = Vec::new();
-    for url in wires.urls() {
+    for url in &wires.urls {
         let mut items = wires.over(url).await.wait(&Context::new()).await.unwrap();
         assert_eq!(next(&mut items).await, Some(Ok(7)));
         open.push((url, items));
     }
     // Nobody reads these: over zerorpc there is no credit for their end.
     let mut unread = Vec::new();
-    for url in wires.urls() {
+    for url in &wires.urls {
         unread.push(wires.over(url).await.texts(&Context::new(), 10).await.unwrap());
     }
-    wires.probe.opened(4).await;
+    wires.probe.opened(2 * wires.urls.len()).await;
     wires.stop.cancel();
     for (url, mut items) in open {
         let error = next(&mut items).await.unwrap().unwrap_err();
@@ -439,7 +446,7 @@ async fn a_shutdown_ends_streams_after_the_grace_period() {
 async fn a_server_that_is_gone_is_an_error_and_never_an_end() {
     let wires = Wires::serve().await;
     let mut open = Vec::new();
-    for url in wires.urls() {
+    for url in &wires.urls {
         let mut items = wires.over(url).await.wait(&Context::new()).await.unwrap();
         assert_eq!(next(&mut items).await, Some(Ok(7)));
         open.push((url, items));
@@ -451,14 +458,30 @@ async fn a_server_that_is_gone_is_an_error_and_never_an_end() {
     }
 }
 
+/// A wire that has no streams.
+struct Lines;
+
+impl Protocol for Lines {
+    const NAME: &'static str = "lines";
+    const SCHEME: &'static str = "lines";
+    type Shared = ();
+
+    fn start(self, _services: &Services) -> Result<()> {
+        Ok(())
+    }
+
+    async fn serve<S: Service>(_: Arc<()>, _: S, _: Connection<impl Io>) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 #[tokio::test]
 async fn a_wire_without_streams_rejects_them_by_name() {
-    let tcp = Tcp::bind("127.0.0.1:0").await.unwrap();
-    let server = Server::new(NumbersService::new(Probe::new())).mount((tcp, xmlrpc::Server::new()));
+    let server = Server::new(NumbersService::new(Probe::new())).mount((bind().await, Lines));
     let error = server.serve_until(std::future::ready(())).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "FAILED_PRECONDITION: xmlrpc can't carry probe.v1.Numbers: it has no streams, and these methods need them: \
+        "FAILED_PRECONDITION: lines can't carry probe.v1.Numbers: it has no streams, and these methods need them: \
          count, fail, reject, panic, wait, texts, \
          unwritable"
     );

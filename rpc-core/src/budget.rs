@@ -98,7 +98,9 @@ impl Budget {
     pub fn exceeded(&self, limit: Limit, what: impl fmt::Display) -> RpcError {
         self.record(limit, &what);
         let code = match limit {
-            Limit::HandshakeTime | Limit::IdleTime | Limit::MessageTime | Limit::CallTime => Code::DeadlineExceeded,
+            Limit::HandshakeTime | Limit::IdleTime | Limit::MessageTime | Limit::CallTime | Limit::StreamIdleTime => {
+                Code::DeadlineExceeded
+            }
             _ => Code::ResourceExhausted,
         };
         RpcError::new(code, format!("{what}; the limit {} is {}", limit.name(), limit.value(&self.limits)))

@@ -85,4 +85,6 @@ limits! {
     batch_calls: usize = 1_000, BatchCalls;
     /// Bytes of replies that one connection may leave unread; reading pauses at the limit. Default 1 MiB.
     unsent_bytes: usize = 1 << 20, UnsentBytes;
+    /// How long a [stream](crate::Streaming) over HTTP/1 stays open between two calls for its items. Default 60 s.
+    stream_idle_time: Duration = Duration::from_mins(1), StreamIdleTime;
 }

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, OnceLock, PoisonError},
 };
 
 use bytes::Bytes;
@@ -14,6 +14,7 @@ use everywire_json::{Cancellable, answer_at};
 use everywire_net::{
     context, encoding,
     http1::{self, not_post, not_received, rejection},
+    pull::OpenStreams,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body_util::Full;
@@ -24,7 +25,8 @@ use hyper::{
 
 use crate::{
     frames::accept_key,
-    gate::{Gate, Shared},
+    gate::{Gate, Session, Shared},
+    push::Answer,
     session::{self, Message},
 };
 
@@ -40,36 +42,46 @@ pub(crate) struct Connection<S> {
     stop: CancellationToken,
     /// The session that a request opened, to begin once hyper has sent the response.
     opened: Mutex<Option<Opened>>,
-    /// The calls of that session.
-    calls: Cancellable,
 }
 
 impl<S: Service> Connection<S> {
     pub(crate) fn new(shared: Shared<S>, stop: CancellationToken) -> Self {
-        Self { shared, stop, opened: Mutex::new(None), calls: Cancellable::default() }
+        Self { shared, stop, opened: Mutex::new(None) }
     }
 
     /// Serves until the peer closes, or until the stop and the end of the calls in flight.
     pub(crate) async fn serve<IO: Io>(self, socket: Socket<IO>) -> io::Result<()> {
-        let Shared { common, budget, waiting, .. } = &self.shared;
+        let Shared { common, budget, .. } = &self.shared;
         let respond = |request| self.respond(request);
         let served = http1::serve(socket, budget, &common.origins, &self.stop, respond).await;
         let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(Opened { upgrade, headers }) = opened else { return served.map_err(io::Error::other) };
         let Some((socket, read)) = http1::upgraded::<IO>(upgrade).await else { return Ok(()) };
-        let call = |message, is_stopping| self.call(message, &headers, is_stopping);
-        session::serve(socket, read, call, budget, waiting, &self.stop).await
+        let session = Session { calls: Cancellable::default(), streams: OpenStreams::of_connection() };
+        let call = |message, is_stopping| self.call(message, &session, &headers, is_stopping);
+        session::serve(socket, read, &self.shared, &session.streams, call, &self.stop).await
     }
 
     /// The answer to a message of a session.
     fn call<'a>(
         &'a self,
         message: Message,
+        session: &'a Session,
         headers: &'a HeaderMap,
         is_stopping: bool,
-    ) -> impl Future<Output = Option<Encoded>> + use<'a, S> {
-        let gate = Gate { shared: &self.shared, calls: Some(&self.calls), headers, deadline: None, is_stopping };
-        async move { answer_at(&gate, &message.bytes).await }
+    ) -> impl Future<Output = Answer> + use<'a, S> {
+        let gate = Gate {
+            shared: &self.shared,
+            session: Some(session),
+            subscription: OnceLock::new(),
+            headers,
+            deadline: None,
+            is_stopping,
+        };
+        async move {
+            let response = answer_at(&gate, &message.bytes).await;
+            Answer::Response(response, gate.subscription.into_inner())
+        }
     }
 
     async fn respond(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
@@ -90,7 +102,14 @@ impl<S: Service> Connection<S> {
             Err(error) => return rejected(not_received(&error), &error),
         };
         let is_stopping = self.stop.is_cancelled();
-        let gate = Gate { shared: &self.shared, calls: None, headers: &head.headers, deadline, is_stopping };
+        let gate = Gate {
+            shared: &self.shared,
+            session: None,
+            subscription: OnceLock::new(),
+            headers: &head.headers,
+            deadline,
+            is_stopping,
+        };
         match answer_at(&gate, &body.bytes).await {
             Some(answer) => self.sent(answer, &head.headers),
             // Every client accepts an empty 200; half of them take a 204 for a failure.

@@ -1,10 +1,13 @@
 //! What the messages of one connection are addressed to: the service, and the document that describes it.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Instant,
+};
 
 use everywire_core::{Budget, Context, Peer, Result, RpcError, Service, wire::Waiting};
-use everywire_json::{Cancellable, Endpoint};
-use everywire_net::{WebOrigins, context};
+use everywire_json::{Cancellable, Endpoint, Subscription, is_of_open_stream};
+use everywire_net::{WebOrigins, context, pull::OpenStreams};
 use http::HeaderMap;
 use serde_json::value::RawValue;
 
@@ -17,6 +20,8 @@ pub struct Common {
     /// The service's `OpenRPC` document.
     pub(crate) document: Box<RawValue>,
     pub(crate) origins: WebOrigins,
+    /// The streams of calls over HTTP.
+    pub(crate) streams: Arc<OpenStreams>,
 }
 
 /// What the calls of one connection share.
@@ -28,11 +33,20 @@ pub(crate) struct Shared<S> {
     pub(crate) peer: Peer,
 }
 
+/// What the calls of one WebSocket share besides.
+pub(crate) struct Session {
+    /// Those that later messages can cancel.
+    pub(crate) calls: Cancellable,
+    pub(crate) streams: Arc<OpenStreams>,
+}
+
 /// What one message is addressed to.
 pub(crate) struct Gate<'a, S> {
     pub(crate) shared: &'a Shared<S>,
-    /// The calls of a WebSocket, which later messages can cancel.
-    pub(crate) calls: Option<&'a Cancellable>,
+    /// Over a WebSocket.
+    pub(crate) session: Option<&'a Session>,
+    /// What the message has subscribed to.
+    pub(crate) subscription: OnceLock<Box<Subscription>>,
     /// Those of the request, or of the one that opened the WebSocket.
     pub(crate) headers: &'a HeaderMap,
     pub(crate) deadline: Option<Instant>,
@@ -52,7 +66,7 @@ impl<S: Service> Endpoint for Gate<'_, S> {
     }
 
     fn cancellable(&self) -> Option<&Cancellable> {
-        self.calls
+        self.session.map(|session| &session.calls)
     }
 
     fn peer(&self) -> &Peer {
@@ -61,7 +75,7 @@ impl<S: Service> Endpoint for Gate<'_, S> {
 
     fn header_bytes(&self) -> usize {
         // All calls of a WebSocket share the headers of its handshake.
-        if self.calls.is_some() { 0 } else { context::bytes(self.headers) }
+        if self.session.is_some() { 0 } else { context::bytes(self.headers) }
     }
 
     fn deadline(&self) -> Option<Instant> {
@@ -78,11 +92,19 @@ impl<S: Service> Endpoint for Gate<'_, S> {
     }
 
     fn takes_metadata(&self) -> bool {
-        self.calls.is_some()
+        self.session.is_some()
+    }
+
+    fn streams(&self) -> Option<&Arc<OpenStreams>> {
+        Some(self.session.map_or(&self.shared.common.streams, |session| &session.streams))
+    }
+
+    fn subscribe(&self, subscription: Subscription) -> bool {
+        self.session.is_some() && self.subscription.set(Box::new(subscription)).is_ok()
     }
 
     fn answer_itself(&self, method: &str) -> Option<Result<&RawValue>> {
-        if self.is_stopping {
+        if self.is_stopping && !is_of_open_stream(method) {
             return Some(Err(RpcError::unavailable("the server is shutting down")));
         }
         (method == DISCOVER).then_some(Ok(&self.shared.common.document))

@@ -48,6 +48,7 @@ mod frames;
 #[doc(hidden)]
 pub mod fuzz;
 mod gate;
+mod push;
 pub mod schema;
 mod server;
 mod session;

@@ -7,7 +7,7 @@ use everywire_core::{
     descriptor::{ServiceDescriptor, Services},
     wire::{self, Io, Protocol},
 };
-use everywire_net::WebOrigins;
+use everywire_net::{WebOrigins, pull::OpenStreams};
 use serde_json::value::to_raw_value;
 
 use crate::{
@@ -53,6 +53,7 @@ impl Server {
 impl Protocol for Server {
     const NAME: &'static str = "jsonrpc";
     const SCHEME: &'static str = "http";
+    const STREAMS: bool = true;
     type Shared = Common;
 
     fn check(&self, descriptor: &ServiceDescriptor) -> Result<()> {
@@ -61,7 +62,7 @@ impl Protocol for Server {
 
     fn start(self, services: &Services) -> Result<Common> {
         let document = to_raw_value(&schema::openrpc_of(services)).map_err(RpcError::internal)?;
-        Ok(Common { document, origins: self.origins })
+        Ok(Common { document, origins: self.origins, streams: OpenStreams::of_listener() })
     }
 
     async fn serve<S: Service>(

@@ -4,14 +4,22 @@ use std::{future::poll_fn, io, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use everywire_core::{
-    Budget, Limit, RpcError,
-    wire::{CancellationToken, Encoded, FREE_BYTES, Io, Reservation, Socket, Waiting},
+    Budget, Limit, Peer, RpcError,
+    wire::{CancellationToken, FREE_BYTES, Io, Reservation, Socket, Waiting},
 };
-use everywire_json::{cancelled_before, cancelled_by};
-use everywire_net::framed::{Connection, Ended, Framing, SendQueue, State, Taken};
+use everywire_json::{Subscription, cancelled_before, cancelled_by};
+use everywire_net::{
+    framed::{Connection, Ended, Framing, SendQueue, State, Taken},
+    pull::OpenStreams,
+};
+use futures_util::future::{BoxFuture, Either};
 use tokio::io::AsyncWriteExt;
 
-use crate::frames::{self, Assembler, Close, PING, PONG, TEXT, put_header};
+use crate::{
+    frames::{self, Assembler, Close, PING, PONG, put_header},
+    gate::Shared,
+    push::Answer,
+};
 
 /// How often a session is pinged; more often if that is a large part of `idle_time`.
 const PING_INTERVAL: Duration = Duration::from_secs(5);
@@ -38,20 +46,20 @@ pub(crate) struct Message {
 /// | calls nothing | `idle_time`: close 1001 |
 /// | leaves while reading pauses | the socket tells, and its calls are cancelled |
 /// | disappears without closing | pings, unanswered for `message_time` |
-pub(crate) async fn serve<IO, F>(
+pub(crate) async fn serve<IO, S, F>(
     socket: Socket<IO>,
     read: Bytes,
+    shared: &Shared<S>,
+    streams: &Arc<OpenStreams>,
     answer: impl Fn(Message, bool) -> F,
-    budget: &Arc<Budget>,
-    waiting: &Waiting,
     stop: &CancellationToken,
 ) -> io::Result<()>
 where
     IO: Io,
-    F: Future<Output = Option<Encoded>>,
+    F: Future<Output = Answer>,
 {
-    let mut session =
-        Connection::new(socket, BytesMut::from(&read[..]), WebSocket::new(answer, budget, waiting), budget);
+    let websocket = WebSocket::new(shared, streams, answer);
+    let mut session = Connection::new(socket, BytesMut::from(&read[..]), websocket, &shared.budget);
     let close = match session.run(stop).await {
         Ok(Ended::Left) => return Err(io::ErrorKind::UnexpectedEof.into()),
         Ok(Ended::Drained) => Close::new(Close::GOING_AWAY, "the server is shutting down"),
@@ -71,6 +79,8 @@ struct WebSocket<'a, A> {
     answer: A,
     budget: &'a Budget,
     waiting: &'a Waiting,
+    streams: &'a Arc<OpenStreams>,
+    peer: &'a Peer,
     assembler: Assembler,
     ping_interval: Duration,
     unanswered_pings: u32,
@@ -89,31 +99,41 @@ impl From<io::Error> for End {
 }
 
 impl<'a, A> WebSocket<'a, A> {
-    fn new(answer: A, budget: &'a Budget, waiting: &'a Waiting) -> Self {
+    fn new<S>(shared: &'a Shared<S>, streams: &'a Arc<OpenStreams>, answer: A) -> Self {
+        let Shared { budget, waiting, peer, .. } = shared;
         let ping_interval = PING_INTERVAL.min(budget.limits().idle_time / PINGS_PER_IDLE_TIME);
         let ping_interval = ping_interval.max(Duration::from_millis(1));
-        Self { answer, budget, waiting, assembler: Assembler::default(), ping_interval, unanswered_pings: 0 }
+        let assembler = Assembler::default();
+        Self { answer, budget, waiting, streams, peer, assembler, ping_interval, unanswered_pings: 0 }
     }
+}
+
+/// What a call begins with.
+enum Begin {
+    /// With a message.
+    Message(BytesMut),
+    /// With the next items of a subscription.
+    Next(Box<Subscription>),
 }
 
 impl<A, F> Framing for WebSocket<'_, A>
 where
     A: Fn(Message, bool) -> F,
-    F: Future<Output = Option<Encoded>>,
+    F: Future<Output = Answer>,
 {
-    type Message = BytesMut;
-    type Call = F;
+    type Message = Begin;
+    type Call = Either<F, BoxFuture<'static, Answer>>;
     type Channel = ();
     type Error = End;
 
     const TICKS_WHEN_IDLE: bool = true;
 
-    fn take(&mut self, state: &mut State<Self>) -> Result<Taken<(), BytesMut>, End> {
+    fn take(&mut self, state: &mut State<Self>) -> Result<Taken<(), Begin>, End> {
         match self.assembler.take(&mut state.input, self.budget.limits().message_bytes) {
             Ok(frames::Taken::Missing(missing)) => return Ok(Taken::Missing(missing)),
             Ok(frames::Taken::Message(message)) => {
                 let bytes = message.len();
-                return Ok(Taken::Message((), message, bytes));
+                return Ok(Taken::Message((), Begin::Message(message), bytes));
             }
             Ok(frames::Taken::Ping(payload)) => put_control(&mut state.output, PONG, &payload),
             Ok(frames::Taken::Pong) => {}
@@ -135,8 +155,9 @@ where
     }
 
     /// A cancellation takes effect at once, also on calls that are held back.
-    fn overtakes(&mut self, message: &BytesMut, state: &mut State<Self>) -> bool {
-        let Some(id) = cancelled_by(message) else {
+    fn overtakes(&mut self, message: &Begin, state: &mut State<Self>) -> bool {
+        let id = if let Begin::Message(message) = message { cancelled_by(message) } else { None };
+        let Some(id) = id else {
             if state.calls.held_bytes() == 0 {
                 let what = "a peer has as many calls in flight as it may, so more are held back";
                 self.budget.record(Limit::CallsInFlight, what);
@@ -144,26 +165,30 @@ where
             return false;
         };
         let output = &mut state.output;
-        state.calls.retain_held(|held| match cancelled_before(held, id) {
-            Some(answer) => {
-                put_answer(output, answer);
-                false
-            }
-            None => true,
+        state.calls.retain_held(|held| {
+            let Begin::Message(held) = held else { return true };
+            let cancelled = cancelled_before(held, id);
+            let is_kept = cancelled.is_none();
+            Answer::Response(cancelled, None).put(output);
+            is_kept
         });
         true
     }
 
-    fn begin(&mut self, bytes: BytesMut, state: &mut State<Self>) -> F {
+    fn begin(&mut self, begin: Begin, state: &mut State<Self>) -> Self::Call {
+        let bytes = match begin {
+            Begin::Message(bytes) => bytes,
+            Begin::Next(subscription) => {
+                let next = Answer::next(subscription, Arc::clone(self.streams), self.peer.clone());
+                return Either::Right(Box::pin(next));
+            }
+        };
         let reservation = (bytes.len() > FREE_BYTES).then(|| state.reservation.split_off(bytes.len()));
-        (self.answer)(Message { bytes, _reservation: reservation }, state.is_draining)
+        Either::Left((self.answer)(Message { bytes, _reservation: reservation }, state.is_draining))
     }
 
-    fn reply(&mut self, (): (), answer: Option<Encoded>, state: &mut State<Self>) -> Option<((), BytesMut)> {
-        if let Some(answer) = answer {
-            put_answer(&mut state.output, answer);
-        }
-        None
+    fn reply(&mut self, (): (), answer: Answer, state: &mut State<Self>) -> Option<((), Begin)> {
+        answer.put(&mut state.output).map(|subscription| ((), Begin::Next(subscription)))
     }
 
     fn tick_period(&self) -> Duration {
@@ -206,11 +231,6 @@ where
     fn no_room(&self, error: RpcError) -> End {
         over(Close::TRY_LATER, &error)
     }
-}
-
-fn put_answer(output: &mut SendQueue, answer: Encoded) {
-    put_header(output.tail(), TEXT, answer.len());
-    output.push(answer);
 }
 
 fn put_control(output: &mut SendQueue, opcode: u8, payload: &[u8]) {

@@ -3,10 +3,14 @@
 use std::{borrow::Cow, sync::Arc, time::Instant};
 
 use everywire_core::{
-    Budget, Code, Context, Limit, Peer, Result, RpcError, Service,
+    Budget, Code, Context, Limit, Peer, Result, RpcError, Service, Streaming,
+    descriptor::Method,
     wire::{Call, Encoded, LazyContext, MessageBuffer, decode_again, offload},
 };
-use everywire_net::context;
+use everywire_net::{
+    context,
+    pull::{Items, OpenStreams},
+};
 use http::HeaderMap;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -25,12 +29,14 @@ pub(crate) struct Around<'a> {
     /// How nil is written in the reply.
     pub(crate) nil: Nil,
     pub(crate) budget: &'a Arc<Budget>,
+    /// Where streams are kept until the caller asks for their items.
+    pub(crate) streams: Option<&'a Arc<OpenStreams>>,
 }
 
 impl<'a> Around<'a> {
     /// Of a document that arrives without a connection. Its headers are `headers`, which has none.
     pub(crate) fn nothing(headers: &'a HeaderMap, nil: Nil, budget: &'a Arc<Budget>) -> Self {
-        Self { headers, deadline: None, peer: &Peer::LOCAL, nil, budget }
+        Self { headers, deadline: None, peer: &Peer::LOCAL, nil, budget, streams: None }
     }
 }
 
@@ -125,6 +131,9 @@ async fn dispatch<S: Service>(service: &S, method: &str, call: &mut XmlrpcCall<'
     }
     match services.find(method) {
         Ok(method) => service.dispatch(method, call).await,
+        // Rare, so they do not enlarge the future of each call.
+        Err(_) if method == schema::NEXT => Box::pin(call.next()).await,
+        Err(_) if method == schema::ABORT => call.end(),
         Err(unknown) => call.reply::<()>(Err(unknown)),
     }
 }
@@ -132,7 +141,7 @@ async fn dispatch<S: Service>(service: &S, method: &str, call: &mut XmlrpcCall<'
 /// One call, read as far as the name of its method.
 pub(crate) struct XmlrpcCall<'a> {
     source: Source<'a>,
-    around: Around<'a>,
+    pub(crate) around: Around<'a>,
     context: LazyContext,
     /// What is wrong with the document, if that is why the arguments can't be read.
     broken: Option<Error>,
@@ -176,7 +185,7 @@ impl<'a> XmlrpcCall<'a> {
         self.around.budget.limits().depth
     }
 
-    fn frame(&self) -> Frame {
+    pub(crate) fn frame(&self) -> Frame {
         match self.source {
             Source::Request { .. } => Frame::Response,
             Source::Batch { .. } => Frame::Batch,
@@ -233,5 +242,10 @@ impl Call for XmlrpcCall<'_> {
         outcome
             .and_then(|reply| frame.reply(&reply, self.around.nil, budget))
             .unwrap_or_else(|error| frame.fault(error, budget))
+    }
+
+    fn stream<R: Serialize + Send + 'static>(&mut self, method: &'static Method, items: Streaming<R>) -> Encoded {
+        let nil = self.around.nil;
+        self.open(Items::new(method, items, move |item, out| envelope::put_value(item, nil, out)))
     }
 }

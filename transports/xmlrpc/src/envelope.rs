@@ -6,6 +6,7 @@ use everywire_core::{
     Budget, Code, Limits, Result,
     wire::{Encoded, MessageBuffer},
 };
+use everywire_net::pull::Batch;
 use serde::{
     Deserialize, Serialize,
     de::{DeserializeOwned, value::UnitDeserializer},
@@ -63,11 +64,36 @@ pub(crate) enum Frame {
 impl Frame {
     /// Writes a reply.
     pub(crate) fn reply<R: Serialize>(self, reply: &R, nil: Nil, budget: &Arc<Budget>) -> Result<Encoded> {
+        let (start, end) = self.around();
+        framed(MessageBuffer::new(start, budget), reply, nil, end)
+    }
+
+    /// What stands before and behind a reply.
+    fn around(self) -> (Vec<u8>, &'static str) {
         let (parts, end): (&[&str], _) = match self {
             Self::Response => (&[PROLOG, "<methodResponse><params><param>"], "</param></params></methodResponse>"),
             Self::Batch => (&["<value><array><data>"], "</data></array></value>"),
         };
-        framed(MessageBuffer::new(start(parts), budget), reply, nil, end)
+        (start(parts), end)
+    }
+
+    /// Writes a part of a stream.
+    pub(crate) fn batch(self, token: Option<&str>, batch: &Batch, budget: &Arc<Budget>) -> Result<Encoded> {
+        let (start, end) = self.around();
+        let mut out = MessageBuffer::new(start, budget);
+        out.extend_from_slice(b"<value><struct>");
+        if let Some(token) = token {
+            out.extend_from_slice(b"<member><name>token</name><value><string>");
+            out.extend_from_slice(token.as_bytes());
+            out.extend_from_slice(b"</string></value></member>");
+        }
+        out.extend_from_slice(b"<member><name>values</name><value><array><data>");
+        batch.iter().for_each(|item| out.extend_from_slice(item));
+        out.extend_from_slice(b"</data></array></value></member><member><name>finished</name><value><boolean>");
+        out.push(if batch.is_last() { b'1' } else { b'0' });
+        out.extend_from_slice(b"</boolean></value></member></struct></value>");
+        out.extend_from_slice(end.as_bytes());
+        out.finish()
     }
 
     /// Writes a fault; or a short one if the budget has no room for it.
@@ -93,9 +119,13 @@ fn start(parts: &[&str]) -> Vec<u8> {
     start
 }
 
+/// Appends a value of a reply to `out`.
+pub(crate) fn put_value<T: Serialize>(value: &T, nil: Nil, out: &mut MessageBuffer<'_>) -> Result<()> {
+    value.serialize(Writer::value(out, nil)).map_err(|error| unsendable(Code::Internal, "reply", &error))
+}
+
 fn framed<T: Serialize>(mut out: MessageBuffer<'_>, value: &T, nil: Nil, end: &str) -> Result<Encoded> {
-    let written = value.serialize(Writer::value(&mut out, nil));
-    written.map_err(|error| unsendable(Code::Internal, "reply", &error))?;
+    put_value(value, nil, &mut out)?;
     out.extend_from_slice(end.as_bytes());
     out.finish()
 }

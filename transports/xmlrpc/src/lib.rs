@@ -48,6 +48,21 @@
 //! Arguments are positions; trailing `None`s are left out. How values are written is in the table of [`to_string`]'s
 //! format: integers beyond 32 bits as `<i8>` and `<biginteger>`, bytes as `<base64>`. An error's data does not travel.
 //!
+//! # Streams
+//!
+//! A method with a [stream](everywire_core::Streaming) replies with a struct: `values`, the items that are there at once; `finished`,
+//! whether no more follow; and if more follow, `token`. `stream.next(token, received)`, where `received` is the number of items that have been
+//! received, waits for the next ones and replies with `values` and `finished`: after 20 s without an item, with none.
+//! `stream.abort(token)` ends the stream. In Python:
+//!
+//! ```text
+//! part = server.count(1000)
+//! received = len(part["values"])
+//! while not part["finished"]:
+//!     more = server.stream.next(part["token"], received)
+//!     …
+//! ```
+//!
 //! # What others send
 //!
 //! - **Encodings.** The encoding is that of the byte order mark, else the `charset` of the content type, else the `encoding`
@@ -84,6 +99,7 @@ pub mod fuzz;
 mod loopback;
 mod schema;
 mod server;
+mod streams;
 
 pub use client::Client;
 pub use codec::{from_str, to_string};

@@ -18,6 +18,12 @@ use serde::{Deserialize, Serialize};
 /// The method that runs many calls in one request. The server itself answers it.
 pub(crate) const MULTICALL: &str = "system.multicall";
 
+/// The method that returns the next items of a stream. The server itself answers it.
+pub(crate) const NEXT: &str = "stream.next";
+
+/// The method that ends a stream. The server itself answers it.
+pub(crate) const ABORT: &str = "stream.abort";
+
 /// A method of every server, whatever its service.
 struct SystemMethod {
     name: &'static str,
@@ -26,7 +32,7 @@ struct SystemMethod {
     help: &'static str,
 }
 
-const SYSTEM_METHODS: [SystemMethod; 5] = [
+const SYSTEM_METHODS: [SystemMethod; 7] = [
     SystemMethod {
         name: "system.getCapabilities",
         signature: &["struct"],
@@ -44,6 +50,17 @@ const SYSTEM_METHODS: [SystemMethod; 5] = [
         signature: &["array", "array"],
         help: "Runs calls, each a struct of methodName and params, in order. Each result is an array of one value, or a \
                fault's struct.",
+    },
+    SystemMethod {
+        name: ABORT,
+        signature: &["boolean", "string"],
+        help: "Ends the stream with this token. Returns whether there was one.",
+    },
+    SystemMethod {
+        name: NEXT,
+        signature: &["struct", "string", "int"],
+        help: "Waits for the next items of the stream with this token, of which so many have been received: a struct of \
+               values and finished.",
     },
 ];
 
@@ -127,7 +144,8 @@ fn method_signature(services: &Services, name: &str) -> Result<Vec<Vec<&'static 
     let method = services.find(name).map_err(|_| unknown(name))?;
     let types = services.service_of(method).ok_or_else(|| unknown(name))?.types();
     let arguments = method.arguments().iter().map(|argument| type_name(argument.r#type(), types));
-    let full: Vec<_> = [type_name(method.reply(), types)].into_iter().chain(arguments).collect();
+    let reply = if method.streams() { "struct" } else { type_name(method.reply(), types) };
+    let full: Vec<_> = [reply].into_iter().chain(arguments).collect();
     // A trailing optional argument may be left out, and each such call is a form of its own.
     Ok((method.required_arguments()..full.len()).rev().map(|last| full[..=last].to_vec()).collect())
 }

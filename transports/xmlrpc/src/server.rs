@@ -11,6 +11,7 @@ use everywire_core::{
 use everywire_net::{
     WebOrigins, context, encoding,
     http1::{self, Received, not_post, not_received, rejection},
+    pull::OpenStreams,
 };
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
@@ -56,7 +57,8 @@ impl Server {
 impl Protocol for Server {
     const NAME: &'static str = "xmlrpc";
     const SCHEME: &'static str = "http";
-    type Shared = Self;
+    const STREAMS: bool = true;
+    type Shared = Common;
 
     /// Rejects types that XML-RPC loses or can't write: `Option<Option<T>>`, and maps whose keys are neither text nor numbers. A
     /// type without a shape is fine: XML-RPC describes itself.
@@ -64,28 +66,36 @@ impl Protocol for Server {
         schema::check(descriptor)
     }
 
-    fn start(self, _services: &Services) -> Result<Self> {
-        Ok(self)
+    fn start(self, _services: &Services) -> Result<Common> {
+        Ok(Common { settings: self, streams: OpenStreams::of_listener() })
     }
 
-    async fn serve<S: Service>(shared: Arc<Self>, service: S, connection: Connection<impl Io>) -> io::Result<()> {
+    async fn serve<S: Service>(common: Arc<Common>, service: S, connection: Connection<impl Io>) -> io::Result<()> {
         let Connection { io, peer, budget, stop, .. } = connection;
-        let connection = HttpConnection { service, nil: shared.nil, peer, budget, stop };
+        let connection = HttpConnection { service, common: &common, peer, budget, stop };
         let answer = |request| connection.answer(request);
-        http1::serve(io, &connection.budget, &shared.origins, &connection.stop, answer).await.map_err(io::Error::other)
+        let origins = &common.settings.origins;
+        http1::serve(io, &connection.budget, origins, &connection.stop, answer).await.map_err(io::Error::other)
     }
 }
 
+/// What all connections share.
+#[derive(Debug)]
+pub struct Common {
+    settings: Server,
+    streams: Arc<OpenStreams>,
+}
+
 /// One connection.
-struct HttpConnection<S> {
+struct HttpConnection<'a, S> {
     service: S,
-    nil: Nil,
+    common: &'a Common,
     peer: Peer,
     budget: Arc<Budget>,
     stop: CancellationToken,
 }
 
-impl<S: Service> HttpConnection<S> {
+impl<S: Service> HttpConnection<'_, S> {
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let (head, body) = request.into_parts();
         if !matches!(head.uri.path(), "/" | "/RPC2") {
@@ -129,8 +139,9 @@ impl<S: Service> HttpConnection<S> {
         {
             return Frame::Response.fault(full, &self.budget);
         }
-        let nil = if body::reads_nil(headers) { Nil::Written } else { self.nil };
-        let around = Around { headers, deadline, peer: &self.peer, nil, budget: &self.budget };
+        let Common { settings, streams } = self.common;
+        let nil = if body::reads_nil(headers) { Nil::Written } else { settings.nil };
+        let around = Around { headers, deadline, peer: &self.peer, nil, budget: &self.budget, streams: Some(streams) };
         call::answer(&self.service, &document, around).await
     }
 }

@@ -64,6 +64,8 @@ flags! {
         max_waiting_calls: N => waiting_calls,
         /// Calls in flight over all connections of all wires, and separately calls that wait for a lock
         max_calls_in_all: N => calls_in_all,
+        /// How long a stream over HTTP/1 stays open between two calls for its items
+        stream_idle_time: TIME => stream_idle_time,
     }
 }
 

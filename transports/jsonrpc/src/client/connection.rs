@@ -45,6 +45,10 @@ impl Http {
         Self(client.limits(limits))
     }
 
+    pub(super) fn address(&self) -> &str {
+        self.0.address()
+    }
+
     /// Posts a request and returns the body of its response.
     pub(super) async fn post(&self, request: Vec<u8>, outgoing: Outgoing<'_>) -> Result<Bytes> {
         let response = self.0.post(request, &outgoing).await?;

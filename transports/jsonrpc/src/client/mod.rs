@@ -3,6 +3,7 @@
 mod beside;
 mod connection;
 mod limits;
+mod stream;
 mod websocket;
 
 use std::{
@@ -13,8 +14,8 @@ use std::{
     time::Duration,
 };
 
-use everywire_core::{Caller, Context, Result, RpcError, descriptor::Method};
-use everywire_net::{Calls, without_user_info};
+use everywire_core::{Caller, Context, Result, RpcError, Streaming, descriptor::Method, wire::items_within};
+use everywire_net::{Calls, pull::pulled, without_user_info};
 use serde::{Serialize, de::DeserializeOwned};
 
 use self::{connection::Connection, limits::CALLS};
@@ -87,5 +88,35 @@ impl Caller for Client {
                 websocket::reply(&response, id)
             }
         }
+    }
+
+    async fn stream<A: Serialize + Send + Sync, R: DeserializeOwned + Send + 'static>(
+        &self,
+        method: &'static Method,
+        cx: &Context,
+        args: &A,
+    ) -> Result<Streaming<R>> {
+        let id = self.last_id.fetch_add(1, Relaxed) + 1;
+        let name = self.calls.name(method);
+        let (cx_of_pulls, ids) = (cx.clone(), Arc::clone(&self.last_id));
+        let items = match &self.connection {
+            Connection::Http(http) => {
+                let request = everywire_json::request(name, args, id)?;
+                let response = self.calls.run(method, cx, |outgoing| http.post(request, outgoing)).await?;
+                let first = everywire_json::reply(&response, Some(id))?;
+                pulled(first, stream::OverHttp { http: http.clone(), cx: cx_of_pulls, ids })
+            }
+            Connection::WebSocket(socket) => {
+                let params = everywire_json::params(name, args)?;
+                let open = self.calls.run(method, cx, |outgoing| async {
+                    let connection = socket.connection().await?;
+                    let response = socket.call_over(&connection, id, name, params, outgoing).await?;
+                    Ok((connection, websocket::reply(&response, id)?))
+                });
+                let (connection, first) = open.await?;
+                pulled(first, stream::OverWebSocket { connection, cx: cx_of_pulls, ids })
+            }
+        };
+        Ok(items_within(cx, method, items))
     }
 }

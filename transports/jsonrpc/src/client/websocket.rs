@@ -38,7 +38,8 @@ pub(super) struct WebSocket {
 }
 
 #[derive(Debug)]
-struct Open {
+pub(super) struct Open {
+    url: String,
     /// Keeps it open.
     client: WsClient<async_client::RpcService>,
     service: async_client::RpcService,
@@ -50,6 +51,13 @@ impl WebSocket {
         Self { url: url.to_owned(), connection: Reconnecting::default() }
     }
 
+    /// The connection, which is opened if there is none.
+    pub(super) async fn connection(&self) -> Result<Arc<Open>> {
+        let open =
+            || async { self.open().await.map_err(|error| fault::from_client(&without_user_info(&self.url), &error)) };
+        self.connection.get(|open| open.client.is_connected(), open).await
+    }
+
     /// Sends the request with this `id` and returns its response.
     pub(super) async fn call(
         &self,
@@ -58,16 +66,21 @@ impl WebSocket {
         params: Box<RawValue>,
         outgoing: Outgoing<'_>,
     ) -> Result<RawResponse<'static>> {
-        let failed = |error| fault::from_client(&without_user_info(&self.url), &error);
-        let open = || async { self.open().await.map_err(failed) };
-        let connection = self.connection.get(|open| open.client.is_connected(), open).await?;
-        let members = everywire_json::members(&outgoing);
-        everywire_json::check_request(name, params.get().len() + members.len())?;
-        let _kept = connection.beside.keep(id, members);
-        let request = Request::borrowed(name, Some(&params), Id::Number(id));
-        let response = connection.service.call(request);
-        let response = self.connection.until_answered_or(&connection, response, |open| open.cancel(id)).await;
-        Ok(response.map_err(failed)?.into_response())
+        let connection = self.connection().await?;
+        self.call_over(&connection, id, name, params, outgoing).await
+    }
+
+    /// Does the same over this connection.
+    pub(super) async fn call_over(
+        &self,
+        connection: &Arc<Open>,
+        id: u64,
+        name: &str,
+        params: Box<RawValue>,
+        outgoing: Outgoing<'_>,
+    ) -> Result<RawResponse<'static>> {
+        let response = connection.call(id, name, params, outgoing);
+        self.connection.until_answered_or(connection, response, |open| open.cancel(id)).await
     }
 
     /// Takes the service from beneath jsonrpsee's client, where its middleware would be.
@@ -95,20 +108,38 @@ impl WebSocket {
             .enable_ws_ping(PingConfig::new().ping_interval(PING_INTERVAL).inactive_limit(PING_PATIENCE))
             .build_with_transport(sender, receiver);
         let service = service.get().ok_or(Error::ServiceDisconnect)?.clone();
-        Ok(Open { client, service, beside })
+        Ok(Open { url: without_user_info(&self.url), client, service, beside })
     }
 }
 
 impl Open {
+    /// Sends the request with this `id` and returns its response.
+    pub(super) async fn call(
+        &self,
+        id: u64,
+        name: &str,
+        params: Box<RawValue>,
+        outgoing: Outgoing<'_>,
+    ) -> Result<RawResponse<'static>> {
+        let members = everywire_json::members(&outgoing);
+        everywire_json::check_request(name, params.get().len() + members.len())?;
+        let _kept = self.beside.keep(id, members);
+        let response = self.service.call(Request::borrowed(name, Some(&params), Id::Number(id))).await;
+        Ok(response.map_err(|error| fault::from_client(&self.url, &error))?.into_response())
+    }
+
+    /// Sends a notification.
+    pub(super) async fn notify(&self, name: &'static str, params: Box<RawValue>) {
+        // If the connection is lost, the server knows more than this.
+        let _ = self.service.notification(Notification::new(name.into(), Some(Cow::Owned(params)))).await;
+    }
+
     /// Tells the server that nobody waits for the response with this `id`. Returns false: a server that does not know the notification
     /// ends the call only when the connection is closed.
-    fn cancel(&self, id: u64) -> bool {
-        let (service, params) = (self.service.clone(), everywire_json::cancellation(id));
+    fn cancel(self: &Arc<Self>, id: u64) -> bool {
+        let open = Arc::clone(self);
         if let Ok(runtime) = Handle::try_current() {
-            runtime.spawn(async move {
-                let cancel = Notification::new(everywire_json::CANCEL.into(), Some(Cow::Owned(params)));
-                let _ = service.notification(cancel).await;
-            });
+            runtime.spawn(async move { open.notify(everywire_json::CANCEL, everywire_json::cancellation(id)).await });
         }
         false
     }

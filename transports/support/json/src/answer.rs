@@ -3,9 +3,10 @@
 use std::{io, sync::Arc};
 
 use everywire_core::{
-    Budget, Code, Limit, RpcError,
+    Budget, Code, Limit, Result, RpcError,
     wire::{Encoded, MessageBuffer, NotFinite},
 };
+use everywire_net::pull::Batch;
 use serde::Serialize;
 
 use crate::{
@@ -69,6 +70,31 @@ impl<'a> Answer<'a> {
         }
     }
 
+    /// Appends the response with a part of a stream.
+    pub(crate) fn put_batch(&mut self, id: &str, token: Option<&str>, batch: &Batch) {
+        let (start, out) = (self.out.len(), &mut self.out);
+        out.extend_from_slice(comma(out));
+        out.extend_from_slice(br#"{"jsonrpc":"2.0","id":"#);
+        out.extend_from_slice(id.as_bytes());
+        out.extend_from_slice(br#","result":{"#);
+        if let Some(token) = token {
+            out.extend_from_slice(br#""token":""#);
+            out.extend_from_slice(token.as_bytes());
+            out.extend_from_slice(br#"","#);
+        }
+        out.extend_from_slice(br#""values":["#);
+        for (position, item) in batch.iter().enumerate() {
+            out.extend_from_slice(if position == 0 { b"" } else { b"," });
+            out.extend_from_slice(item);
+        }
+        out.extend_from_slice(br#"],"finished":"#);
+        out.extend_from_slice(if batch.is_last() { b"true}}" } else { b"false}}" });
+        if let Err(full) = self.out.check() {
+            self.out.rewind(start);
+            self.put_error(Some(id), &fault::object(&full));
+        }
+    }
+
     /// Appends the response with this error object; or with a short one if the budget has no room for it.
     #[cold]
     pub(crate) fn put_error(&mut self, id: Option<&str>, object: &impl Serialize) {
@@ -98,11 +124,25 @@ impl<'a> Answer<'a> {
     }
 
     fn unwritten(&self, error: &serde_json::Error) -> RpcError {
-        if error.is_io() {
-            self.budget.exceeded(Limit::MessageBytes, "the reply is too long")
-        } else {
-            RpcError::internal(format_args!("the reply can't be written as JSON: {error}"))
-        }
+        unwritten(error, self.budget)
+    }
+}
+
+/// Appends an item of a stream to `out`.
+pub(crate) fn put_item(item: &impl Serialize, out: &mut MessageBuffer<'_>, budget: &Budget) -> Result<()> {
+    let limit = out.len() + budget.limits().message_bytes;
+    let written = write(Limited { out, limit }, item);
+    out.check()?;
+    let has_null = written.map_err(|error| unwritten(&error, budget))?;
+    check(has_null, item).map_err(|error| lossy(&error))
+}
+
+/// The error for a reply that can't be written.
+fn unwritten(error: &serde_json::Error, budget: &Budget) -> RpcError {
+    if error.is_io() {
+        budget.exceeded(Limit::MessageBytes, "the reply is too long")
+    } else {
+        RpcError::internal(format_args!("the reply can't be written as JSON: {error}"))
     }
 }
 

@@ -3,18 +3,21 @@
 use std::{pin::pin, sync::Arc, time::Instant};
 
 use everywire_core::{
-    Budget, Context, Limit, Peer, Result, RpcError, Service,
+    Budget, Context, Limit, Peer, Result, RpcError, Service, Streaming,
+    descriptor::Method,
     wire::{Call, Encoded, LazyContext, decode_again, offload},
 };
+use everywire_net::pull::{Items, OpenStreams};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
 use crate::{
-    answer::Answer,
+    answer::{Answer, put_item},
     cancel::{CANCEL, Cancellable},
     context,
     envelope::{InvalidRequest, Request, Requests, is_deeper},
     fault,
+    streams::Subscription,
 };
 
 /// The destination of the requests on one connection.
@@ -59,6 +62,16 @@ pub trait Endpoint: Sync {
     /// Whether requests have metadata of their own. Not where the carrier has a place for it: what stands between client and server
     /// may look there, and nowhere else.
     fn takes_metadata(&self) -> bool {
+        false
+    }
+
+    /// Where streams are kept until the caller asks for their items; none if the carrier has no streams.
+    fn streams(&self) -> Option<&Arc<OpenStreams>> {
+        None
+    }
+
+    /// Begins to send the items of a subscription after the response that names it. Returns false if the carrier can't.
+    fn subscribe(&self, _subscription: Subscription) -> bool {
         false
     }
 
@@ -130,45 +143,53 @@ async fn run<E: Endpoint>(endpoint: &E, request: Result<Request<'_>, InvalidRequ
     if let (Some(calls), None, CANCEL) = (endpoint.cancellable(), id, &*method) {
         return calls.cancel(params);
     }
+    let start = answer.len();
     let mut call =
-        JsonCall { endpoint, id, params, members, context: LazyContext::default(), start: answer.len(), answer };
+        JsonCall { endpoint, id, params, members, context: LazyContext::default(), start, answer, subscribes: None };
     if let Some(outcome) = endpoint.answer_itself(&method) {
         return call.reply(outcome);
     }
-    let service = endpoint.service();
-    let method = match service.services().find(&method) {
-        Ok(method) => method,
-        Err(unknown) => return call.reply::<()>(Err(unknown)),
-    };
-    let is_cancelled = {
-        let running = pin!(service.dispatch(method, &mut call));
-        if let (Some(calls), Some(id)) = (endpoint.cancellable(), id) {
-            calls.run(id, running).await.is_none()
-        } else {
-            running.await;
-            false
-        }
-    };
-    if is_cancelled {
-        call.cancelled();
+    match endpoint.service().services().find(&method) {
+        Ok(method) => call.dispatch(method).await,
+        Err(unknown) => Box::pin(call.run_without_service(&method, unknown)).await,
     }
 }
 
 /// A call or a notification. Its reply is appended to the answer.
-struct JsonCall<'a, 'b, E> {
-    endpoint: &'a E,
-    id: Option<&'a str>,
+pub(crate) struct JsonCall<'a, 'b, E> {
+    pub(crate) endpoint: &'a E,
+    pub(crate) id: Option<&'a str>,
     /// The text of the arguments.
-    params: &'a str,
+    pub(crate) params: &'a str,
     members: Option<Box<context::Members<'a>>>,
     context: LazyContext,
-    answer: &'a mut Answer<'b>,
+    pub(crate) answer: &'a mut Answer<'b>,
     /// Where its response begins in the answer.
     start: usize,
+    /// The method whose items the caller subscribes to.
+    pub(crate) subscribes: Option<String>,
 }
 
-impl<E> JsonCall<'_, '_, E> {
-    fn cancelled(&mut self) {
+impl<E: Endpoint> JsonCall<'_, '_, E> {
+    /// Has the service run `method`, unless the caller cancels the call.
+    #[inline]
+    pub(crate) async fn dispatch(&mut self, method: &'static Method) {
+        let (endpoint, id) = (self.endpoint, self.id);
+        let is_cancelled = {
+            let running = pin!(endpoint.service().dispatch(method, &mut *self));
+            if let (Some(calls), Some(id)) = (endpoint.cancellable(), id) {
+                calls.run(id, running).await.is_none()
+            } else {
+                running.await;
+                false
+            }
+        };
+        if is_cancelled {
+            self.cancelled();
+        }
+    }
+
+    pub(crate) fn cancelled(&mut self) {
         self.answer.truncate(self.start);
         self.answer.put_error(self.id, &fault::request_cancelled());
     }
@@ -223,6 +244,12 @@ impl<E: Endpoint> Call for JsonCall<'_, '_, E> {
             (None, Ok(_)) => {}
             (None, Err(error)) => tracing::debug!(%error, "a notification failed"),
         }
+    }
+
+    fn stream<R: Serialize + Send + 'static>(&mut self, method: &'static Method, items: Streaming<R>) {
+        self.answer.truncate(self.start);
+        let budget = Arc::clone(self.endpoint.budget());
+        self.open(Items::new(method, items, move |item, out| put_item(item, out, &budget)));
     }
 }
 

@@ -56,6 +56,11 @@ pub(crate) fn object(error: &RpcError) -> impl Serialize {
     ErrorObject { code: error.code().fault_number(), message: error.message(), data }
 }
 
+/// The JSON text of [`object`].
+pub(crate) fn object_text(error: &RpcError) -> Vec<u8> {
+    serde_json::to_vec(&object(error)).expect("plain JSON can be written to memory")
+}
+
 /// The number for a call that its caller cancelled with `$/cancelRequest`. It is that of the Language Server Protocol, which
 /// clients that send this notification expect.
 const REQUEST_CANCELLED: i32 = -32800;

@@ -34,6 +34,30 @@
 //! the protocol's number, or with its reply if that was there first. The id has to be written as in the call. An id that no
 //! call has is ignored.
 //!
+//! # Streams
+//! ```text
+//! {"jsonrpc":"2.0","id":1,"method":"count","params":[4]}
+//! {"jsonrpc":"2.0","id":1,"result":{"token":"5b1c…","values":[0,1],"finished":false}}
+//!
+//! {"jsonrpc":"2.0","id":2,"method":"$/enumerator/next","params":{"token":"5b1c…","received":2}}
+//! {"jsonrpc":"2.0","id":2,"result":{"values":[2,3],"finished":true}}
+//! ```
+//! The result of a method with a [stream](everywire_core::Streaming) has the items that are there at once, and a token if there are more.
+//! `$/enumerator/next` waits for the next ones; an error among them is the error of the first call that finds no item before it.
+//! `$/enumerator/abort` with the token ends the stream. So do `StreamJsonRpc`'s enumerables, which send no `received`: only over HTTP
+//! is it needed. There a call returns no item after 20 s without one.
+//!
+//! Over a WebSocket a peer can have the items sent, as jsonrpsee's subscriptions are:
+//! ```text
+//! {"jsonrpc":"2.0","id":1,"method":"subscribe_count","params":[1]}
+//! {"jsonrpc":"2.0","id":1,"result":"5b1c…"}
+//!
+//! {"jsonrpc":"2.0","method":"count","params":{"subscription":"5b1c…","result":0}}
+//! {"jsonrpc":"2.0","method":"count","params":{"subscription":"5b1c…","error":null}}
+//! ```
+//! The last notification has the error object, or `null` after the last item. `unsubscribe_count` with the subscription ends it. The
+//! prefix stands before the method's own name, also in `demo.v1.Clock.subscribe_count`.
+//!
 //! # Limits
 //! | limit | what exceeds it |
 //! |---|---|
@@ -63,6 +87,7 @@ mod fault;
 pub mod fuzz;
 mod loopback;
 mod schema;
+mod streams;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -75,3 +100,4 @@ pub use fault::{rejection, reported};
 #[doc(hidden)]
 pub use loopback::Loopback;
 pub use schema::check;
+pub use streams::{ABORT, End, NEXT, Next, Subscription, is_of_open_stream};

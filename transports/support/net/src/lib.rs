@@ -16,6 +16,7 @@ pub mod http1;
 mod input;
 mod message;
 mod origin;
+pub mod pull;
 mod reconnecting;
 mod rejection;
 mod status;

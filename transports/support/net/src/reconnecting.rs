@@ -89,7 +89,7 @@ impl<C> Reconnecting<C> {
         &self,
         connection: &Arc<C>,
         response: impl Future<Output = T>,
-        cancel: impl FnOnce(&C) -> bool,
+        cancel: impl FnOnce(&Arc<C>) -> bool,
     ) -> T {
         let mut call = Call { reconnecting: self, connection, cancel: Some(cancel) };
         let response = response.await;
@@ -103,13 +103,13 @@ impl<C> Reconnecting<C> {
 }
 
 /// A call. It has no response yet while `cancel` is there.
-struct Call<'a, C, F: FnOnce(&C) -> bool> {
+struct Call<'a, C, F: FnOnce(&Arc<C>) -> bool> {
     reconnecting: &'a Reconnecting<C>,
     connection: &'a Arc<C>,
     cancel: Option<F>,
 }
 
-impl<C, F: FnOnce(&C) -> bool> Drop for Call<'_, C, F> {
+impl<C, F: FnOnce(&Arc<C>) -> bool> Drop for Call<'_, C, F> {
     fn drop(&mut self) {
         let Some(cancel) = self.cancel.take() else { return };
         if !cancel(self.connection) {
@@ -175,7 +175,7 @@ mod tests {
         assert!(late.await.is_err());
         assert!(Arc::ptr_eq(&second, &connection().await.unwrap()), "a call on the old one leaves the new one alone");
         let cancelled =
-            tokio::time::timeout(Duration::ZERO, reconnecting.until_answered_or(&second, never(), |()| true));
+            tokio::time::timeout(Duration::ZERO, reconnecting.until_answered_or(&second, never(), |_| true));
         assert!(cancelled.await.is_err());
         assert!(Arc::ptr_eq(&second, &connection().await.unwrap()), "the server is notified, so it stays in use");
     }

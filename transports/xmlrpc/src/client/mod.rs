@@ -4,12 +4,17 @@ mod connection;
 
 use std::time::Duration;
 
-use everywire_core::{Caller, Code, Context, Limit, Limits, Result, descriptor::Method};
-use everywire_net::{Calls, Http1Client};
-use http::header;
+use bytes::Bytes;
+use everywire_core::{
+    Caller, Code, Context, Limit, Limits, Result, Streaming,
+    descriptor::Method,
+    wire::{Outgoing, items_within},
+};
+use everywire_net::{Calls, Http1Client, pull::pulled};
+use http::{Response, header};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{body::charset, envelope, fault::unsendable};
+use crate::{body::charset, envelope, fault::unsendable, streams::Pulling};
 
 /// Calls in flight, each on a connection, and as many again that wait for other calls.
 const CALLS: usize = 512;
@@ -75,14 +80,45 @@ impl Caller for Client {
         cx: &Context,
         args: &A,
     ) -> Result<R> {
-        let request = envelope::method_call(self.calls.name(method), args)
-            .map_err(|error| unsendable(Code::InvalidArgument, "arguments", &error))?;
-        let budget = self.http.budget();
-        // A server that rejects a long request may close before it has read all of it, and its response is then lost.
-        if request.len() > budget.limits().message_bytes {
-            return Err(budget.exceeded(Limit::MessageBytes, "the request is too long"));
-        }
+        let request = request(&self.http, self.calls.name(method), args)?;
         let response = self.calls.run(method, cx, |outgoing| connection::post(&self.http, request, outgoing)).await?;
-        envelope::read_response(response.body(), charset(response.headers()), budget.limits())
+        read(&self.http, &response)
     }
+
+    async fn stream<A: Serialize + Send + Sync, R: DeserializeOwned + Send + 'static>(
+        &self,
+        method: &'static Method,
+        cx: &Context,
+        args: &A,
+    ) -> Result<Streaming<R>> {
+        let first = self.call(method, cx, args).await?;
+        Ok(items_within(cx, method, pulled(first, Pulling { http: self.http.clone(), cx: cx.clone() })))
+    }
+}
+
+/// The document that calls the method `name`.
+fn request<A: Serialize>(http: &Http1Client, name: &str, args: &A) -> Result<Vec<u8>> {
+    let request =
+        envelope::method_call(name, args).map_err(|error| unsendable(Code::InvalidArgument, "arguments", &error))?;
+    let budget = http.budget();
+    // A server that rejects a long request may close before it has read all of it, and its response is then lost.
+    if request.len() > budget.limits().message_bytes {
+        return Err(budget.exceeded(Limit::MessageBytes, "the request is too long"));
+    }
+    Ok(request)
+}
+
+fn read<R: DeserializeOwned>(http: &Http1Client, response: &Response<Bytes>) -> Result<R> {
+    envelope::read_response(response.body(), charset(response.headers()), http.budget().limits())
+}
+
+/// Calls the method `name` without a limit of time.
+pub(crate) async fn post<A: Serialize, R: DeserializeOwned>(
+    http: &Http1Client,
+    name: &str,
+    args: &A,
+    outgoing: Outgoing<'_>,
+) -> Result<R> {
+    let request = request(http, name, args)?;
+    read(http, &connection::post(http, request, outgoing).await?)
 }
