@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use everywire::{Caller, Code, Result, RpcError, Server, Streaming, Tcp, grpc, service, zerorpc};
+use everywire::{Caller, Code, Result, RpcError, Server, Streaming, Tcp, grpc, jsonrpc, service, xmlrpc, zerorpc};
 use everywire_testing::{needs, soon};
 use tokio::{task::AbortHandle, time::sleep};
 
@@ -44,20 +44,26 @@ impl Ticks for Clock {
 
 /// A server that runs until this is dropped.
 struct Ticking {
-    grpc: u16,
-    zerorpc: u16,
+    grpc: String,
+    jsonrpc: String,
+    xmlrpc: String,
+    zerorpc: String,
     task: AbortHandle,
 }
 
 impl Ticking {
     async fn serve() -> Self {
-        let [first, second] = [Tcp::bind("127.0.0.1:0").await.unwrap(), Tcp::bind("127.0.0.1:0").await.unwrap()];
-        let (grpc, zerorpc) = (first.address().port(), second.address().port());
+        let bind = || async { Tcp::bind("127.0.0.1:0").await.unwrap() };
+        let (grpc, jsonrpc, xmlrpc, zerorpc) = (bind().await, bind().await, bind().await, bind().await);
+        let [of_grpc, of_jsonrpc, of_xmlrpc, of_zerorpc] =
+            [&grpc, &jsonrpc, &xmlrpc, &zerorpc].map(|tcp| tcp.address().port().to_string());
         let server = Server::new(TicksService::new(Clock))
-            .mount((first, grpc::Server::new()))
-            .mount((second, zerorpc::Server::new()));
+            .mount((grpc, grpc::Server::new()))
+            .mount((jsonrpc, jsonrpc::Server::new()))
+            .mount((xmlrpc, xmlrpc::Server::new()))
+            .mount((zerorpc, zerorpc::Server::new()));
         let task = tokio::spawn(server.serve_until(std::future::pending())).abort_handle();
-        Self { grpc, zerorpc, task }
+        Self { grpc: of_grpc, jsonrpc: of_jsonrpc, xmlrpc: of_xmlrpc, zerorpc: of_zerorpc, task }
     }
 }
 
@@ -71,14 +77,28 @@ impl Drop for Ticking {
 async fn python_reads_a_stream_over_zerorpc() {
     needs!(Foreign);
     let server = Ticking::serve().await;
-    script("zerorpc_streams.py", &[&server.zerorpc.to_string()]).await;
+    script("zerorpc_streams.py", &[&server.zerorpc]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn python_reads_a_stream_over_grpc() {
     needs!(Foreign);
     let server = Ticking::serve().await;
-    script("grpc_streams.py", &[&server.grpc.to_string()]).await;
+    script("grpc_streams.py", &[&server.grpc]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn python_pulls_a_stream_over_xmlrpc() {
+    needs!(Foreign);
+    let server = Ticking::serve().await;
+    script("xmlrpc_streams.py", &[&server.xmlrpc]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn node_pulls_a_stream_over_a_websocket_and_has_it_sent() {
+    needs!(Foreign);
+    let server = Ticking::serve().await;
+    script("websocket_streams.mjs", &[&server.jsonrpc]).await;
 }
 
 /// Reads the numbers up to `to`; the error behind them, if there is one.

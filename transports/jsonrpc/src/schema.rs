@@ -39,7 +39,7 @@ fn method(name: &str, method: &Method) -> Value {
             "summary": summary,
             "paramStructure": "either",
             "params": params.collect::<Vec<_>>(),
-            "result": content("result", method.reply()),
+            "result": result(method),
             "errors": references.collect::<Vec<_>>(),
             "x-idempotent": method.is_idempotent(),
         }),
@@ -51,6 +51,24 @@ fn param(argument: &Argument, required: bool) -> Value {
     let mut param = content(argument.name(), argument.r#type());
     param["required"] = Value::Bool(required);
     param
+}
+
+/// What a call returns: of a stream, the first part.
+fn result(method: &Method) -> Value {
+    let mut result = content("result", method.reply());
+    if method.streams() {
+        let items = result["schema"].take();
+        result["schema"] = json!({
+            "type": "object",
+            "properties": {
+                "token": { "type": "string", "description": "What `$/enumerator/next` takes, if more items follow." },
+                "values": { "type": "array", "items": items },
+                "finished": { "type": "boolean" },
+            },
+            "required": ["values", "finished"],
+        });
+    }
+    result
 }
 
 fn content(name: &str, r#type: &Type) -> Value {
@@ -80,6 +98,7 @@ fn described(docs: &str, mut object: Value) -> Value {
 mod tests {
     use std::collections::BTreeMap;
 
+    use everywire_core::{Result, Streaming};
     use schemars::JsonSchema;
     use serde::{Deserialize, Serialize};
 
@@ -106,6 +125,7 @@ mod tests {
             .argument::<Option<u64>>("ttl_ms", "Option<u64>")
             .reply::<Grant>("Grant");
         service.method("ping", "Ping", "").reply::<()>("()");
+        service.method("watch", "Watch", "").returns::<Result<Streaming<u8>>>("Streaming<u8>");
         openrpc(Box::leak(Box::new(service.build())))
     }
 
@@ -116,7 +136,7 @@ mod tests {
         assert_eq!(document["openrpc"], OPENRPC_VERSION);
         assert_eq!(document["info"], json!({"title": "demo.v1.Locker", "version": "1.2.3", "description": "Locks."}));
         let methods = document["methods"].as_array().unwrap();
-        assert_eq!(methods.len(), 2);
+        assert_eq!(methods.len(), 3);
         for method in methods {
             assert!(method["name"].is_string(), "{method}");
             for content in method["params"].as_array().unwrap().iter().chain([&method["result"]]) {
@@ -157,6 +177,14 @@ mod tests {
             let target = document.pointer(reference.strip_prefix('#').unwrap());
             assert!(target.is_some(), "{reference}");
         }
+    }
+
+    #[test]
+    fn a_stream_is_described_by_its_first_part() {
+        let schema = &document()["methods"][2]["result"]["schema"];
+        assert_eq!(schema["properties"]["values"]["type"], "array");
+        assert_eq!(schema["properties"]["values"]["items"]["maximum"], 255);
+        assert_eq!(schema["required"], json!(["values", "finished"]));
     }
 
     #[test]

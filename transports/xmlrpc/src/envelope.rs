@@ -243,6 +243,17 @@ mod tests {
     }
 
     #[test]
+    fn a_part_of_a_stream_has_golden_bytes() {
+        let budget = Budget::new(Limits::default());
+        let part = Frame::Response.batch(Some("5b1c"), &Batch::default(), &budget).unwrap();
+        let expected = "<?xml version=\"1.0\"?><methodResponse><params><param><value><struct><member><name>token</name><value>\
+                        <string>5b1c</string></value></member><member><name>values</name><value><array><data></data></array>\
+                        </value></member><member><name>finished</name><value><boolean>0</boolean></value></member></struct>\
+                        </value></param></params></methodResponse>";
+        assert_eq!(std::str::from_utf8(&part), Ok(expected));
+    }
+
+    #[test]
     fn the_frames_of_a_multicall_fit_together() {
         let budget = Budget::new(Limits::default());
         let reply = Frame::Batch.reply(&7, Nil::LeftOut, &budget).unwrap();

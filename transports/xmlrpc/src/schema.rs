@@ -124,7 +124,9 @@ fn unknown(method: &str) -> RpcError {
 
 fn list_methods(services: &Services) -> Vec<Cow<'static, str>> {
     let own = services.methods().map(|(name, _)| name);
-    let mut names: Vec<_> = own.chain(SYSTEM_METHODS.iter().map(|method| method.name.into())).collect();
+    let streams = services.methods().any(|(_, method)| method.streams());
+    let methods = SYSTEM_METHODS.iter().filter(|method| streams || !matches!(method.name, NEXT | ABORT));
+    let mut names: Vec<_> = own.chain(methods.map(|method| method.name.into())).collect();
     names.sort_unstable();
     names
 }

@@ -6,4 +6,5 @@ mod client;
 mod http;
 mod limits;
 mod probe;
+mod streams;
 mod websocket;

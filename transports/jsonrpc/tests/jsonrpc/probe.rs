@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use everywire_core::{Budget, Code, Limits, Result, RpcError, Transport, wire::CancellationToken};
+use everywire_core::{Budget, Code, Limits, Result, RpcError, Streaming, Transport, wire::CancellationToken};
 use everywire_jsonrpc::Server;
 use everywire_net::Tcp;
 use schemars::JsonSchema;
@@ -60,13 +60,17 @@ pub(crate) trait Probe {
     async fn wait(&self) -> Result<u32>;
     /// How many `wait` have come to their end.
     async fn ended(&self) -> Result<u32>;
+    /// The numbers from 0 on, as fast as they are taken.
+    async fn count(&self, to: u64) -> Result<Streaming<u64>>;
+    /// Numbers, one for each permit, until there are so many, and then an error.
+    async fn ticks(&self, to: u64) -> Result<Streaming<u64>>;
 }
 
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) begun: watch::Sender<u32>,
     pub(crate) go_on: Semaphore,
-    /// How many `wait` are under way.
+    /// How many `wait` and `ticks` are under way.
     pub(crate) waiting: AtomicU32,
     pub(crate) ended: AtomicU32,
 }
@@ -76,6 +80,16 @@ impl State {
     pub(crate) async fn begun(&self, times: u32) {
         let mut begun = self.begun.subscribe();
         within("calls that begin", begun.wait_for(|begun| *begun >= times)).await.unwrap();
+    }
+
+    /// Waits until so many `wait` and `ticks` are under way.
+    pub(crate) async fn waiting(&self, count: u32) {
+        within("calls that wait", async {
+            while self.waiting.load(SeqCst) != count {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        })
+        .await;
     }
 }
 
@@ -119,6 +133,22 @@ impl Probe for Arc<State> {
 
     async fn ended(&self) -> Result<u32> {
         Ok(self.ended.load(SeqCst))
+    }
+
+    async fn count(&self, to: u64) -> Result<Streaming<u64>> {
+        Ok(Streaming::of(0..to))
+    }
+
+    async fn ticks(&self, to: u64) -> Result<Streaming<u64>> {
+        let state = Arc::clone(self);
+        Ok(Streaming::produce(move |items| async move {
+            let _waiting = Waiting::new(&state);
+            for number in 0..to {
+                state.go_on.acquire().await.map_err(RpcError::internal)?.forget();
+                items.send(number).await?;
+            }
+            Err(RpcError::aborted("enough"))
+        }))
     }
 }
 
