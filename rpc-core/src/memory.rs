@@ -25,6 +25,13 @@ pub async fn call<S: Service>(service: &S, method: &str, args: Value) -> Result<
     value(service.dispatch(service.services().find(method)?, &mut call).await?)
 }
 
+/// Calls `method`, which replies with a stream, in the same way.
+pub async fn stream<S: Service>(service: &S, method: &str, args: Value) -> Result<Streaming<Value>> {
+    let cx = Context::new();
+    let mut call = MemoryCall::new(args, &Outgoing::new(&cx, DEFAULT_TIMEOUT));
+    items(service.dispatch(service.services().find(method)?, &mut call).await?)
+}
+
 /// What a call is answered with.
 enum Reply {
     Value(Value),
@@ -35,6 +42,13 @@ fn value(reply: Reply) -> Result<Value> {
     match reply {
         Reply::Value(value) => Ok(value),
         Reply::Items(_) => Err(RpcError::failed_precondition("the method replies with a stream")),
+    }
+}
+
+fn items(reply: Reply) -> Result<Streaming<Value>> {
+    match reply {
+        Reply::Items(items) => Ok(items),
+        Reply::Value(_) => Err(RpcError::failed_precondition("the method replies once, and not with a stream")),
     }
 }
 
@@ -87,10 +101,8 @@ impl<S: Service> Caller for Client<S> {
         cx: &Context,
         args: &A,
     ) -> Result<Streaming<R>> {
-        let Reply::Items(items) = self.dispatch(method, cx, args).await? else {
-            return Err(RpcError::internal("one reply in the place of a stream"));
-        };
-        let items = items.map(|item| decode(item.map_err(RpcError::into_remote)?));
+        let items =
+            items(self.dispatch(method, cx, args).await?)?.map(|item| decode(item.map_err(RpcError::into_remote)?));
         Ok(items_within(cx, method, Streaming::new(items)))
     }
 }

@@ -1,12 +1,20 @@
 //! Streams between everywire and foreign clients and servers.
 
-use std::time::Duration;
+use std::{process::Stdio, sync::Arc, time::Duration};
 
-use everywire::{Caller, Code, Result, RpcError, Server, Streaming, Tcp, grpc, jsonrpc, service, xmlrpc, zerorpc};
+use everywire::{
+    Budget, Caller, Code, Result, RpcError, Server, Streaming, Tcp, grpc, jsonrpc, service, xmlrpc, zerorpc,
+};
 use everywire_testing::{needs, soon};
-use tokio::{task::AbortHandle, time::sleep};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::Command,
+    task::AbortHandle,
+    time::sleep,
+};
 
 use super::{connect, script, servers::Running};
+use crate::program::{PROGRAM, ended, signal};
 
 #[service(package = "interop.v1")]
 trait Ticks {
@@ -48,10 +56,18 @@ struct Ticking {
     jsonrpc: String,
     xmlrpc: String,
     zerorpc: String,
+    budget: Arc<Budget>,
     task: AbortHandle,
 }
 
 impl Ticking {
+    /// Waits until so many calls are in flight.
+    async fn calls(&self, count: usize) {
+        while self.budget.calls() != count {
+            sleep(Duration::from_millis(1)).await;
+        }
+    }
+
     async fn serve() -> Self {
         let bind = || async { Tcp::bind("127.0.0.1:0").await.unwrap() };
         let (grpc, jsonrpc, xmlrpc, zerorpc) = (bind().await, bind().await, bind().await, bind().await);
@@ -62,8 +78,9 @@ impl Ticking {
             .mount((jsonrpc, jsonrpc::Server::new()))
             .mount((xmlrpc, xmlrpc::Server::new()))
             .mount((zerorpc, zerorpc::Server::new()));
+        let budget = server.budget();
         let task = tokio::spawn(server.serve_until(std::future::pending())).abort_handle();
-        Self { grpc: of_grpc, jsonrpc: of_jsonrpc, xmlrpc: of_xmlrpc, zerorpc: of_zerorpc, task }
+        Self { grpc: of_grpc, jsonrpc: of_jsonrpc, xmlrpc: of_xmlrpc, zerorpc: of_zerorpc, budget, task }
     }
 }
 
@@ -99,6 +116,53 @@ async fn node_pulls_a_stream_over_a_websocket_and_has_it_sent() {
     needs!(Foreign);
     let server = Ticking::serve().await;
     script("websocket_streams.mjs", &[&server.jsonrpc]).await;
+}
+
+/// The URLs of all wires of the server.
+fn urls(server: &Ticking) -> [String; 5] {
+    let Ticking { grpc, jsonrpc, xmlrpc, zerorpc, .. } = server;
+    [
+        format!("grpc://127.0.0.1:{grpc}"),
+        format!("jsonrpc://127.0.0.1:{jsonrpc}"),
+        format!("ws://127.0.0.1:{jsonrpc}"),
+        format!("xmlrpc://127.0.0.1:{xmlrpc}"),
+        format!("zerorpc://127.0.0.1:{zerorpc}"),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everywire_call_prints_the_items_of_a_stream() {
+    let server = Ticking::serve().await;
+    for url in urls(&server) {
+        let says_so = !url.starts_with("xmlrpc") && !url.starts_with("zerorpc");
+        let call: &[&str] = if says_so { &["call"] } else { &["call", "--stream"] };
+        let counted = ended(&[call, &[&url, "count", "3"]].concat()).await;
+        assert_eq!((counted.code, &*counted.out, &*counted.err), (0, "0\n1\n2\n", ""), "{url}");
+        let failed = ended(&[call, &[&url, "fail", "2"]].concat()).await;
+        assert_eq!(&*failed.out, "0\n1\n", "{url}");
+        assert!(failed.code != 0 && failed.err.starts_with("error: ABORTED: enough"), "{url}: {failed:?}");
+        // For longer than a call may take.
+        let silent = ended(&[call, &["--timeout", "300ms", &url, "silent", "900"]].concat()).await;
+        assert_eq!((silent.code, &*silent.out, &*silent.err), (0, "900\n", ""), "{url}");
+
+        // Ctrl-C ends it on both sides.
+        let waiting = || [call, &[&url, "silent", "3600000"]].concat();
+        let mut program = Command::new(PROGRAM).args(waiting()).kill_on_drop(true).spawn().unwrap();
+        soon(&url, server.calls(1)).await;
+        signal(program.id().unwrap(), "-INT").await;
+        soon(&url, program.wait()).await.unwrap();
+        soon(&url, server.calls(0)).await;
+
+        // So does a reader that leaves.
+        let mut program = Command::new(PROGRAM);
+        let program = program.args([call, &[&url, "count", "100000000"]].concat()).stdout(Stdio::piped());
+        let mut program = program.kill_on_drop(true).spawn().unwrap();
+        let mut lines = BufReader::new(program.stdout.take().unwrap()).lines();
+        assert_eq!(soon(&url, lines.next_line()).await.unwrap().as_deref(), Some("0"));
+        drop(lines);
+        assert!(soon(&url, program.wait()).await.unwrap().success(), "{url}");
+        soon(&url, server.calls(0)).await;
+    }
 }
 
 /// Reads the numbers up to `to`; the error behind them, if there is one.

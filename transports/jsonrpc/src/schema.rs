@@ -42,6 +42,7 @@ fn method(name: &str, method: &Method) -> Value {
             "result": result(method),
             "errors": references.collect::<Vec<_>>(),
             "x-idempotent": method.is_idempotent(),
+            "x-streams": method.streams(),
         }),
     )
 }

@@ -101,12 +101,20 @@ fn finished(outcome: Result<ExitCode>, of_error: impl FnOnce(&RpcError) -> ExitC
 
 /// Prints to standard output. A reader that is gone, as in `everywire schema proto | head -1`, is no error.
 fn print(text: impl Display) -> Result<()> {
+    is_printed(text).map(drop)
+}
+
+/// Prints a line, and returns whether there is still a reader.
+fn print_line(text: impl Display) -> Result<bool> {
+    is_printed(format_args!("{text}\n"))
+}
+
+fn is_printed(text: impl Display) -> Result<bool> {
     let mut out = stdout().lock();
     match write!(out, "{text}").and_then(|()| out.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(RpcError::data_loss(format!("standard output can't be written: {error}")))
-        }
-        _ => Ok(()),
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(RpcError::data_loss(format!("standard output can't be written: {error}"))),
     }
 }
 

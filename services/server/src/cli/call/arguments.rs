@@ -126,16 +126,9 @@ mod tests {
         words.iter().map(ToString::to_string).collect()
     }
 
-    fn as_json(arguments: Arguments) -> Value {
-        match arguments {
-            Arguments::Positional(values) => Value::Array(values),
-            Arguments::Named(values) => Value::Object(values),
-        }
-    }
-
     #[track_caller]
     fn check(given: &[&str], method: &Method, has_names: bool, expected: &Value) {
-        assert_eq!(as_json(read(&words(given), method, has_names).unwrap()), *expected, "{given:?}");
+        assert_eq!(Value::from(read(&words(given), method, has_names).unwrap()), *expected, "{given:?}");
     }
 
     fn lock() -> Method {

@@ -11,19 +11,21 @@ mod watch;
 use std::process::ExitCode;
 
 use clap::Args;
-use everywire::Result;
+use everywire::{Result, Streaming};
 use everywire_toolkit::ToolkitService;
 use serde_json::Value;
 use tokio::task::block_in_place;
 
 use self::{target::Target, watch::Watch};
 use super::{
-    exit, json_text, print,
+    exit, json_text, print, print_line,
     remote::{self, Location, Options, method},
     say,
 };
 
 /// Call one method of any server over any wire and print its reply as JSON
+///
+/// A reply that is a stream is printed as its items come, one JSON value a line. Ctrl-C ends it, here and on the server.
 ///
 /// Without a method, lists what the server offers, as far as it describes itself: by XML-RPC's introspection, rpc.discover of
 /// JSON-RPC, zerorpc's inspection, or gRPC's reflection.
@@ -40,6 +42,9 @@ pub(crate) struct Call {
     arguments: Vec<String>,
     #[command(flatten)]
     options: Options,
+    /// The method replies with a stream: print its items as they come. JSON-RPC and gRPC servers say so themselves
+    #[arg(long)]
+    stream: bool,
     /// Say on standard error what was called, and how long it took
     #[arg(short, long)]
     verbose: bool,
@@ -64,33 +69,55 @@ Values:
 ";
 
 impl Call {
-    /// The time is for connecting and calling together.
+    /// The time is for connecting and calling together, until a stream begins.
     pub(crate) async fn run(self) -> Result<ExitCode> {
-        remote::within(self.options.timeout, &self.url, Box::pin(self.answered())).await
+        match remote::within(self.options.timeout, &self.url, Box::pin(self.answered())).await? {
+            Answer::Printed(code) => Ok(code),
+            Answer::Items(items) => print_items(items).await,
+        }
     }
 
-    async fn answered(&self) -> Result<ExitCode> {
+    async fn answered(&self) -> Result<Answer> {
         let location = Location::of(&self.url, self.options.metadata.context()?).await?;
         let Some(name) = &self.method else {
             print(method::list(&remote::methods(location, &self.options).await?))?;
-            return Ok(ExitCode::SUCCESS);
+            return Ok(Answer::Printed(ExitCode::SUCCESS));
         };
         let mut watch = Watch::start(&location);
         let target = Target::of(location, name, &self.options).await?;
         watch.ready();
-        let outcome = self.reply(&target).await;
+        let outcome = self.called(&target).await;
         if self.verbose {
             say(watch);
         }
-        let reply = outcome?;
-        print(format_args!("{}\n", json_text(&reply)))?;
-        Ok(if target.is_denial(&reply) { exit::DENIED } else { ExitCode::SUCCESS })
+        outcome
     }
 
-    async fn reply(&self, target: &Target) -> Result<Value> {
+    async fn called(&self, target: &Target) -> Result<Answer> {
         let read = || arguments::read(&self.arguments, target.method(), target.has_names());
         // Standard input may keep it waiting. Meanwhile the connection needs its heartbeats.
         let arguments = block_in_place(read)?;
-        target.call(arguments).await
+        if self.stream || target.method().streams {
+            return target.stream(arguments).await.map(Answer::Items);
+        }
+        let reply = target.call(arguments).await?;
+        print(format_args!("{}\n", json_text(&reply)))?;
+        Ok(Answer::Printed(if target.is_denial(&reply) { exit::DENIED } else { ExitCode::SUCCESS }))
     }
+}
+
+/// What became of a call.
+enum Answer {
+    Printed(ExitCode),
+    Items(Streaming<Value>),
+}
+
+/// Prints items until the end of the stream, or until nobody reads them.
+async fn print_items(mut items: Streaming<Value>) -> Result<ExitCode> {
+    while let Some(item) = items.next().await {
+        if !print_line(json_text(&item?))? {
+            break;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
 }

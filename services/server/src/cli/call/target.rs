@@ -1,6 +1,6 @@
 //! What is called: a method, and a connection to a server that has it.
 
-use everywire::{Client, Context, Result};
+use everywire::{Client, Context, Result, Streaming};
 use everywire_toolkit::ToolkitService;
 use prost_reflect::MethodDescriptor;
 use serde_json::Value;
@@ -81,6 +81,15 @@ impl Target {
             Server::Toolkit(client, cx) => toolkit::call(client.clone(), cx, &self.method.name, arguments).await,
             Server::Plain(server) => server.call(&self.method.name, &arguments).await,
             Server::Grpc(server, method) => grpc::call(server, method, arguments).await,
+        }
+    }
+
+    /// Calls the method, which replies with a stream.
+    pub(super) async fn stream(&self, arguments: Arguments) -> Result<Streaming<Value>> {
+        match &self.server {
+            Server::Toolkit(client, cx) => toolkit::stream(client.clone(), cx, &self.method.name, arguments).await,
+            Server::Plain(server) => server.stream(&self.method.name, &arguments).await,
+            Server::Grpc(server, method) => grpc::stream(server, method, arguments).await,
         }
     }
 

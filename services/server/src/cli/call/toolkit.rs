@@ -3,7 +3,7 @@
 //! A client is a [`Toolkit`](everywire_toolkit::Toolkit), so it can be served like one, in memory. The service's own decoding
 //! checks the arguments, and a reply looks the same over every wire.
 
-use everywire::{Caller, Context, Result, descriptor::Method, memory};
+use everywire::{Caller, Context, Result, Streaming, descriptor::Method, memory};
 use everywire_toolkit::{ToolkitClient, ToolkitService};
 use serde_json::Value;
 
@@ -26,11 +26,17 @@ pub(super) fn is_served_as(described: &remote::method::Method, method: &Method, 
 
 /// Calls a method of the toolkit, or says which it has.
 pub(super) async fn call(caller: impl Caller + Clone, cx: &Context, name: &str, arguments: Arguments) -> Result<Value> {
-    let arguments = match arguments {
-        Arguments::Positional(values) => Value::Array(values),
-        Arguments::Named(values) => Value::Object(values),
-    };
-    memory::call(&ToolkitService::new(ToolkitClient::new(caller).with(cx)), name, arguments).await
+    memory::call(&ToolkitService::new(ToolkitClient::new(caller).with(cx)), name, arguments.into()).await
+}
+
+/// Calls a method of the toolkit that replies with a stream.
+pub(super) async fn stream(
+    caller: impl Caller + Clone,
+    cx: &Context,
+    name: &str,
+    arguments: Arguments,
+) -> Result<Streaming<Value>> {
+    memory::stream(&ToolkitService::new(ToolkitClient::new(caller).with(cx)), name, arguments.into()).await
 }
 
 /// Whether a reply says that the caller did not get what it asked for: a lock, or permits.

@@ -16,8 +16,10 @@ pub(in crate::cli) struct Method {
     pub(in crate::cli) is_described: bool,
     /// Whether a request must name its arguments.
     pub(in crate::cli) only_by_name: bool,
-    /// The type of the reply.
+    /// The type of the reply, or of its items.
     pub(in crate::cli) reply: Option<String>,
+    /// Whether it is known to reply with a stream.
+    pub(in crate::cli) streams: bool,
     pub(in crate::cli) docs: String,
 }
 
@@ -45,6 +47,7 @@ impl Method {
             is_described: false,
             only_by_name: false,
             reply: None,
+            streams: false,
             docs: String::new(),
         }
     }
@@ -55,6 +58,7 @@ impl Method {
             parameters: method.arguments().iter().map(Parameter::of).collect(),
             is_described: true,
             reply: Some(method.reply().rust().to_owned()),
+            streams: method.streams(),
             docs: method.docs().to_owned(),
             ..Self::named(method.name())
         }

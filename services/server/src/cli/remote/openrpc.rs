@@ -22,6 +22,7 @@ fn read(document: &Value, method: &Value) -> Option<Method> {
         is_described: params.is_some(),
         only_by_name: method["paramStructure"] == "by-name",
         reply: method.get("result").map(|result| type_name(&resolved(document, result)["schema"])),
+        streams: method["x-streams"] == true,
         docs: text("description").or_else(|| text("summary")).unwrap_or_default().to_owned(),
         ..Method::named(name)
     })

@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use everywire::{
-    Caller, Client, Code, Context, Result, RpcError,
-    descriptor::{Method, ServiceDescriptor},
+    Caller, Client, Code, Context, Result, RpcError, Streaming,
+    descriptor::{Method, MethodBuilder, ServiceDescriptor},
 };
 use serde::{
     Serialize, Serializer,
     ser::{Error as _, SerializeStruct},
 };
 use serde_json::{Map, Value};
+use tokio_stream::StreamExt;
 
 use super::{
     location::{Location, Wire},
@@ -40,6 +41,15 @@ pub(in crate::cli) enum Arguments {
     Named(Map<String, Value>),
 }
 
+impl From<Arguments> for Value {
+    fn from(arguments: Arguments) -> Self {
+        match arguments {
+            Arguments::Positional(values) => Value::Array(values),
+            Arguments::Named(values) => Value::Object(values),
+        }
+    }
+}
+
 impl Plain {
     /// Connects to a server.
     pub(in crate::cli) async fn connect(location: Location, options: &Options) -> Result<Self> {
@@ -61,6 +71,14 @@ impl Plain {
         self.run(self.method(name)?, arguments).await
     }
 
+    /// Calls the method `name`, which replies with a stream.
+    pub(in crate::cli) async fn stream(&self, name: &str, arguments: &Arguments) -> Result<Streaming<Value>> {
+        let method = self.described(name, |method| method.returns::<Result<Streaming<()>>>("()"))?;
+        let arguments = OnWire { wire: self.wire(), arguments };
+        let items = self.client.stream(method, &self.location.context, &arguments).await?;
+        Ok(Streaming::new(items.map(|item| item.map(|Reply(item)| item))))
+    }
+
     /// Calls `method`, which [`Self::method`] returned.
     async fn run(&self, method: &'static Method, arguments: &Arguments) -> Result<Value> {
         let arguments = OnWire { wire: self.wire(), arguments };
@@ -69,10 +87,14 @@ impl Plain {
 
     /// The method `name`, checked for this wire. It is never freed, so make one per name.
     pub(super) fn method(&self, name: &str) -> Result<&'static Method> {
+        self.described(name, |method| method.reply::<()>("()"))
+    }
+
+    fn described(&self, name: &str, reply: impl FnOnce(MethodBuilder<'_>)) -> Result<&'static Method> {
         check_name(self.wire(), name)?;
         let leak = |text: &str| -> &'static str { Box::leak(text.to_owned().into_boxed_str()) };
         let mut service = ServiceDescriptor::builder("", leak(&self.queue), "");
-        service.method(leak(name), "Method", "").reply::<()>("()");
+        reply(service.method(leak(name), "Method", ""));
         let service: &'static ServiceDescriptor = Box::leak(Box::new(service.build()));
         service.method(name).ok_or_else(|| RpcError::internal("a method that was just described"))
     }

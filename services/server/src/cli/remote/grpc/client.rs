@@ -50,6 +50,13 @@ impl Grpc {
         client.unary(request, path, Bytes).await.map(tonic::Response::into_inner).map_err(|status| error(&status))
     }
 
+    /// Calls the method at `path`, whose reply is many messages.
+    pub(super) async fn stream(&self, path: &str, message: Vec<u8>) -> Result<Streaming<Vec<u8>>> {
+        let (mut client, path) = (self.ready().await?, to_path(path)?);
+        let replies = client.server_streaming(self.request(message), path, Bytes).await;
+        replies.map(tonic::Response::into_inner).map_err(|status| error(&status))
+    }
+
     /// Sends one message to a method that streams both ways, and returns the stream of its replies.
     pub(super) async fn ask(&self, path: &str, message: Vec<u8>) -> Result<Streaming<Vec<u8>>> {
         let (mut client, path) = (self.ready().await?, to_path(path)?);

@@ -16,6 +16,7 @@ pub(in crate::cli) fn method(method: &MethodDescriptor) -> Method {
         parameters: method.input().fields().map(|field| parameter(&field)).collect(),
         is_described: true,
         reply: Some(reply),
+        streams: method.is_server_streaming(),
         docs: comment(method),
         ..Method::named(format!("{}{}", stream(method.is_client_streaming()), path(method)))
     }

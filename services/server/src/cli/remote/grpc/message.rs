@@ -9,10 +9,10 @@ use serde_json::{Map, Value};
 use super::describe::{method as describe, type_name, wrapped};
 use crate::cli::remote::Arguments;
 
-/// Encodes the request of a call of a method without streams. One argument that is an object of the request's fields is the whole request.
+/// Encodes the request of a call, which is one message. One argument that is an object of the request's fields is the whole request.
 pub(super) fn request(method: &MethodDescriptor, arguments: Arguments) -> Result<Vec<u8>> {
-    if method.is_client_streaming() || method.is_server_streaming() {
-        let text = format!("{} has streams, which `everywire call` can't send or read", method.full_name());
+    if method.is_client_streaming() {
+        let text = format!("{} takes a stream, which `everywire call` can't send", method.full_name());
         return Err(RpcError::unimplemented(text));
     }
     let input = method.input();

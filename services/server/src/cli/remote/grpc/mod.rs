@@ -8,9 +8,10 @@ pub(in crate::cli) mod proto;
 mod reflection;
 mod schema;
 
-use everywire::Result;
+use everywire::{Result, Streaming};
 use prost_reflect::MethodDescriptor;
 use serde_json::Value;
+use tokio_stream::StreamExt;
 
 pub(in crate::cli) use self::{client::Grpc, describe::method as describe, schema::Schema};
 use super::{Arguments, Location, Options};
@@ -29,6 +30,18 @@ pub(in crate::cli) async fn open(location: &Location, options: &Options) -> Resu
 pub(in crate::cli) async fn call(server: &Grpc, method: &MethodDescriptor, arguments: Arguments) -> Result<Value> {
     let request = message::request(method, arguments)?;
     message::reply(method, &server.call(&format!("/{}", schema::path(method)), request).await?)
+}
+
+/// Calls a method whose request is one message, and whose reply is many.
+pub(in crate::cli) async fn stream(
+    server: &Grpc,
+    method: &MethodDescriptor,
+    arguments: Arguments,
+) -> Result<Streaming<Value>> {
+    let request = message::request(method, arguments)?;
+    let items = server.stream(&format!("/{}", schema::path(method)), request).await?;
+    let method = method.clone();
+    Ok(Streaming::new(items.map(move |item| message::reply(&method, &item.map_err(|status| client::error(&status))?))))
 }
 
 #[cfg(test)]
