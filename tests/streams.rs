@@ -22,6 +22,7 @@ use everywire::{
     xmlrpc, zerorpc,
 };
 use everywire_testing::soon;
+use futures_util::future::join_all;
 use serde_json::json;
 use tokio::{sync::watch, task::JoinHandle, time::sleep};
 
@@ -168,8 +169,17 @@ impl Numbers for Probe {
     }
 }
 
-async fn bind() -> Tcp {
-    Tcp::bind("127.0.0.1:0").await.unwrap()
+/// Binds a port; any if it is 0.
+async fn bind(port: u16) -> Tcp {
+    soon("a free port", async {
+        loop {
+            match Tcp::bind(&format!("127.0.0.1:{port}")).await {
+                Ok(tcp) => return tcp,
+                Err(_) => sleep(Duration::from_millis(10)).await,
+            }
+        }
+    })
+    .await
 }
 
 /// A server on every wire that has streams.
@@ -178,6 +188,7 @@ struct Wires {
     budget: Arc<Budget>,
     /// One for each wire that has streams.
     urls: Vec<String>,
+    ports: [u16; 4],
     stop: CancellationToken,
     serving: JoinHandle<Result<()>>,
 }
@@ -188,9 +199,15 @@ impl Wires {
     }
 
     async fn serve_within(limits: Limits) -> Self {
+        Self::serve_at([0; 4], limits).await
+    }
+
+    /// Serves gRPC, zerorpc, JSON-RPC and XML-RPC at these ports.
+    async fn serve_at(ports: [u16; 4], limits: Limits) -> Self {
         let probe = Probe::new();
         let server = Server::with_limits(NumbersService::new(probe.clone()), limits).grace(Duration::from_millis(100));
-        let (grpc, zerorpc, jsonrpc, xmlrpc) = (bind().await, bind().await, bind().await, bind().await);
+        let [grpc, zerorpc, jsonrpc, xmlrpc] = join_all(ports.map(bind)).await.try_into().unwrap();
+        let ports = [&grpc, &zerorpc, &jsonrpc, &xmlrpc].map(|tcp: &Tcp| tcp.address().port());
         let urls = vec![
             format!("grpc://{}", grpc.address()),
             format!("zerorpc://{}", zerorpc.address()),
@@ -205,7 +222,7 @@ impl Wires {
             .mount((xmlrpc, xmlrpc::Server::new()));
         let (budget, stop) = (server.budget(), CancellationToken::new());
         let serving = tokio::spawn(server.serve_until(stop.clone().cancelled_owned()));
-        Self { probe, budget, urls, stop, serving }
+        Self { probe, budget, urls, ports, stop, serving }
     }
 
     fn memory(&self) -> NumbersClient<memory::Client<NumbersService<Probe>>> {
@@ -401,7 +418,7 @@ impl<S: Service> Service for Changed<S> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_layer_may_replace_the_context_of_a_stream() {
-    let (probe, tcp) = (Probe::new(), Tcp::bind("127.0.0.1:0").await.unwrap());
+    let (probe, tcp) = (Probe::new(), bind(0).await);
     let url = format!("grpc://{}", tcp.address());
     let server = Server::new(NumbersService::new(probe.clone())).layer(|service| Changed { service });
     let budget = server.budget();
@@ -458,6 +475,65 @@ async fn a_server_that_is_gone_is_an_error_and_never_an_end() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_does_not_survive_its_server_unnoticed() {
+    let wires = Wires::serve().await;
+    let mut open = Vec::new();
+    for url in &wires.urls {
+        let client = wires.over(url).await;
+        let mut items = client.texts(&Context::new(), 1_000).await.unwrap();
+        assert!(next(&mut items).await.unwrap().is_ok());
+        open.push((url, client, items));
+    }
+    wires.serving.abort();
+    wires.probe.all_closed().await;
+    let restarted = Wires::serve_at(wires.ports, Limits::default()).await;
+    for (url, client, mut items) in open {
+        let error = loop {
+            match next(&mut items).await {
+                Some(Ok(_)) => {}
+                Some(Err(error)) => break error,
+                None => panic!("{url}: an end without an error"),
+            }
+        };
+        assert_eq!(error.code(), Code::Unavailable, "{url}: {error}");
+        assert_eq!(client.add(3, 4).await, Ok(7), "{url}: the client finds the new server");
+    }
+    restarted.probe.all_closed().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_that_stop_cost_no_more_than_what_is_unsent() {
+    const READERS: usize = 64;
+    const BYTES: u32 = 10_000;
+    let wires = Wires::serve().await;
+    let made = || wires.probe.0.made.load(Relaxed);
+    for url in &wires.urls {
+        let (other, before, mut open) = (wires.over(url).await, made(), Vec::new());
+        for _ in 0..READERS {
+            let client = wires.over(url).await;
+            let mut items = client.texts(&Context::new(), BYTES).await.unwrap();
+            assert!(next(&mut items).await.unwrap().is_ok());
+            open.push((client, items));
+        }
+        // Until nothing more is made.
+        let mut last = 0;
+        while std::mem::replace(&mut last, made()) != made() {
+            assert_eq!(other.add(3, 4).await, Ok(7), "{url}: other calls go on");
+            sleep(Duration::from_millis(100)).await;
+        }
+        let unsent = Limits::default().unsent_bytes;
+        let buffered = wires.budget.bytes();
+        assert!(buffered <= READERS * unsent, "{url}: {buffered} bytes at the server");
+        // Wherever they are: at the server, on the way, or at the client, which grants 2 MiB over gRPC.
+        let made = usize::try_from(made() - before).unwrap() * BYTES as usize / READERS;
+        assert!(made <= 3 * unsent, "{url}: {made} bytes for each reader");
+        assert_eq!(wires.budget.calls(), READERS, "{url}: none is given up");
+        drop(open);
+        wires.probe.all_closed().await;
+    }
+}
+
 /// A wire that has no streams.
 struct Lines;
 
@@ -477,7 +553,7 @@ impl Protocol for Lines {
 
 #[tokio::test]
 async fn a_wire_without_streams_rejects_them_by_name() {
-    let server = Server::new(NumbersService::new(Probe::new())).mount((bind().await, Lines));
+    let server = Server::new(NumbersService::new(Probe::new())).mount((bind(0).await, Lines));
     let error = server.serve_until(std::future::ready(())).await.unwrap_err();
     assert_eq!(
         error.to_string(),
