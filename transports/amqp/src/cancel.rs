@@ -11,7 +11,7 @@ use everywire_core::wire::CancellationToken;
 use lapin::{BasicProperties, types::ShortString};
 use tokio::time::Instant;
 
-use crate::envelope;
+use crate::{credit::OpenStreams, envelope};
 
 /// The cancellations that are remembered because no call was there for them: as many as two clients have calls.
 const REMEMBERED: usize = 4_096;
@@ -22,7 +22,10 @@ const REMEMBERED_FOR: Duration = Duration::from_secs(30);
 /// The calls of a connection that have begun and are not done. A call is found by the address of its caller, which nobody else knows,
 /// and by its correlation id.
 #[derive(Default)]
-pub(crate) struct Cancellable(Mutex<Calls>);
+pub(crate) struct Cancellable {
+    calls: Mutex<Calls>,
+    pub(crate) streams: OpenStreams,
+}
 
 #[derive(Default)]
 struct Calls {
@@ -40,7 +43,7 @@ struct Early {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct CallId {
+pub(crate) struct CallId {
     correlation_id: ShortString,
     caller: ShortString,
 }
@@ -59,9 +62,9 @@ struct Entry<'a> {
 }
 
 impl CallId {
-    /// The id of the call that a request begins or a cancellation ends. Only a caller with an address has calls to cancel: others
-    /// could be imitated.
-    fn of(properties: &BasicProperties) -> Option<Self> {
+    /// The id of the call that a request begins, a cancellation ends or credit is for. Only a caller with an address has calls to
+    /// cancel: others could be imitated.
+    pub(crate) fn of(properties: &BasicProperties) -> Option<Self> {
         let caller = properties.reply_to().clone().filter(envelope::is_address)?;
         Some(Self { caller, correlation_id: properties.correlation_id().clone()? })
     }
@@ -81,11 +84,17 @@ impl Cancellable {
         self.enter(id).token.cancelled().await;
     }
 
+    /// Does what `message` says: cancels the call that it names, or adds credit for its items.
+    pub(crate) fn receive(&self, message: &BasicProperties) {
+        if envelope::is_credit(message) { self.streams.grant(message) } else { self.cancel(message) }
+    }
+
     /// Cancels the call named by `message`. Any client may send anything here.
-    pub(crate) fn cancel(&self, message: &BasicProperties) {
+    fn cancel(&self, message: &BasicProperties) {
         let Some(id) = CallId::of(message).filter(|_| envelope::is_cancellation(message)) else {
             return tracing::debug!("ignored a message that is not a cancellation");
         };
+        self.streams.close(&id);
         let mut calls = self.lock();
         if let Some(running) = calls.running.remove(&id) {
             running.token.cancel();
@@ -110,7 +119,7 @@ impl Cancellable {
     }
 
     fn lock(&self) -> MutexGuard<'_, Calls> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,6 +1,10 @@
 //! A server's connection to the broker: it runs the calls of its requests and sends their replies.
 
-use std::{future::pending, sync::Arc, time::Duration};
+use std::{
+    future::pending,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use everywire_core::{
@@ -24,6 +28,7 @@ use crate::{
     cancel::Cancellable,
     context::{self, Message},
     envelope,
+    items::{Parts, ReplyItems},
     probe::Probe,
     queue::Queue,
     replies::Replies,
@@ -150,7 +155,7 @@ impl<S: Service> Connection<S> {
         let service = AtMostOnce::new(service);
         let reply = tokio::select! {
             biased;
-            reply = self.reply(&service, &delivery) => reply,
+            reply = self.reply(&service, &delivery, &receipt) => reply?,
             failed = self.acknowledge_early(&service.get_ref().waits, &delivery, &receipt) => return failed,
             () = self.callers.gone(caller) => None,
             () = self.cancellable.cancelled(&delivery.properties) => None,
@@ -161,24 +166,45 @@ impl<S: Service> Connection<S> {
         receipt.send().await
     }
 
-    /// The body of the reply, if there is to be one.
-    async fn reply(&self, service: &ForMessage<S>, delivery: &Delivery) -> Option<Bytes> {
+    /// The body of the reply, if there is to be one. One of many items is sent here.
+    async fn reply(
+        &self,
+        service: &ForMessage<S>,
+        delivery: &Delivery,
+        receipt: &Receipt<'_>,
+    ) -> lapin::Result<Option<Bytes>> {
         let (length, deadline) = (delivery.data.len(), context::deadline(&delivery.properties));
         if length > self.budget.limits().message_bytes {
             let error = self.budget.exceeded(Limit::MessageBytes, format_args!("a request of {length} bytes"));
-            return Some(rejection(&error).into());
+            return Ok(Some(rejection(&error).into()));
         }
         if let Some(error) = envelope::unreadable(&delivery.properties, &self.budget) {
-            return Some(rejection(&error).into());
+            return Ok(Some(rejection(&error).into()));
         }
-        match envelope::decoded(delivery, &self.budget) {
-            Ok(body) => {
-                let body = body.as_ref().map_or(&delivery.data[..], |body| &body.bytes);
-                let message = Message { service, budget: &self.budget, delivery, deadline };
-                answer_at(&message, body).await.map(Bytes::from)
-            }
-            Err(error) => Some(rejection(&error).into()),
+        let body = match envelope::decoded(delivery, &self.budget) {
+            Ok(body) => body,
+            Err(error) => return Ok(Some(rejection(&error).into())),
+        };
+        let body = body.as_ref().map_or(&delivery.data[..], |body| &body.bytes);
+        let message = Message { service, budget: &self.budget, delivery, deadline, items: Mutex::default() };
+        let reply = answer_at(&message, body).await.map(Bytes::from);
+        if let Some(items) = message.items.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            // The futures of the AMQP library are large, and few calls have this one.
+            Box::pin(self.send_items(items, delivery, receipt)).await?;
         }
+        Ok(reply)
+    }
+
+    async fn send_items(&self, items: ReplyItems, delivery: &Delivery, receipt: &Receipt<'_>) -> lapin::Result<()> {
+        // A request whose reply has begun is never delivered again, so no other server begins it once more.
+        receipt.send().await?;
+        let Some(caller) = delivery.properties.reply_to() else { return Ok(()) };
+        let can_be_granted = self.replies.have_address();
+        let mut parts = Parts::open(items, &self.cancellable.streams, delivery, can_be_granted, &self.budget);
+        while let Some((body, properties)) = parts.next().await {
+            self.replies.send(&self.queue.connection, caller, body.as_ref(), properties).await?;
+        }
+        Ok(())
     }
 
     /// Acknowledges a message once its call waits or has taken long. Completes only if that fails.

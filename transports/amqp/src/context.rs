@@ -1,7 +1,7 @@
 //! What travels with a call over a broker: the property `expiration`, and the table of headers.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -10,13 +10,14 @@ use everywire_core::{
     wire::{Outgoing, deadline_after},
 };
 use everywire_json::Endpoint;
+use everywire_net::pull::Items;
 use lapin::{
     BasicProperties,
     message::Delivery,
     types::{AMQPValue, FieldTable},
 };
 
-use crate::envelope;
+use crate::{envelope, items::ReplyItems};
 
 /// What the requests in one message are addressed to.
 pub(crate) struct Message<'a, S> {
@@ -24,6 +25,8 @@ pub(crate) struct Message<'a, S> {
     pub(crate) budget: &'a Arc<Budget>,
     pub(crate) delivery: &'a Delivery,
     pub(crate) deadline: Option<Instant>,
+    /// The reply of many items to its call, if it has one.
+    pub(crate) items: Mutex<Option<ReplyItems>>,
 }
 
 impl<S: Service> Endpoint for Message<'_, S> {
@@ -55,6 +58,11 @@ impl<S: Service> Endpoint for Message<'_, S> {
         self.delivery.redelivered
     }
 
+    fn send_items(&self, id: &str, items: Items) -> bool {
+        *self.items.lock().unwrap_or_else(PoisonError::into_inner) = Some(ReplyItems { id: id.into(), items });
+        true
+    }
+
     fn read_context(&self, cx: &mut Context) -> Result<()> {
         let Some(headers) = self.delivery.properties.headers() else { return Ok(()) };
         cx.receive(headers.inner().iter().filter_map(|(name, value)| Some((name.as_str(), text(value)?))))
@@ -69,11 +77,10 @@ fn text(value: &AMQPValue) -> Option<&str> {
     }
 }
 
-/// When the caller of a request no longer wants the reply. The time in `expiration` counts from now, because how long the request
+/// When the caller of a request no longer wants the reply. The time in the request counts from now, because how long the request
 /// waited in the queue is not known.
 pub(crate) fn deadline(properties: &BasicProperties) -> Option<Instant> {
-    let time = properties.expiration().as_ref()?.as_str().parse().ok()?;
-    deadline_after(Duration::from_millis(time))
+    deadline_after(Duration::from_millis(envelope::timeout_ms(properties)?))
 }
 
 /// Trace and metadata as headers, if there are any. Of several entries with one name, the last is sent.

@@ -24,6 +24,38 @@ const CONTENT_TYPE: &str = "application/json";
 /// message, the broker replaces this name by the address of the channel, which has to consume it.
 pub(crate) const DIRECT_REPLY_TO: &str = "amq.rabbitmq.reply-to";
 
+/// The `type` of a message that grants credit for items of a stream.
+const CREDIT: &str = "$/credit";
+
+/// The header with how many items may be sent: of a request, as a first grant, and of [`CREDIT`].
+const ITEMS: &str = "credit";
+
+/// The header with how many bytes of bodies may be sent.
+const BYTES: &str = "credit_bytes";
+
+/// The header of a request that grants credit which says how long the stream may take, in milliseconds.
+const TIMEOUT: &str = "timeout_ms";
+
+/// The header of a stream's replies that numbers them, from 0 on.
+const NUMBER: &str = "seq";
+
+/// The header of a stream's replies that says whether it is the last one.
+const IS_LAST: &str = "end";
+
+/// What a caller grants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Grant {
+    pub(crate) items: Option<u32>,
+    pub(crate) bytes: Option<u32>,
+}
+
+/// The place of a reply in its stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Position {
+    pub(crate) number: u64,
+    pub(crate) is_last: bool,
+}
+
 /// The properties of the request with this `number`. It waits in the queue for as long as the call has time.
 pub(crate) fn request(number: u64, outgoing: &Outgoing<'_>) -> BasicProperties {
     let millis = u32::try_from(outgoing.time_left().as_millis()).unwrap_or(u32::MAX);
@@ -38,6 +70,25 @@ pub(crate) fn request(number: u64, outgoing: &Outgoing<'_>) -> BasicProperties {
     }
 }
 
+/// Adds to the properties of a request that its reply has many items, and how many the client has room for. The expiration is then only
+/// the time that the request may wait in the queue.
+pub(crate) fn with_grant(request: BasicProperties, outgoing: &Outgoing<'_>, granted: Grant) -> BasicProperties {
+    let mut headers = request.headers().clone().unwrap_or_default();
+    put_grant(&mut headers, granted);
+    if let Some(time) = outgoing.timeout_ms() {
+        headers.insert(TIMEOUT.into(), AMQPValue::LongLongInt(time.try_into().unwrap_or(i64::MAX)));
+    }
+    request.with_headers(headers)
+}
+
+fn put_grant(headers: &mut FieldTable, Grant { items, bytes }: Grant) {
+    for (name, granted) in [(ITEMS, items), (BYTES, bytes)] {
+        if let Some(granted) = granted {
+            headers.insert(name.into(), AMQPValue::LongLongInt(granted.into()));
+        }
+    }
+}
+
 /// The number of the request that a reply, or a request that the broker returns, belongs to.
 pub(crate) fn number(properties: &BasicProperties) -> Option<u64> {
     properties.correlation_id().as_ref().and_then(|id| id.as_str().parse().ok())
@@ -49,6 +100,67 @@ pub(crate) fn reply_to(request: &Delivery) -> BasicProperties {
     match request.properties.correlation_id() {
         Some(id) => properties.with_correlation_id(id.clone()),
         None => properties,
+    }
+}
+
+/// Adds the place in its stream to the properties of a reply.
+pub(crate) fn with_position(reply: BasicProperties, position: Position) -> BasicProperties {
+    let mut headers = FieldTable::default();
+    headers.insert(NUMBER.into(), AMQPValue::LongLongInt(position.number.cast_signed()));
+    headers.insert(IS_LAST.into(), AMQPValue::Boolean(position.is_last));
+    reply.with_headers(headers)
+}
+
+/// The place of a reply in its stream; none if it is not of a stream.
+pub(crate) fn position(reply: &BasicProperties) -> Option<Position> {
+    let headers = reply.headers().as_ref()?;
+    let number = integer(headers, NUMBER)?;
+    let is_last = matches!(headers.inner().get(IS_LAST), Some(AMQPValue::Boolean(true)));
+    Some(Position { number, is_last })
+}
+
+/// The properties of the message that grants more of the reply to the request with this `number`.
+pub(crate) fn credit(number: u64, granted: Grant) -> BasicProperties {
+    let mut headers = FieldTable::default();
+    put_grant(&mut headers, granted);
+    BasicProperties::default()
+        .with_type(CREDIT.into())
+        .with_correlation_id(number.to_string().into())
+        .with_reply_to(DIRECT_REPLY_TO.into())
+        .with_headers(headers)
+}
+
+pub(crate) fn is_credit(properties: &BasicProperties) -> bool {
+    properties.kind().as_ref().is_some_and(|kind| kind.as_str() == CREDIT)
+}
+
+/// What a request or a message with credit grants.
+pub(crate) fn grant(properties: &BasicProperties) -> Grant {
+    let headers = properties.headers().as_ref();
+    let granted = |name| Some(integer(headers?, name)?.try_into().unwrap_or(u32::MAX));
+    Grant { items: granted(ITEMS), bytes: granted(BYTES) }
+}
+
+/// How long a call may take, in milliseconds. The expiration of a request that grants credit is only the time in the queue.
+pub(crate) fn timeout_ms(request: &BasicProperties) -> Option<u64> {
+    match request.headers() {
+        Some(headers) if headers.inner().contains_key(ITEMS) => integer(headers, TIMEOUT),
+        _ => request.expiration().as_ref()?.as_str().parse().ok(),
+    }
+}
+
+/// A header that is an integer, of whichever type, and not negative.
+fn integer(headers: &FieldTable, name: &str) -> Option<u64> {
+    match *headers.inner().get(name)? {
+        AMQPValue::ShortShortInt(value) => value.try_into().ok(),
+        AMQPValue::ShortShortUInt(value) => Some(value.into()),
+        AMQPValue::ShortInt(value) => value.try_into().ok(),
+        AMQPValue::ShortUInt(value) => Some(value.into()),
+        AMQPValue::LongInt(value) => value.try_into().ok(),
+        AMQPValue::LongUInt(value) => Some(value.into()),
+        AMQPValue::LongLongInt(value) => value.try_into().ok(),
+        AMQPValue::Timestamp(value) => Some(value),
+        _ => None,
     }
 }
 

@@ -38,6 +38,11 @@ impl Broker {
         RpcError::unavailable(format!("the connection to the broker at {self} is lost: {reason}"))
     }
 
+    /// The error of a stream that ends because its server is gone.
+    pub(crate) fn gone(&self, reason: &str) -> RpcError {
+        RpcError::unavailable(format!("the broker at {self}: {reason}"))
+    }
+
     /// The error of a call whose request the broker returned.
     pub(crate) fn missing(&self, queue: impl fmt::Display) -> RpcError {
         RpcError::unavailable(format!("there is no queue `{queue}` at {self}: no server has declared it"))

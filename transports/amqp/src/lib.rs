@@ -42,6 +42,58 @@
 //! An address lasts as long as its channel. A message to an old one is dropped by the broker. With a broker that has no direct
 //! reply-to, replies have no `reply_to`.
 //!
+//! # Streams
+//! The reply to a call of a method that returns [`Streaming`](everywire_core::Streaming) is several messages. All go to the request's
+//! `reply_to`, with its correlation id. This is `count(3)`, which counts from 0 on, for a caller with room for two items:
+//! ```text
+//! basic.publish  exchange ""  routing key "demo.v1.Calculator"  mandatory
+//!     correlation_id  3
+//!     reply_to        amq.rabbitmq.reply-to
+//!     headers         credit=2
+//! {"jsonrpc":"2.0","id":3,"method":"count","params":{"to":3}}
+//!
+//! basic.publish  exchange ""  routing key: the request's reply_to
+//!     correlation_id  3
+//!     reply_to        amq.rabbitmq.reply-to
+//!     headers         seq=0 end=false
+//! {"jsonrpc":"2.0","id":3,"result":[0,1]}
+//!
+//! basic.publish  exchange ""  routing key: the reply's reply_to
+//!     type            $/credit
+//!     correlation_id  3
+//!     reply_to        amq.rabbitmq.reply-to
+//!     headers         credit=2
+//!
+//! basic.publish  exchange ""  routing key: the request's reply_to
+//!     correlation_id  3
+//!     reply_to        amq.rabbitmq.reply-to
+//!     headers         seq=1 end=true
+//! {"jsonrpc":"2.0","id":3,"result":[2]}
+//! ```
+//! - `result` is an array: of all items that are ready, as far as there is credit, up to 16 KiB or one longer item. It may be empty. The
+//!   first message is sent at once, so that the caller knows that the stream has begun.
+//! - `seq` numbers the messages, from 0 on. If one is missing or comes twice, [`Client`] ends the stream with `UNAVAILABLE`.
+//! - `end` is true in the last message. It has the last items, or none, or in place of `result` the error that ends the stream.
+//! - `credit` is how many items the caller has room for: in the request, where 1 is the default, and what is added by a message `$/credit`
+//!   to the server's address. At most 65,536 count. Without credit no item is made; the end is found with credit for one more item, but
+//!   costs none. An error that the method does not decide, as at the deadline, needs none.
+//! - `credit_bytes`, beside `credit`, is how many bytes of bodies the caller has room for. It is not limited by default. One message may
+//!   exceed it.
+//!
+//! `$/credit` counts only from the caller of the stream, as `$/cancelRequest` does, which ends it without a last message. A caller may
+//! have one stream with a correlation id at a time. One whose `reply_to` is a queue has only the credit of its request; a stream that has
+//! more items ends with `RESOURCE_EXHAUSTED` behind them.
+//!
+//! In a request with the header `credit`, `expiration` is only the time that it may wait in the queue; the stream then ends after
+//! `timeout_ms`, if that header is there. In any other request `expiration` is the time of the whole stream. A request whose stream has
+//! begun is acknowledged, and never delivered again. Headers are integers of any type, and `end` is a boolean.
+//!
+//! Both sides notice that the other one is gone, although it sends nothing: each asks the broker for the other's address every 5 s. The
+//! server does so as for any call that takes long, and the client for servers from which nothing came meanwhile. The stream of a server
+//! that is gone ends with `UNAVAILABLE`; so does one whose server got another address, since credit may be lost.
+//!
+//! A call in a batch can't be replied to with a stream, and a request without `reply_to` or `id` gets none.
+//!
 //! # What is declared
 //! The server looks for its queue, and declares it if it is missing: durable, and with a bound: `x-max-length` 65,536,
 //! `x-max-length-bytes` 256 MiB and `x-overflow` `reject-publish`, so that a client that asks for confirmations learns that
@@ -121,7 +173,8 @@
 //! # Limits
 //! The peers of a server are the broker's, so most limits are its settings. The server keeps `calls_in_flight`,
 //! `waiting_calls`, `calls_in_all`, `call_time`, `decompressed_bytes`, those of [`everywire_json`], and `message_bytes`, which
-//! has to be less than the broker's `max_message_size`: a request is measured once it is there, and a reply must fit too.
+//! has to be less than the broker's `max_message_size`, by 64 KiB where there are streams: a request is measured once it is there, and a
+//! reply must fit too.
 //!
 //! Specifications: [AMQP 0-9-1](https://www.rabbitmq.com/amqp-0-9-1-reference), [direct
 //! reply-to](https://www.rabbitmq.com/docs/direct-reply-to), [JSON-RPC 2.0](https://www.jsonrpc.org/specification).
@@ -134,10 +187,12 @@ mod cancel;
 mod client;
 mod connection;
 mod context;
+mod credit;
 mod envelope;
 mod fault;
 mod fields;
 mod frames;
+mod items;
 mod outage;
 mod probe;
 mod queue;

@@ -29,10 +29,10 @@ pub(crate) struct Replies {
     addresses: Box<Addresses>,
 }
 
-/// The channel of replies, and of the cancellations that callers send back.
+/// The channel of replies, and of the cancellations and the credit that callers send back.
 struct ReplyChannel {
     channel: Channel,
-    /// Reads the cancellations. Without it the channel has no address.
+    /// Reads what they send back. Without it the channel has no address.
     reader: Option<AbortOnDropHandle<()>>,
 }
 
@@ -66,6 +66,11 @@ impl Replies {
         }
     }
 
+    /// Whether callers can send something back.
+    pub(crate) fn have_address(&self) -> bool {
+        self.current().reader.is_some()
+    }
+
     fn current(&self) -> Arc<ReplyChannel> {
         Arc::clone(&self.channel.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -91,8 +96,8 @@ async fn open(connection: &Connection, calls: &Arc<Cancellable>) -> Result<Arc<R
     let consumed =
         channel.basic_consume(DIRECT_REPLY_TO.into(), ShortString::default(), options, FieldTable::default());
     let opened = match consumed.await {
-        Ok(cancellations) => {
-            let reader = tokio::spawn(read(cancellations, Arc::clone(calls)));
+        Ok(messages) => {
+            let reader = tokio::spawn(read(messages, Arc::clone(calls)));
             ReplyChannel { channel, reader: Some(AbortOnDropHandle::new(reader)) }
         }
         Err(error) => {
@@ -128,10 +133,10 @@ async fn try_channel(connection: &Connection) -> Result<Channel> {
     Ok(channel)
 }
 
-/// Cancels the calls named by the messages sent to the channel's address, until the channel is closed.
-async fn read(mut cancellations: Consumer, calls: Arc<Cancellable>) {
-    while let Some(Ok(message)) = cancellations.next().await {
-        calls.cancel(&message.properties);
+/// Receives the messages sent to the channel's address, until the channel is closed.
+async fn read(mut messages: Consumer, calls: Arc<Cancellable>) {
+    while let Some(Ok(message)) = messages.next().await {
+        calls.receive(&message.properties);
     }
 }
 

@@ -3,9 +3,7 @@
 use std::{iter, sync::Arc};
 
 use everywire_core::{
-    Budget, Code, Limits, Result, Service, Transport,
-    descriptor::ServiceDescriptor,
-    wire::{CancellationToken, check_streams},
+    Budget, Code, Limits, Result, Service, Transport, descriptor::ServiceDescriptor, wire::CancellationToken,
 };
 use futures_util::future::try_join_all;
 use lapin::{Connection, types::ShortString};
@@ -84,7 +82,6 @@ impl Transport for Server {
 
     fn check(&self, descriptor: &ServiceDescriptor) -> Result<()> {
         self.queue_of(descriptor)?;
-        check_streams("amqp", descriptor)?;
         everywire_json::check("amqp", descriptor)
     }
 

@@ -1,21 +1,27 @@
-//! Notifies servers of dropped calls.
+//! Notifies servers of dropped calls, and grants them credit for the items of streams.
 
 use std::{
     mem,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
 use futures_util::FutureExt;
-use lapin::{Channel, message::BasicReturnMessage, options::BasicPublishOptions, types::ShortString};
+use lapin::{BasicProperties, Channel, message::BasicReturnMessage, options::BasicPublishOptions, types::ShortString};
 use tokio::{
     sync::mpsc,
     time::{Instant, timeout},
 };
-use tokio_util::task::AbortOnDropHandle;
+use tokio_util::{sync::PollSender, task::AbortOnDropHandle};
 
-use super::connection::PendingCalls;
-use crate::{broker::Broker, envelope};
+use super::pending::PendingCalls;
+use crate::{
+    broker::Broker,
+    envelope::{self, Grant},
+};
 
 /// The servers that a connection remembers. They get every cancellation of a call to their queue.
 const SERVERS: usize = 16;
@@ -24,17 +30,19 @@ const SERVERS: usize = 16;
 /// a message to the old one is lost without an error.
 const TRUSTED: Duration = Duration::from_secs(5);
 
-/// Cancellations that wait to be sent.
+/// Cancellations and credit that wait to be sent.
 const WAITING: usize = 1_024;
 
-/// How long cancellations may take to send. They take longer only if the broker accepts no messages.
+/// How long they may take to send. They take longer only if the broker accepts no messages.
 const SEND_TIME: Duration = Duration::from_secs(5);
 
 /// Sends the cancellations of dropped calls to the servers of their queues, as far as it knows them.
 pub(super) struct Canceller {
     /// The servers that have replied, the last one first.
     servers: Mutex<Vec<Server>>,
-    cancels: mpsc::Sender<Cancel>,
+    notices: mpsc::Sender<Notice>,
+    /// Whether the server of a stream was not told that its caller has dropped it.
+    has_failed: AtomicBool,
 }
 
 struct Server {
@@ -43,13 +51,29 @@ struct Server {
     last_reply: Instant,
 }
 
-/// A dropped call and the servers to notify of it.
-struct Cancel {
-    number: u64,
-    servers: Vec<ShortString>,
+/// What servers are notified of.
+#[derive(Debug)]
+pub(super) enum Notice {
+    /// A dropped call, and the servers that may have it.
+    Cancel { number: u64, servers: Vec<ShortString> },
+    /// Room for more items of a stream.
+    Credit { number: u64, server: ShortString, granted: Grant },
 }
 
-/// What the task that sends cancellations needs. It outlives the connection until it has sent what was dropped with it.
+impl Notice {
+    /// The message, and whom it is for.
+    fn message(self) -> (BasicProperties, Vec<ShortString>) {
+        match self {
+            Self::Cancel { number, servers } => (envelope::cancellation(number), servers),
+            Self::Credit { number, server, granted } => (envelope::credit(number, granted), vec![server]),
+        }
+    }
+}
+
+/// The notices that wait to be sent.
+pub(super) type Waiting = mpsc::Receiver<Notice>;
+
+/// What the task that sends notices needs. It outlives the connection until it has sent what was dropped with it.
 pub(super) struct Sender {
     pub(super) broker: Broker,
     pub(super) channel: Channel,
@@ -59,10 +83,10 @@ pub(super) struct Sender {
 }
 
 impl Canceller {
-    pub(super) fn new(sender: Sender) -> Self {
-        let (cancels, waiting) = mpsc::channel(WAITING);
-        tokio::spawn(sender.run(waiting));
-        Self { servers: Mutex::default(), cancels }
+    /// A canceller whose notices are sent by [`Sender::run`].
+    pub(super) fn new() -> (Self, Waiting) {
+        let (notices, waiting) = mpsc::channel(WAITING);
+        (Self { servers: Mutex::default(), notices, has_failed: AtomicBool::new(false) }, waiting)
     }
 
     /// Remembers that the server at `address` has replied to a request from `queue`.
@@ -85,12 +109,30 @@ impl Canceller {
         let Some(last) = servers.peek() else { return false };
         let is_trusted = last.last_reply.elapsed() < TRUSTED;
         let servers = servers.map(|server| server.address.clone()).collect();
-        self.cancels.try_send(Cancel { number, servers }).is_ok() && is_trusted
+        self.notices.try_send(Notice::Cancel { number, servers }).is_ok() && is_trusted
+    }
+
+    /// Cancels the call `number`, whose reply of many items `server` has begun. If that is not possible, the connection takes no new
+    /// calls, and its end tells the server.
+    pub(super) fn cancel_at(&self, server: ShortString, number: u64) {
+        if self.notices.try_send(Notice::Cancel { number, servers: vec![server] }).is_err() {
+            self.has_failed.store(true, Relaxed);
+        }
+    }
+
+    /// Sends notices as soon as fewer wait.
+    pub(super) fn notices(&self) -> PollSender<Notice> {
+        PollSender::new(self.notices.clone())
+    }
+
+    /// Sends notices until the canceller is dropped.
+    pub(super) fn weak_notices(&self) -> mpsc::WeakSender<Notice> {
+        self.notices.downgrade()
     }
 
     /// Whether cancellations are sent. Once they are not, some that `cancel` accepted may be lost.
     pub(super) fn is_running(&self) -> bool {
-        !self.cancels.is_closed()
+        !self.notices.is_closed() && !self.has_failed.load(Relaxed)
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Server>> {
@@ -100,25 +142,25 @@ impl Canceller {
 
 impl Sender {
     /// Runs until the connection is dropped or lost, or the broker accepts no messages.
-    async fn run(self, mut cancels: mpsc::Receiver<Cancel>) {
+    pub(super) async fn run(self, mut notices: Waiting) {
         let mut waiting = Vec::new();
-        while cancels.recv_many(&mut waiting, WAITING).await > 0 {
+        while notices.recv_many(&mut waiting, WAITING).await > 0 {
             match timeout(SEND_TIME, self.send(mem::take(&mut waiting))).await {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => return tracing::debug!(%error, "dropped calls can't be cancelled"),
+                Ok(Err(error)) => return tracing::debug!(%error, "servers can't be notified"),
                 Err(_) => {
-                    return tracing::debug!("dropped calls can't be cancelled: the broker accepts no messages");
+                    return tracing::debug!("servers can't be notified: the broker accepts no messages");
                 }
             }
             self.take_confirmations();
         }
     }
 
-    async fn send(&self, cancels: Vec<Cancel>) -> lapin::Result<()> {
+    async fn send(&self, notices: Vec<Notice>) -> lapin::Result<()> {
         let mut confirmations = Vec::new();
-        for Cancel { number, servers } in cancels {
+        for (properties, servers) in notices.into_iter().map(Notice::message) {
             for server in servers {
-                let (options, properties) = (BasicPublishOptions::default(), envelope::cancellation(number));
+                let (options, properties) = (BasicPublishOptions::default(), properties.clone());
                 let sent = self.channel.basic_publish(ShortString::default(), server, options, b"", properties);
                 confirmations.push(sent.await?);
             }
@@ -142,7 +184,7 @@ impl Sender {
     /// Fails the calls whose requests the broker returned. lapin hands them to any message that is confirmed.
     fn returned(&self, requests: impl IntoIterator<Item = BasicReturnMessage>) {
         for request in requests {
-            self.pending.deliver(&request.properties, Err(self.broker.missing(&request.routing_key)));
+            self.pending.fail(&request.properties, self.broker.missing(&request.routing_key));
         }
     }
 }
@@ -153,12 +195,25 @@ mod tests {
 
     use super::*;
 
+    fn with_room_for(notices: usize) -> (Canceller, Waiting) {
+        let (notices, waiting) = mpsc::channel(notices);
+        (Canceller { servers: Mutex::default(), notices, has_failed: AtomicBool::new(false) }, waiting)
+    }
+
+    #[test]
+    fn a_stream_that_can_not_be_cancelled_ends_the_use_of_its_connection() {
+        let (canceller, _sent) = with_room_for(1);
+        canceller.cancel_at("one".into(), 1);
+        assert!(canceller.is_running());
+        canceller.cancel_at("one".into(), 2);
+        assert!(!canceller.is_running());
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_server_is_trusted_for_a_time_after_its_last_reply() {
-        let (cancels, mut sent) = mpsc::channel(2);
-        let canceller = Canceller { servers: Mutex::default(), cancels };
+        let (canceller, mut sent) = with_room_for(2);
         let (queue, other) = (ShortString::from("queue"), ShortString::from("other"));
-        let mut servers = || sent.try_recv().map(|cancel: Cancel| cancel.servers).unwrap_or_default();
+        let mut servers = || sent.try_recv().map(|notice| notice.message().1).unwrap_or_default();
         assert!(!canceller.cancel(&queue, 1) && servers().is_empty());
         canceller.replied(&queue, "one".into());
         canceller.replied(&queue, "two".into());
@@ -180,8 +235,7 @@ mod tests {
 
     #[test]
     fn the_last_servers_of_all_queues_are_remembered() {
-        let (cancels, _sent) = mpsc::channel(1);
-        let canceller = Canceller { servers: Mutex::default(), cancels };
+        let (canceller, _sent) = with_room_for(1);
         canceller.replied(&"queue".into(), "one".into());
         for number in 1..=SERVERS {
             assert_eq!(canceller.lock().len(), number);

@@ -1,10 +1,9 @@
 //! One connection of a client: calls send their requests on one channel, and one task reads the responses.
 
 use std::{
-    collections::HashMap,
     mem,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
 };
@@ -12,15 +11,20 @@ use std::{
 use everywire_core::{Budget, Limits, Result, RpcError, wire::Outgoing};
 use futures_util::StreamExt;
 use lapin::{
-    BasicProperties, Channel, Confirmation, Consumer,
+    BasicProperties, Channel, Consumer,
     message::Delivery,
     options::{BasicConsumeOptions, BasicPublishOptions, ConfirmSelectOptions},
     types::{FieldTable, ShortString},
 };
-use tokio::sync::oneshot;
-use tokio_util::task::AbortOnDropHandle;
+use tokio::sync::mpsc::WeakSender;
+use tokio_util::{sync::PollSender, task::AbortOnDropHandle};
 
-use super::cancel::{Canceller, Sender};
+use super::{
+    cancel::{Canceller, Notice, Sender},
+    items::{PendingItems, WINDOW},
+    pending::{PendingCalls, Response, Unwanted},
+    servers,
+};
 use crate::{
     broker::Broker,
     envelope::{self, DIRECT_REPLY_TO},
@@ -36,25 +40,10 @@ pub(crate) struct Connection {
     last: AtomicU64,
     pending: Arc<PendingCalls>,
     canceller: Canceller,
-    _amqp: lapin::Connection,
+    amqp: Arc<lapin::Connection>,
     _reader: Arc<AbortOnDropHandle<()>>,
-}
-
-/// The calls that wait for their responses, by the numbers of their requests. `None` once the connection is lost.
-pub(super) struct PendingCalls(Mutex<Option<HashMap<u64, Responder>>>);
-
-type Responder = oneshot::Sender<Result<Response>>;
-
-pub(super) struct Response {
-    body: Vec<u8>,
-    /// The address of the server, if it accepts cancellations.
-    server: Option<ShortString>,
-}
-
-/// One of them, until it is dropped.
-struct Pending<'a> {
-    calls: &'a PendingCalls,
-    number: u64,
+    /// Watches the servers of streams, from the first stream on.
+    watch: OnceLock<AbortOnDropHandle<()>>,
 }
 
 impl Connection {
@@ -68,29 +57,32 @@ impl Connection {
         let consume =
             channel.basic_consume(DIRECT_REPLY_TO.into(), ShortString::default(), options, FieldTable::default());
         let responses = consume.await.map_err(lost)?;
-        let pending = Arc::new(PendingCalls(Mutex::new(Some(HashMap::new()))));
-        let reader = tokio::spawn(read(responses, Arc::clone(&pending), broker.clone()));
+        let pending = Arc::new(PendingCalls::new());
+        let (canceller, waiting) = Canceller::new();
+        let reader = tokio::spawn(read(responses, Arc::clone(&pending), broker.clone(), canceller.weak_notices()));
         let reader = Arc::new(AbortOnDropHandle::new(reader));
-        let canceller = Canceller::new(Sender {
+        let sender = Sender {
             broker: broker.clone(),
             channel: channel.clone(),
             pending: Arc::clone(&pending),
             _reader: Arc::clone(&reader),
-        });
+        };
+        tokio::spawn(sender.run(waiting));
         Ok(Self {
             broker: broker.clone(),
             channel,
             last: AtomicU64::new(0),
             pending,
             canceller,
-            _amqp: connection,
+            amqp: Arc::new(connection),
             _reader: reader,
+            watch: OnceLock::new(),
         })
     }
 
     /// Whether the connection is still there and can cancel calls.
     pub(crate) fn is_open(&self) -> bool {
-        self.pending.lock().is_some() && self.channel.status().connected() && self.canceller.is_running()
+        self.pending.is_open() && self.channel.status().connected() && self.canceller.is_running()
     }
 
     /// The number of the next request, for its id.
@@ -106,20 +98,31 @@ impl Connection {
         body: &[u8],
         outgoing: &Outgoing<'_>,
     ) -> Result<Vec<u8>> {
-        let (_pending, response) = self.pending.enter(number).ok_or_else(|| self.broker.closed("closed"))?;
-        let confirmation =
-            self.publish(queue, number, body, outgoing).await.map_err(|error| self.broker.lost(&error))?;
-        if !confirmation.is_ack() {
-            return Err(RpcError::resource_exhausted(format!("the queue `{queue}` of {} is full", self.broker)));
-        }
-        if let Some(returned) = confirmation.take_message() {
-            self.pending.deliver(&returned.properties, Err(self.broker.missing(&returned.routing_key)));
-        }
-        let response = response.await.unwrap_or_else(|_| Err(self.broker.closed("closed")))?;
+        let (_pending, response) = self.pending.enter(number).ok_or_else(|| self.lost())?;
+        self.send(queue, body, envelope::request(number, outgoing)).await?;
+        let response = response.await.unwrap_or_else(|_| Err(self.lost()))?;
         if let Some(server) = response.server {
             self.canceller.replied(queue, server);
         }
+        if response.position.is_some() {
+            let text = "the method responds with a stream; call it by a method that returns `Result<Streaming<T>>`";
+            return Err(RpcError::unimplemented(text));
+        }
         Ok(response.body)
+    }
+
+    /// Does the same with a request whose response has many items.
+    pub(super) async fn request_items(
+        self: &Arc<Self>,
+        queue: &ShortString,
+        number: u64,
+        body: &[u8],
+        outgoing: &Outgoing<'_>,
+    ) -> Result<PendingItems> {
+        let pending = PendingItems::enter(self, number).ok_or_else(|| self.lost())?;
+        let properties = envelope::with_grant(envelope::request(number, outgoing), outgoing, WINDOW);
+        self.send(queue, body, properties).await?;
+        Ok(pending)
     }
 
     /// Cancels the call that sent the request `number` to `queue`. Returns false if its server may not learn of it.
@@ -128,65 +131,77 @@ impl Connection {
     }
 
     /// Sends a request and waits until the broker has it.
-    async fn publish(
-        &self,
-        queue: &ShortString,
-        number: u64,
-        body: &[u8],
-        outgoing: &Outgoing<'_>,
-    ) -> lapin::Result<Confirmation> {
-        let properties = envelope::request(number, outgoing);
+    async fn send(&self, queue: &ShortString, body: &[u8], properties: BasicProperties) -> Result<()> {
         let options = BasicPublishOptions { mandatory: true, ..Default::default() };
-        self.channel.basic_publish(ShortString::default(), queue.clone(), options, body, properties).await?.await
-    }
-}
-
-impl PendingCalls {
-    fn lock(&self) -> MutexGuard<'_, Option<HashMap<u64, Responder>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn enter(&self, number: u64) -> Option<(Pending<'_>, oneshot::Receiver<Result<Response>>)> {
-        let (responder, response) = oneshot::channel();
-        self.lock().as_mut()?.insert(number, responder);
-        Some((Pending { calls: self, number }, response))
+        let sent = async {
+            self.channel.basic_publish(ShortString::default(), queue.clone(), options, body, properties).await?.await
+        };
+        let confirmation = sent.await.map_err(|error| self.broker.lost(&error))?;
+        if !confirmation.is_ack() {
+            return Err(RpcError::resource_exhausted(format!("the queue `{queue}` of {} is full", self.broker)));
+        }
+        if let Some(returned) = confirmation.take_message() {
+            self.pending.fail(&returned.properties, self.broker.missing(&returned.routing_key));
+        }
+        Ok(())
     }
 
-    /// Delivers a response to the call that waits for it: the one with the correlation id among `properties`. A returned
-    /// request is found the same way, because lapin hands it to the next call that is confirmed, whichever that is.
-    pub(super) fn deliver(&self, properties: &BasicProperties, response: Result<Response>) {
-        let responder = envelope::number(properties).and_then(|number| self.lock().as_mut()?.remove(&number));
-        if responder.is_none_or(|responder| responder.send(response).is_err()) {
-            tracing::debug!("a response arrived for which no call waits");
+    /// Remembers that the server at `address` has replied to a request from `queue`.
+    pub(crate) fn replied(&self, queue: &ShortString, address: ShortString) {
+        self.canceller.replied(queue, address);
+    }
+
+    pub(super) fn pending(&self) -> &PendingCalls {
+        &self.pending
+    }
+
+    pub(super) fn notices(&self) -> PollSender<Notice> {
+        self.canceller.notices()
+    }
+
+    /// Notes that nobody waits for the items of the call `number` any longer, and tells its server if that sends more.
+    pub(super) fn leave(&self, number: u64) {
+        if let Some(unwanted) = self.pending.leave(number) {
+            self.canceller.cancel_at(unwanted.server, number);
         }
     }
-}
 
-impl Drop for Pending<'_> {
-    fn drop(&mut self) {
-        if let Some(calls) = self.calls.lock().as_mut() {
-            calls.remove(&self.number);
-        }
+    /// Notes that a stream has begun, whose server may be lost.
+    pub(super) fn begun(&self) {
+        self.watch.get_or_init(|| {
+            let watch = servers::watch(Arc::clone(&self.amqp), Arc::clone(&self.pending), self.broker.clone());
+            AbortOnDropHandle::new(tokio::spawn(watch))
+        });
+    }
+
+    /// The error of a call whose connection is lost.
+    pub(super) fn lost(&self) -> RpcError {
+        self.broker.closed("closed")
     }
 }
 
-/// Delivers responses until the connection is lost, which fails the calls that still wait.
-async fn read(mut responses: Consumer, pending: Arc<PendingCalls>, broker: Broker) {
+/// Delivers responses until the connection is lost, which fails the calls that still wait. Servers are notified of streams that nobody
+/// waits for.
+async fn read(mut responses: Consumer, pending: Arc<PendingCalls>, broker: Broker, notices: WeakSender<Notice>) {
     let budget = Budget::new(Limits::default());
     let lost = loop {
-        match responses.next().await {
-            Some(Ok(mut response)) => {
-                let server = envelope::server(&response.properties);
-                let body = read_body(&mut response, &budget);
-                pending.deliver(&response.properties, body.map(|body| Response { body, server }));
-            }
+        let mut response = match responses.next().await {
+            Some(Ok(response)) => response,
             Some(Err(error)) => break broker.lost(&error),
             None => break broker.closed("closed"),
+        };
+        let (server, position) = (envelope::server(&response.properties), envelope::position(&response.properties));
+        let received_bytes = response.data.len();
+        let body = read_body(&mut response, &budget);
+        let body = body.map(|body| Response { body, received_bytes, server, position });
+        if let Some(Unwanted { server, number }) = pending.deliver(&response.properties, body) {
+            let notice = Notice::Cancel { number, servers: vec![server] };
+            if notices.upgrade().is_none_or(|notices| notices.try_send(notice).is_err()) {
+                tracing::debug!("a server goes on with a stream that nobody reads");
+            }
         }
     };
-    for (_, responder) in pending.lock().take().into_iter().flatten() {
-        let _ = responder.send(Err(lost.clone()));
-    }
+    pending.fail_all(&lost);
 }
 
 /// The body of a response, which may be compressed.

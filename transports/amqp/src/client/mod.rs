@@ -2,14 +2,21 @@
 
 mod cancel;
 mod connection;
+mod items;
+mod pending;
+mod servers;
 
 use std::{sync::Arc, time::Duration};
 
-use everywire_core::{Caller, Context, Result, descriptor::Method, wire::Outgoing};
+use everywire_core::{
+    Caller, Context, Result, Streaming,
+    descriptor::Method,
+    wire::{Outgoing, items_within},
+};
 use everywire_net::{Calls, Reconnecting};
 use serde::{Serialize, de::DeserializeOwned};
 
-use self::connection::Connection;
+use self::{connection::Connection, items::Items};
 use crate::broker::{Broker, queue_name};
 
 /// Calls in flight, and as many again that wait for other calls.
@@ -35,6 +42,9 @@ const CALLS: usize = 1_024;
 ///
 /// So a dropped call runs until its deadline if its server has not replied on this connection, or has restarted since, while
 /// a server of the queue replied in the last 5 s.
+///
+/// Of a stream, at most 1,024 items and 1 MiB of messages, or one longer message, are on the way or unread. Dropping it cancels it at
+/// its server at once. If its server is gone, the client notices within 10 s, because it looks for the servers of open streams every 5 s.
 #[derive(Debug, Clone)]
 pub struct Client {
     broker: Broker,
@@ -69,7 +79,7 @@ impl Client {
         Self { calls: self.calls.qualified(), ..self }
     }
 
-    /// Sets how long a call may take, connecting included. Default 30 s.
+    /// Sets how long a call may take, connecting included; of a stream, how long until it begins. Default 30 s.
     #[must_use]
     pub fn timeout(self, timeout: Duration) -> Self {
         Self { calls: self.calls.timeout(timeout), ..self }
@@ -92,6 +102,27 @@ impl Client {
         let exchange = connection.exchange(&queue, number, &body, &outgoing);
         self.connection.until_answered_or(&connection, exchange, |it| it.cancel(&queue, number)).await
     }
+
+    async fn begin<A: Serialize, R: DeserializeOwned>(
+        &self,
+        method: &'static Method,
+        args: &A,
+        outgoing: Outgoing<'_>,
+    ) -> Result<Items<R>> {
+        let queue = queue_name(self.queue.as_deref().unwrap_or_else(|| service(method)))?;
+        let connection = self.connection().await?;
+        let number = connection.number();
+        let body = everywire_json::request(self.calls.name(method), args, number)?;
+        let begin = async {
+            let pending = connection.request_items(&queue, number, &body, &outgoing).await?;
+            let items = Items::begin(method, pending).await?;
+            if let Some(server) = items.server() {
+                connection.replied(&queue, server);
+            }
+            Ok(items)
+        };
+        self.connection.until_answered_or(&connection, begin, |it| it.cancel(&queue, number)).await
+    }
 }
 
 impl Caller for Client {
@@ -105,6 +136,16 @@ impl Caller for Client {
         let body = self.calls.run(method, cx, |outgoing| Box::pin(self.exchange(method, args, outgoing))).await?;
         // The correlation id says to which request it belongs.
         everywire_json::reply(&body, None)
+    }
+
+    async fn stream<A: Serialize + Send + Sync, R: DeserializeOwned + Send + 'static>(
+        &self,
+        method: &'static Method,
+        cx: &Context,
+        args: &A,
+    ) -> Result<Streaming<R>> {
+        let begun = self.calls.run(method, cx, |outgoing| Box::pin(self.begin(method, args, outgoing)));
+        Ok(items_within(cx, method, begun.await?.into_stream()))
     }
 }
 

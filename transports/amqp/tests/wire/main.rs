@@ -8,6 +8,7 @@ mod hostile;
 mod outage;
 mod raw;
 mod rights;
+mod streams;
 mod waits;
 
 use std::{

@@ -82,12 +82,9 @@ impl<'a> Answer<'a> {
             out.extend_from_slice(token.as_bytes());
             out.extend_from_slice(br#"","#);
         }
-        out.extend_from_slice(br#""values":["#);
-        for (position, item) in batch.iter().enumerate() {
-            out.extend_from_slice(if position == 0 { b"" } else { b"," });
-            out.extend_from_slice(item);
-        }
-        out.extend_from_slice(br#"],"finished":"#);
+        out.extend_from_slice(br#""values":"#);
+        put_items(batch, out);
+        out.extend_from_slice(br#","finished":"#);
         out.extend_from_slice(if batch.is_last() { b"true}}" } else { b"false}}" });
         if let Err(full) = self.out.check() {
             self.out.rewind(start);
@@ -135,6 +132,16 @@ pub(crate) fn put_item(item: &impl Serialize, out: &mut MessageBuffer<'_>, budge
     out.check()?;
     let has_null = written.map_err(|error| unwritten(&error, budget))?;
     check(has_null, item).map_err(|error| lossy(&error))
+}
+
+/// Appends items as an array to `out`.
+pub(crate) fn put_items(batch: &Batch, out: &mut MessageBuffer<'_>) {
+    out.push(b'[');
+    for (position, item) in batch.iter().enumerate() {
+        out.extend_from_slice(if position == 0 { b"" } else { b"," });
+        out.extend_from_slice(item);
+    }
+    out.push(b']');
 }
 
 /// The error for a reply that can't be written.

@@ -75,6 +75,12 @@ pub trait Endpoint: Sync {
         false
     }
 
+    /// Begins to send the items that are the reply to the call with the text `id`, where [`streams`](Self::streams) are not kept.
+    /// Returns false if the carrier can't.
+    fn send_items(&self, _id: &str, _items: Items) -> bool {
+        false
+    }
+
     /// The outcome of a call that does not reach the service: that of a method of the server itself, or an error while no method
     /// may be called.
     fn answer_itself(&self, _method: &str) -> Option<Result<&RawValue>> {
@@ -165,7 +171,7 @@ pub(crate) struct JsonCall<'a, 'b, E> {
     context: LazyContext,
     pub(crate) answer: &'a mut Answer<'b>,
     /// Where its response begins in the answer.
-    start: usize,
+    pub(crate) start: usize,
     /// The method whose items the caller subscribes to.
     pub(crate) subscribes: Option<String>,
 }

@@ -67,14 +67,47 @@ fn check_length(method: &str, bytes: usize) -> Result<()> {
 /// The reply, or the error, in a response. A reply has to be the one to the request with this `id`, if there is one; without,
 /// the carrier says to which request the response belongs.
 pub fn reply<R: DeserializeOwned>(body: &[u8], id: Option<u64>) -> Result<R> {
+    result_of(result(body, id)?)
+}
+
+fn result(body: &[u8], id: Option<u64>) -> Result<&RawValue> {
     let response: Response<'_> = serde_json::from_slice(without_mark(body)).map_err(unreadable)?;
     let is_other = id.is_some_and(|id| response.id() != Some(id));
     match (response.result, response.error) {
         (Some(_), None) if is_other => Err(unreadable("it responds to another request")),
-        (Some(result), None) => result_of(result),
+        (Some(result), None) => Ok(result),
         (None, Some(error)) => Err(reported(error.code, &error.message, error.data)),
         _ => Err(unreadable("it has no result and no error, or both")),
     }
+}
+
+/// Items in a response, and why there are no more, if one of them can't be read.
+#[derive(Debug)]
+pub struct Received<R> {
+    /// Those that could be read.
+    pub items: Vec<R>,
+    /// Why the one behind them could not.
+    pub unreadable: Option<RpcError>,
+}
+
+/// The items in a response whose result is an array of them; or its error.
+pub fn items<R: DeserializeOwned>(body: &[u8]) -> Result<Received<R>> {
+    let items = result(body, None)?;
+    if let Ok(items) = serde_json::from_str(items.get()) {
+        return Ok(Received { items, unreadable: None });
+    }
+    // Those before the one that can't be read are not lost.
+    let mut received = Received { items: Vec::new(), unreadable: None };
+    for item in serde_json::from_str::<Vec<&RawValue>>(items.get()).map_err(unreadable)? {
+        match result_of(item) {
+            Ok(item) => received.items.push(item),
+            Err(error) => {
+                received.unreadable = Some(error);
+                break;
+            }
+        }
+    }
+    Ok(received)
 }
 
 /// Reads the `result` of a response. Like arguments, it may have whole floats in place of integers.
@@ -126,6 +159,31 @@ mod tests {
     use everywire_core::Origin;
 
     use super::*;
+
+    #[test]
+    fn items_before_one_that_can_not_be_read_are_not_lost() {
+        #[rustfmt::skip]
+        let cases = [
+            ("[]", vec![], false),
+            ("[1,2]", vec![1, 2], false),
+            ("[1,2.0]", vec![1, 2], false),
+            (r#"[1,"x",3]"#, vec![1], true),
+        ];
+        for (result, expected, is_unreadable) in cases {
+            let body = format!(r#"{{"jsonrpc":"2.0","id":1,"result":{result}}}"#);
+            let Received { items, unreadable } = super::items::<i64>(body.as_bytes()).unwrap();
+            assert_eq!((items, unreadable.is_some()), (expected, is_unreadable), "{result}");
+        }
+        #[rustfmt::skip]
+        let cases = [
+            (r#"{"id":1,"result":7}"#, Origin::Local),
+            (r#"{"id":1}"#, Origin::Local),
+            (r#"{"id":1,"error":{"code":10,"message":""}}"#, Origin::Remote),
+        ];
+        for (body, origin) in cases {
+            assert_eq!(super::items::<i64>(body.as_bytes()).expect_err(body).origin(), origin, "{body}");
+        }
+    }
 
     #[test]
     fn replies() {

@@ -94,10 +94,10 @@ mod write;
 
 pub use call::{Endpoint, answer, answer_at};
 pub use cancel::{CANCEL, Cancellable, cancelled_before, cancelled_by};
-pub use client::{cancellation, check_request, params, reply, request, result_of, unreadable};
+pub use client::{Received, cancellation, check_request, items, params, reply, request, result_of, unreadable};
 pub use context::members;
 pub use fault::{rejection, reported};
 #[doc(hidden)]
 pub use loopback::Loopback;
 pub use schema::check;
-pub use streams::{ABORT, End, NEXT, Next, Subscription, is_of_open_stream};
+pub use streams::{ABORT, End, NEXT, Next, Subscription, error_response, is_of_open_stream, items_response};

@@ -1,12 +1,16 @@
 //! Replies of many items: `$/enumerator/next` and `abort` of `StreamJsonRpc`, and the subscriptions of jsonrpsee.
 
-use std::pin::pin;
+use std::{pin::pin, sync::Arc};
 
-use everywire_core::{Result, RpcError, Service, wire::Call};
-use everywire_net::pull::{Items, OpenStreams, no_stream};
+use everywire_core::{
+    Budget, Result, RpcError, Service,
+    wire::{Call, Encoded, MessageBuffer},
+};
+use everywire_net::pull::{Batch, Items, OpenStreams, no_stream};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    answer::put_items,
     call::{Endpoint, JsonCall},
     fault,
 };
@@ -147,7 +151,8 @@ impl<E: Endpoint> JsonCall<'_, '_, E> {
     /// Replies with `items`: with a part and a token, or with a subscription.
     pub(crate) fn open(&mut self, items: Items) {
         // Nobody can ask for the items of a notification.
-        let (Some(id), Some(streams)) = (self.id, self.endpoint.streams()) else { return };
+        let Some(id) = self.id else { return };
+        let Some(streams) = self.endpoint.streams() else { return self.send_items(id, items) };
         let (peer, budget) = (self.endpoint.peer(), self.endpoint.budget());
         let Some(method) = self.subscribes.take() else {
             return match streams.open(peer, items, budget) {
@@ -165,6 +170,31 @@ impl<E: Endpoint> JsonCall<'_, '_, E> {
         });
         self.reply(subscribed);
     }
+
+    /// Has the carrier send `items`.
+    fn send_items(&mut self, id: &str, items: Items) {
+        let is_in_batch = self.start > 0;
+        if is_in_batch || !self.endpoint.send_items(id, items) {
+            let text = "the items of a stream can't be sent here, or not in a batch";
+            self.reply::<()>(Err(RpcError::failed_precondition(text)));
+        }
+    }
+}
+
+/// The response to the call with the text `id` that has a part of its items, as an array. The carrier says whether more follow.
+pub fn items_response(id: &str, batch: &Batch, budget: &Arc<Budget>) -> Result<Encoded> {
+    let mut out = MessageBuffer::new(Vec::new(), budget);
+    out.extend_from_slice(br#"{"jsonrpc":"2.0","id":"#);
+    out.extend_from_slice(id.as_bytes());
+    out.extend_from_slice(br#","result":"#);
+    put_items(batch, &mut out);
+    out.push(b'}');
+    out.finish()
+}
+
+/// The response to the call with the text `id` that has an error.
+pub fn error_response(id: &str, error: &RpcError) -> Vec<u8> {
+    fault::response(Some(id), &fault::object(error))
 }
 
 /// The name of the method that `name` has the `prefix` for.

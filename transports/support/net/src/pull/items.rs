@@ -16,8 +16,8 @@ use serde::Serialize;
 
 use super::Batch;
 
-/// How many bytes of items that are ready are sent together.
-const BATCH_BYTES: usize = 64 << 10;
+/// How many bytes of items that are ready are sent together, and how many items.
+pub(super) const BATCH_BYTES: usize = 64 << 10;
 
 /// A stream whose items are encoded as they are asked for.
 pub struct Items {
@@ -74,13 +74,17 @@ impl Items {
         Self { source: Box::new(Encoding { method, items, encode }), failed: None }
     }
 
-    /// The items that are ready, at least one unless the stream has ended. An error comes after the items before it.
-    pub(super) fn poll_batch(&mut self, budget: &Arc<Budget>, cx: &mut Context<'_>) -> Poll<Result<Batch>> {
+    /// The items that are ready, at least one unless the stream has ended, and at most `most`. An error comes after the items before it.
+    /// With room for none, it is ready only with an error: the one behind the last items, or that of [`Streaming::poll_end`].
+    pub fn poll_batch(&mut self, most: usize, budget: &Arc<Budget>, cx: &mut Context<'_>) -> Poll<Result<Batch>> {
         if let Some(error) = self.failed.take() {
             return Poll::Ready(Err(error));
         }
+        if most == 0 {
+            return self.poll_end(cx).map(Err);
+        }
         let (mut out, mut ends, mut is_last) = (MessageBuffer::new(Vec::new(), budget), Vec::new(), false);
-        while out.len() < BATCH_BYTES && ends.len() < BATCH_BYTES {
+        while out.len() < BATCH_BYTES && ends.len() < most {
             match self.source.poll_next(&mut out, cx) {
                 Poll::Ready(Some(Ok(()))) => ends.push(out.len()),
                 Poll::Ready(Some(Err(error))) if ends.is_empty() => return Poll::Ready(Err(error)),
@@ -101,7 +105,7 @@ impl Items {
 
     /// The items that are there at once. If there is an error instead, the next batch is that.
     pub(super) fn first_batch(&mut self, budget: &Arc<Budget>) -> Batch {
-        match self.poll_batch(budget, &mut Context::from_waker(Waker::noop())) {
+        match self.poll_batch(BATCH_BYTES, budget, &mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Ok(first)) => first,
             Poll::Ready(Err(error)) => {
                 self.failed = Some(error);

@@ -16,7 +16,7 @@ use tokio::{
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
-use super::{Batch, Items};
+use super::{Batch, Items, items::BATCH_BYTES};
 
 /// How long a pull over HTTP waits for an item. Then it returns none, and the caller pulls again: so a caller that gets no response
 /// knows that the server is gone, and what stands between the two sees no idle connection.
@@ -220,7 +220,7 @@ impl OpenStream {
                 ));
             }
         };
-        let next = poll_fn(|cx| self.items.poll_batch(&self.budget, cx));
+        let next = poll_fn(|cx| self.items.poll_batch(BATCH_BYTES, &self.budget, cx));
         let batch = match longest {
             Some(longest) => timeout(longest, next).await.unwrap_or_else(|_| Ok(Batch::default()))?,
             None => next.await?,
