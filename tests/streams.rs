@@ -6,13 +6,13 @@ use std::{
     io,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
 
 use everywire::{
-    Budget, Caller, Code, Context, Limits, Origin, Result, RpcError, Server, Service, Streaming, Tcp,
+    Budget, Caller, Code, Context, Limits, Origin, Result, RpcError, Server, Service, Streaming, Tcp, amqp,
     descriptor::{Method, Services},
     grpc, jsonrpc, memory,
     schemars::JsonSchema,
@@ -21,10 +21,14 @@ use everywire::{
     wire::{Call, CancellationToken, Connection, Io, Protocol},
     xmlrpc, zerorpc,
 };
-use everywire_testing::soon;
+use everywire_testing::{broker::Broker, needs::Need, soon};
 use futures_util::future::join_all;
 use serde_json::json;
-use tokio::{sync::watch, task::JoinHandle, time::sleep};
+use tokio::{
+    sync::{OnceCell, watch},
+    task::JoinHandle,
+    time::sleep,
+};
 
 #[service(package = "probe.v1")]
 trait Numbers {
@@ -182,13 +186,28 @@ async fn bind(port: u16) -> Tcp {
     .await
 }
 
-/// A server on every wire that has streams.
+/// The URL of a virtual host that no other server uses, if RabbitMQ is installed.
+async fn virtual_host() -> Option<String> {
+    static BROKER: OnceCell<Broker> = OnceCell::const_new();
+    static LAST: AtomicUsize = AtomicUsize::new(0);
+    if !Need::RabbitMq.is_met() {
+        return None;
+    }
+    let broker = BROKER.get_or_init(Broker::start).await;
+    let name = format!("streams-{}", LAST.fetch_add(1, Relaxed));
+    broker.ctl(["add_vhost", &name]);
+    broker.ctl(["set_permissions", "-p", &name, "guest", ".*", ".*", ".*"]);
+    Some(format!("{}/{name}", broker.url))
+}
+
+/// A server on every wire that has streams: on RabbitMQ if that is installed.
 struct Wires {
     probe: Probe,
     budget: Arc<Budget>,
     /// One for each wire that has streams.
     urls: Vec<String>,
     ports: [u16; 4],
+    broker: Option<String>,
     stop: CancellationToken,
     serving: JoinHandle<Result<()>>,
 }
@@ -199,30 +218,35 @@ impl Wires {
     }
 
     async fn serve_within(limits: Limits) -> Self {
-        Self::serve_at([0; 4], limits).await
+        Self::serve_at([0; 4], virtual_host().await, limits).await
     }
 
-    /// Serves gRPC, zerorpc, JSON-RPC and XML-RPC at these ports.
-    async fn serve_at(ports: [u16; 4], limits: Limits) -> Self {
+    /// Serves gRPC, zerorpc, JSON-RPC and XML-RPC at these ports, and AMQP at this `broker`.
+    async fn serve_at(ports: [u16; 4], broker: Option<String>, limits: Limits) -> Self {
         let probe = Probe::new();
         let server = Server::with_limits(NumbersService::new(probe.clone()), limits).grace(Duration::from_millis(100));
         let [grpc, zerorpc, jsonrpc, xmlrpc] = join_all(ports.map(bind)).await.try_into().unwrap();
         let ports = [&grpc, &zerorpc, &jsonrpc, &xmlrpc].map(|tcp: &Tcp| tcp.address().port());
-        let urls = vec![
+        let mut urls = vec![
             format!("grpc://{}", grpc.address()),
             format!("zerorpc://{}", zerorpc.address()),
             format!("jsonrpc://{}", jsonrpc.address()),
             format!("ws://{}", jsonrpc.address()),
             format!("xmlrpc://{}", xmlrpc.address()),
         ];
-        let server = server
+        let mut server = server
             .mount((grpc, grpc::Server::new()))
             .mount((zerorpc, zerorpc::Server::new()))
             .mount((jsonrpc, jsonrpc::Server::new()))
             .mount((xmlrpc, xmlrpc::Server::new()));
+        if let Some(url) = &broker {
+            let (amqp, budget) = (amqp::Server::connect(url).await.unwrap(), server.budget());
+            server = server.mount(amqp.subscribe(NumbersService::descriptor(), budget.limits()).await.unwrap());
+            urls.push(url.clone());
+        }
         let (budget, stop) = (server.budget(), CancellationToken::new());
         let serving = tokio::spawn(server.serve_until(stop.clone().cancelled_owned()));
-        Self { probe, budget, urls, ports, stop, serving }
+        Self { probe, budget, urls, ports, broker, stop, serving }
     }
 
     fn memory(&self) -> NumbersClient<memory::Client<NumbersService<Probe>>> {
@@ -487,7 +511,7 @@ async fn a_stream_does_not_survive_its_server_unnoticed() {
     }
     wires.serving.abort();
     wires.probe.all_closed().await;
-    let restarted = Wires::serve_at(wires.ports, Limits::default()).await;
+    let restarted = Wires::serve_at(wires.ports, wires.broker, Limits::default()).await;
     for (url, client, mut items) in open {
         let error = loop {
             match next(&mut items).await {

@@ -3,7 +3,8 @@
 use std::{process::Stdio, sync::Arc, time::Duration};
 
 use everywire::{
-    Budget, Caller, Code, Result, RpcError, Server, Streaming, Tcp, grpc, jsonrpc, service, xmlrpc, zerorpc,
+    Budget, Caller, Code, Limits, Result, RpcError, Server, Streaming, Tcp, amqp, grpc, jsonrpc, service, xmlrpc,
+    zerorpc,
 };
 use everywire_testing::{needs, soon};
 use tokio::{
@@ -14,7 +15,10 @@ use tokio::{
 };
 
 use super::{connect, script, servers::Running};
-use crate::program::{PROGRAM, ended, signal};
+use crate::{
+    harness::broker,
+    program::{PROGRAM, ended, signal},
+};
 
 #[service(package = "interop.v1")]
 trait Ticks {
@@ -116,6 +120,18 @@ async fn node_pulls_a_stream_over_a_websocket_and_has_it_sent() {
     needs!(Foreign);
     let server = Ticking::serve().await;
     script("websocket_streams.mjs", &[&server.jsonrpc]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn python_reads_a_stream_over_amqp() {
+    needs!(Foreign, RabbitMq);
+    let (url, queue) = (&broker().await.url, "interop streams");
+    let transport = amqp::Server::connect(url).await.unwrap().queue(queue);
+    let transport = transport.subscribe(TicksService::descriptor(), &Limits::default()).await.unwrap();
+    let server = Server::new(TicksService::new(Clock)).mount(transport);
+    let task = tokio::spawn(server.serve_until(std::future::pending()));
+    script("amqp_streams.py", &[url, queue]).await;
+    task.abort();
 }
 
 /// The URLs of all wires of the server.
