@@ -2,15 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use everywire_core::{Result, RpcError};
+use everywire_core::{Result, RpcError, Streaming};
 #[cfg(feature = "shared")]
 use everywire_engines::failure::Names;
 use everywire_engines::supported_redis_url;
 
 #[cfg(feature = "shared")]
 use crate::engine::Engine;
-use crate::{LockGrant, LockState};
-use crate::{Locks, MemoryLocks, Request};
+use crate::{LockChange, LockGrant, LockState, Locks, MemoryLocks, Request};
 
 /// The URL schemes of all engines, including those not built in.
 const ENGINES: [&str; 5] = ["redis", "redlock", "postgres", "mysql", "zookeeper"];
@@ -80,6 +79,26 @@ impl Backend {
 }
 
 impl Backend {
+    /// The changes of the lock `name`, beginning with its state now. The trait `Toolkit` documents what a watcher may miss.
+    ///
+    /// A failure of the engine is the last item: `UNAVAILABLE`. At most 1,024 locks are watched, and by at most 16,384 watchers.
+    /// Beyond these limits a call is `RESOURCE_EXHAUSTED`.
+    pub async fn watch(&self, name: String) -> Result<Streaming<LockChange>> {
+        match self {
+            Self::Memory(locks) => locks.watch(name).await,
+            #[cfg(feature = "redis")]
+            Self::Redis(locks) => locks.watches.watch(&locks.engine, name).await,
+            #[cfg(feature = "redis")]
+            Self::Redlock(locks) => locks.watches.watch(&locks.engine, name).await,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(locks) => locks.watches.watch(&locks.engine, name).await,
+            #[cfg(feature = "mariadb")]
+            Self::MariaDb(locks) => locks.watches.watch(&locks.engine, name).await,
+            #[cfg(feature = "zookeeper")]
+            Self::ZooKeeper(locks) => locks.watches.watch(&locks.engine, name).await,
+        }
+    }
+
     /// The engine's address, without a password. `None` if locks are kept in this process.
     pub fn engine(&self) -> Option<&str> {
         match self {

@@ -15,7 +15,11 @@ use tokio::{
 
 use everywire_engines::{backoff::Backoff, check_name, failure::Names};
 
-use crate::{LockGrant, LockState, Locks, Request, check_wait, table::not_granted};
+use crate::{
+    LockGrant, LockState, Locks, Request, check_wait,
+    table::not_granted,
+    watch::{Observe, Watches},
+};
 
 /// The most calls that may wait on one server. One more is `RESOURCE_EXHAUSTED`.
 const MAX_WAITING_IN_ALL: usize = 1 << 14;
@@ -24,7 +28,7 @@ pub(super) const MAX_WAITING: u32 = 1_000;
 
 /// The operations of an engine. Each is one atomic step and ends within
 /// [`STEP_TIME`](everywire_engines::reconnect::STEP_TIME).
-pub(super) trait Engine: Send + Sync + 'static {
+pub(super) trait Engine: Observe {
     /// A call that may wait. The engine knows it from the first `take` with it.
     type Waiter: Send + Sync + 'static;
 
@@ -70,11 +74,12 @@ pub(super) enum Taken {
 pub struct Shared<E> {
     pub(super) engine: Arc<E>,
     waits: Arc<Semaphore>,
+    pub(super) watches: Watches,
 }
 
 impl<E> From<E> for Shared<E> {
     fn from(engine: E) -> Self {
-        Self { engine: engine.into(), waits: Semaphore::new(MAX_WAITING_IN_ALL).into() }
+        Self { engine: engine.into(), waits: Semaphore::new(MAX_WAITING_IN_ALL).into(), watches: Watches::default() }
     }
 }
 

@@ -10,6 +10,7 @@ use everywire_core::{Result, RpcError};
 use everywire_engines::check_name;
 
 mod backend;
+mod changes;
 #[cfg(feature = "shared")]
 mod engine;
 #[cfg(feature = "mariadb")]
@@ -28,6 +29,7 @@ mod step_reply;
 mod table;
 #[cfg(feature = "queued")]
 mod waiters;
+mod watch;
 #[cfg(feature = "zookeeper")]
 mod zookeeper;
 
@@ -42,7 +44,7 @@ pub use postgres::PostgresLocks;
 pub use redis::RedisLocks;
 #[cfg(feature = "redis")]
 pub use redlock::RedlockLocks;
-pub use reply::{LockGrant, LockState};
+pub use reply::{LockChange, LockEvent, LockGrant, LockState};
 pub use table::millis;
 #[cfg(feature = "zookeeper")]
 pub use zookeeper::ZooKeeperLocks;

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use everywire_core::Result;
+use everywire_core::{Result, Streaming};
 use tokio::{
     sync::Notify,
     time::{Instant, sleep_until},
@@ -23,8 +23,11 @@ use everywire_engines::{
 };
 
 use crate::{
-    LockGrant, LockState, Locks, Request, check_wait,
+    LockChange, LockGrant, LockState, Locks, Request,
+    changes::Change,
+    check_wait,
     table::{Table, Taken, Turn, free, millis, not_granted},
+    watch::{Observe, Watches},
 };
 
 /// The number of tokens that one write to disk allows, and the most that a crash skips.
@@ -39,13 +42,14 @@ pub struct MemoryLocks {
     table: Mutex<Table>,
     /// No token beyond this mark is drawn.
     tokens: HighWater,
+    pub(super) watches: Watches,
 }
 
 impl MemoryLocks {
     /// Locks that a restart forgets, with tokens greater than all that were drawn from `dir` before.
     pub fn durable(dir: &DataDir) -> Result<Self> {
         let tokens = dir.high_water("fencing tokens", TOKEN_BLOCK)?;
-        Ok(Self { table: Table::after(tokens.last_before()).into(), tokens })
+        Ok(Self { table: Table::after(tokens.last_before()).into(), tokens, watches: Watches::default() })
     }
 
     /// Takes the lock of `request`, waiting up to `wait`. Dropping the future leaves the queue at once.
@@ -73,12 +77,7 @@ impl MemoryLocks {
 
     /// Extends the owner's lease to the request's TTL from now.
     pub fn renew(&self, request: Request) -> Result<LockGrant> {
-        let now = Instant::now();
-        let mut table = self.guard();
-        match table.present(&request.name, now) {
-            Some(lock) if *lock.owner == *request.owner => Ok(lock.renew(request.ttl, now)),
-            other => Ok(not_granted(request.owner, other.map(|lock| lock.until - now))),
-        }
+        Ok(self.guard().renew(request))
     }
 
     /// Returns the state of the lock `name`.
@@ -96,6 +95,11 @@ impl MemoryLocks {
                 waiting: u32::try_from(lock.queue.len()).unwrap_or(u32::MAX),
             },
         })
+    }
+
+    /// The changes of the lock `name`, beginning with its state now.
+    pub async fn watch(self: &Arc<Self>, name: String) -> Result<Streaming<LockChange>> {
+        self.watches.watch(self, name).await
     }
 
     /// Ignores poisoning: the table is consistent between any two statements, even if one panicked.
@@ -119,6 +123,22 @@ impl Locks for MemoryLocks {
 
     async fn state(&self, name: &str) -> Result<LockState> {
         self.state(name)
+    }
+}
+
+impl Observe for MemoryLocks {
+    type Watch = Change;
+
+    fn watch(&self, name: &str) -> Change {
+        self.guard().changes.watch(name.to_owned())
+    }
+
+    async fn look(&self, name: &str, _: &mut Change) -> Result<LockState> {
+        self.state(name)
+    }
+
+    async fn changed(&self, watch: &mut Change) {
+        watch.reported().await;
     }
 }
 

@@ -23,6 +23,7 @@ use crate::{
     engine::{Engine, Shared, Taken},
     redis::Redis,
     table::{free, not_granted},
+    watch::{Observe, POLL},
 };
 
 /// Locks in a majority of Redis servers.
@@ -136,6 +137,22 @@ impl Redlock {
             (grants.iter().map(|grant| grant.holds).max()?, grants.iter().map(|grant| grant.token).max()?);
         let (owner, ttl_ms) = (request.owner.clone(), u64::try_from(validity.as_millis()).unwrap_or(u64::MAX));
         (ttl_ms > 0).then_some(LockGrant { granted: true, owner, token, ttl_ms, holds, fenced: false })
+    }
+}
+
+/// The servers report no change of their majority, so a watched lock is polled.
+impl Observe for Redlock {
+    type Watch = ();
+
+    fn watch(&self, _: &str) {}
+
+    /// Without a token: each server has one of its own.
+    async fn look(&self, name: &str, (): &mut ()) -> Result<LockState> {
+        self.state(name).await.map(|state| LockState { token: 0, ..state })
+    }
+
+    async fn changed(&self, (): &mut ()) {
+        sleep(POLL).await;
     }
 }
 

@@ -36,3 +36,30 @@ pub struct LockState {
     /// How many wait for it.
     pub waiting: u32,
 }
+
+/// An item of `watch_lock`: the state of the lock, and what led to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LockChange {
+    /// What happened.
+    pub event: LockEvent,
+    /// Whether somebody has the lock now.
+    pub held: bool,
+    /// Who has it, or who had it until it was `released` or `expired`. Absent if it was `found` free.
+    pub owner: Option<String>,
+    /// The fencing token of that owner. 0 if there is none, and always with a quorum of independent servers.
+    pub token: u64,
+}
+
+/// What happened to a watched lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LockEvent {
+    /// Nothing yet: this is the lock as the watch began.
+    Found,
+    /// The owner took it. Another may have had it until that moment.
+    Taken,
+    /// The owner gave back its last hold, or the lock was removed in the engine.
+    Released,
+    /// The owner's lease has ended.
+    Expired,
+}

@@ -12,6 +12,7 @@ use everywire_engines::{
 
 use crate::{
     LockGrant, LockState, Request,
+    changes::Changes,
     queue::{Queue, Waiter},
 };
 
@@ -31,6 +32,8 @@ pub(super) struct Table {
     /// The waiters in all queues. Each may draw one token at any time, so the mark must cover that many more than were drawn.
     pub(super) waiting: u64,
     last_waiter: u64,
+    /// The locks that are watched.
+    pub(super) changes: Arc<Changes>,
 }
 
 /// A lock that is held, or whose lease has ended unnoticed.
@@ -80,6 +83,7 @@ impl Table {
             let lock = Lock::new(request.owner.as_str().into(), request.ttl, self.next_token(), now);
             let grant = lock.grant(now);
             self.locks.insert(&*request.name, lock);
+            self.changes.report(&request.name);
             return Ok(Taken::Now(grant));
         };
         if *lock.owner == *request.owner {
@@ -121,6 +125,21 @@ impl Table {
         true
     }
 
+    pub(super) fn renew(&mut self, request: Request) -> LockGrant {
+        let now = Instant::now();
+        match self.present(&request.name, now) {
+            Some(lock) if *lock.owner == *request.owner => {
+                let ends_sooner = now + request.ttl < lock.until;
+                let grant = lock.renew(request.ttl, now);
+                if ends_sooner {
+                    self.changes.report(&request.name);
+                }
+                grant
+            }
+            other => not_granted(request.owner, other.map(|lock| lock.until - now)),
+        }
+    }
+
     pub(super) fn turn(&mut self, name: &str, id: u64, now: Instant) -> Turn {
         let first = self.present(name, now).and_then(|lock| (lock.queue.first() == Some(id)).then_some(lock.until));
         match (self.granted.remove(&id), first) {
@@ -156,6 +175,7 @@ impl Table {
     /// Grants the lock to the first waiter, and to the other waiters of the same owner, which re-enter it.
     fn hand_over(&mut self, name: &str, now: Instant) {
         let Some(Lock { mut queue, .. }) = self.locks.remove(name) else { return };
+        self.changes.report(name);
         let Some((id, next)) = queue.pop() else { return };
         let mut lock = Lock::new(next.owner, next.ttl, self.next_token(), now);
         self.granted.insert(id, lock.grant(now));
@@ -187,7 +207,7 @@ impl Lock {
     }
 
     /// Sets the lease to end `ttl` from now, which may be sooner than the first waiter expects, so that one is woken.
-    pub(super) fn renew(&mut self, ttl: Duration, now: Instant) -> LockGrant {
+    fn renew(&mut self, ttl: Duration, now: Instant) -> LockGrant {
         self.until = now + ttl;
         self.queue.wake_first();
         self.grant(now)

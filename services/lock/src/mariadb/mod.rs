@@ -6,13 +6,14 @@ use std::{sync::Arc, time::Duration};
 use everywire_core::{Result, RpcError};
 use everywire_engines::{failure::Names, mariadb::Database};
 use mysql_async::{Params, Row};
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::sleep};
 
 use crate::{
     LockGrant, LockState, Request,
     engine::{Engine, MAX_WAITING, Shared, Taken, to_millis},
     step_reply::StepReply,
     waiters::{Orphans, SESSION_TTL, Waiter, Waiters, evict},
+    watch::{Observe, POLL},
 };
 
 /// Locks in a MariaDB.
@@ -67,6 +68,21 @@ async fn evict_orphans(database: Database, session: String, orphans: Orphans) {
     let (database, session) = (&database, &session);
     let forget = |number: String| async move { database.rows::<Row>(FORGET, (session, number).into()).await.map(drop) };
     evict(orphans, forget).await;
+}
+
+/// A watched lock is polled.
+impl Observe for MariaDb {
+    type Watch = ();
+
+    fn watch(&self, _: &str) {}
+
+    async fn look(&self, name: &str, (): &mut ()) -> Result<LockState> {
+        self.state(name).await
+    }
+
+    async fn changed(&self, (): &mut ()) {
+        sleep(POLL).await;
+    }
 }
 
 impl Engine for MariaDb {

@@ -220,7 +220,7 @@ async fn no_token_passes_the_mark() {
     };
     // A block so small that nearly every call waits for a write, and grants in a queue outnumber it.
     let tokens = HighWater::stored(0, 2, write);
-    let locks = Arc::new(MemoryLocks { table: Mutex::default(), tokens });
+    let locks = Arc::new(MemoryLocks { tokens, ..MemoryLocks::default() });
     let tasks: Vec<_> = (0..20)
         .map(|task| {
             let (locks, disk, owner) = (Arc::clone(&locks), Arc::clone(&disk), task.to_string());

@@ -7,8 +7,11 @@ CREATE TABLE IF NOT EXISTS everywire.locks (
     token bigint NOT NULL DEFAULT 0,
     holds bigint NOT NULL DEFAULT 0,
     since bigint NOT NULL DEFAULT 0,
-    until bigint NOT NULL DEFAULT 0
+    until bigint NOT NULL DEFAULT 0,
+    -- Until then servers are notified of changes.
+    watched_until bigint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 50);
+ALTER TABLE everywire.locks ADD COLUMN IF NOT EXISTS watched_until bigint NOT NULL DEFAULT 0;
 
 -- The waiters, by ticket.
 CREATE TABLE IF NOT EXISTS everywire.waits (
@@ -44,6 +47,17 @@ END $$;
 
 CREATE OR REPLACE FUNCTION everywire.wake(place everywire.waits) RETURNS void LANGUAGE sql AS
 $$ SELECT pg_notify('everywire_' || place.session, place.place::text) WHERE place.ticket IS NOT NULL $$;
+
+-- Tells the servers that watch a lock to look at it. The message has the name in hexadecimal digits: not every name is a text.
+CREATE OR REPLACE FUNCTION everywire.changed(a_name bytea) RETURNS void LANGUAGE sql AS
+$$ SELECT pg_notify('everywire_changes', 'lock ' || encode(a_name, 'hex')) $$;
+
+-- Marks a lock as watched for `a_ttl` milliseconds.
+CREATE OR REPLACE FUNCTION everywire.watch(a_name bytea, a_ttl bigint) RETURNS bigint[] LANGUAGE sql AS $$
+    INSERT INTO everywire.locks (name, watched_until) VALUES (a_name, everywire.now_ms() + a_ttl)
+    ON CONFLICT (name) DO UPDATE SET watched_until = excluded.watched_until;
+    SELECT ARRAY[]::bigint[];
+$$;
 
 -- Keeps a server alive. If its time was over, its waiters may have been removed, so they are told to queue again. A server
 -- whose row was deleted has been told by the step that deleted it.
@@ -90,6 +104,9 @@ BEGIN
             DELETE FROM everywire.waits WHERE ticket = a_ticket;
             PERFORM everywire.wake(other) FROM everywire.waits other WHERE name = a_name AND owner = a_owner;
         END IF;
+        IF held.watched_until > moment THEN
+            PERFORM everywire.changed(a_name);
+        END IF;
         RETURN ARRAY[1, held.token, 1, a_ttl];
     END IF;
     IF a_place > 0 AND NOT EXISTS (SELECT FROM everywire.waits WHERE ticket = a_ticket) THEN
@@ -133,16 +150,22 @@ END $$;
 
 -- Returns 1 or 0
 CREATE OR REPLACE FUNCTION everywire.unlock(a_name bytea, a_owner bytea) RETURNS bigint[] LANGUAGE plpgsql AS $$
-DECLARE held everywire.locks;
+DECLARE
+    held everywire.locks;
+    moment bigint;
 BEGIN
     SELECT * INTO held FROM everywire.locks WHERE name = a_name FOR UPDATE;
-    IF held.owner IS DISTINCT FROM a_owner OR held.until <= everywire.now_ms() THEN
+    moment := everywire.now_ms();
+    IF held.owner IS DISTINCT FROM a_owner OR held.until <= moment THEN
         RETURN ARRAY[0];
     ELSIF held.holds > 1 THEN
         UPDATE everywire.locks SET holds = holds - 1 WHERE name = a_name;
     ELSE
         UPDATE everywire.locks SET owner = NULL, holds = 0, until = 0 WHERE name = a_name;
         PERFORM everywire.wake(everywire.first_of(a_name));
+        IF held.watched_until > moment THEN
+            PERFORM everywire.changed(a_name);
+        END IF;
     END IF;
     RETURN ARRAY[1];
 END $$;
@@ -160,9 +183,12 @@ BEGIN
         RETURN ARRAY[0, greatest(held.until - moment, 0)];
     END IF;
     UPDATE everywire.locks SET until = moment + a_ttl WHERE name = a_name;
-    -- The first waiter looks again when the lease ends, which is sooner now.
+    -- The first waiter and the watchers look again when the lease ends, which is sooner now.
     IF moment + a_ttl < held.until THEN
         PERFORM everywire.wake(everywire.first_of(a_name));
+        IF held.watched_until > moment THEN
+            PERFORM everywire.changed(a_name);
+        END IF;
     END IF;
     RETURN ARRAY[1, held.token, held.holds, a_ttl];
 END $$;

@@ -1,20 +1,22 @@
-//! Locks in PostgreSQL: a row per lock, one function per step, LISTEN and NOTIFY to wake waiters.
+//! Locks in PostgreSQL: a row per lock, one function per step, LISTEN and NOTIFY to wake waiters and watchers.
 
-use std::sync::Arc;
+use std::{fmt::Write, sync::Arc};
 
 use everywire_core::{Result, RpcError};
 use everywire_engines::{
     failure::Names,
     postgres::{Argument, Pool, Subscription, column},
 };
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::Instant};
 use tokio_postgres::types::Type;
 
 use crate::{
     LockGrant, LockState, Request,
+    changes::{Change, Changes},
     engine::{Engine, MAX_WAITING, Shared, Taken, to_millis},
     step_reply::StepReply,
     waiters::{Orphans, SESSION_TTL, Waiter, Waiters, evict},
+    watch::{Observe, WATCH_TTL},
 };
 
 /// Locks in a PostgreSQL.
@@ -25,6 +27,7 @@ pub type PostgresLocks = Shared<Postgres>;
 pub struct Postgres {
     pool: Arc<Pool>,
     waiters: Arc<Waiters>,
+    changes: Arc<Changes>,
     /// Aborted on drop.
     _tasks: JoinSet<()>,
 }
@@ -32,14 +35,16 @@ pub struct Postgres {
 impl Postgres {
     /// Connects to `postgres://USER:PASSWORD@HOST:PORT/DATABASE` and creates the schema `everywire` there.
     pub async fn connect(url: &str) -> Result<Self> {
-        let ((waiters, orphans), mut tasks) = (Waiters::new(), JoinSet::new());
+        let ((waiters, orphans), changes, mut tasks) = (Waiters::new(), Arc::<Changes>::default(), JoinSet::new());
         let (role, script) = ("the PostgreSQL that keeps the locks", ("locks", include_str!("lock.sql")));
-        let channels = vec![format!("everywire_{}", waiters.session), "everywire_all".to_owned()];
-        let subscription = Subscription { channels, message: Arc::new(on_message(Arc::clone(&waiters))) };
+        let own = format!("everywire_{}", waiters.session);
+        let channels = vec![own, "everywire_all".to_owned(), "everywire_changes".to_owned()];
+        let message = Arc::new(on_message(Arc::clone(&waiters), Arc::clone(&changes)));
+        let subscription = Subscription { channels, message };
         let pool = Arc::new(Pool::connect(url, role, Some(subscription), script).await?);
         tasks.spawn(heartbeat(Arc::clone(&pool), Arc::clone(&waiters)));
         tasks.spawn(evict_orphans(Arc::clone(&pool), waiters.session.clone(), orphans));
-        Ok(Self { pool, waiters, _tasks: tasks })
+        Ok(Self { pool, waiters, changes, _tasks: tasks })
     }
 
     async fn step(&self, call: &str, arguments: &[Argument<'_>]) -> Result<StepReply> {
@@ -47,9 +52,24 @@ impl Postgres {
     }
 }
 
-/// Wakes the waiter that a message is for, and all waiters when a connection begins.
-fn on_message(waiters: Arc<Waiters>) -> impl Fn(Option<&str>) + Send + Sync {
-    move |message| message.map_or_else(|| waiters.wake_all(), |message| waiters.message(message))
+/// Wakes the waiter or the watch that a message is for, and all of them when a connection begins.
+fn on_message(waiters: Arc<Waiters>, changes: Arc<Changes>) -> impl Fn(Option<&str>) + Send + Sync {
+    move |message| match message.map(|message| (message, message.strip_prefix("lock "))) {
+        Some((_, Some(name))) => changes.report(name),
+        Some((message, None)) => waiters.message(message),
+        None => {
+            waiters.wake_all();
+            changes.report_all();
+        }
+    }
+}
+
+/// A name in messages: its bytes in hexadecimal digits.
+fn encoded(name: &str) -> String {
+    name.bytes().fold(String::new(), |mut digits, byte| {
+        let _ = write!(digits, "{byte:02x}");
+        digits
+    })
 }
 
 /// While calls wait, tells the engine that this server is alive, and asks whose turn it is, because a message may be lost.
@@ -74,6 +94,36 @@ async fn evict_orphans(pool: Arc<Pool>, session: String, orphans: Orphans) {
         pool.row("SELECT everywire.forget($1, $2)", &arguments).await.map(drop)
     };
     evict(orphans, forget).await;
+}
+
+/// A watched lock.
+#[derive(Debug)]
+pub(super) struct Watched {
+    change: Change,
+    /// When the engine was last told that the lock is watched.
+    marked: Option<Instant>,
+}
+
+impl Observe for Postgres {
+    type Watch = Watched;
+
+    fn watch(&self, name: &str) -> Watched {
+        Watched { change: self.changes.watch(encoded(name)), marked: None }
+    }
+
+    async fn look(&self, name: &str, watch: &mut Watched) -> Result<LockState> {
+        if watch.marked.is_none_or(|marked| marked.elapsed() >= WATCH_TTL / 4) {
+            let now = Instant::now();
+            let arguments: [Argument; 2] = [(&name.as_bytes(), Type::BYTEA), (&to_millis(WATCH_TTL), Type::INT8)];
+            self.step("SELECT everywire.watch($1, $2)", &arguments).await?;
+            watch.marked = Some(now);
+        }
+        self.state(name).await
+    }
+
+    async fn changed(&self, watch: &mut Watched) {
+        watch.change.reported().await;
+    }
 }
 
 impl Engine for Postgres {

@@ -1,8 +1,9 @@
--- One step of a lock. KEYS: the lock, its queue. Set before: SESSION_TTL, MAX_WAITING.
+-- One step of a lock. KEYS: the lock, its queue, its watch. Set before: SESSION_TTL, MAX_WAITING, WATCH_TTL.
 --
 --   lock      TOKEN HOLDS BEFORE TTL OWNER; expires with the lease. It was last set to TTL, when the owner had held the lock
 --             for BEFORE
 --   queue     sorted set of the waiters SESSION:NUMBER:OWNER, by ticket
+--   watch     exists while servers watch the lock, and for a while after
 --
 -- Shared by all locks:
 local sessions = 'everywire:sessions' -- sorted set of the servers with waiters, by the time until which they count as alive
@@ -10,7 +11,7 @@ local last_token = 'everywire:token'  -- the last fencing token, which never exp
 local last_ticket = 'everywire:ticket'
 
 -- Redis runs the whole script for each step, so the most frequent steps return before the code that they don't need.
-local lock, queue = KEYS[1], KEYS[2]
+local lock, queue, watch = KEYS[1], KEYS[2], KEYS[3]
 local verb, owner, ttl = ARGV[1], ARGV[2], ARGV[3]
 
 local function grant()
@@ -25,7 +26,7 @@ local function grant()
     return { 1, token, 1, ttl }
 end
 
-if verb == 'take' and redis.call('EXISTS', lock, queue) == 0 then return grant() end
+if verb == 'take' and redis.call('EXISTS', lock, queue, watch) == 0 then return grant() end
 
 local holder, token, holds, before, last_ttl
 local value = redis.call('GET', lock)
@@ -34,7 +35,7 @@ if value then
 end
 
 if verb == 'unlock' and holder ~= owner then return { 0 } end
-if verb == 'unlock' and holds == '1' and redis.call('EXISTS', queue) == 0 then return { redis.call('DEL', lock) } end
+if verb == 'unlock' and holds == '1' and redis.call('EXISTS', queue, watch) == 0 then return { redis.call('DEL', lock) } end
 
 local rest = math.max(redis.call('PTTL', lock), 0)
 
@@ -54,6 +55,11 @@ end
 -- Sends a waiter's number and the lock's name to its server.
 local function wake(waiter)
     redis.call('PUBLISH', 'everywire:wake:' .. waiter:sub(1, 16), waiter:match(':(%d+):') .. ' ' .. lock:sub(16))
+end
+
+-- Tells the servers that watch the lock to look at it.
+local function changed()
+    if redis.call('EXISTS', watch) == 1 then redis.call('PUBLISH', 'everywire:changes', lock:sub(16)) end
 end
 
 -- The first waiter whose server is alive.
@@ -98,6 +104,7 @@ function step.take()
     local next = first()
     if not holder and (not next or next == waiter or owner_of(next) == owner) then
         local granted = grant()
+        changed()
         if next then
             if waiter then redis.call('ZREM', queue, waiter) end
             for _, other in ipairs(redis.call('ZRANGE', queue, 0, -1)) do
@@ -145,6 +152,7 @@ end
 function step.unlock()
     if holds == '1' then
         redis.call('DEL', lock)
+        changed()
         wake_first()
     else
         redis.call('SET', lock, table.concat({ token, holds - 1, before, last_ttl, holder }, ' '), 'KEEPTTL')
@@ -156,8 +164,11 @@ end
 function step.renew()
     if holder ~= owner then return { 0, rest } end
     keep(holds, ttl)
-    -- The first waiter looks again when the lease ends, which is sooner now.
-    if tonumber(ttl) < rest then wake_first() end
+    -- The first waiter and the watchers look again when the lease ends, which is sooner now.
+    if tonumber(ttl) < rest then
+        changed()
+        wake_first()
+    end
     return { 1, token, holds, ttl }
 end
 
@@ -167,6 +178,12 @@ function step.state()
     local waiting = redis.call('ZCARD', queue)
     if not holder then return { false, 0, 0, 0, waiting } end
     return { holder, token, had(), rest, waiting }
+end
+
+-- Marks the lock as watched. Returns its state
+function step.watch()
+    redis.call('SET', watch, '', 'PX', WATCH_TTL)
+    return step.state()
 end
 
 -- session

@@ -1,4 +1,4 @@
-//! Locks in Redis: one script makes each step atomic, and pub/sub messages wake the waiters.
+//! Locks in Redis: one script makes each step atomic, and pub/sub messages wake the waiters and the watchers.
 
 use std::sync::Arc;
 
@@ -12,10 +12,15 @@ use tokio::task::JoinSet;
 
 use crate::{
     LockGrant, LockState, Request,
+    changes::{Change, Changes},
     engine::{Engine, MAX_WAITING, Shared, Taken, to_millis},
     step_reply::StepReply,
     waiters::{Orphans, SESSION_TTL, Waiter, Waiters, evict},
+    watch::{Observe, WATCH_TTL},
 };
+
+/// The channel for the names of watched locks that change.
+const CHANGES: &str = "everywire:changes";
 
 /// Locks in a Redis.
 pub type RedisLocks = Shared<Redis>;
@@ -25,6 +30,7 @@ pub type RedisLocks = Shared<Redis>;
 pub struct Redis {
     engine: Scripted,
     waiters: Arc<Waiters>,
+    changes: Arc<Changes>,
     /// Aborted on drop.
     tasks: JoinSet<()>,
 }
@@ -36,13 +42,16 @@ impl Redis {
     }
 
     pub(super) async fn connect_as(url: &str, role: &str) -> Result<Self> {
-        let (waiters, orphans) = Waiters::new();
-        let settings = format!("local SESSION_TTL, MAX_WAITING = {}, {MAX_WAITING}", to_millis(SESSION_TTL));
+        let ((waiters, orphans), changes) = (Waiters::new(), Arc::<Changes>::default());
+        let (session_ttl, watch_ttl) = (to_millis(SESSION_TTL), to_millis(WATCH_TTL));
+        let settings = format!("local SESSION_TTL, MAX_WAITING, WATCH_TTL = {session_ttl}, {MAX_WAITING}, {watch_ttl}");
         let script = [&settings, include_str!("lock.lua")].join("\n");
-        let channels = vec![format!("everywire:wake:{}", waiters.session), "everywire:wake:all".to_owned()];
-        let subscription = Subscription { channels, message: Arc::new(on_push(Arc::clone(&waiters))) };
+        let own = format!("everywire:wake:{}", waiters.session);
+        let channels = vec![own, "everywire:wake:all".to_owned(), CHANGES.to_owned()];
+        let message = Arc::new(on_push(Arc::clone(&waiters), Arc::clone(&changes)));
+        let subscription = Subscription { channels, message };
         let engine = Scripted::subscribed(url, role, &script, Some(subscription)).await?;
-        let mut redis = Self { engine, waiters, tasks: JoinSet::new() };
+        let mut redis = Self { engine, waiters, changes, tasks: JoinSet::new() };
         let (heartbeat, eviction) = (redis.heartbeat(), redis.evict_orphans(orphans));
         redis.tasks.spawn(heartbeat);
         redis.tasks.spawn(eviction);
@@ -86,16 +95,47 @@ impl Redis {
 async fn run<T: FromRedisValue>(engine: &Scripted, name: &str, verb: &str, arguments: impl ToRedisArgs) -> Result<T> {
     let mut call = engine.call();
     call.key(format!("everywire:lock:{name}")).key(format!("everywire:queue:{name}"));
+    call.key(format!("everywire:watch:{name}"));
     call.arg(verb).arg(arguments);
     engine.run(&call).await
 }
 
-/// Wakes the waiter that a message is for, and all waiters when a connection begins, because earlier messages were lost.
-fn on_push(waiters: Arc<Waiters>) -> impl Fn(&PushKind, &[Value]) + Send + Sync {
+/// Wakes the waiter or the watch that a message is for, and all of them when a connection begins, because earlier messages were
+/// lost.
+fn on_push(waiters: Arc<Waiters>, changes: Arc<Changes>) -> impl Fn(&PushKind, &[Value]) + Send + Sync {
     move |kind, data| match (kind, data) {
-        (PushKind::Message, [_, Value::BulkString(text)]) => waiters.message(&String::from_utf8_lossy(text)),
-        (PushKind::Subscribe, _) => waiters.wake_all(),
+        (PushKind::Message, [Value::BulkString(channel), Value::BulkString(text)]) => {
+            let text = String::from_utf8_lossy(text);
+            if channel == CHANGES.as_bytes() { changes.report(&text) } else { waiters.message(&text) }
+        }
+        (PushKind::Subscribe, _) => {
+            waiters.wake_all();
+            changes.report_all();
+        }
         _ => {}
+    }
+}
+
+/// The owner, the token, the milliseconds since the grant and until the end, and the number of waiters.
+type StateReply = (Option<String>, u64, u64, u64, u32);
+
+fn state((owner, token, held_ms, ttl_ms, waiting): StateReply) -> LockState {
+    LockState { held: owner.is_some(), owner, token, held_ms, ttl_ms, waiting }
+}
+
+impl Observe for Redis {
+    type Watch = Change;
+
+    fn watch(&self, name: &str) -> Change {
+        self.changes.watch(name.to_owned())
+    }
+
+    async fn look(&self, name: &str, _: &mut Change) -> Result<LockState> {
+        self.run(name, "watch", None::<&str>).await.map(state)
+    }
+
+    async fn changed(&self, watch: &mut Change) {
+        watch.reported().await;
     }
 }
 
@@ -136,8 +176,6 @@ impl Engine for Redis {
     }
 
     async fn state(&self, name: &str) -> Result<LockState> {
-        let (owner, token, held_ms, ttl_ms, waiting): (Option<String>, _, _, _, _) =
-            self.run(name, "state", None::<&str>).await?;
-        Ok(LockState { held: owner.is_some(), owner, token, held_ms, ttl_ms, waiting })
+        self.run(name, "state", None::<&str>).await.map(state)
     }
 }

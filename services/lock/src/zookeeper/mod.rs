@@ -28,6 +28,7 @@ use crate::{
     LockGrant, LockState, Request,
     engine::{Engine, MAX_WAITING, Shared, Taken, grant, queue_is_full, to_millis},
     table::{free, not_granted},
+    watch::Observe,
 };
 
 /// Locks in a ZooKeeper.
@@ -173,6 +174,52 @@ impl ZooKeeper {
     }
 }
 
+impl Observe for ZooKeeper {
+    type Watch = Option<OneshotWatcher>;
+
+    fn watch(&self, _: &str) -> Option<OneshotWatcher> {
+        None
+    }
+
+    async fn look(&self, name: &str, watch: &mut Option<OneshotWatcher>) -> Result<LockState> {
+        let directory = &directory(name);
+        let look = |client: Arc<Client>| async move {
+            let (_, watch) = client.check_and_watch_stat(&format!("{directory}/holder")).await?;
+            Ok((watch, state(&client, directory).await?))
+        };
+        let (set, state) = self.attempt(look).await?;
+        *watch = Some(set);
+        Ok(state)
+    }
+
+    async fn changed(&self, watch: &mut Option<OneshotWatcher>) {
+        fired(watch).await;
+    }
+}
+
+/// Completes when a watch has fired.
+async fn fired(watch: &mut Option<OneshotWatcher>) {
+    match watch.take() {
+        Some(watch) => drop(watch.changed().await),
+        None => std::future::pending().await,
+    }
+}
+
+/// The state of a lock.
+async fn state(client: &Client, directory: &str) -> Result<LockState, Error> {
+    let now = now(client).await?;
+    let held = Holder::of(client, directory).await?;
+    let waiting = queue(client, directory).await?.len().try_into().unwrap_or(u32::MAX);
+    Ok(held.filter(|held| !held.rest(now).is_zero()).map_or(free(waiting), |held| LockState {
+        held: true,
+        token: held.stat.czxid.unsigned_abs(),
+        held_ms: now.saturating_sub(held.stat.ctime).max(0).unsigned_abs(),
+        ttl_ms: u64::try_from(held.rest(now).as_millis()).unwrap_or(u64::MAX),
+        owner: Some(held.owner),
+        waiting,
+    }))
+}
+
 impl Engine for ZooKeeper {
     type Waiter = Waiter;
 
@@ -201,10 +248,7 @@ impl Engine for ZooKeeper {
     }
 
     async fn woken(&self, waiter: &mut Waiter) {
-        match waiter.watch.take() {
-            Some(watch) => drop(watch.changed().await),
-            None => std::future::pending().await,
-        }
+        fired(&mut waiter.watch).await;
     }
 
     async fn leave(&self, request: &Request, waiter: &Waiter) -> Result<()> {
@@ -257,19 +301,6 @@ impl Engine for ZooKeeper {
 
     async fn state(&self, name: &str) -> Result<LockState> {
         let directory = &directory(name);
-        let look = |client: Arc<Client>| async move {
-            let now = now(&client).await?;
-            let held = Holder::of(&client, directory).await?;
-            let waiting = queue(&client, directory).await?.len().try_into().unwrap_or(u32::MAX);
-            Ok(held.filter(|held| !held.rest(now).is_zero()).map_or(free(waiting), |held| LockState {
-                held: true,
-                token: held.stat.czxid.unsigned_abs(),
-                held_ms: now.saturating_sub(held.stat.ctime).max(0).unsigned_abs(),
-                ttl_ms: u64::try_from(held.rest(now).as_millis()).unwrap_or(u64::MAX),
-                owner: Some(held.owner),
-                waiting,
-            }))
-        };
-        self.attempt(look).await
+        self.attempt(|client: Arc<Client>| async move { state(&client, directory).await }).await
     }
 }
