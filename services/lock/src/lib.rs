@@ -13,6 +13,7 @@ mod backend;
 mod changes;
 #[cfg(feature = "shared")]
 mod engine;
+mod hold;
 #[cfg(feature = "mariadb")]
 mod mariadb;
 mod memory;
@@ -35,6 +36,7 @@ mod zookeeper;
 
 pub use backend::Backend;
 pub use everywire_engines::MAX_NAME_BYTES;
+pub use hold::{Holds, MIN_HOLD_TTL};
 #[cfg(feature = "mariadb")]
 pub use mariadb::MariaDbLocks;
 pub use memory::MemoryLocks;
