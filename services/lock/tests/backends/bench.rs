@@ -6,7 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use everywire_lock::{Backend, LockGrant, LockState, Locks, Request};
+use everywire_core::{Result, Streaming};
+use everywire_lock::{Backend, Holds, LockChange, LockEvent, LockGrant, LockState, Locks, Request};
 use tokio::{
     task::JoinHandle,
     time::{sleep, timeout},
@@ -32,6 +33,8 @@ pub(crate) enum Capability {
     Fifo,
     QueueView,
     Visible,
+    Watched,
+    Held,
     Push,
     Restart,
 }
@@ -128,6 +131,23 @@ impl At {
         self.locks.state(&self.name).await.unwrap()
     }
 
+    pub(crate) async fn watch(&self) -> Watch {
+        Watch(self.locks.watch(self.name.clone()).await.unwrap())
+    }
+
+    pub(crate) async fn try_hold(&self, owner: &str, ttl: u64, wait_ms: u64) -> Result<Hold> {
+        let holds = Holds::new(Arc::clone(&self.locks));
+        holds.hold(self.request(owner, ttl), Duration::from_millis(wait_ms)).await.map(Hold)
+    }
+
+    /// Holds the lock, which must succeed at once. Returns the grant too.
+    pub(crate) async fn hold(&self, owner: &str, ttl: u64) -> (Hold, LockGrant) {
+        let mut hold = self.try_hold(owner, ttl, 0).await.unwrap();
+        let grant = hold.next().await.expect("a grant").unwrap();
+        assert!(grant.granted && grant.owner == owner && grant.holds == 1, "{grant:?}");
+        (hold, grant)
+    }
+
     /// Starts a wait. Returns when it is in the queue, or after a while if the backend has no view of the queue.
     pub(crate) async fn queue(&self, owner: &str, ttl: u64, wait_ms: u64) -> JoinHandle<LockGrant> {
         let before = self.state().await.waiting;
@@ -153,6 +173,45 @@ impl At {
             }
         };
         soon(what, looked).await;
+    }
+}
+
+/// A stream of changes.
+pub(crate) struct Watch(Streaming<LockChange>);
+
+impl Watch {
+    pub(crate) async fn next(&mut self) -> Result<LockChange> {
+        soon("a change", self.0.next()).await.expect("a watch ends only with an error")
+    }
+
+    /// The next change must be this one, and of this owner.
+    #[track_caller]
+    pub(crate) fn sees(&mut self, event: LockEvent, owner: Option<&str>) -> impl Future<Output = LockChange> {
+        let location = std::panic::Location::caller();
+        async move {
+            let change = self.next().await.unwrap();
+            let held = event == LockEvent::Taken || event == LockEvent::Found && owner.is_some();
+            assert_eq!((change.event, change.owner.as_deref(), change.held), (event, owner, held), "{location}");
+            change
+        }
+    }
+}
+
+/// A stream that holds a lock.
+pub(crate) struct Hold(Streaming<LockGrant>);
+
+impl Hold {
+    pub(crate) async fn next(&mut self) -> Option<Result<LockGrant>> {
+        soon("a grant or the end", self.0.next()).await
+    }
+
+    /// The error that ends it.
+    pub(crate) async fn end(&mut self) -> everywire_core::RpcError {
+        loop {
+            if let Err(error) = self.next().await.expect("a granted hold ends only with an error") {
+                return error;
+            }
+        }
     }
 }
 

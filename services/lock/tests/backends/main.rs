@@ -5,5 +5,6 @@
 mod bench;
 mod cases;
 mod operations;
+mod outages;
 mod suite;
 mod table;

@@ -9,7 +9,7 @@ use crate::{
     bench::{Bench, Capability},
     cases,
     operations::{self, Subject},
-    table,
+    outages, table,
 };
 use everywire_testing::{
     engine::{Engine, Kind},
@@ -67,6 +67,10 @@ async fn check(name: &'static str, engines: Vec<Engine>, url: &str, unsupported:
     let mut found = conforms(&subject, unsupported).await;
     found.push((Capability::Push, operations::pushes(&subject).await));
     operations::hand_off(&subject).await;
+    outages::a_loss_is_told_before_another_has_the_lock(&subject).await;
+    outages::a_release_outlasts_an_outage(&subject).await;
+    outages::a_dead_server_holds_nothing_for_long(&subject, url).await;
+    outages::a_removed_lock_is_lost(&subject).await;
     found.push((Capability::Restart, operations::survives_restart(&mut subject).await));
     let wall = operations::follows_the_clock(kind).await;
     row(name, &found, if wall { "the engine's, wall clock" } else { "the engine's, monotonic" });
