@@ -15,6 +15,7 @@ mod secret;
 #[cfg(feature = "sql")]
 mod segment;
 mod snowflake;
+mod stream;
 mod uuids;
 mod worker;
 

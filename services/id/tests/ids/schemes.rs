@@ -8,6 +8,7 @@ use std::{
 
 use everywire_core::{Code, Result, RpcError};
 use everywire_id::{Guarantees, Ids, Settings};
+use futures_util::TryStreamExt;
 use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
@@ -42,6 +43,9 @@ async fn are_unique(servers: &[Arc<Ids>; 2], seen: &mut HashSet<u64>) {
                 all.extend(batch);
                 all.push(ids.next().await.unwrap());
             }
+            let streamed: Vec<u64> = ids.stream(5_000).try_collect().await.unwrap();
+            assert!(streamed.len() == 5_000 && streamed.is_sorted_by(|one, next| one < next));
+            all.extend(streamed);
             all
         });
     }
