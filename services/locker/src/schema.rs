@@ -27,6 +27,9 @@ pub(crate) fn check(descriptor: &ServiceDescriptor) -> Result<()> {
 fn find(descriptor: &ServiceDescriptor) -> Result<(), String> {
     let method = descriptor.method(METHOD).ok_or_else(|| format!("it has no method `{METHOD}`"))?;
     let signature = method.signature();
+    if method.streams() {
+        return Err(format!("`{signature}` replies with a stream"));
+    }
     let resource = method.arguments().iter().find(|argument| argument.name() == RESOURCE);
     if resource.and_then(|resource| resource.r#type().shape().ok()) != Some(&Shape::String) {
         return Err(format!("`{signature}` has no argument `{RESOURCE}: String`"));

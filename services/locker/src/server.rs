@@ -51,6 +51,8 @@ impl Server {
 impl Protocol for Server {
     const NAME: &'static str = "locker";
     const SCHEME: &'static str = "tcp";
+    /// The service may have methods that stream: they can't be called here. `check` rejects an `acquire` that does.
+    const STREAMS: bool = true;
     type Shared = Shared;
 
     /// Rejects a service without `acquire(resource: String)` whose reply has `go: bool`, and says what is missing. Further
