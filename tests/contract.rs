@@ -5,9 +5,9 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
-use everywire::Code;
+use everywire::{Code, Streaming};
 use everywire_id::Snowflake;
-use everywire_toolkit::{Embedded, Toolkit, ToolkitClient, ToolkitService};
+use everywire_toolkit::{Embedded, LockChange, LockEvent, Toolkit, ToolkitClient, ToolkitService};
 use tokio::time::{Instant, sleep};
 
 use crate::harness::{Wires, on_every_wire, soon};
@@ -39,6 +39,10 @@ async fn contract(toolkit: &impl Toolkit, wire: &str) {
     ids_grow(toolkit, wire).await;
     ids_say_what_they_are(toolkit, wire).await;
     permits_run_out(toolkit, wire).await;
+    locks_are_watched(toolkit, &format!("{wire}: watch")).await;
+    locks_are_held(toolkit, &format!("{wire}: hold")).await;
+    holds_are_told_of_their_end(toolkit, &format!("{wire}: loss")).await;
+    ids_stream(toolkit, wire).await;
 }
 
 async fn adds(toolkit: &impl Toolkit, wire: &str) {
@@ -131,6 +135,7 @@ async fn bad_arguments_are_named(toolkit: &impl Toolkit, wire: &str) {
         toolkit.lock(of_a_server.into(), 1, None, owner).await.unwrap_err(),
         toolkit.renew(of_a_server.into(), "me".into(), 1).await.unwrap_err(),
         toolkit.unlock(of_a_server.into(), "me".into()).await.unwrap_err(),
+        toolkit.hold(of_a_server.into(), 1_000, None, None).await.map(drop).unwrap_err(),
     ];
     for error in refused {
         assert_eq!(error.code(), Code::PermissionDenied, "{wire}: {error}");
@@ -177,4 +182,77 @@ async fn permits_run_out(toolkit: &impl Toolkit, wire: &str) {
         assert!(tries < 20, "{wire}: permits never run out");
     };
     assert!(sorry.retry_after_ms > 0 && sorry.retry_after_ms <= 801, "{wire}: {sorry:?}");
+}
+
+/// The next change of a watch must be this one.
+async fn changed(watch: &mut Streaming<LockChange>, event: LockEvent, owner: Option<&str>, token: u64) {
+    let change = watch.next().await.unwrap().unwrap();
+    let held = event == LockEvent::Taken || event == LockEvent::Found && owner.is_some();
+    assert_eq!(change, LockChange { event, held, owner: owner.map(str::to_owned), token });
+}
+
+async fn locks_are_watched(toolkit: &impl Toolkit, name: &str) {
+    let mut watch = toolkit.watch_lock(name.into()).await.unwrap();
+    changed(&mut watch, LockEvent::Found, None, 0).await;
+    let first = toolkit.lock(name.into(), 60_000, None, Some("first".into())).await.unwrap();
+    changed(&mut watch, LockEvent::Taken, Some("first"), first.token).await;
+    let mut late = toolkit.watch_lock(name.into()).await.unwrap();
+    changed(&mut late, LockEvent::Found, Some("first"), first.token).await;
+    assert!(toolkit.unlock(name.into(), "first".into()).await.unwrap(), "{name}");
+    changed(&mut watch, LockEvent::Released, Some("first"), first.token).await;
+    let second = toolkit.lock(name.into(), 200, None, Some("second".into())).await.unwrap();
+    changed(&mut watch, LockEvent::Taken, Some("second"), second.token).await;
+    changed(&mut watch, LockEvent::Expired, Some("second"), second.token).await;
+    let error = toolkit.watch_lock(String::new()).await.map(drop).unwrap_err();
+    assert_eq!(error.code(), Code::InvalidArgument, "{name}: {error}");
+}
+
+async fn locks_are_held(toolkit: &impl Toolkit, name: &str) {
+    let start = Instant::now();
+    let mut hold = toolkit.hold(name.into(), 1_000, None, None).await.unwrap();
+    let grant = hold.next().await.unwrap().unwrap();
+    assert!(grant.granted && grant.token > 0 && grant.holds == 1, "{name}: {grant:?}");
+    while start.elapsed() < Duration::from_millis(2_500) {
+        let again = hold.next().await.unwrap().unwrap();
+        assert_eq!((again.granted, again.token, &again.owner), (true, grant.token, &grant.owner), "{name}");
+    }
+    let mut other = toolkit.hold(name.into(), 60_000, None, None).await.unwrap();
+    assert!(!other.next().await.unwrap().unwrap().granted, "{name}");
+    assert!(other.next().await.is_none(), "{name}");
+    // The next one has it when the stream is dropped, and not at the end of a lease.
+    let long = toolkit.hold(format!("{name}, long"), 60_000, None, Some("long".into())).await.unwrap();
+    drop((long, hold));
+    for name in [name.to_owned(), format!("{name}, long")] {
+        let next = toolkit.lock(name.clone(), 1_000, Some(20_000), None).await.unwrap();
+        assert!(next.granted, "{name}: {next:?}");
+    }
+}
+
+async fn holds_are_told_of_their_end(toolkit: &impl Toolkit, name: &str) {
+    let mut hold = toolkit.hold(name.into(), 1_500, Some(0), Some("me".into())).await.unwrap();
+    assert!(hold.next().await.unwrap().unwrap().granted, "{name}");
+    let twice = toolkit.hold(name.into(), 1_500, None, Some("me".into())).await.map(drop).unwrap_err();
+    assert_eq!(twice.code(), Code::FailedPrecondition, "{name}: {twice}");
+    assert!(toolkit.unlock(name.into(), "me".into()).await.unwrap(), "{name}");
+    let error = loop {
+        if let Err(error) = hold.next().await.unwrap() {
+            break error;
+        }
+    };
+    assert_eq!(error.code(), Code::Aborted, "{name}: {error}");
+    assert!(hold.next().await.is_none(), "{name}");
+}
+
+async fn ids_stream(toolkit: &impl Toolkit, wire: &str) {
+    let mut ids = Vec::new();
+    let mut stream = toolkit.ids(10_000).await.unwrap();
+    while let Some(id) = stream.next().await {
+        ids.push(id.unwrap());
+    }
+    assert!(ids.len() == 10_000 && ids.is_sorted_by(|one, next| one < next), "{wire}: {} ids", ids.len());
+    let mut endless = toolkit.ids(u64::MAX).await.unwrap();
+    for _ in 0..100 {
+        assert!(endless.next().await.unwrap().unwrap() > ids[9_999], "{wire}");
+    }
+    assert!(toolkit.ids(0).await.unwrap().next().await.is_none(), "{wire}");
 }

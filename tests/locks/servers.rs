@@ -43,6 +43,11 @@ impl Server {
         self.serving.child.kill().await.unwrap();
     }
 
+    /// Waits until it has ended.
+    pub(crate) async fn ended(&mut self) {
+        self.serving.child.wait().await.unwrap();
+    }
+
     /// Starts it again where it was, as soon as its ports are free: a client that looks for it at one of them may be connected
     /// to itself there for a moment.
     pub(crate) async fn restart(&mut self) {
@@ -70,7 +75,7 @@ impl Server {
         spawn(&mut program, File::create(self.log.path()).unwrap())
     }
 
-    /// Sends `-STOP` or `-CONT`.
+    /// Sends a signal, such as `-STOP`.
     pub(crate) async fn signal(&self, signal: &str) {
         let pid = self.serving.child.id().unwrap().to_string();
         assert!(Command::new("kill").args([signal, &pid]).status().await.unwrap().success());

@@ -5,8 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use everywire::{grpc, xmlrpc};
-use everywire_toolkit::{LockGuard, ToolkitClient};
+use everywire::{Code, grpc, xmlrpc, zerorpc};
+use everywire_toolkit::{LockEvent, LockGuard, Toolkit, ToolkitClient};
 
 use crate::servers::{AnyClient, Server, WIRES};
 use everywire_testing::{
@@ -17,7 +17,7 @@ use everywire_testing::{
 const KINDS: [Kind; 4] = [Kind::Redis, Kind::Postgres, Kind::MariaDb, Kind::ZooKeeper];
 
 async fn two(url: &str) -> [Server; 2] {
-    [Server::start(&["--lock", url]).await, Server::start(&["--lock", url]).await]
+    [Server::start(&["--lock", url, "--grace", "300ms"]).await, Server::start(&["--lock", url]).await]
 }
 
 async fn client(server: &Server, wire: &str) -> AnyClient {
@@ -61,6 +61,45 @@ async fn inherited(kind: Kind, servers: &mut [Server; 2]) {
     );
 }
 
+/// A stream holds a lock through one server, and a watch sees it through the other: until the stream is dropped, the server is
+/// stopped, or it is killed.
+async fn held_by_a_stream(kind: Kind, servers: &mut [Server; 2]) {
+    const TTL: u64 = 4_000;
+    let other = ToolkitClient::new(grpc::Client::connect(&servers[1].url("gRPC")).await.unwrap());
+    let mut watch = other.watch_lock("streamed".to_owned()).await.unwrap();
+    let mut seen = async |event| {
+        let change = soon("a change", watch.next()).await.unwrap().unwrap();
+        assert_eq!(change.event, event, "{kind:?}: {change:?}");
+    };
+    seen(LockEvent::Found).await;
+    for end in ["drop", "-TERM", "-KILL"] {
+        let one = ToolkitClient::new(zerorpc::Client::connect(&servers[0].url("zerorpc")).await.unwrap());
+        let ttl = if end == "-KILL" { TTL } else { 600_000 };
+        let mut hold = one.hold("streamed".to_owned(), ttl, None, None).await.unwrap();
+        assert!(hold.next().await.unwrap().unwrap().granted, "{kind:?}, {end}");
+        seen(LockEvent::Taken).await;
+        let ended = Instant::now();
+        match end {
+            "drop" => drop(hold),
+            signal => {
+                servers[0].signal(signal).await;
+                soon("the end", servers[0].ended()).await;
+                servers[0].restart().await;
+                let code = soon("an error", async {
+                    loop {
+                        if let Err(error) = hold.next().await.unwrap() {
+                            break error.code();
+                        }
+                    }
+                });
+                assert_eq!(code.await, Code::Unavailable, "{kind:?}, {end}");
+            }
+        }
+        seen(if end == "-KILL" { LockEvent::Expired } else { LockEvent::Released }).await;
+        println!("{kind:?}: a lock that a stream held for {ttl} ms is free {:?} after {end}", ended.elapsed());
+    }
+}
+
 /// A guard keeps its lock over one server while the other refuses it, and knows when it is lost.
 async fn guarded(kind: Kind, servers: &mut [Server; 2]) {
     let ttl = Duration::from_secs(2);
@@ -88,6 +127,7 @@ async fn two_servers_are_one() {
         let mut servers = two(&engine.url()).await;
         held_through_both(kind, &servers).await;
         inherited(kind, &mut servers).await;
+        held_by_a_stream(kind, &mut servers).await;
         guarded(kind, &mut servers).await;
     }
 }

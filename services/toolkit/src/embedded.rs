@@ -2,20 +2,21 @@
 
 use std::{sync::Arc, time::Duration};
 
-use everywire_core::{Result, RpcError};
+use everywire_core::{Result, RpcError, Streaming};
 use everywire_engines::durable::DataDir;
 use everywire_id::{Ids, Uuids, WORKER_LOCKS};
 use everywire_limiter::Limiter;
-use everywire_lock::{Backend, Locks, MemoryLocks, Request};
+use everywire_lock::{Backend, Holds, Locks, MemoryLocks, Request};
 
-use crate::{IdParts, LockGrant, LockState, Permit, Toolkit};
+use crate::{IdParts, LockChange, LockGrant, LockState, Permit, Toolkit};
 
 /// Everything in memory: consistent for all clients of this process, and lost when it ends, except for the marks in a
 /// [`DataDir`].
 #[derive(Debug)]
 pub struct Embedded {
     locks: Arc<Backend>,
-    ids: Ids,
+    holds: Arc<Holds>,
+    ids: Arc<Ids>,
     uuids: Uuids,
     limiter: Limiter,
 }
@@ -23,7 +24,9 @@ pub struct Embedded {
 impl Embedded {
     /// A toolkit with these ids. A restart forgets everything. `acquire` grants 5 permits per 0.8 s.
     pub fn new(ids: impl Into<Ids>) -> Self {
-        Self { locks: Arc::default(), ids: ids.into(), uuids: Uuids::default(), limiter: Limiter::default() }
+        let (locks, ids) = (Arc::<Backend>::default(), Arc::new(ids.into()));
+        let holds = Holds::new(Arc::clone(&locks)).into();
+        Self { locks, holds, ids, uuids: Uuids::default(), limiter: Limiter::default() }
     }
 
     /// A toolkit whose fencing tokens and ids never repeat after a restart: `dir` stores their marks. [`Ids::scope`] tells among
@@ -42,7 +45,13 @@ impl Embedded {
     /// Sets the backend of the locks.
     #[must_use]
     pub fn locks(self, locks: impl Into<Arc<Backend>>) -> Self {
-        Self { locks: locks.into(), ..self }
+        let locks = locks.into();
+        Self { holds: Holds::new(Arc::clone(&locks)).into(), locks, ..self }
+    }
+
+    /// The locks that are held by streams, to release them at a [shutdown](Holds::shut_down).
+    pub fn holds(&self) -> Arc<Holds> {
+        Arc::clone(&self.holds)
     }
 }
 
@@ -97,5 +106,25 @@ impl Toolkit for Embedded {
 
     async fn next_uuid(&self, version: Option<u32>) -> Result<String> {
         self.uuids.next(version.unwrap_or(7))
+    }
+
+    async fn watch_lock(&self, name: String) -> Result<Streaming<LockChange>> {
+        self.locks.watch(name).await
+    }
+
+    async fn hold(
+        &self,
+        name: String,
+        ttl_ms: u64,
+        wait_ms: Option<u64>,
+        owner: Option<String>,
+    ) -> Result<Streaming<LockGrant>> {
+        check_not_reserved(&name)?;
+        let request = Request::new(name, ttl_ms, owner)?;
+        self.holds.hold(request, Duration::from_millis(wait_ms.unwrap_or(0))).await
+    }
+
+    async fn ids(&self, count: u64) -> Result<Streaming<u64>> {
+        Ok(self.ids.stream(count))
     }
 }

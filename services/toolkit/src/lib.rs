@@ -10,6 +10,6 @@ mod toolkit;
 pub use embedded::Embedded;
 pub use everywire_id::IdParts;
 pub use everywire_limiter::Permit;
-pub use everywire_lock::{LockGrant, LockState};
+pub use everywire_lock::{LockChange, LockEvent, LockGrant, LockState};
 pub use guard::LockGuard;
 pub use toolkit::{Toolkit, ToolkitClient, ToolkitService};

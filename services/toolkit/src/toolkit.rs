@@ -1,9 +1,9 @@
 //! The trait that every wire serves.
 
-use everywire_core::Result;
+use everywire_core::{Result, Streaming};
 use everywire_id::IdParts;
 use everywire_limiter::Permit;
-use everywire_lock::{LockGrant, LockState};
+use everywire_lock::{LockChange, LockGrant, LockState};
 
 /// A distributed lock, distributed ids, a rate limiter, and an adder to begin with.
 #[everywire_core::service(package = "everywire.v1")]
@@ -56,4 +56,37 @@ pub trait Toolkit {
     /// time to the millisecond and the clocks of the servers. Version 1 is unique by the time and 47 random bits of each
     /// server's start. It is text, because its 128 bits are no number on most wires.
     async fn next_uuid(&self, version: Option<u32>) -> Result<String>;
+
+    /// Watches the lock `name`: first the lock as it is now (`found`), then each change. Renewals and further holds of the owner
+    /// are no changes. A lock that passes from one owner to the next may be seen free in between.
+    ///
+    /// The latest change always arrives. Earlier ones are skipped if they come faster than the caller reads them, or than the
+    /// server looks at the lock; one that it never saw taken is no change when it is free again. The server looks when the
+    /// engine reports a change and at the end of the lease, and every 5 s in case that a report was lost or somebody removed
+    /// the lock in the engine. With a MariaDB or a Redlock, which report nothing, it looks 5 times a second. If a look fails,
+    /// the stream ends with `UNAVAILABLE`; watch again.
+    async fn watch_lock(&self, name: String) -> Result<Streaming<LockChange>>;
+
+    /// Takes the lock `name` as `lock` does, and holds it as long as the stream is open: the server renews it every 10 s, or
+    /// every third of `ttl_ms` (1,000 to 86,400,000) if that is sooner. The first item is the grant, and there is another for
+    /// each renewal; a caller that reads slowly gets the latest. If the lock is not granted, the only item says so.
+    ///
+    /// When the stream ends at the caller, because it is dropped, cancelled, past its deadline or disconnected, the lock is
+    /// released at once. When the server dies, it expires. If renewals fail, the stream ends with `ABORTED` a tenth of the TTL
+    /// before another can have the lock; if it was taken away in the engine, with the next renewal. A caller that is cut off is
+    /// not told: if the stream breaks off, or no item comes for `ttl_ms`, count the lock as lost. Send the token with each write.
+    ///
+    /// A hold is the only one of its `owner`: if the owner has the lock already, it is `FAILED_PRECONDITION`.
+    #[waits]
+    async fn hold(
+        &self,
+        name: String,
+        ttl_ms: u64,
+        wait_ms: Option<u64>,
+        owner: Option<String>,
+    ) -> Result<Streaming<LockGrant>>;
+
+    /// The next `count` ids, however many, with the promises of `next_ids`. They are made as they are read, up to 4,096 at a
+    /// time; those of the last batch that are not read are lost.
+    async fn ids(&self, count: u64) -> Result<Streaming<u64>>;
 }

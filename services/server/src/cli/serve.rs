@@ -14,7 +14,7 @@ use everywire::{Budget, Limit, Limits, Result, RpcError, Server, Service, wire::
 use everywire::{grpc, jsonrpc, xmlrpc, zerorpc};
 use everywire_engines::durable::DataDir;
 use everywire_id::Ids;
-use everywire_lock::Backend;
+use everywire_lock::{Backend, Holds};
 use everywire_locker as locker;
 use everywire_toolkit::{Embedded, ToolkitService};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -103,18 +103,21 @@ impl Serve {
         memory::give_back();
         let signals = Signals::listen()?;
         let grace = self.grace;
-        let server = self.mounted().await?;
-        run_until_signal(server, signals, grace).await
+        let (server, holds) = self.mounted().await?;
+        let ended = run_until_signal(server, signals, grace).await;
+        holds.shut_down().await;
+        ended
     }
 
-    /// Binds every wire that is on, and prints what listens where.
-    async fn mounted(self) -> Result<Server<ToolkitService<Embedded>>> {
+    /// Binds every wire that is on, and prints what listens where. Returns the locks that streams hold too.
+    async fn mounted(self) -> Result<(Server<ToolkitService<Embedded>>, Arc<Holds>)> {
         let locks = locks(self.lock.as_deref()).await?;
         let ids = self.ids.connect(locks.as_ref()).await?;
         let are_special = self.ids.are_special();
         let (limiter, counted) = self.limiter.limiter().await?;
         let (toolkit, mut notes) = toolkit(ids, are_special, locks, self.data_dir.as_deref())?;
         let toolkit = toolkit.limiter(limiter);
+        let holds = toolkit.holds();
         notes.extend(counted);
         let limits = Limits::from(self.limits);
         let (connections, waiting) = (limits.connections, limits.calls_in_all);
@@ -145,7 +148,7 @@ impl Serve {
         }
         listing.print();
         open_files::allow(listing.wires(), connections, waiting);
-        Ok(server)
+        Ok((server, holds))
     }
 }
 
