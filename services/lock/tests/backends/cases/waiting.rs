@@ -78,7 +78,7 @@ cases! {
 
     Waits the_next_has_its_turn_when_the_first_is_late(bench) {
         bench.first().take("a", LONG).await;
-        let late = bench.first().queue("late", LONG, 300).await;
+        let late = bench.first().queue("late", LONG, 3_000).await;
         let next = bench.second().queue("next", LONG, LONG).await;
         assert!(!answer(late).await.granted);
         assert!(bench.first().unlock("a").await);
