@@ -53,7 +53,10 @@ fn has_go(descriptor: &ServiceDescriptor, reply: Option<&Shape>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use everywire_core::descriptor::{Builder, MethodBuilder};
+    use everywire_core::{
+        Streaming,
+        descriptor::{Builder, MethodBuilder},
+    };
     use schemars::JsonSchema;
     use serde::{Deserialize, Serialize};
 
@@ -99,7 +102,7 @@ mod tests {
     fn what_is_missing_is_named() {
         type Declare = fn(&mut Builder);
         #[rustfmt::skip]
-        let cases: [(&str, Declare); 8] = [
+        let cases: [(&str, Declare); 9] = [
             ("it has no method `acquire`", |gate| gate.method("take", "Take", "").reply::<Permit>("Permit")),
             ("`acquire() -> Permit` has no argument `resource: String`", |gate| acquire(gate).reply::<Permit>("Permit")),
             ("`acquire(resource: u8) -> Permit` has no argument `resource: String`",
@@ -108,6 +111,8 @@ mod tests {
              |gate| acquire(gate).argument::<Option<String>>("resource", "Option<String>").reply::<Permit>("Permit")),
             ("`acquire(resource: String, n: u32) -> Permit` needs `n`, which this wire can't give",
              |gate| acquire(gate).argument::<String>("resource", "String").argument::<u32>("n", "u32").reply::<Permit>("Permit")),
+            ("`acquire(resource: String) -> Permit` replies with a stream",
+             |gate| acquire(gate).argument::<String>("resource", "String").returns::<Result<Streaming<Permit>>>("Permit")),
             ("the reply of `acquire(resource: String) -> bool` has no field `go: bool`",
              |gate| acquire(gate).argument::<String>("resource", "String").reply::<bool>("bool")),
             ("the reply of `acquire(resource: String) -> Answer` has no field `go: bool`",
