@@ -42,7 +42,7 @@ impl Remote {
     async fn until_free(&self) {
         timeout(TTL, async {
             while self.state().held {
-                sleep(Duration::from_millis(1)).await
+                sleep(Duration::from_millis(1)).await;
             }
         })
         .await
@@ -74,7 +74,7 @@ impl Locks for Remote {
 }
 
 fn request(owner: &str) -> Request {
-    Request::new("name".into(), TTL.as_millis() as u64, Some(owner.into())).unwrap()
+    Request::new("name".into(), crate::millis(TTL), Some(owner.into())).unwrap()
 }
 
 async fn held() -> (Arc<Remote>, Holds<Remote>, Streaming<LockGrant>) {
@@ -192,7 +192,7 @@ async fn a_hold_that_waited_long_has_its_whole_lease() {
     drop(hold);
     let mut hold = waiting.await.unwrap().unwrap();
     let renewals = remote.renewals.load(Relaxed);
-    assert_eq!(hold.next().await.unwrap().unwrap().ttl_ms, TTL.as_millis() as u64);
+    assert_eq!(hold.next().await.unwrap().unwrap().ttl_ms, crate::millis(TTL));
     sleep(TTL * 2).await;
     assert!(remote.state().owner.as_deref() == Some("b") && remote.renewals.load(Relaxed) >= renewals + 5);
 }

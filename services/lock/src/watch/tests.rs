@@ -92,7 +92,7 @@ impl Observe for Failing {
     }
 
     async fn changed(&self, (): &mut ()) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

@@ -135,7 +135,8 @@ fn remove(engine: &Engine) {
             "mariadb -h 127.0.0.1 -P {port} -u root test -e \"update everywire_locks set until = 0 where name = 'removed'\""
         ),
         Kind::ZooKeeper => {
-            let path: String = "removed".bytes().map(|byte| format!("{byte:02x}")).collect();
+            // The name in hexadecimal digits.
+            let path = "72656d6f766564";
             format!(
                 "java -cp '/usr/share/java/zookeeper.jar:/usr/share/java/*' org.apache.zookeeper.ZooKeeperMain \
                     -server 127.0.0.1:{port} delete /everywire/locks/{path}/holder"

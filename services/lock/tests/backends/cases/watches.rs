@@ -31,8 +31,8 @@ cases! {
             let taken = watch.sees(Taken, Some(owner)).await;
             bench.second().unlock(owner).await;
             let released = watch.sees(Released, Some(owner)).await;
-            let token = if grant.fenced { grant.token } else { 0 };
-            assert_eq!((taken.token, released.token), (token, token));
+            let expected = if grant.fenced { grant.token } else { 0 };
+            assert_eq!((taken.token, released.token), (expected, expected));
         }
         assert!(ms_since(start) < LOOK_AGAIN, "{} ms: they are reported, not found by chance", ms_since(start));
     }
