@@ -15,6 +15,7 @@ use futures_util::{
 };
 use tokio::sync::mpsc;
 
+use self::served::Served;
 pub use self::served::encode_item;
 pub(crate) use self::served::{Guards, KnownGuards, end_with, keep_until_end, past_deadline};
 use crate::error::{Result, RpcError};
@@ -46,7 +47,14 @@ pub struct Streaming<T> {
     /// None after the last one.
     items: Option<BoxStream<'static, Result<T>>>,
     ends: Vec<End>,
+    /// How many items came since the last look at `ends`.
+    unwatched: u32,
+    /// The call whose reply it is, on a server.
+    served: Option<Served>,
 }
+
+/// After how many items that were there at once there is a look at what ends the stream.
+const MOST_UNWATCHED: u32 = 32;
 
 /// What ends a stream before its last item, and with which error.
 struct End {
@@ -57,7 +65,7 @@ struct End {
 impl<T: 'static> Streaming<T> {
     /// The items of `items`.
     pub fn new(items: impl Stream<Item = Result<T>> + Send + 'static) -> Self {
-        Self { items: Some(items.boxed()), ends: Vec::new() }
+        Self { items: Some(items.boxed()), ends: Vec::new(), unwatched: 0, served: None }
     }
 
     /// The items of `items`, which are there at once.
@@ -117,11 +125,17 @@ impl<T: 'static> Streaming<T> {
         for End { moment, error } in &mut self.ends {
             if moment.poll_unpin(cx).is_ready() {
                 let error = error();
-                (self.items, self.ends) = (None, Vec::new());
+                self.close();
                 return Poll::Ready(error);
             }
         }
         Poll::Pending
+    }
+
+    /// Drops what makes the items, and then what is kept until their end.
+    fn close(&mut self) {
+        self.items = None;
+        (self.ends, self.served) = (Vec::new(), None);
     }
 
     /// The next item; `None` at the end.
@@ -134,16 +148,25 @@ impl<T: 'static> Stream for Streaming<T> {
     type Item = Result<T>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<T>>> {
-        if self.items.is_none() {
-            return Poll::Ready(None);
-        }
-        // First, because the next item may always be there at once.
-        if let Poll::Ready(error) = self.poll_end(cx) {
+        let this = &mut *self;
+        let is_watched = this.unwatched == 0;
+        if is_watched && let Poll::Ready(error) = this.poll_end(cx) {
             return Poll::Ready(Some(Err(error)));
         }
-        let polled = self.items.as_mut().map_or(Poll::Ready(None), |items| items.poll_next_unpin(cx));
-        if let Poll::Ready(None | Some(Err(_))) = polled {
-            (self.items, self.ends) = (None, Vec::new());
+        let Some(items) = &mut this.items else { return Poll::Ready(None) };
+        let polled = match &this.served {
+            Some(served) => served.poll(|| items.poll_next_unpin(cx)),
+            None => items.poll_next_unpin(cx),
+        };
+        match &polled {
+            Poll::Ready(Some(Ok(_))) => this.unwatched = (this.unwatched + 1) % MOST_UNWATCHED,
+            Poll::Ready(_) => this.close(),
+            Poll::Pending => {
+                this.unwatched = 0;
+                if !is_watched && let Poll::Ready(error) = this.poll_end(cx) {
+                    return Poll::Ready(Some(Err(error)));
+                }
+            }
         }
         polled
     }

@@ -8,7 +8,6 @@ use std::{
     time::Instant,
 };
 
-use futures_util::{StreamExt, stream};
 use serde::Serialize;
 use tokio::time::sleep_until;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -85,6 +84,20 @@ pub(crate) fn past_deadline(method: &Method) -> RpcError {
     RpcError::deadline_exceeded(format!("{} did not finish by its caller's deadline", method.name()))
 }
 
+/// The call that a stream is the reply to.
+pub(crate) struct Served {
+    method: &'static Method,
+    _until_the_end: Guards,
+}
+
+impl Served {
+    /// What is ready of the stream. A panic is an `INTERNAL` error.
+    #[inline]
+    pub(crate) fn poll<T>(&self, poll: impl FnOnce() -> Poll<Option<Result<T>>>) -> Poll<Option<Result<T>>> {
+        catch_panic(self.method, poll).unwrap_or_else(|panic| Poll::Ready(Some(Err(panic))))
+    }
+}
+
 impl<T: 'static> Streaming<T> {
     /// The items as the reply to a call of `method`, whose context is `cx`: until `deadline`, or until the end of the server. A panic
     /// is an `INTERNAL` error.
@@ -92,12 +105,9 @@ impl<T: 'static> Streaming<T> {
         let mut guards = Guards::default();
         cx.guards.with(|known| guards = mem::take(known));
         let end = guards.end.clone();
-        let items = Self::new(stream::poll_fn(move |cx| {
-            let _until_the_end = &guards;
-            catch_panic(method, || self.poll_next_unpin(cx)).unwrap_or_else(|panic| Poll::Ready(Some(Err(panic))))
-        }));
+        self.served = Some(Served { method, _until_the_end: guards });
         let deadline = deadline.map(|deadline| sleep_until(deadline.into()));
-        items.until(deadline, move || past_deadline(method)).until(end.map(CancellationToken::cancelled_owned), || {
+        self.until(deadline, move || past_deadline(method)).until(end.map(CancellationToken::cancelled_owned), || {
             RpcError::unavailable("the server shut down before the end of the stream")
         })
     }

@@ -195,7 +195,7 @@ impl Messages {
         Self { arrived: BytesMut::new(), reservation: budget.reserve() }
     }
 
-    /// Appends what has arrived, within `message_bytes` and `buffered_bytes`.
+    /// Appends what has arrived, within `message_bytes` and `buffered_bytes`. It counts until more arrives.
     pub(crate) fn push(&mut self, data: &[u8], budget: &Budget) -> Result<()> {
         self.reservation.try_resize(self.arrived.len() + data.len())?;
         self.arrived.extend_from_slice(data);
@@ -207,13 +207,24 @@ impl Messages {
         }
     }
 
-    /// Takes the next message if it is whole, decompressed with `encoding` if its flag is set.
-    pub(crate) fn take(&mut self, encoding: Encoding, budget: &Budget) -> Result<Option<Message>> {
+    /// Reads the next message if it is whole, decompressed with `encoding` if its flag is set, and takes it.
+    pub(crate) fn take<T>(
+        &mut self,
+        encoding: Encoding,
+        budget: &Arc<Budget>,
+        read: impl FnOnce(&[u8]) -> Result<T>,
+    ) -> Result<Option<T>> {
         let length = announced(&self.arrived)?.map(|length| PREFIX + length);
         let Some(length) = length.filter(|length| *length <= self.arrived.len()) else { return Ok(None) };
-        let bytes = self.arrived.split_to(length).freeze();
-        let reservation = self.reservation.split_off(length);
-        Message::new(bytes, reservation, encoding, budget).map(Some)
+        if self.arrived[0] == COMPRESSED {
+            let bytes = self.arrived.split_to(length).freeze();
+            let message = Message::new(bytes, budget.reserve(), encoding, budget)?;
+            return read(&message.bytes).map(Some);
+        }
+        // In place: a stream may have many short messages.
+        let message = read(&self.arrived[PREFIX..length]);
+        self.arrived.advance(length);
+        message.map(Some)
     }
 
     /// Whether no part of a message has arrived.

@@ -61,8 +61,9 @@ where
     /// The next item. Each that has arrived comes before the error that ends the stream.
     fn poll_item<R: DeserializeOwned>(&mut self, method: &Method, cx: &mut Context<'_>) -> Poll<Option<Result<R>>> {
         loop {
-            if let Some(message) = self.messages.take(self.encoding, &self.budget).transpose() {
-                return Poll::Ready(Some(message.and_then(|message| read_message(method, &message, &self.budget))));
+            let read = |message: &[u8]| read_message(method, message, &self.budget);
+            if let Some(item) = self.messages.take(self.encoding, &self.budget, read).transpose() {
+                return Poll::Ready(Some(item));
             }
             let arrived = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
                 None => return Poll::Ready(self.ended().err().map(Err)),

@@ -22,7 +22,7 @@ use self::{connection::Connection, messages::read_items};
 use crate::{
     codec::{self, Enums, Scope},
     compression::Encoding,
-    envelope::{self, Message, Received},
+    envelope::{self, Received},
     head, status,
 };
 
@@ -148,11 +148,11 @@ where
         Encoding::Unknown => RpcError::new(Code::Internal, error.message()),
         _ => error,
     })?;
-    read_message(method, &message, budget)
+    read_message(method, &message.bytes, budget)
 }
 
-fn read_message<R: DeserializeOwned>(method: &Method, message: &Message, budget: &Budget) -> Result<R> {
+fn read_message<R: DeserializeOwned>(method: &Method, message: &[u8], budget: &Budget) -> Result<R> {
     let scope = Scope { depth: budget.limits().depth, enums: Enums::new(method.enums_with_data()) };
-    codec::read(codec::Message::new(&message.bytes, scope))
+    codec::read(codec::Message::new(message, scope))
         .map_err(|error| RpcError::new(Code::Internal, format!("{}: unreadable reply: {error}", method.name())))
 }
