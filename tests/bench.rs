@@ -84,9 +84,14 @@ async fn bench_measures_every_wire_and_compares() {
         let info = results.targets.iter().find(|target| target.name == wire).expect(wire);
         assert_eq!(info.kind, Kind::Wire, "{wire}");
         assert!(text.contains(&info.label), "{text}");
-        for (series, points) in
-            [(Series::Closed, 2), (Series::Open, 4), (Series::Payload, 5), (Series::Numbers, 3), (Series::Ids, 2)]
-        {
+        for (series, points) in [
+            (Series::Closed, 2),
+            (Series::Open, 4),
+            (Series::Payload, 5),
+            (Series::Numbers, 3),
+            (Series::Items, 3),
+            (Series::Ids, 2),
+        ] {
             assert_eq!(results.points(wire, series).len(), points, "{wire}: {series:?}");
         }
         assert_eq!(results.costs.iter().filter(|cost| cost.target == wire).count(), 2, "{wire}");

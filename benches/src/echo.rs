@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use everywire::{Result, RpcError};
+use everywire::{Result, RpcError, Streaming};
 use everywire_id::Snowflake;
 
 /// Methods that do next to nothing, so that what is measured is the call; and ids, to be compared with those of others.
@@ -17,6 +17,9 @@ pub trait Echo {
     /// The first `count` numbers, at most 100,000: many small values in one answer.
     #[idempotent]
     async fn numbers(&self, count: u32) -> Result<Vec<u64>>;
+    /// The first `count` numbers, as a stream.
+    #[idempotent]
+    async fn items(&self, count: u32) -> Result<Streaming<u64>>;
     /// Answers after `ms` milliseconds, and with them.
     #[idempotent]
     async fn slow(&self, ms: u64) -> Result<u64>;
@@ -55,6 +58,10 @@ impl Echo for Plain {
             return Err(RpcError::out_of_range(format!("at most {MOST_NUMBERS} numbers")));
         }
         Ok((0..u64::from(count)).collect())
+    }
+
+    async fn items(&self, count: u32) -> Result<Streaming<u64>> {
+        Ok(Streaming::of(0..u64::from(count)))
     }
 
     async fn slow(&self, ms: u64) -> Result<u64> {

@@ -13,6 +13,8 @@ pub const OPEN: [f64; 4] = [0.25, 0.5, 0.7, 0.9];
 pub const PAYLOAD: [u32; 5] = [0, 100, 1_000, 10_000, 100_000];
 /// Numbers in one answer.
 pub const NUMBERS: [u32; 3] = [1, 100, 10_000];
+/// Items of one stream: the time of one is that to the first item.
+pub const ITEMS: [u32; 3] = [1, 100, 10_000];
 /// Calls in one batch; a server's limit is a thousand.
 pub const BATCH: [u32; 3] = [1, 10, 100];
 /// Calls in flight on one connection.
@@ -79,6 +81,9 @@ impl Plan {
         for count in NUMBERS {
             add(Series::Numbers, count.into(), 0.4, &|target| target.kind == Kind::Wire);
         }
+        for count in ITEMS {
+            add(Series::Items, count.into(), 0.4, &|target| target.kind == Kind::Wire);
+        }
         for calls in BATCH {
             add(Series::Batch, calls.into(), 0.4, &|target| {
                 target.kind == Kind::Wire && matches!(target.by, By::Xmlrpc | By::Http)
@@ -130,6 +135,7 @@ mod tests {
         assert_eq!(at(Series::Open, 0.7), own[2..]);
         assert_eq!(at(Series::Batch, 10.0), ["xmlrpc", "jsonrpc-http"]);
         assert_eq!(at(Series::Shared, 64.0), own[5..]);
+        assert_eq!(at(Series::Items, 10_000.0), own[3..]);
         assert_eq!(at(Series::Ids, 1_000.0), own[3..]);
     }
 }

@@ -92,6 +92,8 @@ pub enum Series {
     Payload,
     /// Closed loop over one connection; at: numbers in one answer.
     Numbers,
+    /// Closed loop over one connection; at: items of one stream.
+    Items,
     /// Closed loop over one connection of plain HTTP; at: calls in one batch.
     Batch,
     /// Closed loop over 16 connections; at: ids of one call.

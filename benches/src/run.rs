@@ -199,6 +199,7 @@ impl Run {
             Series::Open => (OPEN_CONNECTIONS, 1, Work::Add),
             Series::Payload => (1, 1, Work::text(at as usize)),
             Series::Numbers => (1, 1, Work::Numbers(at)),
+            Series::Items => (1, 1, Work::Items(at)),
             Series::Ids => (ID_CONNECTIONS, 1, Work::Ids(at)),
             Series::Batch => return self.batch(round, target, at, time).await,
         };

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use everywire::{Result, RpcError, memory};
+use everywire::{Result, RpcError, Streaming, memory};
 use everywire_amqp as amqp;
 use everywire_grpc as grpc;
 use everywire_jsonrpc as jsonrpc;
@@ -154,6 +154,8 @@ pub enum Work {
     Text(Arc<str>),
     /// `numbers` of so many.
     Numbers(u32),
+    /// The stream `items`, with so many.
+    Items(u32),
     /// `slow` by so many milliseconds.
     Slow(u64),
     /// So many ids of one call: `next_id` or `next_ids`.
@@ -172,6 +174,7 @@ impl Work {
             Self::Add => echo.add(3, 4).await? == 7,
             Self::Text(text) => echo.echo((**text).to_owned()).await?.len() == text.len(),
             Self::Numbers(count) => echo.numbers(*count).await?.len() == *count as usize,
+            Self::Items(count) => read(echo.items(*count).await?).await? == *count,
             Self::Slow(ms) => echo.slow(*ms).await? == *ms,
             Self::Ids(1) => echo.next_id().await? != 0,
             Self::Ids(count) => echo.next_ids(*count).await?.len() == *count as usize,
@@ -184,9 +187,21 @@ impl Work {
         match self {
             Self::Add | Self::Slow(_) => PING,
             Self::Text(text) => text.len().max(PING),
-            Self::Numbers(count) | Self::Ids(count) => (*count as usize).max(PING),
+            Self::Numbers(count) | Self::Items(count) | Self::Ids(count) => (*count as usize).max(PING),
         }
     }
+}
+
+/// Reads a stream of numbers to its end, and returns how many there are.
+async fn read(mut items: Streaming<u64>) -> Result<u32> {
+    let mut count = 0;
+    while let Some(number) = items.next().await {
+        if number? != u64::from(count) {
+            return Err(RpcError::data_loss("a stream out of order"));
+        }
+        count += 1;
+    }
+    Ok(count)
 }
 
 impl Client {

@@ -106,13 +106,14 @@ pub(super) fn baselines(results: &Results) -> String {
     )
 }
 
-/// Many calls on one connection, batches, and long answers.
+/// Many calls on one connection, batches, long answers, and streams.
 pub(super) fn many(results: &Results) -> String {
     let mut html = String::new();
     for (title, series, points, unit) in [
         ("Calls per second over one connection, so many in flight", Series::Shared, plan::SHARED, "in flight"),
         ("Batches per second over one connection, and the calls in them", Series::Batch, plan::BATCH, "calls"),
         ("Answers per second over one connection, and the numbers in them", Series::Numbers, plan::NUMBERS, "numbers"),
+        ("Streams per second over one connection, and the items in them", Series::Items, plan::ITEMS, "items"),
     ] {
         let heads = points.map(|at| format!("{}<br>{unit}", count(at.into())));
         let heads = ["", &heads[0], &heads[1], &heads[2]];
@@ -128,12 +129,16 @@ pub(super) fn many(results: &Results) -> String {
     html
 }
 
-/// Answers per second, and beneath what is in them, if that is more than one.
+/// Answers per second, and beneath what is in them, if that is more than one; or the time to the first item of a stream.
 fn rate(results: &Results, target: &str, series: Series, at: u32) -> String {
-    let figure = results.figure(target, (series, at.into()), Metric::Rate);
-    let inside = figure.filter(|_| series != Series::Shared && at > 1);
-    let inside = inside.map(|figure| format!("<small>{} in all</small>", count(figure.median * f64::from(at))));
-    median(figure, count) + &inside.unwrap_or_default()
+    let figure = |metric| results.figure(target, (series, at.into()), metric);
+    let rate = figure(Metric::Rate);
+    let beneath = match (series, at) {
+        (Series::Items, 1) => figure(Metric::P50).map(|first| format!("{} to the first", time(first.median))),
+        (Series::Shared, _) | (_, 1) => None,
+        _ => rate.map(|rate| format!("{} in all", count(rate.median * f64::from(at)))),
+    };
+    median(rate, count) + &beneath.map(|text| format!("<small>{text}</small>")).unwrap_or_default()
 }
 
 /// What changed since another run.
