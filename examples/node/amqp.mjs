@@ -1,4 +1,4 @@
-// RabbitMQ with amqplib, as in its RPC tutorial: add, a lock with its fencing token, ids, an error.
+// RabbitMQ with amqplib, as in its RPC tutorial: add, a lock with its fencing token, ids, a stream, an error.
 //
 // The server needs `--amqp amqp://localhost`.
 //
@@ -20,7 +20,7 @@ const waiting = new Map();
 // RabbitMQ's direct reply-to: no queue is declared for the responses.
 await channel.consume(
     'amq.rabbitmq.reply-to',
-    ({ content, properties }) => waiting.get(properties.correlationId)?.(exact.parse(content.toString())),
+    ({ content, properties }) => waiting.get(properties.correlationId)?.(exact.parse(content.toString()), properties),
     { noAck: true },
 );
 
@@ -39,6 +39,34 @@ async function call(method, params) {
     const { error, result } = await answer.finally(() => waiting.delete(correlationId));
     if (error) throw Object.assign(new Error(error.message), error);
     return result;
+}
+
+// The items of a stream. `credit` is how many may be on the way; a message `$/credit` grants more.
+async function* items(method, params) {
+    const correlationId = randomUUID();
+    const options = { correlationId, replyTo: 'amq.rabbitmq.reply-to' };
+    const arrived = [];
+    let wake = () => {};
+    waiting.set(correlationId, (answer, properties) => {
+        arrived.push({ answer, properties });
+        wake();
+    });
+    const request = JSON.stringify({ jsonrpc: '2.0', id: 1, method, params });
+    channel.sendToQueue(QUEUE, Buffer.from(request), { ...options, headers: { credit: 2_000 } });
+    for (let isLast = false, taken = 0; !isLast; ) {
+        if (arrived.length === 0) await new Promise((resolve) => (wake = resolve));
+        const { answer, properties } = arrived.shift();
+        if (answer.error) throw Object.assign(new Error(answer.error.message), answer.error);
+        isLast = properties.headers.end;
+        taken += answer.result.length;
+        if (taken >= 1_000 && !isLast) {
+            const more = { ...options, type: '$/credit', headers: { credit: taken } };
+            channel.sendToQueue(properties.replyTo, Buffer.alloc(0), more);
+            taken = 0;
+        }
+        yield* answer.result;
+    }
+    waiting.delete(correlationId);
 }
 
 const sum = await call('add', { a: 3, b: 4 });
@@ -63,6 +91,11 @@ await call('unlock', { name, owner: later.owner });
 const ids = await call('next_ids', { count: 1_000 });
 console.log('1000 ids, from', ids[0], 'to', ids.at(-1));
 assert(ids.length === 1_000 && ids.every((id, index) => index === 0 || id > ids[index - 1]));
+
+const stream = [];
+for await (const id of items('ids', { count: 10_000 })) stream.push(id);
+console.log('a stream of', stream.length, 'ids, up to', stream.at(-1));
+assert(stream.length === 10_000 && stream.every((id, index) => index === 0 || id > stream[index - 1]));
 
 const error = await call('lock', { name, ttl_ms: 0 }).catch((error) => error);
 console.log('a lock for 0 ms:', error.code, error.message);

@@ -1,4 +1,4 @@
-// gRPC with @grpc/grpc-js: add, a lock with its fencing token, ids, a deadline, an error.
+// gRPC with @grpc/grpc-js: add, a lock with its fencing token, ids, a stream, a deadline, an error.
 //
 // npm install --prefix examples/node && node examples/node/grpc.mjs [127.0.0.1:50051]
 
@@ -44,6 +44,11 @@ await call('Unlock', { name, owner: later.owner });
 const ids = (await call('NextIds', { count: 1_000 })).value.map(BigInt);
 console.log('1000 ids, from', ids[0], 'to', ids.at(-1));
 assert(ids.length === 1_000 && ids.every((id, index) => index === 0 || id > ids[index - 1]));
+
+const stream = [];
+for await (const { value } of toolkit.Ids({ count: 10_000 })) stream.push(BigInt(value));
+console.log('a stream of', stream.length, 'ids, up to', stream.at(-1));
+assert(stream.length === 10_000 && stream.every((id, index) => index === 0 || id > stream[index - 1]));
 
 const error = await call('Lock', { name }).catch((error) => error);
 console.log('a lock for 0 ms:', grpc.status[error.code], error.details);

@@ -1,4 +1,4 @@
-// JSON-RPC over HTTP with jayson: add, a lock with its fencing token, ids, a batch, an error.
+// JSON-RPC over HTTP with jayson: add, a lock with its fencing token, ids, a stream, a batch, an error.
 //
 // npm install --prefix examples/node && node examples/node/jsonrpc.mjs [http://127.0.0.1:4244]
 
@@ -43,6 +43,17 @@ await call('unlock', { name, owner: later.owner });
 const ids = (await call('next_ids', { count: 1_000 })).map(BigInt);
 console.log('1000 ids, from', ids[0], 'to', ids.at(-1));
 assert(ids.length === 1_000 && ids.every((id, index) => index === 0 || id > ids[index - 1]));
+
+// A stream: the result has the first items. `$/enumerator/next` waits for more, and is told how many have arrived.
+let part = await call('ids', { count: 10_000 });
+const { token: rest } = part;
+const stream = part.values.map(BigInt);
+while (!part.finished) {
+    part = await call('$/enumerator/next', { token: rest, received: stream.length });
+    stream.push(...part.values.map(BigInt));
+}
+console.log('a stream of', stream.length, 'ids, up to', stream.at(-1));
+assert(stream.length === 10_000 && stream.every((id, index) => index === 0 || id > stream[index - 1]));
 
 // A batch: many calls in one request. Arguments may be given by position or by name.
 const batch = [0, 1, 2, 3, 4].map((number) => client.request('add', [number, number], number, false));

@@ -1,4 +1,4 @@
-// JSON-RPC over one WebSocket with ws: many calls in flight, a lock with its fencing token, ids, an error.
+// JSON-RPC over one WebSocket with ws: many calls in flight, a lock with its fencing token, ids, a stream, an error.
 //
 // npm install --prefix examples/node && node examples/node/websocket.mjs [ws://127.0.0.1:4244]
 
@@ -13,10 +13,13 @@ await once(socket, 'open');
 // Responses arrive in the order in which calls finish. The id says which call each belongs to.
 const waiting = new Map();
 let last = 0;
+// Takes the items of the only subscription.
+let subscriber;
 // JSON.parse rounds integers beyond 2^53, and ids are larger: json-bigint makes a BigInt of them.
 const exact = JSONbig({ useNativeBigInt: true });
 socket.on('message', (message) => {
-    const { id, error, result } = exact.parse(message.toString());
+    const { id, error, result, params } = exact.parse(message.toString());
+    if (id === undefined) return subscriber(params);
     const { resolve, reject } = waiting.get(id);
     waiting.delete(id);
     if (error) reject(Object.assign(new Error(error.message), error));
@@ -56,6 +59,20 @@ await call('unlock', name, later.owner);
 const ids = await call('next_ids', 1_000);
 console.log('1000 ids, from', ids[0], 'to', ids.at(-1));
 assert(ids.length === 1_000 && ids.every((id, index) => index === 0 || id > ids[index - 1]));
+
+// A stream: a subscription, whose items the server sends.
+const stream = [];
+const done = new Promise((resolve, reject) => {
+    subscriber = ({ result, error }) => {
+        if (result !== undefined) stream.push(result);
+        else if (error) reject(Object.assign(new Error(error.message), error));
+        else resolve();
+    };
+});
+await call('subscribe_ids', 10_000);
+await done;
+console.log('a stream of', stream.length, 'ids, up to', stream.at(-1));
+assert(stream.length === 10_000 && stream.every((id, index) => index === 0 || id > stream[index - 1]));
 
 const error = await call('lock', name, 0).catch((error) => error);
 console.log('a lock for 0 ms:', error.code, error.message);

@@ -1,4 +1,4 @@
-// XML-RPC with xmlrpc: add, a lock with its fencing token, ids, an error.
+// XML-RPC with xmlrpc: add, a lock with its fencing token, ids, a stream, an error.
 //
 // npm install --prefix examples/node && node examples/node/xmlrpc.mjs [http://127.0.0.1:4242]
 
@@ -33,6 +33,17 @@ await call('unlock', name, later.owner);
 const ids = (await call('next_ids', 1_000)).map(BigInt);
 console.log('1000 ids, from', ids[0], 'to', ids.at(-1));
 assert(ids.length === 1_000 && ids.every((id, index) => index === 0 || id > ids[index - 1]));
+
+// A stream: the reply has the first items. `stream.next` waits for more, and is told how many have arrived.
+let part = await call('ids', 10_000);
+const { token: rest } = part;
+const stream = part.values.map(BigInt);
+while (!part.finished) {
+    part = await call('stream.next', rest, stream.length);
+    stream.push(...part.values.map(BigInt));
+}
+console.log('a stream of', stream.length, 'ids, up to', stream.at(-1));
+assert(stream.length === 10_000 && stream.every((id, index) => index === 0 || id > stream[index - 1]));
 
 const error = await call('lock', name, 0).catch((error) => error);
 console.log('a lock for 0 ms:', error.faultCode, error.faultString);

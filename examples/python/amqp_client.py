@@ -1,4 +1,4 @@
-"""RabbitMQ with pika, as in its RPC tutorial: add, a lock with its fencing token, ids, an error.
+"""RabbitMQ with pika, as in its RPC tutorial: add, a lock with its fencing token, ids, a stream, an error.
 
 The server needs `--amqp amqp://localhost`.
 
@@ -32,26 +32,48 @@ class Toolkit:
 
     def on_answer(self, channel, method, properties, body):
         if properties.correlation_id == self.number:
-            self.answer = json.loads(body)
+            self.answers.append((properties, json.loads(body)))
 
     def call(self, method, **params):
-        self.number, self.answer = str(uuid.uuid4()), None
+        self.send(method, params)
+        return self.receive()[1]
+
+    def stream(self, method, **params):
+        """The items of a stream. `credit` is how many may be on the way; a message `$/credit` grants more."""
+        self.send(method, params, headers={"credit": 2_000})
+        is_last, taken = False, 0
+        while not is_last:
+            properties, items = self.receive()
+            is_last, taken = properties.headers["end"], taken + len(items)
+            if taken >= 1_000 and not is_last:
+                more = {"type": "$/credit", "headers": {"credit": taken}, "reply_to": "amq.rabbitmq.reply-to"}
+                more = pika.BasicProperties(correlation_id=self.number, **more)
+                self.channel.basic_publish("", properties.reply_to, b"", more)
+                taken = 0
+            yield from items
+
+    def send(self, method, params, headers=None):
+        self.method, self.number, self.answers = method, str(uuid.uuid4()), []
         properties = pika.BasicProperties(
             content_type="application/json",
             correlation_id=self.number,
             reply_to="amq.rabbitmq.reply-to",
             expiration=str(SECONDS * 1_000),  # nobody runs it once its caller has given it up
+            headers=headers,
         )
         body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
         self.channel.basic_publish("", QUEUE, body, properties)
+
+    def receive(self):
         deadline = time.monotonic() + SECONDS
-        while self.answer is None:
+        while not self.answers:
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{method}: no answer within {SECONDS} s")
+                raise TimeoutError(f"{self.method}: no answer within {SECONDS} s")
             self.connection.process_data_events(time_limit=1)
-        if "error" in self.answer:
-            raise RpcError(**self.answer["error"])
-        return self.answer["result"]
+        properties, answer = self.answers.pop(0)
+        if "error" in answer:
+            raise RpcError(**answer["error"])
+        return properties, answer["result"]
 
 
 toolkit = Toolkit()
@@ -78,6 +100,10 @@ toolkit.call("unlock", name=name, owner=later["owner"])
 ids = toolkit.call("next_ids", count=1_000)
 print("1000 ids, from", ids[0], "to", ids[-1])
 assert len(ids) == 1_000 and sorted(set(ids)) == ids
+
+stream = list(toolkit.stream("ids", count=10_000))
+print("a stream of", len(stream), "ids, up to", stream[-1])
+assert len(stream) == 10_000 and sorted(set(stream)) == stream
 
 try:
     sys.exit(f"no error, but {toolkit.call('lock', name=name, ttl_ms=0)}")

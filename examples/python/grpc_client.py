@@ -1,4 +1,4 @@
-"""gRPC with grpcio: add, a lock with its fencing token, ids, a deadline, an error.
+"""gRPC with grpcio: add, a lock with its fencing token, ids, a stream, a deadline, an error.
 
 pip install grpcio grpcio-tools && python3 examples/python/grpc_client.py [127.0.0.1:50051]
 """
@@ -43,6 +43,10 @@ toolkit.Unlock(pb.UnlockRequest(name=name, owner=later.owner))
 ids = list(toolkit.NextIds(pb.NextIdsRequest(count=1_000)).value)
 print("1000 ids, from", ids[0], "to", ids[-1])
 assert len(ids) == 1_000 and sorted(set(ids)) == ids
+
+stream = [item.value for item in toolkit.Ids(pb.IdsRequest(count=10_000))]
+print("a stream of", len(stream), "ids, up to", stream[-1])
+assert len(stream) == 10_000 and sorted(set(stream)) == stream
 
 try:
     sys.exit(f"no error, but {toolkit.Lock(pb.LockRequest(name=name))}")

@@ -1,4 +1,4 @@
-"""JSON-RPC over HTTP with httpx: add, a lock with its fencing token, ids, a batch, an error.
+"""JSON-RPC over HTTP with httpx: add, a lock with its fencing token, ids, a stream, a batch, an error.
 
 pip install httpx && python3 examples/python/jsonrpc_client.py [http://127.0.0.1:4244]
 """
@@ -55,6 +55,15 @@ call("unlock", name=name, owner=later["owner"])
 ids = call("next_ids", count=1_000)
 print("1000 ids, from", ids[0], "to", ids[-1])
 assert len(ids) == 1_000 and sorted(set(ids)) == ids
+
+# A stream: the result has the first items. `$/enumerator/next` waits for more, and is told how many have arrived.
+part = call("ids", count=10_000)
+token, stream = part.get("token"), part["values"]
+while not part["finished"]:
+    part = call("$/enumerator/next", token=token, received=len(stream))
+    stream += part["values"]
+print("a stream of", len(stream), "ids, up to", stream[-1])
+assert len(stream) == 10_000 and sorted(set(stream)) == stream
 
 # A batch: many calls in one request. Arguments may be given by position or by name.
 batch = [request(number, "add", [number, number]) for number in range(5)]

@@ -1,4 +1,4 @@
-"""JSON-RPC over one WebSocket with websockets: many calls in flight, a lock with its fencing token, ids, an error.
+"""JSON-RPC over one WebSocket with websockets: many calls in flight, a lock with its fencing token, ids, a stream, an error.
 
 pip install websockets && python3 examples/python/websocket_client.py [ws://127.0.0.1:4244]
 """
@@ -18,11 +18,23 @@ class Client:
 
     def __init__(self, socket):
         self.socket, self.numbers, self.waiting = socket, itertools.count(1), {}
+        self.items = asyncio.Queue()
 
     async def read(self):
         async for message in self.socket:
             answer = json.loads(message)
-            self.waiting.pop(answer["id"]).set_result(answer)
+            if "id" in answer:
+                self.waiting.pop(answer["id"]).set_result(answer)
+            else:
+                await self.items.put(answer["params"])
+
+    async def subscribed(self, method, *params):
+        """The items of a stream, as the server sends them; of one stream at a time."""
+        subscription = await self.call(f"subscribe_{method}", *params)
+        while "result" in (item := await self.items.get()):
+            assert item["subscription"] == subscription
+            yield item["result"]
+        assert item["error"] is None, item
 
     async def call(self, method, *params):
         number = next(self.numbers)
@@ -66,6 +78,10 @@ async def main():
         ids = await client.call("next_ids", 1_000)
         print("1000 ids, from", ids[0], "to", ids[-1])
         assert len(ids) == 1_000 and sorted(set(ids)) == ids
+
+        stream = [id async for id in client.subscribed("ids", 10_000)]
+        print("a stream of", len(stream), "ids, up to", stream[-1])
+        assert len(stream) == 10_000 and sorted(set(stream)) == stream
 
         try:
             sys.exit(f"no error, but {await client.call('lock', name, 0)}")

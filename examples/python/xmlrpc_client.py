@@ -1,4 +1,4 @@
-"""XML-RPC with Python's standard library: add, a lock with its fencing token, ids, a batch, an error.
+"""XML-RPC with Python's standard library: add, a lock with its fencing token, ids, a stream, a batch, an error.
 
 python3 examples/python/xmlrpc_client.py [http://127.0.0.1:4242]
 """
@@ -32,6 +32,15 @@ server.unlock(name, later["owner"])
 ids = server.next_ids(1_000)
 print("1000 ids, from", ids[0], "to", ids[-1])
 assert len(ids) == 1_000 and sorted(set(ids)) == ids
+
+# A stream: the reply has the first items. `stream.next` waits for more, and is told how many have arrived.
+part = server.ids(10_000)
+token, stream = part.get("token"), part["values"]
+while not part["finished"]:
+    part = server.stream.next(token, len(stream))
+    stream += part["values"]
+print("a stream of", len(stream), "ids, up to", stream[-1])
+assert len(stream) == 10_000 and sorted(set(stream)) == stream
 
 # system.multicall: many calls in one request.
 batch = MultiCall(server)

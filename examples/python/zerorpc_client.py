@@ -1,4 +1,4 @@
-"""zerorpc with zerorpc: add, a lock with its fencing token, ids, a call that waits, an error.
+"""zerorpc with zerorpc: add, a lock with its fencing token, ids, a stream, a call that waits, an error.
 
 pip install zerorpc && python3 examples/python/zerorpc_client.py [tcp://127.0.0.1:4243]
 """
@@ -39,6 +39,11 @@ client.unlock(name, later["owner"])
 ids = client.next_ids(1_000)
 print("1000 ids, from", ids[0], "to", ids[-1])
 assert len(ids) == 1_000 and sorted(set(ids)) == ids
+
+# A stream is a generator.
+stream = list(client.ids(10_000))
+print("a stream of", len(stream), "ids, up to", stream[-1])
+assert len(stream) == 10_000 and sorted(set(stream)) == stream
 
 try:
     sys.exit(f"no error, but {client.lock(name, 0)}")

@@ -3,7 +3,7 @@
 use everywire::{Code, Origin, Result};
 use everywire_toolkit::Toolkit;
 
-/// Adds, acquires, renews and releases the lock `name`, takes ids, and handles an error.
+/// Adds, acquires, renews and releases the lock `name`, takes ids, reads a stream of them, and handles an error.
 pub(crate) async fn run(toolkit: &impl Toolkit, name: &str) -> Result<()> {
     let sum = toolkit.add(3, 4).await?;
     println!("3 + 4 = {sum}");
@@ -27,6 +27,17 @@ pub(crate) async fn run(toolkit: &impl Toolkit, name: &str) -> Result<()> {
     let ids = toolkit.next_ids(1_000).await?;
     println!("1000 ids, from {} to {}", ids[0], ids[999]);
     assert!(ids.len() == 1_000 && ids.is_sorted_by(|one, next| one < next));
+
+    // A stream: the server makes them as they are read.
+    let mut stream = toolkit.ids(10_000).await?;
+    let (mut count, mut last) = (0, 0);
+    while let Some(id) = stream.next().await {
+        let id = id?;
+        assert!(id > last);
+        (count, last) = (count + 1, id);
+    }
+    println!("a stream of {count} ids, up to {last}");
+    assert_eq!(count, 10_000);
 
     // Every wire has the same sixteen codes. The origin tells an error of the server from one that the client found itself.
     let error = toolkit.lock(name.into(), 0, None, None).await.expect_err("a lock for 0 ms is rejected");
