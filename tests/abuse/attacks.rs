@@ -4,6 +4,7 @@ mod http;
 mod http2;
 mod peer;
 mod slow;
+mod streams;
 mod websocket;
 mod zmtp;
 
@@ -158,6 +159,11 @@ pub(crate) const ATTACKS: &[Attack] = &{
         on(Grpc, "opens no window for 100 replies", http2::opens_no_window),
         on(Zerorpc, "never reads long replies", zmtp::never_reads),
         on(Locker, "never reads its replies", zmtp::never_reads_words),
+        on(Xmlrpc, "streams that nobody pulls", streams::tokens),
+        on(JsonHttp, "streams that nobody pulls", streams::tokens),
+        on(JsonWs, "never reads its subscriptions", streams::subscriptions),
+        on(Grpc, "streams opened and reset", streams::resets),
+        on(Zerorpc, "streams without credit", streams::no_credit),
     ]
 };
 

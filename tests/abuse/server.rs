@@ -47,6 +47,7 @@ impl Server {
         let child = on_free_ports(program)
             .args(["--max-connections", CONNECTIONS])
             .args(["--handshake-time", &ms(HANDSHAKE), "--message-time", &ms(MESSAGE), "--idle-time", &ms(IDLE)])
+            .args(["--stream-idle-time", &ms(MESSAGE)])
             .stdout(Stdio::piped())
             .stderr(File::create(log.path()).unwrap())
             .spawn()

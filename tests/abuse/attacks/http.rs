@@ -262,7 +262,7 @@ fn add(value: &str) -> String {
     method_call("add", value)
 }
 
-fn method_call(method: &str, value: &str) -> String {
+pub(super) fn method_call(method: &str, value: &str) -> String {
     format!(
         "<methodCall><methodName>{method}</methodName><params><param><value>{value}</value></param></params></methodCall>"
     )

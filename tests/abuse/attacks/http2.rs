@@ -14,10 +14,10 @@ use super::{
     http::{LONG_REPLIES, unread},
 };
 use flow::Flow;
-pub(super) use frames::{ADD, data, headers, hello, is_refusal, unended_headers};
+pub(super) use frames::{ADD, data, headers, hello, is_refusal, request, reset, unended_headers, went_away};
 use frames::{
-    CONTINUATION, DATA, END, FRAME_BYTES, Frame, GOAWAY, HEAD_BYTES, INITIAL_WINDOW, PING, PREFACE, RST_STREAM,
-    SETTINGS, WINDOW_UPDATE, frame, frames, header, message, request, streams, went_away,
+    CONTINUATION, DATA, END, FRAME_BYTES, Frame, GOAWAY, HEAD_BYTES, INITIAL_WINDOW, PING, PREFACE, SETTINGS,
+    WINDOW_UPDATE, frame, frames, header, message, streams,
 };
 
 const FLOOD: u32 = 10_000;
@@ -91,8 +91,7 @@ pub(super) fn open_streams(target: &Target) -> Said {
 }
 
 pub(super) fn rapid_reset(target: &Target) -> Said {
-    let resets = streams(FLOOD / 10)
-        .flat_map(|stream| [headers(stream, ADD), frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes())].concat());
+    let resets = streams(FLOOD / 10).flat_map(|stream| [headers(stream, ADD), reset(stream)].concat());
     let resets: Vec<u8> = hello().into_iter().chain(resets).collect();
     again(target, |peer| goes_away(peer, &resets, &[11]))
 }

@@ -137,7 +137,7 @@ fn greeting() -> [u8; 64] {
 }
 
 /// Shakes hands.
-fn open(target: &Target, peer: &mut Peer) -> io::Result<()> {
+pub(super) fn open(target: &Target, peer: &mut Peer) -> io::Result<()> {
     peer.send(&hello(target))?;
     // The server's READY is a short command after its greeting.
     let end = peer.hear(SLACK, |heard| heard.get(65).is_some_and(|length| heard.len() >= 66 + usize::from(*length)))?;
@@ -174,6 +174,13 @@ fn request(target: &Target) -> Vec<u8> {
 fn event(name: &[u8], arguments: &[u8]) -> Vec<u8> {
     let header = b"\x93\x82\xaamessage_id\xc4\x20000102030405060708090a0b0c0d0e0f\xa1v\x03";
     [header.as_slice(), name, arguments].concat()
+}
+
+/// A call of `ids` in a channel of its own.
+pub(super) fn stream(number: usize, arguments: &[u8]) -> Vec<u8> {
+    let id = format!("{number:032x}");
+    let parts: [&[u8]; 4] = [b"\x93\x82\xaamessage_id\xc4\x20", id.as_bytes(), b"\xa1v\x03\xa3ids", arguments];
+    message(&parts.concat())
 }
 
 /// A message: delimiter and body.

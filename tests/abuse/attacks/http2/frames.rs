@@ -23,6 +23,11 @@ pub(in crate::attacks) fn hello() -> Vec<u8> {
     [PREFACE.as_slice(), &frame(SETTINGS, 0, 0, b"")].concat()
 }
 
+/// Resets a stream: `CANCEL`.
+pub(in crate::attacks) fn reset(stream: u32) -> Vec<u8> {
+    frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes())
+}
+
 /// The numbers of a client's first streams.
 pub(super) fn streams(count: u32) -> impl Iterator<Item = u32> {
     (0..count).map(|number| 2 * number + 1)
@@ -47,7 +52,7 @@ pub(in crate::attacks) fn data(stream: u32, payload: &[u8], last: bool) -> Vec<u
     frame(DATA, if last { END } else { 0 }, stream, payload)
 }
 
-pub(super) fn request(stream: u32, path: &str, body: &[u8]) -> Vec<u8> {
+pub(in crate::attacks) fn request(stream: u32, path: &str, body: &[u8]) -> Vec<u8> {
     [headers(stream, path), data(stream, &message(body), true)].concat()
 }
 
@@ -145,7 +150,7 @@ pub(in crate::attacks) fn is_refusal(heard: &[u8]) -> bool {
 }
 
 /// The name of the code with which the server goes away, if it does.
-pub(super) fn went_away(heard: &[u8]) -> Option<&'static str> {
+pub(in crate::attacks) fn went_away(heard: &[u8]) -> Option<&'static str> {
     let goodbye = frames(heard).find(|frame| frame.kind == GOAWAY)?;
     Some(match goodbye.code() {
         0 => "GOAWAY NO_ERROR",
