@@ -137,8 +137,10 @@ impl Lease {
 /// Why a lock is lost that the engine does not know any more.
 const GONE: &str = "it was released or removed, or its lease ended";
 
-/// How a hold ended that was granted.
+/// How a granted hold ended.
 enum End {
+    /// Its owner had the lock already.
+    Repeated(RpcError),
     /// It can't begin.
     Rejected(RpcError),
     /// The stream is not read any more.
@@ -161,6 +163,14 @@ impl<L: Locks> Hold<L> {
             Err(end) => end,
         };
         match end {
+            End::Repeated(error) => {
+                self.tell(Err(error));
+                // Once, as a second time might give back what the owner had before.
+                let Request { name, owner, .. } = &self.request;
+                if let Err(error) = self.locks.unlock(name, owner).await {
+                    tracing::debug!("a hold too many is left to its lease: {error}");
+                }
+            }
             End::Rejected(error) => {
                 self.tell(Err(error));
                 self.release(&lease, true).await;
@@ -214,7 +224,7 @@ impl<L: Locks> Hold<L> {
         if lease.grant.holds > 1 {
             let Request { name, owner, .. } = &self.request;
             let error = format!("`{owner}` has the lock `{name}` already; a hold is its owner's only one");
-            return Err(End::Rejected(RpcError::failed_precondition(error)));
+            return Err(End::Repeated(RpcError::failed_precondition(error)));
         }
         // After a wait the grant may be quite new, or almost as old as the request.
         if Instant::now() >= lease.renewal() && !self.renew(lease).await.map_err(End::Rejected)? {
@@ -267,7 +277,7 @@ impl<L: Locks> Hold<L> {
         Ok(true)
     }
 
-    /// Gives the lock back, even if the engine is unavailable for a while, but not beyond the end of the lease. If something may
+    /// Gives the lock back, even if the engine is unavailable for a while, but tries for no longer than one TTL. If something may
     /// have happened to the lock meanwhile, its token is compared first, as the owner may have taken it anew.
     async fn release(&self, lease: &Lease, mut compare: bool) {
         let Request { name, owner, ttl } = &self.request;

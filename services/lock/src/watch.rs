@@ -69,7 +69,7 @@ struct Watched {
 /// What is known of a lock.
 #[derive(Debug, Clone)]
 struct Latest {
-    /// The begin of the last look; `None` before the first.
+    /// When the last look began; `None` before the first.
     looked: Option<Instant>,
     /// The number of changes that were seen.
     changes: u64,

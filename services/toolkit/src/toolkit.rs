@@ -62,7 +62,7 @@ pub trait Toolkit {
     ///
     /// The latest change always arrives. Earlier ones are skipped if they come faster than the caller reads them, or than the
     /// server looks at the lock; one that it never saw taken is no change when it is free again. The server looks when the
-    /// engine reports a change and at the end of the lease, and every 5 s in case that a report was lost or somebody removed
+    /// engine reports a change and at the end of the lease, and every 5 s in case a report was lost or somebody removed
     /// the lock in the engine. With a MariaDB or a Redlock, which report nothing, it looks 5 times a second. If a look fails,
     /// the stream ends with `UNAVAILABLE`; watch again.
     async fn watch_lock(&self, name: String) -> Result<Streaming<LockChange>>;

@@ -106,7 +106,7 @@ cases! {
         assert!(!grant.fenced || change.token == grant.token);
     }
 
-    Watched who_is_slow_gets_the_latest(bench) {
+    Watched a_slow_watcher_gets_the_latest(bench) {
         let mut watch = bench.first().watch().await;
         for number in 0..20 {
             let owner = number.to_string();

@@ -24,6 +24,7 @@ service Shop {
   rpc Put(Thing) returns (Thing);
   rpc Count(Nothing) returns (CountReply);
   rpc Watch(Nothing) returns (stream Thing);
+  rpc Upload(stream Thing) returns (Nothing);
 }
 
 service Store {
@@ -110,14 +111,16 @@ fn every_kind_of_field_goes_there_and_back() {
 }
 
 #[test]
-fn a_wrapped_reply_is_bare_and_streams_are_rejected() {
+fn a_wrapped_reply_is_bare_and_a_stream_as_the_request_is_rejected() {
     let schema = compiled(PROTO);
     let count = schema.find("Count").unwrap();
     assert_eq!(message::reply(&count, &[8, 7]), Ok(json!(7)));
     assert_eq!(message::reply(&count, &[]), Ok(json!(0)));
     assert_eq!(message::reply(&count, &[8]).unwrap_err().code(), Code::Internal);
     let watch = schema.find("Watch").unwrap();
-    let error = message::request(&watch, Arguments::Positional(vec![])).unwrap_err();
+    assert!(message::request(&watch, Arguments::Positional(vec![])).is_ok() && describe(&watch).streams);
+    let upload = schema.find("Upload").unwrap();
+    let error = message::request(&upload, Arguments::Positional(vec![])).unwrap_err();
     assert_eq!(error.code(), Code::Unimplemented, "{error}");
     assert_eq!(describe(&watch).signature(), "demo.v1.Shop/Watch() -> stream Thing");
 }
