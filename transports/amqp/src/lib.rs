@@ -70,9 +70,9 @@
 //!     headers         seq=1 end=true
 //! {"jsonrpc":"2.0","id":3,"result":[2]}
 //! ```
-//! - `result` is an array: of all items that are ready, as far as there is credit, up to 16 KiB or one longer item. It may be empty. The
+//! - `result` is an array: of all items that are ready, as far as there is credit, up to 64 KiB and the item that exceeds them. It may be empty. The
 //!   first message is sent at once, so that the caller knows that the stream has begun.
-//! - `seq` numbers the messages, from 0 on. If one is missing or comes twice, [`Client`] ends the stream with `UNAVAILABLE`.
+//! - `seq` numbers the messages, from 0 on. If one is missing or comes twice, [`Client`] ends the stream with `DATA_LOSS`.
 //! - `end` is true in the last message. It has the last items, or none, or in place of `result` the error that ends the stream.
 //! - `credit` is how many items the caller has room for: in the request, where 1 is the default, and what is added by a message `$/credit`
 //!   to the server's address. At most 65,536 count. Without credit no item is made; the end is found with credit for one more item, but

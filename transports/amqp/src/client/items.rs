@@ -3,6 +3,7 @@
 use std::{
     collections::VecDeque,
     future::poll_fn,
+    mem,
     sync::Arc,
     task::{Context, Poll, ready},
 };
@@ -60,6 +61,8 @@ pub(super) struct Items<R> {
     ready: VecDeque<R>,
     /// What follows what is ready.
     then: Then,
+    /// The bytes of the message that they came in.
+    ready_bytes: u32,
     /// What was read and not granted again.
     taken: Taken,
 }
@@ -92,8 +95,8 @@ impl<R: DeserializeOwned> Items<R> {
         }
         pending.connection.begun();
         let notices = pending.connection.notices();
-        let (ready, taken) = Default::default();
-        let mut items = Self { method, pending, server, notices, ready, then: Then::Response(0), taken };
+        let (ready, ready_bytes, taken) = Default::default();
+        let mut items = Self { method, pending, server, notices, ready, then: Then::Response(0), ready_bytes, taken };
         items.then = items.take(&first);
         Ok(items)
     }
@@ -115,6 +118,7 @@ impl<R: DeserializeOwned> Items<R> {
         self.poll_grant(cx);
         loop {
             if let Some(item) = self.ready.pop_front() {
+                self.taken.items = self.taken.items.saturating_add(1);
                 return Poll::Ready(Some(Ok(item)));
             }
             match &self.then {
@@ -122,11 +126,12 @@ impl<R: DeserializeOwned> Items<R> {
                 Then::Error(error) => return Poll::Ready(Some(Err(error.clone()))),
                 Then::Response(_) => {}
             }
+            self.taken.bytes = self.taken.bytes.saturating_add(mem::take(&mut self.ready_bytes));
+            self.poll_grant(cx);
             self.then = match ready!(self.pending.poll_response(cx)) {
                 Ok(response) => self.take(&response),
                 Err(error) => Then::Error(error),
             };
-            self.poll_grant(cx);
         }
     }
 
@@ -149,8 +154,7 @@ impl<R: DeserializeOwned> Items<R> {
             // What was granted at the old address may be lost.
             return self.broken("the server has another address");
         }
-        self.taken.items = self.taken.items.saturating_add(items.len().try_into().unwrap_or(u32::MAX));
-        self.taken.bytes = self.taken.bytes.saturating_add(response.received_bytes.try_into().unwrap_or(u32::MAX));
+        self.ready_bytes = response.received_bytes.try_into().unwrap_or(u32::MAX);
         self.ready.extend(items);
         match unreadable {
             Some(error) => Then::Error(error),
