@@ -5,15 +5,13 @@
 //! {"Ok":7}    or    {"Err":[11,"the sum of …"]}
 //! ```
 
-mod common;
-
 use std::{env, io, path::PathBuf, pin::pin, process, sync::Arc};
 
 use everywire::descriptor::{Method, Services};
 use everywire::wire::{Call, CancellationToken, Connection, Io, Protocol, decode_again, response_within};
-use everywire::{Caller, Code, Context, DEFAULT_TIMEOUT, Limits, Result, RpcError, Server, Service, Unix, serde};
-use everywire_id::Snowflake;
-use everywire_toolkit::{Embedded, ToolkitClient, ToolkitService};
+use everywire::{
+    Caller, Code, Context, DEFAULT_TIMEOUT, Limits, Result, RpcError, Server, Service, Unix, serde, service,
+};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -106,14 +104,38 @@ async fn next_line(stream: &mut (impl AsyncBufRead + Unpin), max: &Limits) -> io
     if line.ends_with(b"\n") { Ok(line) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }
 
+/// What is served. A service with streams needs a wire that has `Call::stream`, `Caller::stream` and `Protocol::STREAMS`.
+#[service(package = "example.v1")]
+trait Calculator {
+    async fn add(&self, a: i64, b: i64) -> Result<i64>;
+    async fn divide(&self, a: i64, b: i64) -> Result<i64>;
+}
+
+struct Plain;
+
+impl Calculator for Plain {
+    async fn add(&self, a: i64, b: i64) -> Result<i64> {
+        a.checked_add(b).ok_or_else(|| RpcError::out_of_range("the sum is beyond 64 bits"))
+    }
+
+    async fn divide(&self, a: i64, b: i64) -> Result<i64> {
+        a.checked_div(b).ok_or_else(|| RpcError::invalid_argument(format!("{a} / {b} is no number")))
+    }
+}
+
 #[tokio::main]
 async fn main() -> Result<()> {
     let path = env::temp_dir().join(format!("everywire-{}", process::id()));
-    let service = ToolkitService::new(Embedded::new(Snowflake::new(1)?));
-    let server = Server::new(service).mount((Unix::bind(&path)?, Lines));
+    let server = Server::new(CalculatorService::new(Plain)).mount((Unix::bind(&path)?, Lines));
     let stop = CancellationToken::new();
     let serving = tokio::spawn(server.serve_until(stop.clone().cancelled_owned()));
-    common::run(&ToolkitClient::new(LineClient(path)), "custom_wire.rs").await?;
+    let calculator = CalculatorClient::new(LineClient(path));
+    let sum = calculator.add(3, 4).await?;
+    println!("3 + 4 = {sum}");
+    assert_eq!(sum, 7);
+    let error = calculator.divide(1, 0).await.expect_err("nothing is divided by zero");
+    println!("1 / 0: {error}");
+    assert_eq!(error.code(), Code::InvalidArgument);
     stop.cancel();
     serving.await.map_err(RpcError::internal)?
 }
