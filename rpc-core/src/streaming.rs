@@ -40,21 +40,22 @@ use crate::error::{Result, RpcError};
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// A server sends a stream until it ends, its caller drops it or disconnects, or the caller's deadline passes. A shutdown ends it with
+/// A server sends a stream until it ends, its caller drops it or disconnects, or the caller's deadline passes; after that at most 32 items
+/// follow that are there at once. A shutdown ends it with
 /// `UNAVAILABLE` after the grace period. An open stream counts as a call that [waits](crate::descriptor::Method::waits): it is limited
 /// by `waiting_calls` and `calls_in_all`. The limit `call_time` ends when the stream begins.
 pub struct Streaming<T> {
     /// None after the last one.
     items: Option<BoxStream<'static, Result<T>>>,
     ends: Vec<End>,
-    /// How many items came since the last look at `ends`.
-    unwatched: u32,
+    /// How many items came since `ends` were checked.
+    since_check: u32,
     /// The call whose reply it is, on a server.
     served: Option<Served>,
 }
 
-/// After how many items that were there at once there is a look at what ends the stream.
-const MOST_UNWATCHED: u32 = 32;
+/// After how many items that were there at once `ends` are checked.
+const CHECK_EVERY: u32 = 32;
 
 /// What ends a stream before its last item, and with which error.
 struct End {
@@ -65,7 +66,7 @@ struct End {
 impl<T: 'static> Streaming<T> {
     /// The items of `items`.
     pub fn new(items: impl Stream<Item = Result<T>> + Send + 'static) -> Self {
-        Self { items: Some(items.boxed()), ends: Vec::new(), unwatched: 0, served: None }
+        Self { items: Some(items.boxed()), ends: Vec::new(), since_check: 0, served: None }
     }
 
     /// The items of `items`, which are there at once.
@@ -149,8 +150,8 @@ impl<T: 'static> Stream for Streaming<T> {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<T>>> {
         let this = &mut *self;
-        let is_watched = this.unwatched == 0;
-        if is_watched && let Poll::Ready(error) = this.poll_end(cx) {
+        let is_checked = this.since_check == 0;
+        if is_checked && let Poll::Ready(error) = this.poll_end(cx) {
             return Poll::Ready(Some(Err(error)));
         }
         let Some(items) = &mut this.items else { return Poll::Ready(None) };
@@ -159,11 +160,11 @@ impl<T: 'static> Stream for Streaming<T> {
             None => items.poll_next_unpin(cx),
         };
         match &polled {
-            Poll::Ready(Some(Ok(_))) => this.unwatched = (this.unwatched + 1) % MOST_UNWATCHED,
+            Poll::Ready(Some(Ok(_))) => this.since_check = (this.since_check + 1) % CHECK_EVERY,
             Poll::Ready(_) => this.close(),
             Poll::Pending => {
-                this.unwatched = 0;
-                if !is_watched && let Poll::Ready(error) = this.poll_end(cx) {
+                this.since_check = 0;
+                if !is_checked && let Poll::Ready(error) = this.poll_end(cx) {
                     return Poll::Ready(Some(Err(error)));
                 }
             }

@@ -77,7 +77,9 @@ impl Ticking {
         let (grpc, jsonrpc, xmlrpc, zerorpc) = (bind().await, bind().await, bind().await, bind().await);
         let [of_grpc, of_jsonrpc, of_xmlrpc, of_zerorpc] =
             [&grpc, &jsonrpc, &xmlrpc, &zerorpc].map(|tcp| tcp.address().port().to_string());
-        let server = Server::new(TicksService::new(Clock))
+        // A program that ends may be gone before it has said that it wants no more items.
+        let limits = Limits { stream_idle_time: Duration::from_secs(5), ..Limits::default() };
+        let server = Server::with_limits(TicksService::new(Clock), limits)
             .mount((grpc, grpc::Server::new()))
             .mount((jsonrpc, jsonrpc::Server::new()))
             .mount((xmlrpc, xmlrpc::Server::new()))

@@ -11,6 +11,9 @@ use everywire_net::{
 
 use crate::frames::{TEXT, put_header};
 
+/// The most items that are put into the output at a time: a notification takes more than 100 bytes, however short its item.
+const MOST_ITEMS: usize = 256;
+
 /// What a message leads to.
 pub(crate) enum Answer {
     /// Its response, unless it is a notification, and the subscription that begins behind it.
@@ -22,7 +25,7 @@ pub(crate) enum Answer {
 impl Answer {
     /// Waits for the next items of a subscription of `peer`.
     pub(crate) async fn next(subscription: Box<Subscription>, streams: Arc<OpenStreams>, peer: Peer) -> Self {
-        let items = streams.pull(&peer, &subscription.token, None).await;
+        let items = streams.pull(&peer, &subscription.token, None, MOST_ITEMS).await;
         Self::Items(subscription, items)
     }
 

@@ -212,6 +212,11 @@ where
         Ok(())
     }
 
+    /// A stream lasts as long as the session, also while its items are not asked for.
+    fn is_in_use(&self) -> bool {
+        !self.streams.is_empty()
+    }
+
     fn is_serial(&self) -> bool {
         false
     }

@@ -6,7 +6,7 @@ use everywire_core::{
 };
 use everywire_net::{
     Http1Client,
-    pull::{Items, Part, Pull, no_stream, response_in_time},
+    pull::{BATCH_BYTES, Items, Part, Pull, no_stream, response_in_time},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -36,7 +36,11 @@ impl XmlrpcCall<'_> {
         let Some(streams) = around.streams else { return self.reply::<()>(Err(no_stream())) };
         let opened = streams.open(around.peer, items, around.budget);
         opened
-            .and_then(|(first, token)| frame.batch(token.as_deref(), &first, around.budget))
+            .and_then(|(first, token)| {
+                frame.batch(token.as_deref(), &first, around.budget).inspect_err(|_| {
+                    token.as_ref().map(|token| streams.end(around.peer, token));
+                })
+            })
             .unwrap_or_else(|error| self.reply::<()>(Err(error)))
     }
 
@@ -48,12 +52,17 @@ impl XmlrpcCall<'_> {
             Err(error) => return self.reply::<()>(Err(error)),
         };
         let pulled = match around.streams {
-            Some(streams) => streams.pull(around.peer, &next.token, Some(next.received)).await,
+            Some(streams) => streams.pull(around.peer, &next.token, Some(next.received), BATCH_BYTES).await,
             None => None,
         };
         let batch = pulled.unwrap_or_else(|| Err(no_stream()));
         batch
-            .and_then(|batch| frame.batch(None, &batch, around.budget))
+            .and_then(|batch| {
+                // Its items would be lost, and an error is the last item.
+                frame.batch(None, &batch, around.budget).inspect_err(|_| {
+                    around.streams.map(|streams| streams.end(around.peer, &next.token));
+                })
+            })
             .unwrap_or_else(|error| self.reply::<()>(Err(error)))
     }
 

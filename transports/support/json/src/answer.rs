@@ -6,7 +6,7 @@ use everywire_core::{
     Budget, Code, Limit, Result, RpcError,
     wire::{Encoded, MessageBuffer, NotFinite},
 };
-use everywire_net::pull::Batch;
+use everywire_net::pull::{BATCH_BYTES, Batch};
 use serde::Serialize;
 
 use crate::{
@@ -70,8 +70,9 @@ impl<'a> Answer<'a> {
         }
     }
 
-    /// Appends the response with a part of a stream.
-    pub(crate) fn put_batch(&mut self, id: &str, token: Option<&str>, batch: &Batch) {
+    /// Appends the response with a part of a stream; an error if there is no room for it. A part may be longer than `message_bytes`, by
+    /// what is sent together with a long item.
+    pub(crate) fn put_batch(&mut self, id: &str, token: Option<&str>, batch: &Batch) -> Result<()> {
         let (start, out) = (self.out.len(), &mut self.out);
         out.extend_from_slice(comma(out));
         out.extend_from_slice(br#"{"jsonrpc":"2.0","id":"#);
@@ -86,10 +87,15 @@ impl<'a> Answer<'a> {
         put_items(batch, out);
         out.extend_from_slice(br#","finished":"#);
         out.extend_from_slice(if batch.is_last() { b"true}}" } else { b"false}}" });
-        if let Err(full) = self.out.check() {
-            self.out.rewind(start);
-            self.put_error(Some(id), &fault::object(&full));
+        let is_long = out.len() > self.budget.limits().message_bytes + BATCH_BYTES;
+        let mut written = out.check();
+        if is_long && written.is_ok() {
+            written = Err(self.budget.exceeded(Limit::MessageBytes, "the replies are too long"));
         }
+        if written.is_err() {
+            self.out.rewind(start);
+        }
+        written
     }
 
     /// Appends the response with this error object; or with a short one if the budget has no room for it.

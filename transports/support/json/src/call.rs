@@ -171,7 +171,7 @@ pub(crate) struct JsonCall<'a, 'b, E> {
     context: LazyContext,
     pub(crate) answer: &'a mut Answer<'b>,
     /// Where its response begins in the answer.
-    pub(crate) start: usize,
+    start: usize,
     /// The method whose items the caller subscribes to.
     pub(crate) subscribes: Option<String>,
 }
@@ -193,6 +193,11 @@ impl<E: Endpoint> JsonCall<'_, '_, E> {
         if is_cancelled {
             self.cancelled();
         }
+    }
+
+    /// Whether other responses stand before its own.
+    pub(crate) fn is_in_batch(&self) -> bool {
+        self.start > 0
     }
 
     pub(crate) fn cancelled(&mut self) {

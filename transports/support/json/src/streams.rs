@@ -6,7 +6,7 @@ use everywire_core::{
     Budget, Result, RpcError, Service,
     wire::{Call, Encoded, MessageBuffer},
 };
-use everywire_net::pull::{Batch, Items, OpenStreams, no_stream};
+use everywire_net::pull::{BATCH_BYTES, Batch, Items, OpenStreams, no_stream};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -113,14 +113,20 @@ impl<E: Endpoint> JsonCall<'_, '_, E> {
             Ok(next) => next,
             Err(error) => return self.reply::<()>(Err(error)),
         };
-        let pull = pin!(streams.pull(self.endpoint.peer(), &token, received));
+        let pull = pin!(streams.pull(self.endpoint.peer(), &token, received, BATCH_BYTES));
         let pulled = match (self.endpoint.cancellable(), self.id) {
             (Some(calls), Some(id)) => calls.run(id, pull).await,
             _ => Some(pull.await),
         };
         match (pulled, self.id) {
             (None, _) => self.cancelled(),
-            (Some(Some(Ok(batch))), Some(id)) => self.answer.put_batch(id, None, &batch),
+            (Some(Some(Ok(batch))), Some(id)) => {
+                if let Err(error) = self.answer.put_batch(id, None, &batch) {
+                    // Its items are lost, and an error is the last item.
+                    streams.end(self.endpoint.peer(), &token);
+                    self.reply::<()>(Err(error));
+                }
+            }
             // A notification has pulled them, which nobody can read.
             (Some(Some(Ok(_))), None) => {}
             (Some(Some(Err(error))), _) => self.reply::<()>(Err(error)),
@@ -155,26 +161,32 @@ impl<E: Endpoint> JsonCall<'_, '_, E> {
         let Some(streams) = self.endpoint.streams() else { return self.send_items(id, items) };
         let (peer, budget) = (self.endpoint.peer(), self.endpoint.budget());
         let Some(method) = self.subscribes.take() else {
-            return match streams.open(peer, items, budget) {
-                Ok((first, token)) => self.answer.put_batch(id, token.as_deref(), &first),
-                Err(error) => self.reply::<()>(Err(error)),
-            };
+            let opened = streams.open(peer, items, budget).and_then(|(first, token)| {
+                self.answer.put_batch(id, token.as_deref(), &first).inspect_err(|_| {
+                    token.as_ref().map(|token| streams.end(peer, token));
+                })
+            });
+            return opened.unwrap_or_else(|error| self.reply::<()>(Err(error)));
         };
+        if self.is_in_batch() {
+            return self.reply::<()>(Err(RpcError::failed_precondition("a subscription can't be in a batch")));
+        }
         let subscribed = streams.keep(peer, items, 0, budget).and_then(|token| {
             let subscription = Subscription { token: token.clone(), method };
             if self.endpoint.subscribe(subscription) {
                 return Ok(token);
             }
             streams.end(peer, &token);
-            Err(RpcError::failed_precondition("items are sent only over a WebSocket, and not in a batch"))
+            Err(RpcError::failed_precondition(
+                "items are sent only over a WebSocket; over HTTP, call the method itself",
+            ))
         });
         self.reply(subscribed);
     }
 
     /// Has the carrier send `items`.
     fn send_items(&mut self, id: &str, items: Items) {
-        let is_in_batch = self.start > 0;
-        if is_in_batch || !self.endpoint.send_items(id, items) {
+        if self.is_in_batch() || !self.endpoint.send_items(id, items) {
             let text = "the items of a stream can't be sent here, or not in a batch";
             self.reply::<()>(Err(RpcError::failed_precondition(text)));
         }

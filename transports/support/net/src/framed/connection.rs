@@ -106,7 +106,12 @@ impl<'a, IO: Io, F: Framing> Connection<'a, IO, F> {
                 Poll::Ready(0) => return Poll::Ready(Ok(Ended::Left)),
                 Poll::Ready(_) => self.state.was_heard = true,
                 // Only now: what has arrived is answered, even if there was no place for it before.
-                Poll::Pending if self.state.is_draining && self.state.calls.is_empty() && written.is_ready() => {
+                Poll::Pending
+                    if self.state.is_draining
+                        && self.state.calls.is_empty()
+                        && written.is_ready()
+                        && !self.framing.is_in_use() =>
+                {
                     return Poll::Ready(Ok(Ended::Drained));
                 }
                 Poll::Pending if self.poll_tick(cx)?.is_ready() => continue,
@@ -275,7 +280,7 @@ impl<'a, IO: Io, F: Framing> Connection<'a, IO, F> {
 
     fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         // A peer that still reads a reply is not idle.
-        if self.state.calls.is_empty() && self.state.output.is_empty() {
+        if self.state.calls.is_empty() && self.state.output.is_empty() && !self.framing.is_in_use() {
             return self.idle.poll(self.limits.idle_time, cx);
         }
         self.idle.stop();

@@ -72,6 +72,11 @@ pub trait Framing: Sized {
     /// Looks for signs of life, or sends one.
     fn tick(&mut self, state: &mut State<Self>) -> Result<(), Self::Error>;
 
+    /// Whether something is open on the connection although no call is in flight.
+    fn is_in_use(&self) -> bool {
+        false
+    }
+
     /// Whether a call begins only after the one before it. Holding it back is then no limit that the peer has met.
     fn is_serial(&self) -> bool;
 

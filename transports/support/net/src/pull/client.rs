@@ -8,9 +8,10 @@ use std::{
 };
 
 use everywire_core::{DEFAULT_TIMEOUT, Origin, Result, RpcError, Streaming};
-use futures_util::{FutureExt, Stream, future::BoxFuture};
+use futures_util::{FutureExt, Stream};
 use serde::{Deserialize, de::DeserializeOwned};
 use tokio::{runtime::Handle, time::timeout};
+use tokio_util::task::AbortOnDropHandle;
 
 /// Some items of a stream: the reply to its call, or to a pull. `T` is the type of its token, which the client only repeats.
 #[derive(Debug, Deserialize)]
@@ -66,7 +67,8 @@ pub async fn response_in_time<T>(server: &str, response: impl Future<Output = Re
     })
 }
 
-type Pulling<R, P> = BoxFuture<'static, Result<Part<R, <P as Pull>::Token>>>;
+/// It has a task, because the server waits for its response to be read while the reader of the stream does something else.
+type Pulling<R, P> = AbortOnDropHandle<Result<Part<R, <P as Pull>::Token>>>;
 
 struct Pulled<R, P: Pull> {
     values: vec::IntoIter<R>,
@@ -103,9 +105,9 @@ impl<R: DeserializeOwned + Send + 'static, P: Pull> Pulled<R, P> {
         let received = self.received;
         let pulling = self.pulling.get_or_insert_with(|| {
             let (pull, token) = (Arc::clone(&open.pull), open.token.clone());
-            async move { pull.pull(&token, received).await }.boxed()
+            AbortOnDropHandle::new(tokio::spawn(async move { pull.pull(&token, received).await }))
         });
-        let part = ready!(pulling.poll_unpin(cx));
+        let part = ready!(pulling.poll_unpin(cx)).unwrap_or_else(|failed| Err(RpcError::internal(failed)));
         self.pulling = None;
         let goes_on = part.as_ref().is_ok_and(|part| part.finished == Some(false));
         open.has_ended = part.as_ref().map_or_else(|error| error.origin() == Origin::Remote, |_| !goes_on);

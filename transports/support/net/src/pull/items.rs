@@ -17,7 +17,7 @@ use serde::Serialize;
 use super::Batch;
 
 /// How many bytes of items that are ready are sent together, and how many items.
-pub(super) const BATCH_BYTES: usize = 64 << 10;
+pub const BATCH_BYTES: usize = 64 << 10;
 
 /// A stream whose items are encoded as they are asked for.
 pub struct Items {

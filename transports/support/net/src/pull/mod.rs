@@ -12,6 +12,6 @@ mod open;
 pub use self::{
     batch::Batch,
     client::{Part, Pull, pulled, response_in_time},
-    items::Items,
+    items::{BATCH_BYTES, Items},
     open::{OpenStreams, no_stream},
 };

@@ -4,7 +4,13 @@ use std::{
     collections::HashMap,
     future::{pending, poll_fn},
     net::IpAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{
+            AtomicBool,
+            Ordering::{AcqRel, Release},
+        },
+    },
     time::Duration,
 };
 
@@ -16,7 +22,7 @@ use tokio::{
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
-use super::{Batch, Items, items::BATCH_BYTES};
+use super::{Batch, Items};
 
 /// How long a pull over HTTP waits for an item. Then it returns none, and the caller pulls again: so a caller that gets no response
 /// knows that the server is gone, and what stands between the two sees no idle connection.
@@ -43,12 +49,15 @@ enum Lasting {
 #[derive(Debug)]
 struct Entry {
     owner: Option<IpAddr>,
+    is_pulled: Arc<AtomicBool>,
     pulls: mpsc::Sender<Pull>,
     _task: AbortOnDropHandle<()>,
 }
 
 /// One pull.
 struct Pull {
+    /// How many items it takes.
+    most: usize,
     /// How many items the caller has received.
     received: Option<u64>,
     batch: oneshot::Sender<Result<Batch>>,
@@ -103,22 +112,29 @@ impl OpenStreams {
             stream.run().await;
             drop(closing);
         }));
-        streams.insert(token.clone(), Entry { owner: ip(peer), pulls: sender, _task: task });
+        streams.insert(token.clone(), Entry { owner: ip(peer), is_pulled: Arc::default(), pulls: sender, _task: task });
         Ok(token)
     }
 
-    /// Waits for the next items of the stream of `peer` with this `token`; none if it has no such stream. If this is dropped, the stream
-    /// ends. An error is the last item.
-    pub async fn pull(&self, peer: &Peer, token: &str, received: Option<u64>) -> Option<Result<Batch>> {
-        let pulls = self.streams().get(token).filter(|entry| entry.owner == ip(peer))?.pulls.clone();
+    /// Waits for the next items of the stream of `peer` with this `token`, at most `most`; none if it has no such stream. If this is
+    /// dropped, the stream ends, as it does with an error.
+    pub async fn pull(&self, peer: &Peer, token: &str, received: Option<u64>, most: usize) -> Option<Result<Batch>> {
+        let (pulls, is_pulled) = {
+            let streams = self.streams();
+            let entry = streams.get(token).filter(|entry| entry.owner == ip(peer))?;
+            (entry.pulls.clone(), Arc::clone(&entry.is_pulled))
+        };
+        let Some(_pulling) = Pulling::begin(is_pulled) else {
+            return Some(Err(RpcError::failed_precondition("another call waits for the items of this stream")));
+        };
         let (sender, batch) = oneshot::channel();
-        match pulls.try_send(Pull { received, batch: sender }) {
-            Err(mpsc::error::TrySendError::Full(_)) => {
-                Some(Err(RpcError::failed_precondition("another call waits for the items of this stream")))
-            }
-            Err(mpsc::error::TrySendError::Closed(_)) => None,
-            Ok(()) => batch.await.ok(),
-        }
+        pulls.try_send(Pull { most, received, batch: sender }).ok()?;
+        batch.await.ok()
+    }
+
+    /// Whether no stream is open.
+    pub fn is_empty(&self) -> bool {
+        self.streams().is_empty()
     }
 
     /// Ends the stream of `peer` with this `token`, and returns whether there is one.
@@ -135,6 +151,22 @@ impl OpenStreams {
 
     fn streams(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The only pull of a stream, until it ends.
+struct Pulling(Arc<AtomicBool>);
+
+impl Pulling {
+    /// None if there is another one.
+    fn begin(is_pulled: Arc<AtomicBool>) -> Option<Self> {
+        (!is_pulled.swap(true, AcqRel)).then_some(Self(is_pulled))
+    }
+}
+
+impl Drop for Pulling {
+    fn drop(&mut self) {
+        self.0.store(false, Release);
     }
 }
 
@@ -175,7 +207,8 @@ struct OpenStream {
 }
 
 impl OpenStream {
-    /// Answers pulls until the end of the stream, until a caller leaves that waits for items, or until nobody has pulled for too long.
+    /// Answers pulls until the end of the stream or an error, until a caller leaves that waits for items, or until nobody has pulled for
+    /// too long.
     async fn run(mut self) {
         let idle_time = self.budget.limits().stream_idle_time;
         loop {
@@ -187,12 +220,12 @@ impl OpenStream {
             };
             let pull = tokio::select! {
                 pull = self.pulls.recv() => pull,
-                error = poll_fn(|cx| self.items.poll_end(cx)) => return self.report(error, idle_time).await,
+                error = poll_fn(|cx| self.items.poll_end(cx)) => return self.report(error).await,
                 () = idle => return self.budget.record(Limit::StreamIdleTime, "a stream is not pulled"),
             };
-            let Some(Pull { received, mut batch }) = pull else { return };
+            let Some(Pull { most, received, mut batch }) = pull else { return };
             let next = tokio::select! {
-                next = self.next(received) => next,
+                next = self.next(received, most) => next,
                 () = batch.closed() => return,
             };
             let goes_on = next.as_ref().is_ok_and(|next| !next.is_last());
@@ -203,7 +236,7 @@ impl OpenStream {
     }
 
     /// The next items; after a while none, where a pull must not take longer.
-    async fn next(&mut self, received: Option<u64>) -> Result<Batch> {
+    async fn next(&mut self, received: Option<u64>, most: usize) -> Result<Batch> {
         let longest = match (self.lasting, received) {
             (Lasting::Connection, _) => None,
             (Lasting::IdleTime, Some(received)) if received == self.sent => Some(LONGEST_WAIT),
@@ -220,7 +253,7 @@ impl OpenStream {
                 ));
             }
         };
-        let next = poll_fn(|cx| self.items.poll_batch(BATCH_BYTES, &self.budget, cx));
+        let next = poll_fn(|cx| self.items.poll_batch(most, &self.budget, cx));
         let batch = match longest {
             Some(longest) => timeout(longest, next).await.unwrap_or_else(|_| Ok(Batch::default()))?,
             None => next.await?,
@@ -229,8 +262,13 @@ impl OpenStream {
         Ok(batch)
     }
 
-    /// Keeps the error that has ended the stream for the next pull.
-    async fn report(mut self, error: RpcError, time: Duration) {
+    /// Keeps the error that has ended the stream for the next pull, as long as a connection may be idle.
+    async fn report(mut self, error: RpcError) {
+        let limits = self.budget.limits();
+        let time = match self.lasting {
+            Lasting::Connection => limits.idle_time,
+            Lasting::IdleTime => limits.stream_idle_time,
+        };
         if let Ok(Some(pull)) = timeout(time, self.pulls.recv()).await {
             let _ = pull.batch.send(Err(error));
         }
