@@ -70,8 +70,8 @@ impl<'a> Event<'a> {
 
     /// How many more events the peer takes, if this says so: `_zpc_more` and `[number]`.
     pub(crate) fn granted(&self) -> Option<u32> {
-        let (events,): (u32,) = get_value(self.args, 1).ok().filter(|_| self.name == MORE)?;
-        Some(events)
+        let (events,): (u64,) = get_value(self.args, 1).ok().filter(|_| self.name == MORE)?;
+        Some(u32::try_from(events).unwrap_or(u32::MAX))
     }
 
     fn read(&mut self, reader: &mut Reader<'a>) -> Option<()> {

@@ -7,7 +7,7 @@ use everywire_core::{
     wire::{Call, Encoded, MessageBuffer},
 };
 use everywire_net::pull::{BATCH_BYTES, Batch, Items, OpenStreams, no_stream};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     answer::put_items,
@@ -109,7 +109,7 @@ impl<E: Endpoint> JsonCall<'_, '_, E> {
 
     /// Waits for the next items of a stream.
     async fn next(&mut self, streams: &OpenStreams) {
-        let Next { token, received } = match self.args::<Next>() {
+        let Next { token, received } = match self.args_of::<Next>("[token, received]") {
             Ok(next) => next,
             Err(error) => return self.reply::<()>(Err(error)),
         };
@@ -134,9 +134,14 @@ impl<E: Endpoint> JsonCall<'_, '_, E> {
         }
     }
 
+    /// The arguments of a method of streams.
+    fn args_of<A: DeserializeOwned>(&mut self, usage: &str) -> Result<A> {
+        self.args().map_err(|error| RpcError::new(error.code(), format!("{}; usage: {usage}", error.message())))
+    }
+
     /// Ends a stream, and returns whether there was one.
     fn end(&mut self, streams: &OpenStreams) -> Result<bool> {
-        self.args::<End>().map(|End { token }| streams.end(self.endpoint.peer(), &token))
+        self.args_of::<End>("[token]").map(|End { token }| streams.end(self.endpoint.peer(), &token))
     }
 
     /// Calls the method `name`, which streams, and has its items sent.
