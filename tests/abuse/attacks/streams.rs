@@ -7,7 +7,7 @@ use super::{
 };
 
 /// The streams of one connection.
-const STREAMS: usize = 200;
+const STREAMS: u32 = 200;
 
 /// A billion ids, as the request of gRPC has it.
 const BILLION: &[u8] = b"\x08\x80\x94\xeb\xdc\x03";
@@ -33,7 +33,7 @@ pub(super) fn tokens(target: &Target) -> Said {
     })
 }
 
-/// Subscribes to streams without end over WebSockets and reads nothing.
+/// Subscribes to streams without end and reads nothing.
 pub(super) fn subscriptions(target: &Target) -> Said {
     let subscribe = websocket::frame(0x81, json("subscribe_ids", "[1000000000]").as_bytes()).repeat(20);
     http::unread(target, 10, |peer| {
@@ -45,7 +45,7 @@ pub(super) fn subscriptions(target: &Target) -> Said {
 pub(super) fn resets(target: &Target) -> Said {
     again(target, |peer| {
         peer.send(&http2::hello())?;
-        for some in (0..STREAMS as u32).collect::<Vec<_>>().chunks(20) {
+        for some in (0..STREAMS).collect::<Vec<_>>().chunks(20) {
             let numbers = || some.iter().map(|number| 2 * number + 1);
             peer.heard.clear();
             peer.send(&numbers().flat_map(|stream| http2::request(stream, IDS, BILLION)).collect::<Vec<_>>())?;
@@ -69,9 +69,9 @@ pub(super) fn no_credit(target: &Target) -> Said {
         peer.heard.clear();
         peer.send(&requests)?;
         let items = |heard: &[u8]| count(heard, b"\xa6STREAM");
-        peer.hear(LONG_REPLIES + MESSAGE, |heard| items(heard) >= STREAMS)?;
+        peer.hear(LONG_REPLIES + MESSAGE, |heard| items(heard) >= STREAMS as usize)?;
         let items = items(&peer.heard);
-        expect(items == STREAMS, || format!("{items} items of {STREAMS} streams"))?;
+        expect(items == STREAMS as usize, || format!("{items} items of {STREAMS} streams"))?;
         Ok(format!("{items} items"))
     })
 }

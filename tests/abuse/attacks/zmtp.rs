@@ -177,7 +177,7 @@ fn event(name: &[u8], arguments: &[u8]) -> Vec<u8> {
 }
 
 /// A call of `ids` in a channel of its own.
-pub(super) fn stream(number: usize, arguments: &[u8]) -> Vec<u8> {
+pub(super) fn stream(number: u32, arguments: &[u8]) -> Vec<u8> {
     let id = format!("{number:032x}");
     let parts: [&[u8]; 4] = [b"\x93\x82\xaamessage_id\xc4\x20", id.as_bytes(), b"\xa1v\x03\xa3ids", arguments];
     message(&parts.concat())

@@ -58,11 +58,11 @@ flags! {
         call_time: TIME => call_time,
         /// Calls in one batch
         max_batch_calls: N => batch_calls,
-        /// Calls in flight on one connection, not counting those that wait for a lock
+        /// Calls in flight on one connection, not counting those that wait for a lock and open streams
         max_calls_in_flight: N => calls_in_flight,
-        /// Calls of one connection that wait for a lock
+        /// Calls of one connection that wait for a lock, and open streams
         max_waiting_calls: N => waiting_calls,
-        /// Calls in flight over all connections of all wires, and separately calls that wait for a lock
+        /// Calls in flight over all connections of all wires, and separately calls that wait for a lock and open streams
         max_calls_in_all: N => calls_in_all,
         /// How long a stream over HTTP/1 stays open between two calls for its items
         stream_idle_time: TIME => stream_idle_time,

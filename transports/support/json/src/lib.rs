@@ -44,8 +44,8 @@
 //! ```
 //! The result of a method with a [stream](everywire_core::Streaming) has the items that are there at once, and a token if there are more.
 //! `$/enumerator/next` waits for the next ones; an error among them is the error of the first call that finds no item before it.
-//! `$/enumerator/abort` with the token ends the stream. So do `StreamJsonRpc`'s enumerables, which send no `received`: only over HTTP
-//! is it needed. There a call returns no item after 20 s without one.
+//! `$/enumerator/abort` with the token ends the stream. This is how `StreamJsonRpc` sends an `IAsyncEnumerable`, but for `received`, which
+//! only HTTP needs. There a call returns no item after 20 s without one.
 //!
 //! Over a WebSocket a peer can have the items sent, as jsonrpsee's subscriptions are:
 //! ```text

@@ -73,7 +73,7 @@ impl Call {
     pub(crate) async fn run(self) -> Result<ExitCode> {
         match remote::within(self.options.timeout, &self.url, Box::pin(self.answered())).await? {
             Answer::Printed(code) => Ok(code),
-            Answer::Items(items) => print_items(items).await,
+            Answer::Items { items, may_deny } => print_items(items, may_deny).await,
         }
     }
 
@@ -98,26 +98,38 @@ impl Call {
         // Standard input may keep it waiting. Meanwhile the connection needs its heartbeats.
         let arguments = block_in_place(read)?;
         if self.stream || target.method().streams {
-            return target.stream(arguments).await.map(Answer::Items);
+            let items = target.stream(arguments).await?;
+            return Ok(Answer::Items { items, may_deny: target.may_deny() });
         }
         let reply = target.call(arguments).await?;
         print(format_args!("{}\n", json_text(&reply)))?;
-        Ok(Answer::Printed(if target.is_denial(&reply) { exit::DENIED } else { ExitCode::SUCCESS }))
+        Ok(Answer::Printed(if target.may_deny() && toolkit::is_denial(&reply) {
+            exit::DENIED
+        } else {
+            ExitCode::SUCCESS
+        }))
     }
 }
 
 /// What became of a call.
 enum Answer {
     Printed(ExitCode),
-    Items(Streaming<Value>),
+    Items {
+        items: Streaming<Value>,
+        /// Whether an item may say that the caller did not get what it asked for.
+        may_deny: bool,
+    },
 }
 
 /// Prints items until the end of the stream, or until nobody reads them.
-async fn print_items(mut items: Streaming<Value>) -> Result<ExitCode> {
+async fn print_items(mut items: Streaming<Value>, may_deny: bool) -> Result<ExitCode> {
+    let mut is_denied = false;
     while let Some(item) = items.next().await {
-        if !print_line(json_text(&item?))? {
+        let item = item?;
+        is_denied |= may_deny && toolkit::is_denial(&item);
+        if !print_line(json_text(&item))? {
             break;
         }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(if is_denied { exit::DENIED } else { ExitCode::SUCCESS })
 }
