@@ -84,7 +84,8 @@ impl Caller for Client {
             }
             Connection::WebSocket(socket) => {
                 let params = everywire_json::params(name, args)?;
-                let response = self.calls.run(method, cx, |outgoing| socket.call(id, name, params, outgoing)).await?;
+                let call = self.calls.run(method, cx, |outgoing| socket.call(id, name, params, outgoing));
+                let (response, _) = call.await?;
                 websocket::reply(&response, id)
             }
         }
@@ -108,12 +109,9 @@ impl Caller for Client {
             }
             Connection::WebSocket(socket) => {
                 let params = everywire_json::params(name, args)?;
-                let open = self.calls.run(method, cx, |outgoing| async {
-                    let connection = socket.connection().await?;
-                    let response = socket.call_over(&connection, id, name, params, outgoing).await?;
-                    Ok((connection, websocket::reply(&response, id)?))
-                });
-                let (connection, first) = open.await?;
+                let call = self.calls.run(method, cx, |outgoing| socket.call(id, name, params, outgoing));
+                let (response, connection) = call.await?;
+                let first = websocket::reply(&response, id)?;
                 pulled(first, stream::OverWebSocket { connection, cx: cx_of_pulls, ids })
             }
         };

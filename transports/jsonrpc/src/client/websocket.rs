@@ -52,35 +52,24 @@ impl WebSocket {
     }
 
     /// The connection, which is opened if there is none.
-    pub(super) async fn connection(&self) -> Result<Arc<Open>> {
+    async fn connection(&self) -> Result<Arc<Open>> {
         let open =
             || async { self.open().await.map_err(|error| fault::from_client(&without_user_info(&self.url), &error)) };
         self.connection.get(|open| open.client.is_connected(), open).await
     }
 
-    /// Sends the request with this `id` and returns its response.
+    /// Sends the request with this `id`, and returns its response and the connection that it came over.
     pub(super) async fn call(
         &self,
         id: u64,
         name: &str,
         params: Box<RawValue>,
         outgoing: Outgoing<'_>,
-    ) -> Result<RawResponse<'static>> {
+    ) -> Result<(RawResponse<'static>, Arc<Open>)> {
         let connection = self.connection().await?;
-        self.call_over(&connection, id, name, params, outgoing).await
-    }
-
-    /// Does the same over this connection.
-    pub(super) async fn call_over(
-        &self,
-        connection: &Arc<Open>,
-        id: u64,
-        name: &str,
-        params: Box<RawValue>,
-        outgoing: Outgoing<'_>,
-    ) -> Result<RawResponse<'static>> {
         let response = connection.call(id, name, params, outgoing);
-        self.connection.until_answered_or(connection, response, |open| open.cancel(id)).await
+        let response = self.connection.until_answered_or(&connection, response, |open| open.cancel(id)).await?;
+        Ok((response, connection))
     }
 
     /// Takes the service from beneath jsonrpsee's client, where its middleware would be.

@@ -75,9 +75,8 @@ impl<'a> Answer<'a> {
     pub(crate) fn put_batch(&mut self, id: &str, token: Option<&str>, batch: &Batch) -> Result<()> {
         let (start, out) = (self.out.len(), &mut self.out);
         out.extend_from_slice(comma(out));
-        out.extend_from_slice(br#"{"jsonrpc":"2.0","id":"#);
-        out.extend_from_slice(id.as_bytes());
-        out.extend_from_slice(br#","result":{"#);
+        put_head(id, out);
+        out.push(b'{');
         if let Some(token) = token {
             out.extend_from_slice(br#""token":""#);
             out.extend_from_slice(token.as_bytes());
@@ -117,9 +116,7 @@ impl<'a> Answer<'a> {
     fn write_result(&mut self, id: &str, result: &impl Serialize) -> serde_json::Result<bool> {
         let out = &mut self.out;
         out.extend_from_slice(comma(out));
-        out.extend_from_slice(br#"{"jsonrpc":"2.0","id":"#);
-        out.extend_from_slice(id.as_bytes());
-        out.extend_from_slice(br#","result":"#);
+        put_head(id, out);
         let limit = self.budget.limits().message_bytes;
         let written = write(Limited { out, limit }, result);
         out.push(b'}');
@@ -138,6 +135,14 @@ pub(crate) fn put_item(item: &impl Serialize, out: &mut MessageBuffer<'_>, budge
     out.check()?;
     let has_null = written.map_err(|error| unwritten(&error, budget))?;
     check(has_null, item).map_err(|error| lossy(&error))
+}
+
+/// Appends the beginning of a response to `out`, up to its result.
+#[inline]
+pub(crate) fn put_head(id: &str, out: &mut MessageBuffer<'_>) {
+    out.extend_from_slice(br#"{"jsonrpc":"2.0","id":"#);
+    out.extend_from_slice(id.as_bytes());
+    out.extend_from_slice(br#","result":"#);
 }
 
 /// Appends items as an array to `out`.

@@ -10,7 +10,7 @@ use everywire_net::pull::{BATCH_BYTES, Batch, Items, OpenStreams, no_stream};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
-    answer::put_items,
+    answer::{put_head, put_items},
     call::{Endpoint, JsonCall},
     fault,
 };
@@ -147,6 +147,10 @@ impl<E: Endpoint> JsonCall<'_, '_, E> {
     /// Calls the method `name`, which streams, and has its items sent.
     async fn subscribe_to(&mut self, name: &str) {
         match self.endpoint.service().services().find(name) {
+            Ok(method) if method.streams() && self.is_in_batch() => {
+                // Its items could not come behind its own response.
+                self.reply::<()>(Err(RpcError::failed_precondition("a subscription can't be in a batch")));
+            }
             Ok(method) if method.streams() => {
                 self.subscribes = Some(name.to_owned());
                 self.dispatch(method).await;
@@ -173,9 +177,6 @@ impl<E: Endpoint> JsonCall<'_, '_, E> {
             });
             return opened.unwrap_or_else(|error| self.reply::<()>(Err(error)));
         };
-        if self.is_in_batch() {
-            return self.reply::<()>(Err(RpcError::failed_precondition("a subscription can't be in a batch")));
-        }
         let subscribed = streams.keep(peer, items, 0, budget).and_then(|token| {
             let subscription = Subscription { token: token.clone(), method };
             if self.endpoint.subscribe(subscription) {
@@ -201,9 +202,7 @@ impl<E: Endpoint> JsonCall<'_, '_, E> {
 /// The response to the call with the text `id` that has a part of its items, as an array. The carrier says whether more follow.
 pub fn items_response(id: &str, batch: &Batch, budget: &Arc<Budget>) -> Result<Encoded> {
     let mut out = MessageBuffer::new(Vec::new(), budget);
-    out.extend_from_slice(br#"{"jsonrpc":"2.0","id":"#);
-    out.extend_from_slice(id.as_bytes());
-    out.extend_from_slice(br#","result":"#);
+    put_head(id, &mut out);
     put_items(batch, &mut out);
     out.push(b'}');
     out.finish()
